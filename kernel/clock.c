@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#include "clock.h"
+
+#define NS_PER_S	1000000000ULL
+
+u64 kch_scale_tsc(u64 host_cycles, u64 ratio, u8 frac_bits)
+{
+	return (u64)(((unsigned __int128)host_cycles * ratio) >> frac_bits);
+}
+
+u64 kch_clock_tsc(const struct kch_clock *clock, u64 host_cycles)
+{
+	return kch_scale_tsc(host_cycles, clock->tsc_scaling_ratio,
+			     clock->tsc_scaling_frac_bits) + clock->tsc_offset;
+}
+
+u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift,
+		   u64 guest_tsc)
+{
+	u64 delta = guest_tsc - tsc_timestamp;
+
+	/*
+	 * The guest shifts a 64-bit delta before it multiplies; bits lost here
+	 * are lost there too.
+	 */
+	if (shift < 0)
+		delta >>= -shift;
+	else
+		delta <<= shift;
+	return system_time_ns + (u64)(((unsigned __int128)delta * mul) >> 32);
+}
+
+u64 kch_clock_ns(const struct kch_clock *clock, u64 host_cycles)
+{
+	return kch_pvclock_ns(kch_clock_tsc(clock, clock->reference_cycles),
+			      clock->system_time_ns, clock->tsc_to_system_mul,
+			      clock->tsc_shift,
+			      kch_clock_tsc(clock, host_cycles));
+}
+
+/*
+ * The frequency is brought into (1 GHz, 2 GHz] by shifts, and what the right
+ * shifts drop is not rounded: only this gives the number kvm_get_time_scale()
+ * gives, for every frequency.
+ */
+void kch_pvclock_pair(u32 khz, u32 *mul, s8 *shift)
+{
+	u64 hz = khz * 1000ULL;
+	s8 n = 0;
+
+	while (hz > 2 * NS_PER_S) {
+		hz >>= 1;
+		n--;
+	}
+	while (hz <= NS_PER_S) {
+		hz <<= 1;
+		n++;
+	}
+	*mul = (u32)((NS_PER_S << 32) / hz);
+	*shift = n;
+}
+
+/* (b - a) / a in parts per 1e9 */
+static s64 ratio_ppb(u64 a, u64 b)
+{
+	u64 delta = b > a ? b - a : a - b;
+	u64 ppb;
+
+	if (delta == 0)
+		return 0;
+	/* kch_mul_div() must not overflow: it would trap in the kernel. */
+	if (a == 0 || ((unsigned __int128)delta * NS_PER_S) >> 64 >= a)
+		return b > a ? S64_MAX : S64_MIN;
+	ppb = kch_mul_div(delta, NS_PER_S, a);
+	if (ppb > S64_MAX)
+		return b > a ? S64_MAX : S64_MIN;
+	return b > a ? (s64)ppb : -(s64)ppb;
+}
+
+s64 kch_pair_ppb(u32 mul_a, s8 shift_a, u32 mul_b, s8 shift_b)
+{
+	int shift = (int)shift_b - shift_a;
+
+	/* A mul has 32 bits: one more can be had on either side for 31 steps. */
+	if (shift > 31)
+		return S64_MAX;
+	if (shift < -31)
+		return S64_MIN;
+	if (shift >= 0)
+		return ratio_ppb(mul_a, (u64)mul_b << shift);
+	return ratio_ppb((u64)mul_a << -shift, mul_b);
+}
+
+static s64 saturating_add(s64 a, s64 b)
+{
+	s64 sum;
+
+	if (__builtin_add_overflow(a, b, &sum))
+		return a > 0 ? S64_MAX : S64_MIN;
+	return sum;
+}
+
+void kch_clock_compare(const struct kch_clock *saved,
+		       const struct kch_clock *live, u64 host_cycles,
+		       struct kch_clock_error *error)
+{
+	error->ns = (s64)(kch_clock_ns(live, host_cycles) -
+			  kch_clock_ns(saved, host_cycles));
+	error->cycles = (s64)(kch_clock_tsc(live, host_cycles) -
+			      kch_clock_tsc(saved, host_cycles));
+	/* Small rates add; large ones saturate or are wrong in the 2nd order. */
+	error->rate_ppb = saturating_add(
+		kch_pair_ppb(saved->tsc_to_system_mul, saved->tsc_shift,
+			     live->tsc_to_system_mul, live->tsc_shift),
+		ratio_ppb(saved->tsc_scaling_ratio, live->tsc_scaling_ratio));
+	error->identical =
+		saved->reference_cycles == live->reference_cycles &&
+		saved->system_time_ns == live->system_time_ns &&
+		saved->tsc_offset == live->tsc_offset &&
+		saved->tsc_scaling_ratio == live->tsc_scaling_ratio &&
+		saved->tsc_scaling_frac_bits == live->tsc_scaling_frac_bits &&
+		saved->tsc_to_system_mul == live->tsc_to_system_mul &&
+		saved->tsc_shift == live->tsc_shift;
+}
+
+void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
+		  struct kch_clock *clock)
+{
+	clock->reference_cycles = le64_to_cpu(vm->master_cycle_now);
+	clock->system_time_ns = le64_to_cpu(vm->master_kernel_ns) +
+				le64_to_cpu(vm->kvmclock_offset);
+	clock->tsc_offset = le64_to_cpu(vcpu->tsc_offset);
+	clock->tsc_scaling_ratio = le64_to_cpu(vcpu->tsc_scaling_ratio);
+	clock->tsc_scaling_frac_bits = vm->tsc_scaling_frac_bits;
+	clock->tsc_to_system_mul = le32_to_cpu(vcpu->tsc_to_system_mul);
+	clock->tsc_shift = vcpu->tsc_shift;
+}
+
+u64 kch_cycles_to_ns(u64 cycles, u32 khz)
+{
+	if (((unsigned __int128)cycles * 1000000) >> 64 >= khz)
+		return U64_MAX;
+	return kch_mul_div(cycles, 1000000, khz);
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * User ABI of /dev/kvmclock_handover.
+ *
+ * Every ioctl takes one structure whose first member is its size.  A caller
+ * with an older (shorter) structure is served as long as it holds the members
+ * of the first published version; a caller with a newer (longer) one is served
+ * if the bytes this kernel does not know are zero.
+ *
+ * Every ioctl that refuses changes nothing, returns an errno of its own (see
+ * the table), and fills @message with what was found, what was expected and
+ * what that means for the guest.  The structure is copied back on error too.
+ *
+ * Errors every ioctl can return:
+ *
+ * =============== ==========================================================
+ * EPERM           the caller lacks CAP_SYS_ADMIN (also returned by open())
+ * ENOTTY          not an ioctl of this device
+ * EFAULT          the structure, or a buffer it names, is not accessible
+ * EINVAL          size below the first version, unknown flag, or a reserved
+ *                 member that is not zero
+ * E2BIG           size above this kernel's structure, with unknown bytes set
+ * EINTR           a signal came while waiting for a lock
+ * ENOMEM          no memory for a copy
+ * =============== ==========================================================
+ *
+ * Errors of single ioctls; each condition has exactly one of them:
+ *
+ * =============== ==========================================================
+ * EBADF           vm_fd is not an open file
+ * EBADFD          vm_fd is a file, but not a KVM virtual machine
+ * EIO             KVM has marked the VM dead or bugged
+ * ECHILD          the VM has no vCPU
+ * EOPNOTSUPP      the VM runs without KVM's master clock
+ * ENOTRECOVERABLE a vCPU is in TSC catch-up: KVM moves its offset itself
+ * ENODEV          there is no region to keep a record in
+ * EEXIST          a VM of that id is preserved already
+ * ENOTUNIQ        that VM is preserved already, under another id
+ * ENOSPC          the region is full; the bytes needed are reported
+ * EREMOTEIO       the region does not read back what was written to it
+ * ENOENT          no VM of that id in the record
+ * ENOBUFS         the buffer is too small; the bytes needed are reported
+ * ENODATA         no record came from before the kexec
+ * EBADMSG         the record, or this VM's entry in it, is damaged
+ * EPROTONOSUPPORT the record has incompatible features unknown to this module
+ * EINPROGRESS     the record was never sealed: the reboot did not go through
+ *                 the kernel's orderly kexec path
+ * EREMCHG         the record was written on another machine
+ * ETIME           the host TSC was reset, stopped or replaced since the seal
+ * EAGAIN          the host's TSC frequency is not settled yet
+ * ELIBBAD         this module's reading of KVM disagrees with KVM's own answers
+ * EALREADY        this VM was restored from the record before
+ * EBUSY           a vCPU is running, or in an ioctl
+ * ELNRNG          the VM's vCPUs are not those that were saved
+ * EL2NSYNC        a vCPU's TSC offset is not the saved one: not set yet
+ * ERANGE          a vCPU's TSC scaling ratio or frequency is not the saved one
+ * EOVERFLOW       the written clock did not read back as saved; undone
+ * ENOTEMPTY       finish: VMs in the record were not restored
+ * =============== ==========================================================
+ */
+#ifndef _UAPI_LINUX_KVMCLOCK_HANDOVER_H
+#define _UAPI_LINUX_KVMCLOCK_HANDOVER_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define KCH_DEVICE		"/dev/kvmclock_handover"
+#define KCH_ABI_VERSION		1
+
+#define KCH_UUID_SIZE		16
+#define KCH_NAME_SIZE		64	/* with the terminating NUL */
+#define KCH_MESSAGE_SIZE	256	/* with the terminating NUL */
+
+/**
+ * enum kch_mode - how exactly a clock was restored, weakest first
+ * @KCH_MODE_NONE: not restored
+ * @KCH_MODE_REALTIME: by CLOCK_REALTIME, as KVM_CLOCK_REALTIME does
+ * @KCH_MODE_CONVERGED: by KVM's stock ioctls, residual measured
+ * @KCH_MODE_KVM_GUEST: by KVM_SET_CLOCK_GUEST, where a kernel has it
+ * @KCH_MODE_IDENTICAL: same TSC offsets and pvclock bytes; 0 ns, 0 cycles,
+ *	0 ppb.  The only one the module itself gives.
+ */
+enum kch_mode {
+	KCH_MODE_NONE		= 0,
+	KCH_MODE_REALTIME	= 1,
+	KCH_MODE_CONVERGED	= 2,
+	KCH_MODE_KVM_GUEST	= 3,
+	KCH_MODE_IDENTICAL	= 4,
+};
+
+/**
+ * enum kch_tsc_source - how the kernel knows its tsc_khz
+ * @KCH_TSC_UNKNOWN: could not be told
+ * @KCH_TSC_EARLY: early calibration; will change when refinement ends
+ * @KCH_TSC_SETTLED: calibration is over; it will not change again
+ * @KCH_TSC_KNOWN: told by CPUID or the hypervisor; never calibrated
+ */
+enum kch_tsc_source {
+	KCH_TSC_UNKNOWN		= 0,
+	KCH_TSC_EARLY		= 1,
+	KCH_TSC_SETTLED		= 2,
+	KCH_TSC_KNOWN		= 3,
+};
+
+/**
+ * enum kch_backend - where the record is kept
+ * @KCH_BACKEND_NONE: no region was given
+ * @KCH_BACKEND_RANGE: a physical range the firmware map marks reserved
+ * @KCH_BACKEND_RESERVE_MEM: a reserve_mem= label
+ * @KCH_BACKEND_KHO: kexec handover memory
+ */
+enum kch_backend {
+	KCH_BACKEND_NONE	= 0,
+	KCH_BACKEND_RANGE	= 1,
+	KCH_BACKEND_RESERVE_MEM	= 2,
+	KCH_BACKEND_KHO		= 3,
+};
+
+/* struct kch_info::flags */
+#define KCH_INFO_INCOMING	(1U << 0) /* a usable record came from before */
+#define KCH_INFO_SEALED		(1U << 1) /* ... and it was sealed */
+#define KCH_INFO_EVIDENCE	(1U << 2) /* bytes of a record are held */
+#define KCH_INFO_SELFCHECKED	(1U << 3) /* KVM's answers were matched */
+
+/**
+ * struct kch_info - KCH_IOC_INFO: what this module is and has
+ * @size: in: sizeof(struct kch_info)
+ * @flags: out: KCH_INFO_*
+ * @abi_version: out: KCH_ABI_VERSION
+ * @modes: out: bit (1 << enum kch_mode) for each mode the module gives
+ * @backend: out: enum kch_backend
+ * @tsc_source: out: enum kch_tsc_source
+ * @tsc_khz: out: the kernel's TSC frequency, kHz
+ * @kvm_tsc_khz: out: the frequency KVM computes guest clocks from, kHz; 0 when
+ *	KVM could not be asked yet
+ * @region_start: out: physical address of the region, bytes
+ * @region_size: out: its size, bytes
+ * @outgoing_capacity: out: bytes one record can have
+ * @outgoing_used: out: bytes the outgoing record has
+ * @generation: out: kexecs the record chain has seen
+ * @outgoing_vms: out: VMs preserved for the next kernel
+ * @incoming_vms: out: VMs in the record from before the kexec
+ * @restored_vms: out: of those, restored so far
+ * @incoming_error: out: 0, or the errno (positive) that a restore would get
+ *	from the record as a whole
+ * @selfcheck_error: out: 0, or ELIBBAD and the like
+ * @reserved: must be zero
+ * @message: out: the reason for @incoming_error or @selfcheck_error
+ *
+ * Callable at any time.  Only the errors of every ioctl.
+ */
+struct kch_info {
+	__u32 size;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 modes;
+	__u32 backend;
+	__u32 tsc_source;
+	__u32 tsc_khz;
+	__u32 kvm_tsc_khz;
+	__u64 region_start;
+	__u64 region_size;
+	__u64 outgoing_capacity;
+	__u64 outgoing_used;
+	__u64 generation;
+	__u32 outgoing_vms;
+	__u32 incoming_vms;
+	__u32 restored_vms;
+	__s32 incoming_error;
+	__s32 selfcheck_error;
+	__u32 reserved;
+	char message[KCH_MESSAGE_SIZE];
+};
+
+/**
+ * struct kch_preserve - KCH_IOC_PRESERVE: put a VM's clock into the record
+ * @size: in: sizeof(struct kch_preserve)
+ * @flags: in: must be 0
+ * @vm_fd: in: the VM, as KVM_CREATE_VM returned it or a duplicate
+ * @reserved: in: must be 0
+ * @uuid: in: the VM's id, not all zero; unique in the record
+ * @name: in: NUL-terminated, for people; may be empty
+ * @needed: out: bytes the record would have with this VM
+ * @capacity: out: bytes it can have
+ * @message: out: why it was refused
+ *
+ * The VM may be running and may belong to another process.  The clock function
+ * is read now, and once more when the kernel reboots into the next one if the
+ * VM is still there; a VM that is gone by then keeps what was read now.
+ *
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENODEV
+ * EEXIST ENOTUNIQ ENOSPC EREMOTEIO.
+ */
+struct kch_preserve {
+	__u32 size;
+	__u32 flags;
+	__s32 vm_fd;
+	__u32 reserved;
+	__u8  uuid[KCH_UUID_SIZE];
+	char  name[KCH_NAME_SIZE];
+	__u64 needed;
+	__u64 capacity;
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+/**
+ * struct kch_unpreserve - KCH_IOC_UNPRESERVE: take a VM out of the record
+ * @size: in: sizeof(struct kch_unpreserve)
+ * @flags: in: must be 0
+ * @uuid: in: the id it was preserved under
+ * @message: out: why it was refused
+ *
+ * Errors: ENODEV ENOENT EREMOTEIO.
+ */
+struct kch_unpreserve {
+	__u32 size;
+	__u32 flags;
+	__u8  uuid[KCH_UUID_SIZE];
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+/**
+ * enum kch_which - which record
+ * @KCH_OUTGOING: the one being made for the next kernel
+ * @KCH_INCOMING: the one that came from before the kexec
+ */
+enum kch_which {
+	KCH_OUTGOING		= 0,
+	KCH_INCOMING		= 1,
+};
+
+/* struct kch_entry::flags */
+#define KCH_ENTRY_RESTORED	(1U << 0) /* incoming: was restored */
+#define KCH_ENTRY_LIVE		(1U << 1) /* the VM shown for it still exists */
+#define KCH_ENTRY_DAMAGED	(1U << 2) /* incoming: its checksum is wrong */
+
+/**
+ * struct kch_entry - one VM as KCH_IOC_LIST returns it
+ * @uuid: its id
+ * @name: its name
+ * @flags: KCH_ENTRY_*
+ * @vcpu_count: vCPUs it has in the record
+ * @bytes: what KCH_IOC_GET needs for it
+ * @pid: process that had the VM when it was preserved or restored, 0 unknown
+ */
+struct kch_entry {
+	__u8  uuid[KCH_UUID_SIZE];
+	char  name[KCH_NAME_SIZE];
+	__u32 flags;
+	__u32 vcpu_count;
+	__u32 bytes;
+	__s32 pid;
+};
+
+/**
+ * struct kch_list - KCH_IOC_LIST: the VMs of a record
+ * @size: in: sizeof(struct kch_list)
+ * @flags: in: must be 0
+ * @which: in: enum kch_which
+ * @entry_size: in: sizeof(struct kch_entry)
+ * @entries: in: address of an array of struct kch_entry, may be 0 if @count is
+ * @count: in: its length; out: how many the record has
+ * @reserved: in: must be 0
+ * @message: out: why it was refused
+ *
+ * Errors: ENODATA (KCH_INCOMING and there is none), ENOBUFS (@count).
+ */
+struct kch_list {
+	__u32 size;
+	__u32 flags;
+	__u32 which;
+	__u32 entry_size;
+	__u64 entries;
+	__u32 count;
+	__u32 reserved;
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+/**
+ * struct kch_get - KCH_IOC_GET: one VM of a record, or the record's header
+ * @size: in: sizeof(struct kch_get)
+ * @flags: in: must be 0
+ * @which: in: enum kch_which
+ * @buffer_size: in: bytes at @buffer; out: bytes the answer has
+ * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs, or, for an
+ *	all-zero @uuid, the struct kch_rec_header
+ * @uuid: in: the VM's id, or all zero
+ * @message: out: why it was refused
+ *
+ * Errors: ENODATA ENOENT ENOBUFS (@buffer_size).
+ */
+struct kch_get {
+	__u32 size;
+	__u32 flags;
+	__u32 which;
+	__u32 buffer_size;
+	__u64 buffer;
+	__u8  uuid[KCH_UUID_SIZE];
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+/**
+ * struct kch_read - KCH_IOC_READ: a VM's clock as it is now
+ * @size: in: sizeof(struct kch_read)
+ * @flags: in: must be 0
+ * @vm_fd: in: the VM, of any process
+ * @buffer_size: in: bytes at @buffer; out: bytes the answer has
+ * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs.  A VM without
+ *	master clock is read too (its flag is clear).
+ * @host_tsc: out: host TSC at which the following two were taken, cycles
+ * @rebase_step_ns: out: by how much the guest's clock would step if KVM took a
+ *	new master clock reference now (vCPU hot-add, TSC write, clocksource
+ *	change), ns; 0 without master clock
+ * @rebase_rate_ppb: out: how much faster KVM would then let it run, parts per
+ *	1e9; the step grows by that much per second
+ * @pid: out: the process that has the VM
+ * @kvm_tsc_khz: out: as in struct kch_info
+ * @message: out: why it was refused
+ *
+ * Changes nothing.  Errors: EBADF EBADFD EIO ECHILD ELIBBAD ENOBUFS.
+ */
+struct kch_read {
+	__u32 size;
+	__u32 flags;
+	__s32 vm_fd;
+	__u32 buffer_size;
+	__u64 buffer;
+	__u64 host_tsc;
+	__s64 rebase_step_ns;
+	__s64 rebase_rate_ppb;
+	__s32 pid;
+	__u32 kvm_tsc_khz;
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+/* struct kch_restore::flags */
+#define KCH_RESTORE_CHECK	(1U << 0) /* check everything, write nothing */
+#define KCH_RESTORE_UNSEALED	(1U << 1) /* take a record that was not sealed */
+#define KCH_RESTORE_ANY_WALL	(1U << 2) /* wall clock was stepped: do not use
+					   * it to judge the TSC */
+#define KCH_RESTORE_FLAGS	(KCH_RESTORE_CHECK | KCH_RESTORE_UNSEALED | \
+				 KCH_RESTORE_ANY_WALL)
+
+/**
+ * struct kch_restore - KCH_IOC_RESTORE: give a VM its saved clock
+ * @size: in: sizeof(struct kch_restore)
+ * @flags: in: KCH_RESTORE_*
+ * @vm_fd: in: the new VM
+ * @mode: in: the weakest enum kch_mode accepted, from KCH_MODE_REALTIME; the
+ *	module gives KCH_MODE_IDENTICAL or refuses.  out: the mode reached
+ * @uuid: in: the id it was preserved under
+ * @host_tsc: out: host TSC at which the result was measured, cycles
+ * @error_ns: out: live clock minus saved clock at @host_tsc, the largest of
+ *	all vCPUs, ns
+ * @error_cycles: out: the same for the guest TSC, cycles
+ * @error_rate_ppb: out: the same for the clock's rate, parts per 1e9
+ * @rebase_rate_ppb: out: see struct kch_read
+ * @blackout_ns: out: host time from the seal to now by its TSC, ns
+ * @vcpu_id: out: the vCPU a refusal is about, or -1
+ * @found: out: the number found, for refusals that compare numbers
+ * @expected: out: the number expected
+ * @message: out: why it was refused
+ *
+ * Callable when the VM has all its vCPUs, none of them runs, KVM_SET_TSC_KHZ
+ * and each vCPU's KVM_VCPU_TSC_OFFSET are as saved, and KVM_SET_CLOCK (any
+ * value) was called after that so that KVM has a master clock reference.
+ * A KVM_SET_CLOCK or TSC write after it undoes it.
+ *
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENODEV
+ * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS EREMCHG ETIME EAGAIN
+ * EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW.
+ */
+struct kch_restore {
+	__u32 size;
+	__u32 flags;
+	__s32 vm_fd;
+	__u32 mode;
+	__u8  uuid[KCH_UUID_SIZE];
+	__u64 host_tsc;
+	__s64 error_ns;
+	__s64 error_cycles;
+	__s64 error_rate_ppb;
+	__s64 rebase_rate_ppb;
+	__u64 blackout_ns;
+	__s32 vcpu_id;
+	__u32 reserved;
+	__u64 found;
+	__u64 expected;
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+/* struct kch_finish::flags */
+#define KCH_FINISH_DISCARD	(1U << 0) /* also if VMs were not restored, or
+					   * the record is damaged */
+
+/**
+ * struct kch_finish - KCH_IOC_FINISH: the incoming record is no longer needed
+ * @size: in: sizeof(struct kch_finish)
+ * @flags: in: KCH_FINISH_*
+ * @restored: out: VMs of the record that were restored
+ * @left: out: VMs that were not
+ * @message: out: why it was refused
+ *
+ * Errors: ENODEV ENODATA ENOTEMPTY EREMOTEIO; EBADMSG, EPROTONOSUPPORT for an
+ * unusable record without KCH_FINISH_DISCARD.
+ */
+struct kch_finish {
+	__u32 size;
+	__u32 flags;
+	__u32 restored;
+	__u32 left;
+	char  message[KCH_MESSAGE_SIZE];
+};
+
+#define KCH_IOC_TYPE		0xC7
+#define KCH_IOC_INFO		_IO(KCH_IOC_TYPE, 0x00)
+#define KCH_IOC_PRESERVE	_IO(KCH_IOC_TYPE, 0x01)
+#define KCH_IOC_UNPRESERVE	_IO(KCH_IOC_TYPE, 0x02)
+#define KCH_IOC_LIST		_IO(KCH_IOC_TYPE, 0x03)
+#define KCH_IOC_GET		_IO(KCH_IOC_TYPE, 0x04)
+#define KCH_IOC_READ		_IO(KCH_IOC_TYPE, 0x05)
+#define KCH_IOC_RESTORE		_IO(KCH_IOC_TYPE, 0x06)
+#define KCH_IOC_FINISH		_IO(KCH_IOC_TYPE, 0x07)
+
+#endif /* _UAPI_LINUX_KVMCLOCK_HANDOVER_H */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the pure parts (clock.c, record.c) take from their surroundings, so
+ * that the same two files serve the module, the library, the tests and the
+ * fuzzer.
+ */
+#ifndef KCH_PORTABLE_H
+#define KCH_PORTABLE_H
+
+#ifdef __KERNEL__
+
+#include <linux/crc32c.h>
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/limits.h>
+#include <linux/math64.h>
+#include <linux/stdarg.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#include <asm/barrier.h>
+#include <asm/byteorder.h>
+
+static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
+{
+	return crc32c(crc, data, size);
+}
+
+#define kch_mul_div(a, b, c)	mul_u64_u64_div_u64(a, b, c)
+
+#else /* user space */
+
+#include <endian.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <linux/types.h>
+#include <isa-l/crc.h>
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t s8;
+typedef int32_t s32;
+typedef int64_t s64;
+
+#ifndef U64_MAX
+#define U64_MAX		UINT64_MAX
+#define S64_MAX		INT64_MAX
+#define S64_MIN		INT64_MIN
+#endif
+
+#define cpu_to_le32(x)	htole32(x)
+#define cpu_to_le64(x)	htole64(x)
+#define le32_to_cpu(x)	le32toh(x)
+#define le64_to_cpu(x)	le64toh(x)
+
+/* A writer and a reader of the region are never on two CPUs in user space. */
+#define wmb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+
+#ifndef __printf
+#define __printf(a, b)	__attribute__((format(printf, a, b)))
+#endif
+
+/* CRC-32/ISCSI is CRC32C; ISA-L takes an int length and a non-const pointer. */
+static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
+{
+	u8 *p = (u8 *)data;
+
+	while (size > INT_MAX) {
+		crc = crc32_iscsi(p, INT_MAX, crc);
+		p += INT_MAX;
+		size -= INT_MAX;
+	}
+	return crc32_iscsi(p, (int)size, crc);
+}
+
+static inline u64 kch_mul_div(u64 a, u64 b, u64 c)
+{
+	return (u64)((unsigned __int128)a * b / c);
+}
+
+#endif /* __KERNEL__ */
+
+#endif /* KCH_PORTABLE_H */

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#include "record.h"
+
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#else
+#include <assert.h>
+#endif
+
+/* The layout is what other kernels read: it may not move by accident. */
+static_assert(sizeof(struct kch_rec_header) == KCH_REC_HEADER_SIZE);
+static_assert(offsetof(struct kch_rec_header, sequence) == 32);
+static_assert(offsetof(struct kch_rec_header, flags) == 56);
+static_assert(offsetof(struct kch_rec_header, host_tsc) == 72);
+static_assert(offsetof(struct kch_rec_header, boot_id) == 112);
+static_assert(offsetof(struct kch_rec_header, kernel_release) == 152);
+static_assert(offsetof(struct kch_rec_header, crc32c) == 304);
+static_assert(offsetof(struct kch_rec_header, commit) == 312);
+static_assert(sizeof(struct kch_rec_vm) == KCH_REC_VM_SIZE);
+static_assert(offsetof(struct kch_rec_vm, uuid) == 8);
+static_assert(offsetof(struct kch_rec_vm, vcpu_count) == 88);
+static_assert(offsetof(struct kch_rec_vm, master_cycle_now) == 96);
+static_assert(offsetof(struct kch_rec_vm, tsc_scaling_frac_bits) == 136);
+static_assert(offsetof(struct kch_rec_vm, default_tsc_khz) == 144);
+static_assert(sizeof(struct kch_rec_vcpu) == KCH_REC_VCPU_SIZE);
+static_assert(offsetof(struct kch_rec_vcpu, tsc_offset) == 8);
+static_assert(offsetof(struct kch_rec_vcpu, virtual_tsc_khz) == 40);
+static_assert(offsetof(struct kch_rec_vcpu, tsc_shift) == 52);
+
+void kch_say(struct kch_message *message, const char *format, ...)
+{
+	va_list args;
+
+	if (!message)
+		return;
+	va_start(args, format);
+	vsnprintf(message->text, sizeof(message->text), format, args);
+	va_end(args);
+}
+
+static u32 crc_with_hole(const u8 *data, size_t size, size_t hole, size_t hole_size)
+{
+	static const u8 zero[16];
+	u32 crc = kch_crc32c(~0U, data, hole);
+
+	crc = kch_crc32c(crc, zero, hole_size);
+	hole += hole_size;
+	return ~kch_crc32c(crc, data + hole, size - hole);
+}
+
+static u32 header_crc(const u8 *header, size_t size)
+{
+	/* crc32c, reserved2 (always zero) and commit are one hole. */
+	const size_t hole = offsetof(struct kch_rec_header, crc32c);
+
+	return crc_with_hole(header, size, hole,
+			     sizeof(struct kch_rec_header) - hole);
+}
+
+static u32 entry_crc(const u8 *entry, size_t size)
+{
+	return crc_with_hole(entry, size, offsetof(struct kch_rec_vm, crc32c),
+			     sizeof(__le32));
+}
+
+static bool structure_size_ok(u32 size, u32 min, size_t max)
+{
+	return size >= min && size <= KCH_REC_SIZE_MAX && size % 8 == 0 &&
+	       size <= max;
+}
+
+static bool all_zero(const void *data, size_t size)
+{
+	const u8 *p = data;
+
+	while (size--)
+		if (*p++)
+			return false;
+	return true;
+}
+
+int kch_record_open(const void *slot, size_t size, struct kch_record *record,
+		    struct kch_message *message)
+{
+	struct kch_rec_header *header = &record->header;
+	u64 sequence, commit, total;
+	u32 crc;
+
+	if (size < sizeof(*header)) {
+		kch_say(message, "slot of %zu bytes, a record header has %zu",
+			size, sizeof(*header));
+		return -EBADMSG;
+	}
+	memcpy(header, slot, sizeof(*header));
+	if (memcmp(header->magic, KCH_RECORD_MAGIC, sizeof(header->magic))) {
+		if (all_zero(header, sizeof(*header))) {
+			kch_say(message, "no record was ever written here");
+			return -ENODATA;
+		}
+		memcpy(&sequence, header->magic, sizeof(sequence));
+		kch_say(message, "found %#llx where a record has its magic number",
+			(unsigned long long)le64_to_cpu(sequence));
+		return -EBADMSG;
+	}
+	sequence = le64_to_cpu(header->sequence);
+	commit = le64_to_cpu(header->commit);
+	if (commit != (KCH_RECORD_COMMIT ^ sequence)) {
+		/* Taken back on purpose: finished with, not damaged. */
+		if (commit == 0) {
+			kch_say(message, "the record with sequence number %llu was taken back, or its writing was cut short",
+				(unsigned long long)sequence);
+			return -ENODATA;
+		}
+		kch_say(message, "commit marker %#llx, expected %#llx: the record is damaged",
+			(unsigned long long)commit,
+			(unsigned long long)(KCH_RECORD_COMMIT ^ sequence));
+		return -EBADMSG;
+	}
+	record->header_size = le32_to_cpu(header->header_size);
+	if (!structure_size_ok(record->header_size, KCH_REC_HEADER_SIZE, size)) {
+		kch_say(message, "header of %u bytes, expected %u to %u: the record is damaged",
+			record->header_size, KCH_REC_HEADER_SIZE, KCH_REC_SIZE_MAX);
+		return -EBADMSG;
+	}
+	crc = header_crc(slot, record->header_size);
+	if (crc != le32_to_cpu(header->crc32c)) {
+		kch_say(message, "header checksum %#x, expected %#x: the record is damaged",
+			le32_to_cpu(header->crc32c), crc);
+		return -EBADMSG;
+	}
+	/* From here on the header is what its writer wrote. */
+	if (le32_to_cpu(header->incompat) & ~KCH_INCOMPAT_KNOWN) {
+		kch_say(message, "incompatible features %#x, known are %#x: the record is from a newer module (%.15s of kernel %.63s)",
+			le32_to_cpu(header->incompat), KCH_INCOMPAT_KNOWN,
+			header->module_version, header->kernel_release);
+		return -EPROTONOSUPPORT;
+	}
+	record->vm_size = le32_to_cpu(header->vm_size);
+	record->vcpu_size = le32_to_cpu(header->vcpu_size);
+	record->vm_count = le32_to_cpu(header->vm_count);
+	total = le64_to_cpu(header->total_size);
+	if (!structure_size_ok(record->vm_size, KCH_REC_VM_SIZE, KCH_REC_SIZE_MAX) ||
+	    !structure_size_ok(record->vcpu_size, KCH_REC_VCPU_SIZE, KCH_REC_SIZE_MAX) ||
+	    record->vm_count > KCH_REC_VMS_MAX ||
+	    total < record->header_size || total > size) {
+		kch_say(message, "%llu bytes with %u VMs of %u and vCPUs of %u bytes do not make a record in a slot of %zu",
+			(unsigned long long)total, record->vm_count,
+			record->vm_size, record->vcpu_size, size);
+		return -EBADMSG;
+	}
+	header->kernel_release[sizeof(header->kernel_release) - 1] = '\0';
+	header->module_version[sizeof(header->module_version) - 1] = '\0';
+	record->data = slot;
+	record->total_size = (size_t)total;
+	record->sequence = sequence;
+	return 0;
+}
+
+int kch_record_next(const struct kch_record *record, size_t *offset,
+		    struct kch_record_vm *vm, struct kch_message *message)
+{
+	const u8 *entry;
+	size_t left;
+	u32 crc;
+
+	if (*offset == 0)
+		*offset = record->header_size;
+	left = record->total_size - *offset;
+	if (left == 0)
+		return -ENODATA;
+	if (left < record->vm_size)
+		goto lost;
+	entry = record->data + *offset;
+	memcpy(&vm->vm, entry, sizeof(vm->vm));
+	vm->record = record;
+	vm->vcpus = entry + record->vm_size;
+	vm->size = le32_to_cpu(vm->vm.size);
+	vm->vcpu_count = le32_to_cpu(vm->vm.vcpu_count);
+	if (vm->size > left || vm->vcpu_count > KCH_REC_VCPUS_MAX ||
+	    vm->size != record->vm_size +
+			(u64)vm->vcpu_count * record->vcpu_size)
+		goto lost;
+	*offset += vm->size;
+	crc = entry_crc(entry, vm->size);
+	if (crc != le32_to_cpu(vm->vm.crc32c)) {
+		kch_say(message, "VM entry at byte %zu: checksum %#x, expected %#x: it is damaged",
+			(size_t)(entry - record->data),
+			le32_to_cpu(vm->vm.crc32c), crc);
+		return -EBADMSG;
+	}
+	if (vm->vm.tsc_scaling_frac_bits > 63) {
+		kch_say(message, "VM entry at byte %zu: %u fraction bits, expected at most 63",
+			(size_t)(entry - record->data),
+			vm->vm.tsc_scaling_frac_bits);
+		return -EBADMSG;
+	}
+	vm->vm.name[sizeof(vm->vm.name) - 1] = '\0';
+	return 0;
+lost:
+	kch_say(message, "VM entry at byte %zu does not fit into the %zu bytes of the record: it and all behind it are lost",
+		*offset, record->total_size);
+	*offset = record->total_size;
+	return -EBADE;
+}
+
+int kch_record_find(const struct kch_record *record,
+		    const u8 uuid[KCH_UUID_SIZE], struct kch_record_vm *vm,
+		    struct kch_message *message)
+{
+	bool damaged = false;
+	size_t offset = 0;
+	int err;
+
+	while ((err = kch_record_next(record, &offset, vm, message)) != -ENODATA) {
+		if (err)
+			damaged = true;
+		else if (!memcmp(vm->vm.uuid, uuid, KCH_UUID_SIZE))
+			return 0;
+	}
+	if (damaged)
+		return -EBADMSG;
+	kch_say(message, "no VM of that id among the %u in the record",
+		record->vm_count);
+	return -ENOENT;
+}
+
+void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
+		     struct kch_rec_vcpu *vcpu)
+{
+	memcpy(vcpu, vm->vcpus + (size_t)index * vm->record->vcpu_size,
+	       sizeof(*vcpu));
+	/* A shift KVM never computes would be undefined when evaluated. */
+	if (vcpu->tsc_shift > 31 || vcpu->tsc_shift < -31) {
+		vcpu->flags &= cpu_to_le32(~KCH_VCPU_PAIR_VALID);
+		vcpu->tsc_shift = 0;
+	}
+}
+
+size_t kch_slot_size(size_t region_size)
+{
+	return region_size / 2 / KCH_RECORD_ALIGN * KCH_RECORD_ALIGN;
+}
+
+int kch_region_open(const void *region, size_t size, struct kch_record *record,
+		    unsigned int *slot, struct kch_message *message)
+{
+	size_t slot_size = kch_slot_size(size);
+	int err = -ENODATA, found = -1;
+	struct kch_message why;
+	struct kch_record r;
+	unsigned int i;
+
+	if (slot_size < sizeof(struct kch_rec_header)) {
+		kch_say(message, "a region of %zu bytes holds no two records",
+			size);
+		return -EINVAL;
+	}
+	for (i = 0; i < 2; i++) {
+		int e = kch_record_open((const u8 *)region + i * slot_size,
+					slot_size, &r, &why);
+
+		if (e == 0) {
+			if (found < 0 || r.sequence > record->sequence) {
+				*record = r;
+				*slot = i;
+			}
+			found = 0;
+		} else if (found < 0 && (err == -ENODATA || i == 0)) {
+			err = e;
+			kch_say(message, "slot %u: %s", i, why.text);
+		}
+	}
+	return found < 0 ? err : 0;
+}
+
+void kch_rec_entry_close(struct kch_rec_vm *vm)
+{
+	size_t size = kch_rec_entry_size(le32_to_cpu(vm->vcpu_count));
+
+	vm->size = cpu_to_le32((u32)size);
+	vm->crc32c = cpu_to_le32(entry_crc((const u8 *)vm, size));
+}
+
+void kch_rec_header_init(struct kch_rec_header *header)
+{
+	memset(header, 0, sizeof(*header));
+	memcpy(header->magic, KCH_RECORD_MAGIC, sizeof(header->magic));
+	header->header_size = cpu_to_le32(sizeof(struct kch_rec_header));
+	header->vm_size = cpu_to_le32(sizeof(struct kch_rec_vm));
+	header->vcpu_size = cpu_to_le32(sizeof(struct kch_rec_vcpu));
+}
+
+int kch_record_write(void *slot, size_t slot_size,
+		     struct kch_rec_header *header, const void *entries,
+		     size_t entries_size, u32 vm_count)
+{
+	struct kch_rec_header *at = slot;
+
+	if (slot_size < sizeof(*header) ||
+	    entries_size > slot_size - sizeof(*header))
+		return -ENOSPC;
+	header->vm_count = cpu_to_le32(vm_count);
+	header->total_size = cpu_to_le64(sizeof(*header) + entries_size);
+	header->commit = 0;
+	header->crc32c = 0;
+	header->crc32c = cpu_to_le32(header_crc((const u8 *)header,
+						sizeof(*header)));
+
+	kch_record_revoke(slot);
+	memcpy(at, header, sizeof(*header));
+	memcpy(at + 1, entries, entries_size);
+	wmb();	/* the marker must not reach memory before what it marks */
+	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^
+				     le64_to_cpu(header->sequence));
+	WRITE_ONCE(at->commit, header->commit);
+	wmb();
+	return 0;
+}
+
+void kch_record_revoke(void *slot)
+{
+	struct kch_rec_header *at = slot;
+
+	WRITE_ONCE(at->commit, 0);
+	wmb();	/* nothing of a new record before the old one is invalid */
+}

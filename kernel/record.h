@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Reading and writing records.  Pure: works on memory it is given, which for
+ * reading must be a private copy (a record is hostile until proven, and must
+ * not change while it is being proven).
+ *
+ * Functions that can refuse return a negative errno and describe the reason in
+ * a struct kch_message, if one is given.
+ */
+#ifndef KCH_RECORD_H
+#define KCH_RECORD_H
+
+#include <linux/kvmclock_handover.h>
+#include <linux/kvmclock_handover_record.h>
+#include "portable.h"
+
+/**
+ * struct kch_message - the reason for a refusal, for people
+ * @text: NUL-terminated; what was found, what was expected
+ */
+struct kch_message {
+	char text[KCH_MESSAGE_SIZE];
+};
+
+__printf(2, 3)
+void kch_say(struct kch_message *message, const char *format, ...);
+
+/**
+ * struct kch_record - a record whose header was validated
+ * @data: its first byte
+ * @total_size: bytes, never more than the slot has
+ * @sequence: of the header
+ * @header_size: bytes to step from the header to the first VM
+ * @vm_size: bytes to step from a VM to its first vCPU
+ * @vcpu_size: bytes to step from one vCPU to the next
+ * @vm_count: VM entries the header promises
+ * @header: host-independent copy of the header; members that an old writer did
+ *	not have are zero
+ */
+struct kch_record {
+	const u8 *data;
+	size_t total_size;
+	u64 sequence;
+	u32 header_size;
+	u32 vm_size;
+	u32 vcpu_size;
+	u32 vm_count;
+	struct kch_rec_header header;
+};
+
+/*
+ * Validates the header of the record that starts a slot.
+ *
+ * 0: @record is filled in.  -ENODATA: the slot holds no record (never written).
+ * -EBADMSG: damaged, or its write was cut short.  -EPROTONOSUPPORT: whole, but
+ * with incompatible features this code does not know, which it names.
+ */
+int kch_record_open(const void *slot, size_t size, struct kch_record *record,
+		    struct kch_message *message);
+
+/**
+ * struct kch_record_vm - one VM of a record
+ * @vm: copy of its entry; members an old writer did not have are zero
+ * @vcpus: its first vCPU, in the record
+ * @vcpu_count: how many there are
+ * @size: bytes of the entry and its vCPUs, as written
+ * @record: the record it is in
+ */
+struct kch_record_vm {
+	struct kch_rec_vm vm;
+	const u8 *vcpus;
+	u32 vcpu_count;
+	u32 size;
+	const struct kch_record *record;
+};
+
+/*
+ * Steps through the VMs: @offset starts at 0 and is moved on.
+ *
+ * 0: @vm is valid.  -ENODATA: there are no more.  -EBADMSG: this entry is
+ * damaged, @offset stands behind it, later entries may be whole.  -EBADE: so
+ * badly damaged that nothing behind it can be found.
+ */
+int kch_record_next(const struct kch_record *record, size_t *offset,
+		    struct kch_record_vm *vm, struct kch_message *message);
+
+/*
+ * The VM with that id.  -ENOENT: no whole entry has it.  -EBADMSG: none has it,
+ * and an entry that is damaged may have been it.
+ */
+int kch_record_find(const struct kch_record *record,
+		    const u8 uuid[KCH_UUID_SIZE], struct kch_record_vm *vm,
+		    struct kch_message *message);
+
+/* Copies vCPU @index (below vcpu_count); unknown members are zero. */
+void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
+		     struct kch_rec_vcpu *vcpu);
+
+/*
+ * The newer of the two records of a region, in @record, and which slot it is
+ * in.  A slot that cannot be used is passed over if the other can; if neither
+ * can, the error of the one that holds something is returned.
+ * -ENODATA: the region never held a record.  -EINVAL: the region is too small.
+ */
+int kch_region_open(const void *region, size_t size, struct kch_record *record,
+		    unsigned int *slot, struct kch_message *message);
+
+/* Bytes of each of a region's two slots. */
+size_t kch_slot_size(size_t region_size);
+
+/* Bytes an entry with that many vCPUs has in this version. */
+static inline size_t kch_rec_entry_size(u32 vcpus)
+{
+	return sizeof(struct kch_rec_vm) + (size_t)vcpus * sizeof(struct kch_rec_vcpu);
+}
+
+/* Sets the size and the checksum of an entry of this version, vCPUs behind it. */
+void kch_rec_entry_close(struct kch_rec_vm *vm);
+
+/* Fills in what makes a header of this version: magic, sizes, feature bits. */
+void kch_rec_header_init(struct kch_rec_header *header);
+
+/*
+ * Writes a record into a slot: takes back the old one's commit marker, then
+ * copies header and entries, then sets the marker.  @entries are @vm_count
+ * closed entries, back to back.  Fills in vm_count, total_size, crc32c and
+ * commit of @header.  -ENOSPC: the slot is too small; nothing was written.
+ */
+int kch_record_write(void *slot, size_t slot_size,
+		     struct kch_rec_header *header, const void *entries,
+		     size_t entries_size, u32 vm_count);
+
+/* Takes a slot's record back: it is no longer valid. */
+void kch_record_revoke(void *slot);
+
+#endif /* KCH_RECORD_H */
