@@ -27,3 +27,7 @@ install_file() { # SOURCE TARGET
 		mv -f -- "$1" "$2"
 	fi
 }
+
+# No script ends without a word: set -e alone would.
+set -E
+trap 'msg "${BASH_SOURCE[0]##*/}:$LINENO: failed: $BASH_COMMAND"' ERR

@@ -1,0 +1,216 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run the nested test bed: each case boots an emulated host under QEMU TCG, kexecs it, and judges
+# what it said on its verdict port.
+#
+#   tests/nested/run.sh [-j N] [--full]     the short cases, or all
+#   tests/nested/run.sh -c NAME...          only these (comma-separated or repeated)
+#   tests/nested/run.sh -e NAME             enter the case's emulated host: its console, a shell
+#   tests/nested/run.sh -l                  list the cases
+#   tests/nested/run.sh --self-test         does the test bed see what it must see?
+#
+#   -j N    emulated hosts at once, 1 or 2 (default 2, on one CPU 1)
+#   -n      use the kernels, modules and initramfs as they are; build nothing
+#   -v      print the evidence (note=) of each case
+#
+# Output is KTAP. The exit status is 0 when at least one case ran, and none failed or was lost.
+# Logs are kept in build/nested/NAME/: console.log, verdict.log, qemu.log, status, command.
+
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname -- "$0")/../../scripts/lib.sh"
+NESTED=$KCH_ROOT/tests/nested
+# shellcheck source=tests/nested/lib-qemu.sh
+. "$NESTED/lib-qemu.sh"
+# shellcheck source=tests/nested/lib-judge.sh
+. "$NESTED/lib-judge.sh"
+# shellcheck source=tests/nested/lib-table.sh
+. "$NESTED/lib-table.sh"
+
+usage() {
+	sed -n '/^#   tests/,/^# Logs/s/^# \{0,1\}//p' "$0"
+}
+
+table=$NESTED/cases.tbl
+logs=$KCH_BUILD/nested
+jobs_max=2
+(($(nproc) > 1)) || jobs_max=1
+only=() full='' enter='' list='' build=1 verbose='' self_test=''
+while (($#)); do
+	case $1 in
+	-c) IFS=, read -r -a names <<<"${2:?-c needs the name of a case}"; only+=("${names[@]}"); shift ;;
+	-e) enter=${2:?-e needs the name of a case}; shift ;;
+	-j) jobs_max=${2:?-j needs a number}; shift ;;
+	-l) list=1 ;;
+	-n) build='' ;;
+	-v) verbose=1 ;;
+	--full) full=1 ;;
+	--self-test) self_test=1; table=$NESTED/selftest.tbl; logs=$KCH_BUILD/nested/self-test ;;
+	-h | --help) usage; exit 0 ;;
+	-*) usage >&2; exit 2 ;;
+	# After -c, so that a list of names can follow.
+	*) ((${#only[@]})) || { usage >&2; exit 2; }; only+=("$1") ;;
+	esac
+	shift
+done
+[[ $jobs_max =~ ^[12]$ ]] || die "-j $jobs_max: 1 or 2"
+
+table_read "$table"
+
+if [[ $list ]]; then
+	table_list
+	exit 0
+fi
+if [[ $enter ]]; then
+	only=("$enter")
+elif [[ $self_test ]]; then
+	full=1
+fi
+table_select "$full" "${only[@]}" # sets SELECTED
+
+# Kernels, module and initramfs of the selected cases; each step says nothing when it has nothing to do.
+initramfs_of() { # CASE
+	echo "$KCH_BUILD/nested/initramfs-$(table_lines "$1" | tr '\n' '+' | sed 's/+$//').cpio"
+}
+
+prepare() {
+	local name line initramfs
+	local -A line_done=() initramfs_done=()
+	for name in "${SELECTED[@]}"; do
+		while read -r line; do
+			[[ ${line_done[$line]:-} ]] && continue
+			line_done[$line]=1
+			[[ -e $KCH_KERNELS/$line/release ]] || "$KCH_ROOT/scripts/fetch-kernel.sh" "$line"
+			if [[ -e $KCH_ROOT/kernel/Kbuild ]]; then
+				"$KCH_ROOT/scripts/build-module.sh" "$line"
+			fi
+		done < <(table_lines "$name")
+	done
+	for name in "${SELECTED[@]}"; do
+		initramfs=$(initramfs_of "$name")
+		[[ ${initramfs_done[$initramfs]:-} ]] && continue
+		initramfs_done[$initramfs]=1
+		# shellcheck disable=SC2046 # one word per line
+		"$NESTED/mk-initramfs.sh" "$initramfs" $(table_lines "$name")
+	done
+}
+
+mkdir -p "$KCH_BUILD/nested"
+[[ ! $build ]] || prepare
+
+# Sets QEMU_ARGS for the case.
+configure() { # CASE PARAM...
+	local name=$1 initramfs cmdline
+	shift
+	initramfs=$(initramfs_of "$name")
+	[[ -r $initramfs ]] || die "$initramfs is not there; run without -n"
+	cmdline=$(l1_cmdline "$initramfs" "${T_HOST[$name]}" "${T_NEXT[$name]}" "${T_SCRIPT[$name]}" "$@")
+	l1_qemu_args "$initramfs" "$KCH_KERNELS/${T_HOST[$name]}/vmlinuz" "$cmdline" "$@"
+}
+
+if [[ $enter ]]; then
+	dir=$logs/$enter
+	mkdir -p "$dir"
+	read -r -a params <<<"${T_PARAMS[$enter]}"
+	configure "$enter" "${params[@]}" shell=yes
+	msg "$enter: verdict lines go to $dir/verdict.log; leave with poweroff -f, or Ctrl-A X"
+	status=0
+	l1_interactive "$dir" || status=$?
+	exit $status
+fi
+
+declare -A pid_case=() started=()
+passed=0 failed=0 skipped=0 number=0
+
+# The machines die with us anyway (l1_start); this is for an orderly end.
+# shellcheck disable=SC2317 # called by the trap
+stop_all() {
+	trap - EXIT INT TERM
+	((${#pid_case[@]} == 0)) || kill -- "${!pid_case[@]}" 2>/dev/null || true
+	wait
+}
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+start_case() { # CASE
+	local name=$1 dir=$logs/$1 params
+	mkdir -p "$dir"
+	rm -f -- "$dir"/{console,verdict,qemu,qmp}.log "$dir"/{status,outcome}
+	: >"$dir/console.log"
+	: >"$dir/verdict.log"
+	: >"$dir/qmp.log"
+	read -r -a params <<<"${T_PARAMS[$name]}"
+	configure "$name" "${params[@]}"
+	l1_start "$dir" "${T_LIMIT[$name]}"
+	pid_case[$!]=$name
+	started[$name]=$EPOCHSECONDS
+	echo "# $name: started (limit ${T_LIMIT[$name]} s)"
+}
+
+show_evidence() { # DIRECTORY
+	tr -d '\r' <"$1/verdict.log" | sed -n 's/^stage=/# stage /p; s/^note=/#   /p'
+}
+
+show_failure() { # DIRECTORY
+	echo "#   logs: ${1#"$KCH_ROOT/"}/"
+	sed -nE '/^(check=.* fail|note=|error=)/s/^/#   verdict: /p' "$1/verdict.log" | tail -n 20
+	sed "/TCG doesn't support/d; s/^/#   qemu: /" "$1/qemu.log" | tail -n 5
+	tail -n 8 "$1/console.log" | tr -d '\r' | cut -c1-160 | sed 's/^/#   console: /'
+}
+
+finish_case() { # CASE STATUS
+	local name=$1 dir=$logs/$1 seconds=$((EPOCHSECONDS - started[$1])) good=''
+	echo "$2" >"$dir/status"
+	judge "$dir" "${T_EXPECT[$name]}" "$(table_param "$name" kexecs 1)"
+	echo "$OUTCOME: $REASON" >"$dir/outcome"
+	number=$((number + 1))
+	if [[ $self_test ]]; then
+		# Here a case is right when the judge said of it what the table says it must.
+		# shellcheck disable=SC2053 # a pattern
+		[[ "$OUTCOME: $REASON" != ${T_OUTCOME[$name]} ]] || good=1
+	elif [[ $OUTCOME == pass || $OUTCOME == skip ]]; then
+		good=1
+	fi
+	if [[ $good && $OUTCOME == skip && ! $self_test ]]; then
+		skipped=$((skipped + 1))
+		echo "ok $number $name # SKIP $REASON"
+	elif [[ $good ]]; then
+		passed=$((passed + 1))
+		echo "ok $number $name # $seconds s, $OUTCOME: $REASON"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number $name # $seconds s, $OUTCOME: $REASON"
+		[[ ! $self_test ]] || echo "#   wanted: ${T_OUTCOME[$name]}"
+		show_failure "$dir"
+	fi
+	[[ ! $verbose ]] || show_evidence "$dir"
+}
+
+wait_one() {
+	local pid='' status=0 name
+	wait -n -p pid "${!pid_case[@]}" || status=$?
+	name=${pid_case[$pid]}
+	unset "pid_case[$pid]"
+	finish_case "$name" "$status"
+}
+
+echo "KTAP version 1"
+echo "1..${#SELECTED[@]}"
+for name in "${SELECTED[@]}"; do
+	while ((${#pid_case[@]} >= jobs_max)); do
+		wait_one
+	done
+	start_case "$name"
+done
+while ((${#pid_case[@]})); do
+	wait_one
+done
+
+echo "# $passed passed, $failed failed, $skipped skipped"
+if ((passed + failed == 0)); then
+	echo "# no case was run: that is a failure"
+	exit 1
+fi
+((failed == 0)) || exit 1
