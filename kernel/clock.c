@@ -77,18 +77,57 @@ static s64 ratio_ppb(u64 a, u64 b)
 	return b > a ? (s64)ppb : -(s64)ppb;
 }
 
+/*
+ * The quotient of the two rates is mul_b * 2^shift / mul_a; in parts per 1e9
+ * and less 1e9 it is the answer.  No product here has more than 126 bits, and
+ * nothing is lost, so that the rounding is the promised one.
+ */
 s64 kch_pair_ppb(u32 mul_a, s8 shift_a, u32 mul_b, s8 shift_b)
 {
 	int shift = (int)shift_b - shift_a;
+	u64 quotient, b = mul_b * NS_PER_S;
+	bool exact;
 
-	/* A mul has 32 bits: one more can be had on either side for 31 steps. */
-	if (shift > 31)
-		return S64_MAX;
-	if (shift < -31)
-		return S64_MIN;
-	if (shift >= 0)
-		return ratio_ppb(mul_a, (u64)mul_b << shift);
-	return ratio_ppb((u64)mul_a << -shift, mul_b);
+	if (mul_a == 0)
+		return mul_b ? S64_MAX : 0;
+	if (mul_b == 0)
+		return -(s64)NS_PER_S;
+	if (shift >= 0) {
+		if (shift > 63 || ((unsigned __int128)b << shift) >> 64 >= mul_a)
+			return S64_MAX;
+		quotient = kch_mul_div(b, 1ULL << shift, mul_a);
+		exact = quotient * mul_a == b << shift;
+	} else {
+		shift = shift < -63 ? 63 : -shift;
+		quotient = (b >> shift) / mul_a;
+		exact = (quotient * mul_a) << shift == b;
+	}
+	if (quotient >= NS_PER_S) {
+		quotient -= NS_PER_S;
+		return quotient > S64_MAX ? S64_MAX : (s64)quotient;
+	}
+	/* Toward zero is up when the answer is negative. */
+	return (s64)(quotient + !exact) - (s64)NS_PER_S;
+}
+
+/* The same factor may be written with more or with fewer fraction bits. */
+static s64 scaling_ppb(const struct kch_clock *saved,
+		       const struct kch_clock *live)
+{
+	u64 a = saved->tsc_scaling_ratio, b = live->tsc_scaling_ratio;
+	u8 bits_a = saved->tsc_scaling_frac_bits;
+	u8 bits_b = live->tsc_scaling_frac_bits;
+
+	/* Bits are added to the one with fewer as long as it has room. */
+	for (; bits_a < bits_b && !(a >> 63); bits_a++)
+		a <<= 1;
+	for (; bits_b < bits_a && !(b >> 63); bits_b++)
+		b <<= 1;
+	if (bits_a < bits_b)
+		b >>= bits_b - bits_a;
+	else
+		a >>= bits_a - bits_b;
+	return ratio_ppb(a, b);
 }
 
 static s64 saturating_add(s64 a, s64 b)
@@ -112,7 +151,7 @@ void kch_clock_compare(const struct kch_clock *saved,
 	error->rate_ppb = saturating_add(
 		kch_pair_ppb(saved->tsc_to_system_mul, saved->tsc_shift,
 			     live->tsc_to_system_mul, live->tsc_shift),
-		ratio_ppb(saved->tsc_scaling_ratio, live->tsc_scaling_ratio));
+		scaling_ppb(saved, live));
 	error->identical =
 		saved->reference_cycles == live->reference_cycles &&
 		saved->system_time_ns == live->system_time_ns &&
