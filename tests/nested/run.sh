@@ -42,13 +42,14 @@ while (($#)); do
 	-c) IFS=, read -r -a names <<<"${2:?-c needs the name of a case}"; only+=("${names[@]}"); shift ;;
 	-e) enter=${2:?-e needs the name of a case}; shift ;;
 	-j) jobs_max=${2:?-j needs a number}; shift ;;
+	-j[0-9]*) jobs_max=${1#-j} ;;
 	-l) list=1 ;;
 	-n) build='' ;;
 	-v) verbose=1 ;;
 	--full) full=1 ;;
 	--self-test) self_test=1; table=$NESTED/selftest.tbl; logs=$KCH_BUILD/nested/self-test ;;
 	-h | --help) usage; exit 0 ;;
-	-*) usage >&2; exit 2 ;;
+	-*) msg "unknown option: $1"; usage >&2; exit 2 ;;
 	# After -c, so that a list of names can follow.
 	*) ((${#only[@]})) || { usage >&2; exit 2; }; only+=("$1") ;;
 	esac
@@ -95,6 +96,11 @@ prepare() {
 		"$NESTED/mk-initramfs.sh" "$initramfs" $(table_lines "$name")
 	done
 }
+
+# The judge alone first: it takes no time, and without it nothing below means anything.
+if [[ $self_test ]]; then
+	"$NESTED/check-judge.sh" | sed 's/^/# judge: /'
+fi
 
 mkdir -p "$KCH_BUILD/nested"
 [[ ! $build ]] || prepare

@@ -1,0 +1,155 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Is the judge strict? Gives it folders as emulated hosts would leave them, most with one thing
+# wrong, and compares its outcome with the wanted one. Needs no emulator. Prints KTAP.
+
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname -- "$0")/../../scripts/lib.sh"
+# shellcheck source=tests/nested/lib-judge.sh
+. "$KCH_ROOT/tests/nested/lib-judge.sh"
+
+dir=$(mktemp -d)
+# shellcheck disable=SC2064
+trap "rm -rf -- '$dir'" EXIT
+number=0 failed=0
+
+GOOD='stage=0
+release=6.12
+check=a ok
+taint=4096
+warnings=0
+kexec=6.12
+stage=1
+release=6.12
+check=b ok
+note=tsc_offset_cycles 0
+taint=12288
+warnings=0
+verdict=pass'
+
+OFF='{"timestamp": {}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}'
+RESET=${OFF/guest-shutdown/guest-reset}
+
+# The defaults of what the next try() sees.
+reset() {
+	VERDICT=$GOOD CONSOLE='[ 0.0] Linux' QMP=$OFF STATUS=0 EXPECT=pass KEXECS=1
+}
+
+try() { # NAME WANTED-PATTERN
+	number=$((number + 1))
+	printf '%s\n' "$VERDICT" >"$dir/verdict.log"
+	printf '%s\n' "$CONSOLE" >"$dir/console.log"
+	printf '%s\n' "$QMP" >"$dir/qmp.log"
+	printf '%s\n' "$STATUS" >"$dir/status"
+	judge "$dir" "$EXPECT" "$KEXECS"
+	# shellcheck disable=SC2053 # a pattern
+	if [[ "$OUTCOME: $REASON" == $2 ]]; then
+		echo "ok $number $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number $1"
+		echo "#   said:   $OUTCOME: $REASON"
+		echo "#   wanted: $2"
+	fi
+	reset
+}
+
+echo "KTAP version 1"
+reset
+try good 'pass: 2 checks in 2 stages'
+VERDICT=${GOOD//$'\n'/$'\r\n'}
+try carriage-returns 'pass: *'
+
+# Lost machines.
+STATUS=124
+try time-limit 'lost: time limit'
+STATUS=137
+try killed-at-the-limit 'lost: time limit'
+STATUS=139
+try emulator-crashed 'lost: QEMU ended with status 139'
+CONSOLE=$'[ 1.0] Kernel panic - not syncing: Fatal exception\r'
+try panic-after-the-verdict 'lost: kernel panic: Fatal exception'
+CONSOLE='[ 1.0] Kernel panic - not syncing: x' STATUS=124
+try panic-says-more-than-the-limit 'lost: kernel panic: x'
+QMP=$RESET
+try reset-after-the-verdict 'lost: the machine was not powered off: *guest-reset*'
+QMP=
+try vanished 'lost: the machine was not powered off: *'
+VERDICT=
+try silent 'lost: not a verdict line: '
+VERDICT=${GOOD%$'\n'*}
+try no-verdict 'lost: the machine ended without a verdict'
+VERDICT=${GOOD/check=b ok/check=b o}
+try cut-line 'lost: not a verdict line: check=b o'
+VERDICT=${GOOD/check=b ok/che stage=1ck=b ok}
+try mixed-lines 'lost: not a verdict line: *'
+VERDICT=$GOOD$'\ncheck=c fail'
+try line-after-the-verdict 'lost: not a verdict line: after the verdict: check=c fail'
+VERDICT=$GOOD$'\nverdict=pass'
+try second-verdict 'lost: *'
+VERDICT=${GOOD/taint=4096/taint=}
+try empty-number 'lost: not a verdict line: taint='
+
+# Faults.
+VERDICT=${GOOD/taint=12288/taint=12800}
+try warn-taint 'fail: kernel tainted: 12800'
+VERDICT=${GOOD/taint=4096/taint=4224}
+try die-taint-of-an-earlier-stage 'fail: kernel tainted: 4224'
+VERDICT=${GOOD/warnings=0/warnings=3}
+try warnings-of-an-earlier-stage 'fail: kernel warnings: 3 *'
+VERDICT=${GOOD/check=b ok/error=no region}
+try error 'fail: no region'
+VERDICT=${GOOD/stage=1/stage=2}
+try stage-left-out 'fail: stages out of order: 0 2'
+VERDICT=${GOOD/kexec=6.12$'\n'/}
+try stage-without-kexec 'fail: a stage is incomplete: *'
+VERDICT=${GOOD/warnings=0$'\n'kexec/kexec}
+try stage-without-its-end 'fail: a stage is incomplete: *'
+KEXECS=2
+try too-few-kexecs 'fail: 1 kexecs instead of 2'
+VERDICT=$(grep -v ^check <<<"$GOOD")
+try nothing-checked 'fail: nothing was checked'
+VERDICT=${GOOD/check=a ok/check=a fail}
+try pass-in-spite-of-a-failed-check 'fail: failed checks: a'
+VERDICT=${GOOD/verdict=pass/verdict=fail}
+try fail-without-a-failed-check 'fail: verdict=fail'
+VERDICT=${GOOD/verdict=pass/verdict=skip}
+try skip-without-a-reason 'fail: skipped without a reason*'
+VERDICT=${GOOD/verdict=pass/skip=no KVM$'\n'verdict=pass}
+try pass-in-spite-of-a-skip 'fail: skipped *'
+VERDICT=${GOOD/verdict=pass/skip=no KVM$'\n'verdict=skip}
+try skip 'skip: no KVM'
+VERDICT=${GOOD/verdict=pass/check=c fail$'\n'skip=no KVM$'\n'verdict=skip}
+try skip-after-a-failure 'fail: skipped *'
+
+# Controls.
+CAUGHT=${GOOD/check=b ok/check=b fail}
+CAUGHT=${CAUGHT/verdict=pass/verdict=fail}
+VERDICT=$CAUGHT EXPECT=caught:b
+try caught 'pass: caught: b'
+VERDICT=$CAUGHT EXPECT='caught:b,c?'
+try caught-with-an-option 'pass: caught: b'
+VERDICT=${CAUGHT/check=a ok/check=c fail} EXPECT='caught:b,c?'
+try caught-with-the-option-taken 'pass: caught: c b'
+EXPECT=caught:b
+try not-caught 'fail: control not caught by the check b *'
+VERDICT=$CAUGHT EXPECT=caught:a
+try caught-by-another-check 'fail: control not caught by the check a *'
+VERDICT=$CAUGHT EXPECT=caught:b,c
+try half-caught 'fail: control not caught by the check c *'
+VERDICT=${CAUGHT/check=a ok/check=a fail} EXPECT=caught:b
+try caught-for-another-reason-too 'fail: control caught for another reason too: a'
+VERDICT=${CAUGHT/verdict=fail/verdict=pass} EXPECT=caught:b
+try caught-but-passed 'fail: verdict=pass in spite of failed checks'
+VERDICT=${CAUGHT/taint=4096/taint=4608} EXPECT=caught:b
+try caught-with-a-kernel-warning 'fail: kernel tainted: 4608'
+VERDICT=${CAUGHT/check=a ok/error=x} EXPECT=caught:b
+try caught-with-an-error 'fail: x'
+VERDICT=$CAUGHT EXPECT=caught:b CONSOLE='[ 1.0] Kernel panic - not syncing: x'
+try caught-and-lost 'lost: kernel panic: x'
+
+echo "1..$number"
+echo "# $((number - failed)) passed, $failed failed"
+((failed == 0)) || exit 1
