@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Comparing two clocks, as functions, at one host TSC. */
+#include "internal.h"
+
+static bool has_run(const struct kch_rec_vcpu *vcpu)
+{
+	return le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID;
+}
+
+bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
+		  struct kch_clock *clock)
+{
+	const struct kch_rec_vcpu *vcpu = &vm->vcpus[index];
+	uint32_t khz = le32_to_cpu(vcpu->virtual_tsc_khz);
+	uint32_t i;
+
+	kch_clock_of(&vm->entry, vcpu, clock);
+	if (has_run(vcpu))
+		return true;
+	/* KVM will give it what it gave its siblings of the same frequency. */
+	for (i = 0; i < vm->vcpu_count; i++) {
+		const struct kch_rec_vcpu *other = &vm->vcpus[i];
+
+		if (has_run(other) &&
+		    other->virtual_tsc_khz == vcpu->virtual_tsc_khz &&
+		    other->tsc_scaling_ratio == vcpu->tsc_scaling_ratio) {
+			clock->tsc_to_system_mul =
+				le32_to_cpu(other->tsc_to_system_mul);
+			clock->tsc_shift = other->tsc_shift;
+			return false;
+		}
+	}
+	if (khz)
+		kch_pvclock_pair(khz, &clock->tsc_to_system_mul,
+				 &clock->tsc_shift);
+	return false;
+}
+
+int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
+		   uint32_t index, uint64_t host_tsc,
+		   struct kch_vcpu_error *result)
+{
+	struct kch_vcpu_error out = {};
+	struct kch_clock saved_clock, live_clock;
+	bool saved_has_run, live_has_run;
+	struct kch_clock_error error;
+	uint32_t i;
+
+	if (index >= saved->vcpu_count)
+		return kch_error(-EINVAL);
+	for (i = 0; i < live->vcpu_count; i++)
+		if (live->vcpus[i].vcpu_id == saved->vcpus[index].vcpu_id)
+			break;
+	if (i == live->vcpu_count)
+		return kch_error(-ENOENT);
+	if (!(le32_to_cpu(saved->entry.flags) & KCH_VM_MASTER_CLOCK) ||
+	    !(le32_to_cpu(live->entry.flags) & KCH_VM_MASTER_CLOCK))
+		return kch_error(-EOPNOTSUPP);
+	saved_has_run = kch_vm_clock(saved, index, &saved_clock);
+	live_has_run = kch_vm_clock(live, i, &live_clock);
+	if (!host_tsc)
+		host_tsc = le64_to_cpu(live->entry.host_tsc);
+	kch_clock_compare(&saved_clock, &live_clock, host_tsc, &error);
+	out.vcpu_id = le32_to_cpu(saved->vcpus[index].vcpu_id);
+	/* A pair that KVM has still to compute is not yet the saved one. */
+	out.identical = error.identical && (live_has_run || !saved_has_run);
+	out.ns = error.ns;
+	out.cycles = error.cycles;
+	out.rate_ppb = error.rate_ppb;
+	return kch_output(result, offsetofend(struct kch_vcpu_error, rate_ppb),
+			  &out, sizeof(out));
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The device handle: opening, ioctls, messages. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "internal.h"
+
+int kch_error(int err)
+{
+	errno = -err;
+	return err;
+}
+
+int kch_fail(struct kch_handle *handle, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(handle->message, sizeof(handle->message), format, args);
+	va_end(args);
+	return kch_error(err);
+}
+
+void kch_start(struct kch_handle *handle)
+{
+	handle->message[0] = '\0';
+}
+
+void kch_also(struct kch_handle *handle, const char *format, ...)
+{
+	size_t used = strlen(handle->message);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(handle->message + used, sizeof(handle->message) - used,
+		  format, args);
+	va_end(args);
+}
+
+int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
+	      const char *message)
+{
+	int err;
+
+	if (ioctl(handle->fd, request, arg) >= 0)
+		return 0;
+	err = -errno;
+	if (message[0])
+		return kch_fail(handle, err, "%.*s", KCH_MESSAGE_SIZE - 1,
+				message);
+	return kch_fail(handle, err, "%s", strerror(-err));
+}
+
+struct kch_handle *kch_open(const struct kch_open_opts *opts)
+{
+	struct kch_info info = { .size = sizeof(info) };
+	struct kch_open_opts open_opts;
+	struct kch_handle *handle;
+	int err;
+
+	err = kch_options(opts, offsetofend(struct kch_open_opts, device),
+			  &open_opts, sizeof(open_opts));
+	if (err)
+		return NULL;
+	handle = calloc(1, sizeof(*handle));
+	if (!handle)
+		return NULL;
+	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE,
+			  O_RDWR | O_CLOEXEC);
+	if (handle->fd < 0) {
+		err = errno;
+		free(handle);
+		errno = err;
+		return NULL;
+	}
+	/* Tells at once a file that is not the device from one that is. */
+	err = kch_info(handle, &info);
+	if (err) {
+		kch_close(handle);
+		errno = -err;
+		return NULL;
+	}
+	return handle;
+}
+
+void kch_close(struct kch_handle *handle)
+{
+	if (!handle)
+		return;
+	close(handle->fd);
+	free(handle);
+}
+
+int kch_fd(const struct kch_handle *handle)
+{
+	return handle->fd;
+}
+
+const char *kch_last_message(const struct kch_handle *handle)
+{
+	return handle->message;
+}
+
+int kch_info(struct kch_handle *handle, struct kch_info *info)
+{
+	/*
+	 * Not the structure's own message: that is the state of the record,
+	 * and may be set when the ioctl itself is refused.
+	 */
+	kch_start(handle);
+	return kch_ioctl(handle, KCH_IOC_INFO, info, "");
+}
+
+int kch_list(struct kch_handle *handle, enum kch_which which,
+	     size_t entry_size, struct kch_entry **entries, uint32_t *count)
+{
+	struct kch_list list = {
+		.size = sizeof(list),
+		.which = which,
+		.entry_size = (uint32_t)entry_size,
+	};
+	void *array = NULL;
+	int err;
+
+	kch_start(handle);
+	*entries = NULL;
+	*count = 0;
+	/* The list may grow between being asked for its length and read. */
+	while (true) {
+		uint32_t room = list.count;
+
+		list.entries = (uintptr_t)array;
+		err = kch_ioctl(handle, KCH_IOC_LIST, &list, list.message);
+		if (!err && list.count <= room)
+			break;
+		if ((err && err != -ENOBUFS) || list.count <= room) {
+			free(array);
+			return kch_error(err);
+		}
+		free(array);
+		array = calloc(list.count, entry_size);
+		if (!array)
+			return kch_fail(handle, -ENOMEM, "no memory for %u entries",
+					list.count);
+	}
+	kch_start(handle);
+	if (list.count == 0) {
+		free(array);
+		return 0;
+	}
+	*entries = array;
+	*count = list.count;
+	return 0;
+}
+
+int kch_finish(struct kch_handle *handle, uint32_t flags, uint32_t *restored,
+	       uint32_t *left)
+{
+	struct kch_finish finish = { .size = sizeof(finish), .flags = flags };
+	int err;
+
+	kch_start(handle);
+	err = kch_ioctl(handle, KCH_IOC_FINISH, &finish, finish.message);
+	if (restored)
+		*restored = finish.restored;
+	if (left)
+		*left = finish.left;
+	return err;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Text forms. */
+#include "internal.h"
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int kch_uuid_parse(const char *text, uint8_t uuid[KCH_UUID_SIZE])
+{
+	bool hyphens = strlen(text) == KCH_UUID_TEXT_SIZE - 1;
+	uint8_t bytes[KCH_UUID_SIZE], any = 0;
+	size_t i;
+
+	for (i = 0; i < KCH_UUID_SIZE; i++) {
+		int high, low;
+
+		if (hyphens && (i == 4 || i == 6 || i == 8 || i == 10) &&
+		    *text++ != '-')
+			return kch_error(-EINVAL);
+		high = hex_digit(text[0]);
+		low = high < 0 ? -1 : hex_digit(text[1]);
+		if (low < 0)
+			return kch_error(-EINVAL);
+		bytes[i] = (uint8_t)(high << 4 | low);
+		any |= bytes[i];
+		text += 2;
+	}
+	if (*text || !any)
+		return kch_error(-EINVAL);
+	memcpy(uuid, bytes, sizeof(bytes));
+	return 0;
+}
+
+void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE],
+		     char text[KCH_UUID_TEXT_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	for (i = 0; i < KCH_UUID_SIZE; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*text++ = '-';
+		*text++ = digits[uuid[i] >> 4];
+		*text++ = digits[uuid[i] & 15];
+	}
+	*text = '\0';
+}
+
+const char *kch_mode_name(uint32_t mode)
+{
+	static const char *const names[] = {
+		[KCH_MODE_NONE] = "none",
+		[KCH_MODE_REALTIME] = "realtime",
+		[KCH_MODE_CONVERGED] = "converged",
+		[KCH_MODE_KVM_GUEST] = "kvm-guest",
+		[KCH_MODE_IDENTICAL] = "identical",
+	};
+
+	return mode < ARRAY_SIZE(names) ? names[mode] : "unknown";
+}
