@@ -111,7 +111,7 @@ load_kvm() {
 }
 
 load_module() { # ARG...
-	modprobe kvmclock_handover "region_addr=$REGION_ADDR" "region_size=$REGION_SIZE" "$@"
+	modprobe kvmclock_handover "region=$REGION_ADDR,$REGION_SIZE" "$@"
 }
 
 have_module() {

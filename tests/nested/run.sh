@@ -12,6 +12,7 @@
 #
 #   -j N    emulated hosts at once, 1 or 2 (default 2, on one CPU 1)
 #   -n      use the kernels, modules and initramfs as they are; build nothing
+#   -t FILE another case table than cases.tbl
 #   -v      print the evidence (note=) of each case
 #
 # Output is KTAP. The exit status is 0 when at least one case ran, and none failed or was lost.
@@ -44,6 +45,7 @@ while (($#)); do
 	-j) jobs_max=${2:?-j needs a number}; shift ;;
 	-j[0-9]*) jobs_max=${1#-j} ;;
 	-l) list=1 ;;
+	-t) table=${2:?-t needs a file}; shift ;;
 	-n) build='' ;;
 	-v) verbose=1 ;;
 	--full) full=1 ;;
