@@ -38,29 +38,35 @@ void kch_say(struct kch_message *message, const char *format, ...)
 	va_end(args);
 }
 
-static u32 crc_with_hole(const u8 *data, size_t size, size_t hole, size_t hole_size)
+/* One member, which the checksum covers as if it were zero, is skipped. */
+static u32 crc_with_hole(u32 crc, const u8 *data, size_t size, size_t hole,
+			 size_t hole_size)
 {
-	static const u8 zero[16];
-	u32 crc = kch_crc32c(~0U, data, hole);
+	static const u8 zero[8];
 
+	crc = kch_crc32c(crc, data, hole);
 	crc = kch_crc32c(crc, zero, hole_size);
 	hole += hole_size;
-	return ~kch_crc32c(crc, data + hole, size - hole);
+	return kch_crc32c(crc, data + hole, size - hole);
 }
 
 static u32 header_crc(const u8 *header, size_t size)
 {
-	/* crc32c, reserved2 (always zero) and commit are one hole. */
-	const size_t hole = offsetof(struct kch_rec_header, crc32c);
+	const size_t commit = offsetof(struct kch_rec_header, commit);
+	u32 crc;
 
-	return crc_with_hole(header, size, hole,
-			     sizeof(struct kch_rec_header) - hole);
+	crc = crc_with_hole(~0U, header, commit,
+			    offsetof(struct kch_rec_header, crc32c),
+			    sizeof(__le32));
+	return ~crc_with_hole(crc, header + commit, size - commit, 0,
+			      sizeof(__le64));
 }
 
 static u32 entry_crc(const u8 *entry, size_t size)
 {
-	return crc_with_hole(entry, size, offsetof(struct kch_rec_vm, crc32c),
-			     sizeof(__le32));
+	return ~crc_with_hole(~0U, entry, size,
+			      offsetof(struct kch_rec_vm, crc32c),
+			      sizeof(__le32));
 }
 
 static bool structure_size_ok(u32 size, u32 min, size_t max)
@@ -241,36 +247,52 @@ size_t kch_slot_size(size_t region_size)
 	return region_size / 2 / KCH_RECORD_ALIGN * KCH_RECORD_ALIGN;
 }
 
+/* What a slot's record is good for, from the result of opening it. */
+enum worth { EMPTY, DAMAGED, WHOLE };
+
+static enum worth worth(int err)
+{
+	if (err == 0 || err == -EPROTONOSUPPORT)
+		return WHOLE;
+	return err == -ENODATA ? EMPTY : DAMAGED;
+}
+
 int kch_region_open(const void *region, size_t size, struct kch_record *record,
 		    unsigned int *slot, struct kch_message *message)
 {
 	size_t slot_size = kch_slot_size(size);
-	int err = -ENODATA, found = -1;
+	const u8 *slots[2] = { region, (const u8 *)region + slot_size };
 	struct kch_message why;
-	struct kch_record r;
-	unsigned int i;
+	unsigned int i, best;
+	u64 sequence[2];
+	int err[2];
 
 	if (slot_size < sizeof(struct kch_rec_header)) {
 		kch_say(message, "a region of %zu bytes holds no two records",
 			size);
 		return -EINVAL;
 	}
+	if (message)
+		message->text[0] = '\0';
 	for (i = 0; i < 2; i++) {
-		int e = kch_record_open((const u8 *)region + i * slot_size,
-					slot_size, &r, &why);
-
-		if (e == 0) {
-			if (found < 0 || r.sequence > record->sequence) {
-				*record = r;
-				*slot = i;
-			}
-			found = 0;
-		} else if (found < 0 && (err == -ENODATA || i == 0)) {
-			err = e;
+		err[i] = kch_record_open(slots[i], slot_size, record, &why);
+		sequence[i] = le64_to_cpu(record->header.sequence);
+		if (worth(err[i]) == DAMAGED)
 			kch_say(message, "slot %u: %s", i, why.text);
-		}
 	}
-	return found < 0 ? err : 0;
+	/*
+	 * A newer record counts also when it is of no use to this reader: the
+	 * older one is out of date then, and must not be taken instead.
+	 */
+	if (worth(err[0]) == worth(err[1]))
+		best = worth(err[0]) == WHOLE && sequence[1] > sequence[0];
+	else
+		best = worth(err[1]) > worth(err[0]);
+	*slot = best;
+	err[best] = kch_record_open(slots[best], slot_size, record, &why);
+	if (err[best])
+		kch_say(message, "slot %u: %s", best, why.text);
+	return err[best];
 }
 
 void kch_rec_entry_close(struct kch_rec_vm *vm)

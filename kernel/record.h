@@ -51,9 +51,11 @@ struct kch_record {
 /*
  * Validates the header of the record that starts a slot.
  *
- * 0: @record is filled in.  -ENODATA: the slot holds no record (never written).
- * -EBADMSG: damaged, or its write was cut short.  -EPROTONOSUPPORT: whole, but
- * with incompatible features this code does not know, which it names.
+ * 0: @record is filled in.  -ENODATA: the slot holds no record: never written,
+ * taken back, or its writing was cut short.  -EBADMSG: damaged.
+ * -EPROTONOSUPPORT: whole, but with incompatible features this code does not
+ * know, which it names.  Once this is not 0, only @record->header may be used:
+ * it holds the bytes that were found.
  */
 int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 		    struct kch_message *message);
@@ -98,9 +100,12 @@ void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
 
 /*
  * The newer of the two records of a region, in @record, and which slot it is
- * in.  A slot that cannot be used is passed over if the other can; if neither
- * can, the error of the one that holds something is returned.
- * -ENODATA: the region never held a record.  -EINVAL: the region is too small.
+ * in.  A damaged or empty slot is passed over if the other is whole; @message
+ * then tells the damage, and is empty if there is none.  If neither is whole,
+ * the error of the one that holds something is returned.
+ * -ENODATA: the region holds no record.  -EPROTONOSUPPORT: the newer one is
+ * incompatible; an older one is not taken instead, it is out of date.
+ * -EINVAL: the region is too small.
  */
 int kch_region_open(const void *region, size_t size, struct kch_record *record,
 		    unsigned int *slot, struct kch_message *message);

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What auditors read: /sys/kernel/debug/kvmclock_handover/.  Text is one
+ * "key: value" a line; Documentation/operating.rst has every key, and they
+ * stay.
+ */
+#include <linux/capability.h>
+#include <linux/debugfs.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/seq_file.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "host.h"
+#include "selfcheck.h"
+#include "state.h"
+#include "version.h"
+#include "watch.h"
+
+static struct dentry *dir;
+
+static const char * const backend_names[] = {
+	[KCH_BACKEND_NONE] = "none",
+	[KCH_BACKEND_RANGE] = "range",
+	[KCH_BACKEND_RESERVE_MEM] = "reserve_mem",
+	[KCH_BACKEND_KHO] = "kho",
+};
+
+static const char *tsc_source_name(u32 source)
+{
+	static const char * const names[] = {
+		[KCH_TSC_UNKNOWN] = "unknown",
+		[KCH_TSC_EARLY] = "early",
+		[KCH_TSC_SETTLED] = "settled",
+		[KCH_TSC_KNOWN] = "known",
+	};
+
+	return source < ARRAY_SIZE(names) ? names[source] : "invalid";
+}
+
+static void show_header(struct seq_file *m, const struct kch_rec_header *h)
+{
+	seq_printf(m, "sequence: %llu\n", le64_to_cpu(h->sequence));
+	seq_printf(m, "generation: %llu\n", le64_to_cpu(h->generation));
+	seq_printf(m, "sealed: %u\n", !!(le32_to_cpu(h->flags) & KCH_REC_SEALED));
+	seq_printf(m, "compat: %#x\n", le32_to_cpu(h->compat));
+	seq_printf(m, "incompat: %#x\n", le32_to_cpu(h->incompat));
+	seq_printf(m, "total_bytes: %llu\n", le64_to_cpu(h->total_size));
+	seq_printf(m, "vm_count: %u\n", le32_to_cpu(h->vm_count));
+	seq_printf(m, "kernel_release: %.63s\n", h->kernel_release);
+	seq_printf(m, "module_version: %.15s\n", h->module_version);
+	seq_printf(m, "boot_id: %pUb\n", h->boot_id);
+	seq_printf(m, "machine_id: %pUb\n", h->machine_id);
+	seq_printf(m, "cpu: %.4s %#x\n", h->cpu_vendor, le32_to_cpu(h->cpu_signature));
+	seq_printf(m, "tsc_khz: %u\n", le32_to_cpu(h->tsc_khz));
+	seq_printf(m, "tsc_source: %s\n", tsc_source_name(le32_to_cpu(h->tsc_source)));
+	seq_printf(m, "kvm_tsc_khz: %u\n", le32_to_cpu(h->kvm_tsc_khz));
+	seq_printf(m, "host_tsc_cycles: %llu\n", le64_to_cpu(h->host_tsc));
+	seq_printf(m, "realtime_ns: %llu\n", le64_to_cpu(h->realtime_ns));
+	seq_printf(m, "tai_ns: %llu\n", le64_to_cpu(h->tai_ns));
+	seq_printf(m, "boottime_ns: %llu\n", le64_to_cpu(h->boottime_ns));
+	seq_printf(m, "raw_ns: %llu\n", le64_to_cpu(h->raw_ns));
+}
+
+static void show_vm(struct seq_file *m, const struct kch_rec_vm *vm)
+{
+	u32 flags = le32_to_cpu(vm->flags);
+
+	seq_printf(m, "\nvm: %pUb\n", vm->uuid);
+	seq_printf(m, "name: %.63s\n", vm->name);
+	seq_printf(m, "pid: %u\n", le32_to_cpu(vm->pid));
+	seq_printf(m, "vcpu_count: %u\n", le32_to_cpu(vm->vcpu_count));
+	seq_printf(m, "master_clock: %u\n", !!(flags & KCH_VM_MASTER_CLOCK));
+	seq_printf(m, "running: %u\n", !!(flags & KCH_VM_RUNNING));
+	seq_printf(m, "read_at_seal: %u\n", !!(flags & KCH_VM_AT_SEAL));
+	seq_printf(m, "master_cycle_now_cycles: %llu\n", le64_to_cpu(vm->master_cycle_now));
+	seq_printf(m, "master_kernel_ns: %lld\n", (s64)le64_to_cpu(vm->master_kernel_ns));
+	seq_printf(m, "kvmclock_offset_ns: %lld\n", (s64)le64_to_cpu(vm->kvmclock_offset));
+	seq_printf(m, "system_time_ns: %llu\n", le64_to_cpu(vm->master_kernel_ns) +
+		   le64_to_cpu(vm->kvmclock_offset));
+	seq_printf(m, "host_tsc_cycles: %llu\n", le64_to_cpu(vm->host_tsc));
+	seq_printf(m, "kvmclock_ns: %llu\n", le64_to_cpu(vm->kvmclock_ns));
+	seq_printf(m, "tsc_scaling_frac_bits: %u\n", vm->tsc_scaling_frac_bits);
+	seq_printf(m, "default_tsc_khz: %u\n", le32_to_cpu(vm->default_tsc_khz));
+}
+
+static void show_vcpu(struct seq_file *m, const struct kch_rec_vcpu *vcpu)
+{
+	u32 flags = le32_to_cpu(vcpu->flags);
+
+	seq_printf(m, "vcpu: %u\n", le32_to_cpu(vcpu->vcpu_id));
+	seq_printf(m, "tsc_offset_cycles: %lld\n", (s64)le64_to_cpu(vcpu->tsc_offset));
+	seq_printf(m, "tsc_scaling_ratio: %#llx\n", le64_to_cpu(vcpu->tsc_scaling_ratio));
+	seq_printf(m, "tsc_adjust_cycles: %lld\n", (s64)le64_to_cpu(vcpu->ia32_tsc_adjust));
+	seq_printf(m, "virtual_tsc_khz: %u\n", le32_to_cpu(vcpu->virtual_tsc_khz));
+	seq_printf(m, "hw_tsc_khz: %u\n", le32_to_cpu(vcpu->hw_tsc_khz));
+	seq_printf(m, "pair_valid: %u\n", !!(flags & KCH_VCPU_PAIR_VALID));
+	seq_printf(m, "tsc_to_system_mul: %u\n", le32_to_cpu(vcpu->tsc_to_system_mul));
+	seq_printf(m, "tsc_shift: %d\n", vcpu->tsc_shift);
+	seq_printf(m, "catchup: %u\n", !!(flags & KCH_VCPU_CATCHUP));
+	seq_printf(m, "pvclock_enabled: %u\n", !!(flags & KCH_VCPU_PVCLOCK_ON));
+	seq_printf(m, "pvclock_gpa: %#llx\n", le64_to_cpu(vcpu->pvclock_gpa));
+	seq_printf(m, "pvclock_flags: %#x\n", vcpu->pvclock_flags);
+}
+
+static void show_entry(struct seq_file *m, const struct kch_rec_vm *entry)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 i;
+
+	show_vm(m, entry);
+	for (i = 0; i < le32_to_cpu(entry->vcpu_count); i++)
+		show_vcpu(m, vcpu + i);
+}
+
+static int status_show(struct seq_file *m, void *unused)
+{
+	struct kch_message message = { "" };
+	struct kch_kvm_facts facts;
+	int err;
+
+	mutex_lock(&kch.lock);
+	seq_printf(m, "module_version: %s\n", KCH_MODULE_VERSION);
+	seq_printf(m, "abi_version: %u\n", KCH_ABI_VERSION);
+	seq_printf(m, "backend: %s\n", backend_names[kch.region.backend]);
+	seq_printf(m, "region_start: %pa\n", &kch.region.start);
+	seq_printf(m, "region_bytes: %zu\n", kch.region.size);
+	if (kch.region.memory)
+		seq_printf(m, "capacity_bytes: %zu\n", kch_outgoing_capacity(&kch.region));
+	seq_printf(m, "outgoing_bytes: %zu\n", kch_outgoing_used(&kch.outgoing));
+	seq_printf(m, "outgoing_vms: %u\n", kch.outgoing.count);
+	seq_printf(m, "generation: %llu\n", kch.outgoing.generation);
+	seq_printf(m, "incoming_vms: %u\n", kch.incoming.count);
+	seq_printf(m, "incoming_damaged_vms: %u\n", kch.incoming.damaged);
+	seq_printf(m, "incoming_restored_vms: %u\n", kch.incoming.restored);
+	seq_printf(m, "incoming_errno: %d\n", -kch.incoming.error);
+	seq_printf(m, "incoming_message: %s\n",
+		   kch.incoming.error ? kch.incoming.message.text : "");
+	seq_printf(m, "tsc_khz: %u\n", tsc_khz);
+	seq_printf(m, "tsc_source: %s\n", tsc_source_name(kch_host_tsc_source()));
+	err = kch_selfcheck_known(&facts, &message);
+	seq_printf(m, "kvm_tsc_khz: %u\n", facts.kvm_khz);
+	seq_printf(m, "tsc_scaling_frac_bits: %u\n", facts.frac_bits);
+	seq_printf(m, "selfcheck: %s\n", !err ? "passed" : err == -ENODATA ? "not yet" : "failed");
+	seq_printf(m, "selfcheck_message: %s\n", message.text);
+	mutex_unlock(&kch.lock);
+	return 0;
+}
+
+static int outgoing_show(struct seq_file *m, void *unused)
+{
+	struct kch_outgoing_vm *vm;
+
+	mutex_lock(&kch.lock);
+	if (le64_to_cpu(kch.outgoing.header.sequence))
+		show_header(m, &kch.outgoing.header);
+	list_for_each_entry(vm, &kch.outgoing.vms, link)
+		show_entry(m, vm->entry);
+	mutex_unlock(&kch.lock);
+	return 0;
+}
+
+static int incoming_show(struct seq_file *m, void *unused)
+{
+	struct kch_rec_vcpu vcpu;
+	u32 i, n;
+
+	mutex_lock(&kch.lock);
+	seq_printf(m, "errno: %d\n", -kch.incoming.error);
+	if (kch.incoming.error) {
+		seq_printf(m, "message: %s\n", kch.incoming.message.text);
+	} else {
+		show_header(m, &kch.incoming.record.header);
+		seq_printf(m, "damaged_vms: %u\n", kch.incoming.damaged);
+		for (i = 0; i < kch.incoming.count; i++) {
+			struct kch_incoming_vm *in = &kch.incoming.vms[i];
+
+			show_vm(m, &in->vm.vm);
+			seq_printf(m, "restored: %u\n", in->restored);
+			for (n = 0; n < in->vm.vcpu_count; n++) {
+				kch_record_vcpu(&in->vm, n, &vcpu);
+				show_vcpu(m, &vcpu);
+			}
+		}
+	}
+	mutex_unlock(&kch.lock);
+	return 0;
+}
+
+/* The live clock of the VM under watch; returns it, or NULL if it is gone. */
+static struct kch_rec_vm *read_live(struct kch_watch *watch, u8 frac_bits)
+{
+	struct file *file = kch_watch_get(watch);
+	struct kch_rec_vm *live = NULL;
+
+	if (!file)
+		return NULL;
+	if (kch_kvm_read(kch_kvm_of(file), frac_bits, &live, NULL))
+		live = NULL;
+	fput(file);
+	return live;
+}
+
+static void show_live(struct seq_file *m, const struct kch_rec_vm *known,
+		      struct kch_watch *watch, u8 frac_bits)
+{
+	struct kch_rec_vm *live = read_live(watch, frac_bits);
+
+	if (!live)
+		return;
+	memcpy(live->uuid, known->uuid, sizeof(live->uuid));
+	memcpy(live->name, known->name, sizeof(live->name));
+	show_entry(m, live);
+	kvfree(live);
+}
+
+static int vms_show(struct seq_file *m, void *unused)
+{
+	struct kch_kvm_facts facts;
+	struct kch_outgoing_vm *vm;
+	u32 i;
+
+	mutex_lock(&kch.lock);
+	kch_selfcheck_known(&facts, NULL);
+	list_for_each_entry(vm, &kch.outgoing.vms, link)
+		show_live(m, vm->entry, vm->watch, facts.frac_bits);
+	for (i = 0; i < kch.incoming.count; i++) {
+		struct kch_incoming_vm *in = &kch.incoming.vms[i];
+
+		/* Shown above if it was preserved again. */
+		if (!kch_outgoing_find(&kch.outgoing, in->vm.vm.uuid))
+			show_live(m, &in->vm.vm, in->watch, facts.frac_bits);
+	}
+	mutex_unlock(&kch.lock);
+	return 0;
+}
+
+static void show_difference(struct seq_file *m, const struct kch_incoming_vm *in,
+			    const struct kch_rec_vm *live)
+{
+	const struct kch_rec_vcpu *vcpus = (const void *)(live + 1);
+	struct kch_clock saved_clock, live_clock;
+	struct kch_clock_error error;
+	struct kch_rec_vcpu saved;
+	u32 i, n;
+
+	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
+		seq_printf(m, "vcpu: %u\n", le32_to_cpu(vcpus[i].vcpu_id));
+		for (n = 0; n < in->vm.vcpu_count; n++) {
+			kch_record_vcpu(&in->vm, n, &saved);
+			if (saved.vcpu_id == vcpus[i].vcpu_id)
+				break;
+		}
+		seq_printf(m, "in_record: %u\n", n < in->vm.vcpu_count);
+		if (n == in->vm.vcpu_count)
+			continue;
+		kch_clock_of(&in->vm.vm, &saved, &saved_clock);
+		kch_clock_of(live, &vcpus[i], &live_clock);
+		kch_clock_compare(&saved_clock, &live_clock,
+				  le64_to_cpu(live->host_tsc), &error);
+		seq_printf(m, "saved_tsc_offset_cycles: %lld\n", (s64)saved_clock.tsc_offset);
+		seq_printf(m, "live_tsc_offset_cycles: %lld\n", (s64)live_clock.tsc_offset);
+		seq_printf(m, "saved_tsc_to_system_mul: %u\n", saved_clock.tsc_to_system_mul);
+		seq_printf(m, "live_tsc_to_system_mul: %u\n", live_clock.tsc_to_system_mul);
+		seq_printf(m, "saved_tsc_shift: %d\n", saved_clock.tsc_shift);
+		seq_printf(m, "live_tsc_shift: %d\n", live_clock.tsc_shift);
+		seq_printf(m, "difference_ns: %lld\n", error.ns);
+		seq_printf(m, "difference_cycles: %lld\n", error.cycles);
+		seq_printf(m, "difference_ppb: %lld\n", error.rate_ppb);
+		seq_printf(m, "identical: %u\n", error.identical);
+	}
+}
+
+static int restored_show(struct seq_file *m, void *unused)
+{
+	struct kch_kvm_facts facts;
+	u32 i;
+
+	mutex_lock(&kch.lock);
+	kch_selfcheck_known(&facts, NULL);
+	for (i = 0; i < kch.incoming.count; i++) {
+		struct kch_incoming_vm *in = &kch.incoming.vms[i];
+		struct kch_rec_vm *live;
+
+		if (!in->restored)
+			continue;
+		live = read_live(in->watch, facts.frac_bits);
+		seq_printf(m, "%svm: %pUb\n", i ? "\n" : "", in->vm.vm.uuid);
+		seq_printf(m, "name: %.63s\n", in->vm.vm.name);
+		seq_printf(m, "live: %u\n", !!live);
+		if (!live)
+			continue;
+		seq_printf(m, "host_tsc_cycles: %llu\n", le64_to_cpu(live->host_tsc));
+		show_difference(m, in, live);
+		kvfree(live);
+	}
+	mutex_unlock(&kch.lock);
+	return 0;
+}
+
+/* Mode 0400 alone would let a process that lost its capabilities read on. */
+#define KCH_SHOW(name)							\
+static int name##_open(struct inode *inode, struct file *file)		\
+{									\
+	return capable(CAP_SYS_ADMIN) ?					\
+	       single_open(file, name##_show, NULL) : -EPERM;		\
+}									\
+static const struct file_operations name##_fops = {			\
+	.owner = THIS_MODULE,						\
+	.open = name##_open,						\
+	.read = seq_read,						\
+	.llseek = seq_lseek,						\
+	.release = single_release,					\
+}
+
+KCH_SHOW(status);
+KCH_SHOW(outgoing);
+KCH_SHOW(incoming);
+KCH_SHOW(vms);
+KCH_SHOW(restored);
+
+static int raw_open(struct inode *inode, struct file *file)
+{
+	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
+static ssize_t region_raw_read(struct file *file, char __user *to, size_t size,
+			       loff_t *pos)
+{
+	ssize_t n;
+
+	mutex_lock(&kch.lock);
+	n = simple_read_from_buffer(to, size, pos, kch.region.memory, kch.region.size);
+	mutex_unlock(&kch.lock);
+	return n;
+}
+
+static ssize_t incoming_raw_read(struct file *file, char __user *to, size_t size,
+				 loff_t *pos)
+{
+	ssize_t n;
+
+	mutex_lock(&kch.lock);
+	n = simple_read_from_buffer(to, size, pos, kch.incoming.copy, kch.incoming.size);
+	mutex_unlock(&kch.lock);
+	return n;
+}
+
+static const struct file_operations region_raw_fops = {
+	.owner = THIS_MODULE,
+	.open = raw_open,
+	.read = region_raw_read,
+	.llseek = default_llseek,
+};
+
+static const struct file_operations incoming_raw_fops = {
+	.owner = THIS_MODULE,
+	.open = raw_open,
+	.read = incoming_raw_read,
+	.llseek = default_llseek,
+};
+
+void kch_debugfs_register(void)
+{
+	dir = debugfs_create_dir("kvmclock_handover", NULL);
+	debugfs_create_file("status", 0400, dir, NULL, &status_fops);
+	debugfs_create_file("outgoing", 0400, dir, NULL, &outgoing_fops);
+	debugfs_create_file("incoming", 0400, dir, NULL, &incoming_fops);
+	debugfs_create_file("vms", 0400, dir, NULL, &vms_fops);
+	debugfs_create_file("restored", 0400, dir, NULL, &restored_fops);
+	debugfs_create_file("region_raw", 0400, dir, NULL, &region_raw_fops);
+	debugfs_create_file("incoming_raw", 0400, dir, NULL, &incoming_raw_fops);
+}
+
+void kch_debugfs_unregister(void)
+{
+	debugfs_remove(dir);
+}

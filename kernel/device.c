@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "host.h"
+#include "kvm_private.h"
+#include "selfcheck.h"
+#include "state.h"
+#include "watch.h"
+
+/* The structures are user ABI: they may grow, not move. */
+static_assert(sizeof(struct kch_info) == 352);
+static_assert(sizeof(struct kch_preserve) == 368);
+static_assert(sizeof(struct kch_unpreserve) == 280);
+static_assert(sizeof(struct kch_entry) == 96);
+static_assert(sizeof(struct kch_list) == 288);
+static_assert(sizeof(struct kch_get) == 296);
+static_assert(sizeof(struct kch_read) == 312);
+static_assert(sizeof(struct kch_restore) == 360);
+static_assert(sizeof(struct kch_finish) == 272);
+
+static bool all_zero(const void *data, size_t size)
+{
+	return !memchr_inv(data, 0, size);
+}
+
+/* The VM's file with a reference, or an error. */
+static struct file *get_vm(int fd, struct kch_message *message)
+{
+	struct file *file = fget(fd);
+
+	if (!file) {
+		kch_say(message, "descriptor %d is not open", fd);
+		return ERR_PTR(-EBADF);
+	}
+	if (kch_kvm_file_kind(file) != KCH_KVM_FILE_VM) {
+		kch_say(message, "descriptor %d is %pD, not a KVM virtual machine",
+			fd, file);
+		fput(file);
+		return ERR_PTR(-EBADFD);
+	}
+	return file;
+}
+
+static int need_region(struct kch_message *message)
+{
+	if (kch.region.memory)
+		return 0;
+	kch_say(message, "the module has no region to keep a record in: load it with region= or reserve_mem=");
+	return -ENODEV;
+}
+
+static int do_info(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_info *info = arg;
+	struct kch_kvm_facts facts;
+	struct kch_message why = { "" };
+	int err;
+
+	if (info->flags || info->reserved)
+		return -EINVAL;
+	/* Asks KVM if that was not done yet; without it there is less to say. */
+	kch_selfcheck(&facts, NULL);
+	err = kch_selfcheck_known(&facts, &why);
+	if (!err)
+		info->flags |= KCH_INFO_SELFCHECKED;
+	info->selfcheck_error = err == -ENODATA ? 0 : -err;
+	info->kvm_tsc_khz = facts.kvm_khz;
+	info->abi_version = KCH_ABI_VERSION;
+	info->modes = 1U << KCH_MODE_IDENTICAL;
+	info->backend = kch.region.backend;
+	info->tsc_source = kch_host_tsc_source();
+	info->tsc_khz = tsc_khz;
+	info->region_start = kch.region.start;
+	info->region_size = kch.region.size;
+	if (kch.region.memory) {
+		info->outgoing_capacity = kch_outgoing_capacity(&kch.region);
+		info->outgoing_used = kch_outgoing_used(&kch.outgoing);
+	}
+	info->generation = kch.outgoing.generation;
+	info->outgoing_vms = kch.outgoing.count;
+	info->incoming_vms = kch.incoming.count + kch.incoming.damaged;
+	info->restored_vms = kch.incoming.restored;
+	if (kch.incoming.copy)
+		info->flags |= KCH_INFO_EVIDENCE;
+	if (!kch.incoming.error) {
+		struct kch_restore unused = { };
+
+		info->flags |= KCH_INFO_INCOMING;
+		if (le32_to_cpu(kch.incoming.record.header.flags) & KCH_REC_SEALED)
+			info->flags |= KCH_INFO_SEALED;
+		err = kch_incoming_usable(&kch.incoming, 0, &unused, message);
+		info->incoming_error = -err;
+	} else {
+		info->incoming_error = -kch.incoming.error;
+		*message = kch.incoming.message;
+	}
+	if (info->selfcheck_error)
+		*message = why;
+	return 0;
+}
+
+static int do_preserve(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_preserve *p = arg;
+	struct kch_kvm_facts facts;
+	struct kch_rec_vm *entry = NULL;
+	struct file *vm_file;
+	int err;
+
+	if (p->flags || p->reserved || all_zero(p->uuid, sizeof(p->uuid)) ||
+	    !memchr(p->name, '\0', sizeof(p->name)))
+		return -EINVAL;
+	err = need_region(message);
+	if (err)
+		return err;
+	vm_file = get_vm(p->vm_fd, message);
+	if (IS_ERR(vm_file))
+		return PTR_ERR(vm_file);
+	err = kch_selfcheck(&facts, message) ?:
+	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
+	if (err)
+		goto out;
+	p->capacity = kch_outgoing_capacity(&kch.region);
+	p->needed = kch_outgoing_used(&kch.outgoing) +
+		    kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	memcpy(entry->uuid, p->uuid, sizeof(entry->uuid));
+	strscpy(entry->name, p->name, sizeof(entry->name));
+	err = kch_kvm_entry_exact(entry, message) ?:
+	      kch_outgoing_add(&kch.outgoing, &kch.region, entry, vm_file,
+			       facts.kvm_khz, message);
+	if (err)
+		kvfree(entry);
+out:
+	fput(vm_file);
+	return err;
+}
+
+static int do_unpreserve(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_unpreserve *u = arg;
+	struct kch_kvm_facts facts = { };
+
+	if (u->flags)
+		return -EINVAL;
+	kch_selfcheck_known(&facts, NULL);
+	return need_region(message) ?:
+	       kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
+				   facts.kvm_khz, message);
+}
+
+static bool is_live(struct kch_watch *watch)
+{
+	struct file *file = kch_watch_get(watch);
+
+	if (file)
+		fput(file);
+	return file;
+}
+
+static void entry_of(const struct kch_rec_vm *vm, bool live, struct kch_entry *to)
+{
+	memset(to, 0, sizeof(*to));
+	memcpy(to->uuid, vm->uuid, sizeof(to->uuid));
+	strscpy(to->name, vm->name, sizeof(to->name));
+	to->vcpu_count = le32_to_cpu(vm->vcpu_count);
+	to->bytes = kch_rec_entry_size(to->vcpu_count);
+	to->pid = le32_to_cpu(vm->pid);
+	if (live)
+		to->flags |= KCH_ENTRY_LIVE;
+}
+
+static void list_outgoing(struct kch_entry *to)
+{
+	struct kch_outgoing_vm *vm;
+
+	list_for_each_entry(vm, &kch.outgoing.vms, link)
+		entry_of(vm->entry, is_live(vm->watch), to++);
+}
+
+static void list_incoming(struct kch_entry *to)
+{
+	size_t offset = 0;
+	struct kch_record_vm vm;
+	u32 i = 0;
+	int err;
+
+	/* The record's own order, the damaged entries in their places. */
+	while ((err = kch_record_next(&kch.incoming.record, &offset, &vm, NULL)) != -ENODATA) {
+		if (err) {
+			memset(to, 0, sizeof(*to));
+			to->flags = KCH_ENTRY_DAMAGED;
+		} else {
+			struct kch_incoming_vm *in = &kch.incoming.vms[i++];
+
+			entry_of(&vm.vm, is_live(in->watch), to);
+			if (in->restored)
+				to->flags |= KCH_ENTRY_RESTORED;
+		}
+		to++;
+	}
+}
+
+static int check_which(u32 which, struct kch_message *message)
+{
+	if (which > KCH_INCOMING)
+		return -EINVAL;
+	if (which == KCH_INCOMING && kch.incoming.error) {
+		*message = kch.incoming.message;
+		return kch.incoming.error == -ENODEV ? -ENODATA :
+						       kch.incoming.error;
+	}
+	return 0;
+}
+
+static int do_list(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_list *list = arg;
+	struct kch_entry *entries;
+	u32 room = list->count;
+	int err;
+
+	if (list->flags || list->reserved ||
+	    list->entry_size != sizeof(struct kch_entry))
+		return -EINVAL;
+	err = check_which(list->which, message);
+	if (err)
+		return err;
+	list->count = list->which == KCH_OUTGOING ? kch.outgoing.count :
+		      kch.incoming.count + kch.incoming.damaged;
+	if (room < list->count) {
+		kch_say(message, "room for %u entries, the record has %u", room,
+			list->count);
+		return -ENOBUFS;
+	}
+	entries = kvcalloc(list->count ?: 1, sizeof(*entries), GFP_KERNEL);
+	if (!entries)
+		return -ENOMEM;
+	if (list->which == KCH_OUTGOING)
+		list_outgoing(entries);
+	else
+		list_incoming(entries);
+	if (copy_to_user(u64_to_user_ptr(list->entries), entries,
+			 list->count * sizeof(*entries)))
+		err = -EFAULT;
+	kvfree(entries);
+	return err;
+}
+
+static int give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
+		struct kch_message *message)
+{
+	u32 room = *buffer_size;
+
+	*buffer_size = size;
+	if (room < size) {
+		kch_say(message, "buffer of %u bytes, %zu are needed", room, size);
+		return -ENOBUFS;
+	}
+	return copy_to_user(u64_to_user_ptr(buffer), data, size) ? -EFAULT : 0;
+}
+
+static int give_incoming(struct kch_get *get, struct kch_message *message)
+{
+	struct kch_incoming_vm *in;
+	struct kch_rec_vcpu *vcpus;
+	struct kch_rec_vm *entry;
+	size_t size;
+	int err;
+	u32 i;
+
+	err = kch_incoming_find(&kch.incoming, get->uuid, &in, message);
+	if (err)
+		return err;
+	/* In this version's layout, whatever version wrote it. */
+	size = kch_rec_entry_size(in->vm.vcpu_count);
+	entry = kvzalloc(size, GFP_KERNEL);
+	if (!entry)
+		return -ENOMEM;
+	*entry = in->vm.vm;
+	vcpus = (struct kch_rec_vcpu *)(entry + 1);
+	for (i = 0; i < in->vm.vcpu_count; i++)
+		kch_record_vcpu(&in->vm, i, &vcpus[i]);
+	kch_rec_entry_close(entry);
+	err = give(get->buffer, &get->buffer_size, entry, size, message);
+	kvfree(entry);
+	return err;
+}
+
+static int do_get(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_get *get = arg;
+	struct kch_outgoing_vm *vm;
+	int err;
+
+	if (get->flags)
+		return -EINVAL;
+	err = check_which(get->which, message);
+	if (err)
+		return err;
+	if (all_zero(get->uuid, sizeof(get->uuid))) {
+		const struct kch_rec_header *header =
+			get->which == KCH_OUTGOING ? &kch.outgoing.header :
+						     &kch.incoming.record.header;
+
+		return give(get->buffer, &get->buffer_size, header,
+			    sizeof(*header), message);
+	}
+	if (get->which == KCH_INCOMING)
+		return give_incoming(get, message);
+	vm = kch_outgoing_find(&kch.outgoing, get->uuid);
+	if (!vm) {
+		kch_say(message, "no VM of id %pUb is preserved", get->uuid);
+		return -ENOENT;
+	}
+	return give(get->buffer, &get->buffer_size, vm->entry, vm->size, message);
+}
+
+/* What a new reference taken by KVM now would do to the guest's clock. */
+static void predict_rebase(const struct kch_rec_vm *entry, u32 kvm_khz,
+			   struct kch_read *read)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	struct kch_instant now;
+	struct kch_clock clock;
+	u32 mul;
+	s8 shift;
+
+	kch_host_instant(&now);
+	read->host_tsc = now.host_tsc;
+	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK) ||
+	    !(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID))
+		return;
+	kch_clock_of(entry, vcpu, &clock);
+	read->rebase_step_ns = now.kvm_ns + le64_to_cpu(entry->kvmclock_offset) -
+			       kch_clock_ns(&clock, now.host_tsc);
+	kch_pvclock_pair(kch_scale_tsc(kvm_khz, clock.tsc_scaling_ratio,
+				       clock.tsc_scaling_frac_bits) ?: 1,
+			 &mul, &shift);
+	read->rebase_rate_ppb = kch_pair_ppb(clock.tsc_to_system_mul,
+					     clock.tsc_shift, mul, shift);
+}
+
+static int do_read(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_read *read = arg;
+	struct kch_kvm_facts facts;
+	struct kch_rec_vm *entry;
+	struct file *vm_file;
+	int err;
+
+	if (read->flags)
+		return -EINVAL;
+	vm_file = get_vm(read->vm_fd, message);
+	if (IS_ERR(vm_file))
+		return PTR_ERR(vm_file);
+	err = kch_selfcheck(&facts, message) ?:
+	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
+	if (err)
+		goto out;
+	read->kvm_tsc_khz = facts.kvm_khz;
+	read->pid = le32_to_cpu(entry->pid);
+	predict_rebase(entry, facts.kvm_khz, read);
+	kch_rec_entry_close(entry);
+	err = give(read->buffer, &read->buffer_size, entry,
+		   kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);
+	kvfree(entry);
+out:
+	fput(vm_file);
+	return err;
+}
+
+static int restore_vm(struct kch_restore *r, struct file *vm_file,
+		      void __user *scratch, struct kch_message *message)
+{
+	struct kch_kvm_facts facts;
+	struct kch_kvm_restore todo = { .vcpu_id = -1 };
+	struct kch_incoming_vm *in;
+	struct file *other;
+	int err;
+
+	err = kch_incoming_find(&kch.incoming, r->uuid, &in, message) ?:
+	      kch_incoming_usable(&kch.incoming, r->flags, r, message);
+	if (err)
+		return err;
+	other = kch_watch_get(in->watch);
+	if (other) {
+		kch_say(message, "restored already, to a VM that process %d still has",
+			kch_kvm_pid(kch_kvm_of(other)));
+		fput(other);
+		return -EALREADY;
+	}
+	err = kch_selfcheck(&facts, message);
+	if (err)
+		return err;
+	todo.saved = &in->vm;
+	todo.saved_kvm_khz = le32_to_cpu(kch.incoming.record.header.kvm_tsc_khz);
+	todo.kvm_khz = facts.kvm_khz;
+	todo.frac_bits = facts.frac_bits;
+	/* First all that can refuse: KVM's answers would wait for running vCPUs. */
+	todo.check_only = true;
+	err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message) ?:
+	      kch_selfcheck_vm(vm_file, &facts, scratch, message);
+	if (!err && !(r->flags & KCH_RESTORE_CHECK)) {
+		todo.check_only = false;
+		err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message);
+	}
+	r->host_tsc = todo.host_tsc;
+	r->error_ns = todo.error.ns;
+	r->error_cycles = todo.error.cycles;
+	r->error_rate_ppb = todo.error.rate_ppb;
+	r->rebase_rate_ppb = todo.rebase_rate_ppb;
+	r->vcpu_id = todo.vcpu_id;
+	if (err) {
+		r->found = todo.found;
+		r->expected = todo.expected;
+		return err;
+	}
+	if (r->flags & KCH_RESTORE_CHECK)
+		return 0;
+	r->mode = KCH_MODE_IDENTICAL;
+	kch_incoming_restored(&kch.incoming, in, vm_file);
+	return 0;
+}
+
+static int do_restore(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_restore *r = arg;
+	struct file *vm_file;
+	u32 weakest = r->mode;
+	int err;
+
+	if (r->flags & ~KCH_RESTORE_FLAGS || r->reserved ||
+	    weakest < KCH_MODE_REALTIME || weakest > KCH_MODE_IDENTICAL)
+		return -EINVAL;
+	r->mode = KCH_MODE_NONE;
+	r->vcpu_id = -1;
+	vm_file = get_vm(r->vm_fd, message);
+	if (IS_ERR(vm_file))
+		return PTR_ERR(vm_file);
+	/* KVM's answers need memory of the caller: its message is not made yet. */
+	err = restore_vm(r, vm_file,
+			 user + offsetof(struct kch_restore, message), message);
+	if (err && err != -EINTR && err != -ENOMEM)
+		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
+			  r->uuid, err, message->text);
+	fput(vm_file);
+	return err;
+}
+
+static int do_finish(void *arg, void __user *user, struct kch_message *message)
+{
+	struct kch_finish *f = arg;
+	int err;
+
+	if (f->flags & ~KCH_FINISH_DISCARD)
+		return -EINVAL;
+	f->restored = kch.incoming.restored;
+	f->left = kch.incoming.count + kch.incoming.damaged - f->restored;
+	err = kch_incoming_finish(&kch.incoming, &kch.outgoing, &kch.region,
+				  f->flags & KCH_FINISH_DISCARD, message);
+	return err;
+}
+
+/* Every structure ends with its message, which the kernel only writes. */
+#define OP(name, type) {						\
+	.fn = do_##name,						\
+	.size = sizeof(struct type),					\
+	.message = offsetof(struct type, message),			\
+}
+
+static const struct {
+	int (*fn)(void *arg, void __user *user, struct kch_message *message);
+	u32 size;
+	u32 message;
+} ops[] = {
+	[_IOC_NR(KCH_IOC_INFO)] = OP(info, kch_info),
+	[_IOC_NR(KCH_IOC_PRESERVE)] = OP(preserve, kch_preserve),
+	[_IOC_NR(KCH_IOC_UNPRESERVE)] = OP(unpreserve, kch_unpreserve),
+	[_IOC_NR(KCH_IOC_LIST)] = OP(list, kch_list),
+	[_IOC_NR(KCH_IOC_GET)] = OP(get, kch_get),
+	[_IOC_NR(KCH_IOC_READ)] = OP(read, kch_read),
+	[_IOC_NR(KCH_IOC_RESTORE)] = OP(restore, kch_restore),
+	[_IOC_NR(KCH_IOC_FINISH)] = OP(finish, kch_finish),
+};
+
+union any_arg {
+	struct kch_info info;
+	struct kch_preserve preserve;
+	struct kch_unpreserve unpreserve;
+	struct kch_list list;
+	struct kch_get get;
+	struct kch_read read;
+	struct kch_restore restore;
+	struct kch_finish finish;
+};
+
+static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_arg)
+{
+	void __user *user = (void __user *)user_arg;
+	unsigned int nr = _IOC_NR(cmd);
+	struct kch_message *message;
+	union any_arg *arg;
+	u32 size;
+	int err;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (_IOC_TYPE(cmd) != KCH_IOC_TYPE || nr >= ARRAY_SIZE(ops) ||
+	    cmd != _IO(KCH_IOC_TYPE, nr))
+		return -ENOTTY;
+	if (get_user(size, (u32 __user *)user))
+		return -EFAULT;
+	/* There is one version so far: nobody has a shorter structure. */
+	if (size < ops[nr].size)
+		return -EINVAL;
+	arg = kzalloc(sizeof(*arg), GFP_KERNEL);
+	if (!arg)
+		return -ENOMEM;
+	err = copy_struct_from_user(arg, ops[nr].size, user, size);
+	if (err)
+		goto out;
+	message = (void *)arg + ops[nr].message;
+	memset(message, 0, sizeof(*message));
+	if (mutex_lock_killable(&kch.lock)) {
+		err = -EINTR;
+		goto out;
+	}
+	err = ops[nr].fn(arg, user, message);
+	mutex_unlock(&kch.lock);
+	if (copy_to_user(user, arg, ops[nr].size))
+		err = -EFAULT;
+out:
+	kfree(arg);
+	return err;
+}
+
+static int kch_open(struct inode *inode, struct file *file)
+{
+	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
+static const struct file_operations fops = {
+	.owner = THIS_MODULE,
+	.open = kch_open,
+	.unlocked_ioctl = kch_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "kvmclock_handover",
+	.fops = &fops,
+	.mode = 0600,
+};
+
+int kch_device_register(void)
+{
+	return misc_register(&device);
+}
+
+void kch_device_unregister(void)
+{
+	misc_deregister(&device);
+}

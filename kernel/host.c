@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/dmi.h>
+#include <linux/fs.h>
+#include <linux/mutex.h>
+#include <linux/timekeeping.h>
+#include <linux/utsname.h>
+#include <linux/uuid.h>
+#include <asm/cpufeature.h>
+#include <asm/processor.h>
+#include <asm/tsc.h>
+
+#include "clock.h"
+#include "host.h"
+#include "version.h"
+
+#define CLOCKSOURCE_FILE \
+	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
+#define BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
+
+/*
+ * A new kernel's wall clock starts from a battery clock of whole seconds, read
+ * at an unknown point in its second, and may run unsynchronised for a while.
+ */
+#define WALL_SLACK_NS	(2 * NSEC_PER_SEC)
+#define WALL_SLACK_PPM	1000
+
+/*
+ * The kernel has no function for either of these; their files are user ABI.
+ * Returns the length without the newline, 0 if it cannot be read.
+ */
+static size_t read_line(const char *path, char *line, size_t size)
+{
+	struct file *file = filp_open(path, O_RDONLY, 0);
+	loff_t pos = 0;
+	ssize_t n;
+
+	line[0] = '\0';
+	if (IS_ERR(file))
+		return 0;
+	n = kernel_read(file, line, size - 1, &pos);
+	filp_close(file, NULL);
+	line[max_t(ssize_t, n, 0)] = '\0';
+	return strlen(strim(line));
+}
+
+enum kch_tsc_source kch_host_tsc_source(void)
+{
+	char name[32];
+
+	if (boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ))
+		return KCH_TSC_KNOWN;
+	read_line(CLOCKSOURCE_FILE, name, sizeof(name));
+	/*
+	 * "tsc" is registered when refinement has ended, with or without a
+	 * result; until then the TSC goes by another name.
+	 */
+	if (!strcmp(name, "tsc"))
+		return KCH_TSC_SETTLED;
+	if (!strcmp(name, "tsc-early"))
+		return KCH_TSC_EARLY;
+	return KCH_TSC_UNKNOWN;
+}
+
+int kch_host_tsc_settled(struct kch_message *message)
+{
+	switch (kch_host_tsc_source()) {
+	case KCH_TSC_KNOWN:
+	case KCH_TSC_SETTLED:
+		return 0;
+	case KCH_TSC_EARLY:
+		kch_say(message, "the host's TSC frequency is still being calibrated (%u kHz so far): a clock restored now would change its rate when that ends; wait about a second, or pin it with tsc_early_khz=",
+			tsc_khz);
+		return -EAGAIN;
+	default:
+		kch_say(message, "the host's clocksource is not the TSC, or cannot be told from " CLOCKSOURCE_FILE);
+		return -EAGAIN;
+	}
+}
+
+void kch_host_boot_id(u8 id[16])
+{
+	char line[64];
+	uuid_t uuid;
+
+	memset(id, 0, 16);
+	if (read_line(BOOT_ID_FILE, line, sizeof(line)) &&
+	    !uuid_parse(line, &uuid))
+		export_uuid(id, &uuid);
+}
+
+static void machine_id(u8 id[16])
+{
+	const char *text = dmi_get_system_info(DMI_PRODUCT_UUID);
+	uuid_t uuid;
+
+	memset(id, 0, 16);
+	if (text && !uuid_parse(text, &uuid))
+		export_uuid(id, &uuid);
+}
+
+void kch_host_instant(struct kch_instant *now)
+{
+	struct system_time_snapshot snap;
+	unsigned int seq;
+
+	/*
+	 * The snapshot's times are one instant's.  The offsets between clocks
+	 * belong to it unless one of them was set meanwhile.
+	 */
+	do {
+		u64 mono_ns;
+
+		ktime_get_snapshot(&snap);
+		seq = snap.clock_was_set_seq;
+		mono_ns = ktime_to_ns(ktime_sub(snap.real,
+						ktime_mono_to_real(0)));
+		now->host_tsc = snap.cycles;
+		now->realtime_ns = ktime_to_ns(snap.real);
+		now->raw_ns = ktime_to_ns(snap.raw);
+		now->tai_ns = mono_ns +
+			      ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_TAI));
+		now->boottime_ns = mono_ns +
+				   ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+		now->kvm_ns = now->raw_ns +
+			      ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+		ktime_get_snapshot(&snap);
+	} while (seq != snap.clock_was_set_seq);
+
+	/* Another clocksource's cycles are not the TSC's. */
+	if (kch_host_tsc_source() == KCH_TSC_UNKNOWN)
+		now->host_tsc = rdtsc_ordered();
+}
+
+void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)
+{
+	struct kch_instant now;
+
+	kch_host_instant(&now);
+	header->tsc_khz = cpu_to_le32(tsc_khz);
+	header->kvm_tsc_khz = cpu_to_le32(kvm_khz);
+	header->tsc_source = cpu_to_le32(kch_host_tsc_source());
+	header->host_tsc = cpu_to_le64(now.host_tsc);
+	header->realtime_ns = cpu_to_le64(now.realtime_ns);
+	header->tai_ns = cpu_to_le64(now.tai_ns);
+	header->boottime_ns = cpu_to_le64(now.boottime_ns);
+	header->raw_ns = cpu_to_le64(now.raw_ns);
+	kch_host_boot_id(header->boot_id);
+	machine_id(header->machine_id);
+	header->cpu_signature = cpu_to_le32(cpuid_eax(1));
+	memcpy(header->cpu_vendor, boot_cpu_data.x86_vendor_id,
+	       sizeof(header->cpu_vendor));
+	strscpy(header->kernel_release, init_utsname()->release,
+		sizeof(header->kernel_release));
+	strscpy(header->module_version, KCH_MODULE_VERSION,
+		sizeof(header->module_version));
+}
+
+/* For messages, the kernel prints no floats: seconds as "12.345". */
+static const char *seconds(u64 ns, char *text, size_t size)
+{
+	snprintf(text, size, "%llu.%03u", ns / NSEC_PER_SEC,
+		 (u32)(ns % NSEC_PER_SEC / NSEC_PER_MSEC));
+	return text;
+}
+
+int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
+			  u64 *blackout_ns, u64 *found, u64 *expected,
+			  struct kch_message *message)
+{
+	u32 khz = le32_to_cpu(header->tsc_khz);
+	u64 then = le64_to_cpu(header->host_tsc);
+	u64 by_tsc_ns, apart_ns;
+	char found_s[24], expected_s[24];
+	struct kch_instant now;
+	s64 by_wall_ns;
+	u8 id[16];
+
+	machine_id(id);
+	if (memcmp(id, header->machine_id, sizeof(id))) {
+		kch_say(message, "the record is from machine %pUb, this is %pUb",
+			header->machine_id, id);
+		return -EREMCHG;
+	}
+	if (le32_to_cpu(header->cpu_signature) != cpuid_eax(1) ||
+	    memcmp(header->cpu_vendor, boot_cpu_data.x86_vendor_id,
+		   sizeof(header->cpu_vendor))) {
+		*found = cpuid_eax(1);
+		*expected = le32_to_cpu(header->cpu_signature);
+		kch_say(message, "the record is from a CPU %.4s %#x, this is %.4s %#x",
+			header->cpu_vendor, (u32)*expected,
+			boot_cpu_data.x86_vendor_id, (u32)*found);
+		return -EREMCHG;
+	}
+
+	kch_host_instant(&now);
+	*found = now.host_tsc;
+	*expected = then;
+	if (!khz || now.host_tsc < then) {
+		khz = khz ?: tsc_khz;
+		kch_say(message, "host TSC is behind the saved one (%s s < %s s): the machine was reset",
+			seconds(kch_cycles_to_ns(now.host_tsc, khz), found_s,
+				sizeof(found_s)),
+			seconds(kch_cycles_to_ns(then, khz), expected_s,
+				sizeof(expected_s)));
+		return -ETIME;
+	}
+	by_tsc_ns = kch_cycles_to_ns(now.host_tsc - then, khz);
+	by_wall_ns = now.realtime_ns - le64_to_cpu(header->realtime_ns);
+	*blackout_ns = by_tsc_ns;
+	apart_ns = by_wall_ns < 0 ? by_tsc_ns - by_wall_ns :
+		   by_tsc_ns > by_wall_ns ? by_tsc_ns - by_wall_ns :
+		   by_wall_ns - by_tsc_ns;
+	if (!any_wall && apart_ns > WALL_SLACK_NS +
+				    by_tsc_ns / (1000000 / WALL_SLACK_PPM)) {
+		kch_say(message, "since the seal %s s passed by the host TSC, but %s%s s by the wall clock: the TSC was reset or stopped, or the wall clock was set",
+			seconds(by_tsc_ns, found_s, sizeof(found_s)),
+			by_wall_ns < 0 ? "-" : "",
+			seconds(abs(by_wall_ns), expected_s,
+				sizeof(expected_s)));
+		return -ETIME;
+	}
+	return 0;
+}

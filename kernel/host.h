@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* This host: its clocks at one instant, its TSC frequency, who it is. */
+#ifndef KCH_HOST_H
+#define KCH_HOST_H
+
+#include "record.h"
+
+/**
+ * struct kch_instant - the host's clocks at one instant
+ * @host_tsc: cycles
+ * @realtime_ns: CLOCK_REALTIME
+ * @tai_ns: CLOCK_TAI
+ * @boottime_ns: CLOCK_BOOTTIME
+ * @raw_ns: CLOCK_MONOTONIC_RAW
+ * @kvm_ns: the host clock KVM builds kvmclock on: raw plus time suspended
+ */
+struct kch_instant {
+	u64 host_tsc;
+	u64 realtime_ns;
+	u64 tai_ns;
+	u64 boottime_ns;
+	u64 raw_ns;
+	u64 kvm_ns;
+};
+
+void kch_host_instant(struct kch_instant *now);
+
+/* How tsc_khz is known, and whether it will change again. */
+enum kch_tsc_source kch_host_tsc_source(void);
+
+/* This boot's id, as /proc/sys/kernel/random/boot_id; all zero if unreadable. */
+void kch_host_boot_id(u8 id[16]);
+
+/* Fills in all that a header says of the host, its clocks at this instant. */
+void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz);
+
+/*
+ * Is this the machine the record is from, and did its TSC run on since?
+ * @any_wall: the wall clock was stepped and is no witness.  -EREMCHG, -ETIME.
+ * @blackout_ns: host time since the record's instant, by its TSC.
+ */
+int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
+			  u64 *blackout_ns, u64 *found, u64 *expected,
+			  struct kch_message *message);
+
+/* -EAGAIN while a restored clock would be undone by a change of tsc_khz. */
+int kch_host_tsc_settled(struct kch_message *message);
+
+#endif /* KCH_HOST_H */

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "host.h"
+#include "incoming.h"
+#include "watch.h"
+
+/* Makes the list of entries that are whole. */
+static int index_vms(struct kch_incoming *in)
+{
+	struct kch_message message;
+	struct kch_record_vm vm;
+	size_t offset = 0;
+	u32 room = 0;
+	int err;
+
+	while ((err = kch_record_next(&in->record, &offset, &vm, &message)) != -ENODATA) {
+		if (!err) {
+			room++;
+			continue;
+		}
+		in->damaged++;
+		pr_err("kvmclock_handover: incoming record: %s; that guest's clock cannot be restored\n",
+		       message.text);
+	}
+	in->vms = kvcalloc(room ?: 1, sizeof(*in->vms), GFP_KERNEL);
+	if (!in->vms)
+		return -ENOMEM;
+	offset = 0;
+	while ((err = kch_record_next(&in->record, &offset, &vm, NULL)) != -ENODATA) {
+		if (err)
+			continue;
+		in->vms[in->count].vm = vm;
+		in->vms[in->count].vm.record = &in->record;
+		in->count++;
+	}
+	return 0;
+}
+
+int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
+		      const struct kch_region *region)
+{
+	size_t slot_size = kch_slot_size(region->size);
+	u64 sequence = 0, generation = 0;
+	struct kch_record own = { }, found;
+	unsigned int own_slot = 0, slot;
+	struct kch_message message;
+	bool have_own = false;
+	u8 boot_id[16];
+	int err;
+
+	memset(in, 0, sizeof(*in));
+	in->error = -ENODATA;
+	if (!region->memory) {
+		in->error = -ENODEV;
+		kch_say(&in->message, "the module has no region: none was given");
+		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
+	}
+	kch_say(&in->message, "no record came from before the kexec");
+	in->copy = kvmalloc(region->size, GFP_KERNEL);
+	if (!in->copy)
+		return -ENOMEM;
+	in->size = region->size;
+	memcpy(in->copy, region->memory, region->size);
+
+	kch_host_boot_id(boot_id);
+	for (slot = 0; slot < 2; slot++) {
+		err = kch_record_open(in->copy + slot * slot_size, slot_size,
+				      &found, &message);
+		if (err) {
+			/* A usable record in the other slot goes first. */
+			if (err != -ENODATA && in->error == -ENODATA) {
+				in->error = err;
+				kch_say(&in->message, "slot %u: %.200s", slot,
+					message.text);
+			}
+			continue;
+		}
+		sequence = max(sequence, found.sequence);
+		if (!memcmp(found.header.boot_id, boot_id, sizeof(boot_id))) {
+			if (!have_own || found.sequence > own.sequence) {
+				own = found;
+				own_slot = slot;
+			}
+			have_own = true;
+			generation = max(generation,
+					 le64_to_cpu(found.header.generation));
+		} else if (in->error || found.sequence > in->record.sequence) {
+			in->error = 0;
+			in->record = found;
+			in->slot = slot;
+			generation = max(generation,
+					 le64_to_cpu(found.header.generation) + 1);
+		}
+	}
+	if (in->error && in->error != -ENODATA)
+		pr_err("kvmclock_handover: incoming record: %s; no guest clock can be restored from it; its bytes are in debugfs\n",
+		       in->message.text);
+	if (!in->error) {
+		err = index_vms(in);
+		if (err)
+			return err;
+	}
+	/*
+	 * What cannot be read is evidence, and may be read by another version
+	 * of this module: the copy has it, until something is preserved.
+	 */
+	return kch_outgoing_init(out, have_own ? &own : NULL, own_slot,
+				 in->error ? -1 : (int)in->slot, sequence,
+				 generation);
+}
+
+void kch_incoming_exit(struct kch_incoming *in)
+{
+	u32 i;
+
+	for (i = 0; i < in->count; i++)
+		kch_watch_stop(in->vms[i].watch);
+	kvfree(in->vms);
+	kvfree(in->copy);
+	in->vms = NULL;
+	in->copy = NULL;
+	in->size = 0;
+	in->count = 0;
+}
+
+int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
+		      struct kch_incoming_vm **vm, struct kch_message *message)
+{
+	u32 i;
+
+	if (in->error) {
+		*message = in->message;
+		return in->error;
+	}
+	for (i = 0; i < in->count; i++) {
+		if (memcmp(in->vms[i].vm.vm.uuid, uuid, KCH_UUID_SIZE))
+			continue;
+		*vm = &in->vms[i];
+		return 0;
+	}
+	if (in->damaged) {
+		kch_say(message, "no whole entry has id %pUb, and %u of the record's %u are damaged",
+			uuid, in->damaged, in->count + in->damaged);
+		return -EBADMSG;
+	}
+	kch_say(message, "no VM of id %pUb among the %u in the record", uuid,
+		in->count);
+	return -ENOENT;
+}
+
+int kch_incoming_usable(struct kch_incoming *in, u32 flags,
+			struct kch_restore *result, struct kch_message *message)
+{
+	const struct kch_rec_header *header = &in->record.header;
+	int err;
+
+	if (!(le32_to_cpu(header->flags) & KCH_REC_SEALED) &&
+	    !(flags & KCH_RESTORE_UNSEALED)) {
+		kch_say(message, "the record was never sealed: kernel %.63s went down without its orderly kexec path, and the guest's clock may have moved on after it was read",
+			header->kernel_release);
+		return -EINPROGRESS;
+	}
+	err = kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL,
+				    &result->blackout_ns, &result->found,
+				    &result->expected, message);
+	return err ?: kch_host_tsc_settled(message);
+}
+
+void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
+			   struct file *vm_file)
+{
+	kch_watch_stop(vm->watch);
+	vm->watch = kch_watch_start(vm_file);
+	if (!vm->restored)
+		in->restored++;
+	vm->restored = true;
+}
+
+int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
+			const struct kch_region *region, bool discard,
+			struct kch_message *message)
+{
+	size_t slot_size = kch_slot_size(region->size);
+	u32 left = in->count + in->damaged - in->restored;
+	unsigned int slot;
+
+	if (in->error && (in->error == -ENODATA || in->error == -ENODEV ||
+			  !discard)) {
+		*message = in->message;
+		return in->error;
+	}
+	if (left && !discard) {
+		kch_say(message, "%u of the record's %u VMs were not restored: their clocks would be lost",
+			left, in->count + in->damaged);
+		return -ENOTEMPTY;
+	}
+	for (slot = 0; slot < 2; slot++) {
+		void *at = region->memory + slot * slot_size;
+		struct kch_record found;
+		u8 boot_id[16];
+
+		/* What was preserved since for the next kernel stays. */
+		kch_host_boot_id(boot_id);
+		if (!kch_record_open(at, slot_size, &found, NULL) &&
+		    !memcmp(found.header.boot_id, boot_id, sizeof(boot_id)))
+			continue;
+		kch_record_revoke(at);
+		if (((struct kch_rec_header *)at)->commit) {
+			kch_say(message, "the region at %pa does not read back what was written to it",
+				&region->start);
+			return -EREMOTEIO;
+		}
+	}
+	kch_incoming_exit(in);
+	in->error = -ENODATA;
+	kch_say(&in->message, "the record was finished with");
+	kch_outgoing_free_slot(out);
+	return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The record that came from before the kexec, and what was restored from it.
+ * It is a copy of the whole region, made before anything is written to it;
+ * a damaged one is kept as it is, for evidence.  Needs kch_lock.
+ */
+#ifndef KCH_INCOMING_H
+#define KCH_INCOMING_H
+
+#include "kvm_private.h"
+#include "outgoing.h"
+#include "record.h"
+#include "region.h"
+
+struct kch_watch;
+
+/**
+ * struct kch_incoming_vm - one whole entry of the record
+ * @vm: the entry
+ * @watch: the VM it was restored to last, NULL if none or gone
+ * @restored: it was
+ */
+struct kch_incoming_vm {
+	struct kch_record_vm vm;
+	struct kch_watch *watch;
+	bool restored;
+};
+
+/**
+ * struct kch_incoming - the record
+ * @copy: of the region's bytes, NULL once finished
+ * @size: bytes
+ * @error: 0, or why no record can be used: -ENODATA, -EBADMSG, ...
+ * @message: the reason in words
+ * @slot: where it is in the region
+ * @record: valid if @error is 0
+ * @vms: its whole entries
+ * @count: how many
+ * @damaged: entries that are not whole
+ * @restored: VMs restored
+ */
+struct kch_incoming {
+	u8 *copy;
+	size_t size;
+	int error;
+	struct kch_message message;
+	unsigned int slot;
+	struct kch_record record;
+	struct kch_incoming_vm *vms;
+	u32 count;
+	u32 damaged;
+	u32 restored;
+};
+
+/* Copies the region, judges it, and sets up @out to go on from it. */
+int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
+		      const struct kch_region *region);
+void kch_incoming_exit(struct kch_incoming *in);
+
+/* -ENODATA ... if there is no usable record, -ENOENT, -EBADMSG. */
+int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
+		      struct kch_incoming_vm **vm, struct kch_message *message);
+
+/*
+ * May this record be restored here and now, as a whole?  -EINPROGRESS,
+ * -EREMCHG, -ETIME, -EAGAIN.  @flags: KCH_RESTORE_*; fills in what it measured.
+ */
+int kch_incoming_usable(struct kch_incoming *in, u32 flags,
+			struct kch_restore *result, struct kch_message *message);
+
+/* Notes that @vm was restored to @vm_file. */
+void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
+			   struct file *vm_file);
+
+/* Takes the record back in the region, and forgets it. */
+int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
+			const struct kch_region *region, bool discard,
+			struct kch_message *message);
+
+#endif /* KCH_INCOMING_H */

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/fs.h>
+#include <linux/kvm_host.h>
+#include <linux/slab.h>
+
+#include "kch_probed.h"
+#include "kvm_private.h"
+
+/*
+ * Since "KVM: x86: Remove per-vCPU pvclock cache" the vCPU keeps only the pair
+ * of numbers, before it the whole page as last written.  The flags byte can be
+ * had only there.
+ */
+#ifdef KCH_HAVE_VCPU_HV_CLOCK
+#define vcpu_mul(vcpu)		((vcpu)->arch.hv_clock.tsc_to_system_mul)
+#define vcpu_shift(vcpu)	((vcpu)->arch.hv_clock.tsc_shift)
+#define vcpu_page_flags(vcpu)	((vcpu)->arch.hv_clock.flags)
+#else
+#define vcpu_mul(vcpu)		((vcpu)->arch.pvclock_tsc_mul)
+#define vcpu_shift(vcpu)	((vcpu)->arch.pvclock_tsc_shift)
+#define vcpu_page_flags(vcpu)	((void)(vcpu), 0)
+#endif
+
+enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
+{
+	char name[KSYM_NAME_LEN];
+
+	if (!file->f_op->unlocked_ioctl)
+		return KCH_KVM_FILE_OTHER;
+	/*
+	 * file_is_kvm() is KVM's own business from 6.15 on, f_op->owner is not
+	 * set before 6.2; the name of the function is there in every kernel.
+	 * "[kvm]" follows it where KVM is a module.
+	 */
+	snprintf(name, sizeof(name), "%ps", file->f_op->unlocked_ioctl);
+	name[strcspn(name, " ")] = '\0';
+	if (!strcmp(name, "kvm_vm_ioctl"))
+		return KCH_KVM_FILE_VM;
+	if (!strcmp(name, "kvm_vcpu_ioctl"))
+		return KCH_KVM_FILE_VCPU;
+	if (!strcmp(name, "kvm_dev_ioctl"))
+		return KCH_KVM_FILE_DEV;
+	return KCH_KVM_FILE_OTHER;
+}
+
+struct kvm *kch_kvm_of(const struct file *vm_file)
+{
+	return vm_file->private_data;
+}
+
+struct mm_struct *kch_kvm_mm(const struct kvm *kvm)
+{
+	return kvm->mm;
+}
+
+pid_t kch_kvm_pid(const struct kvm *kvm)
+{
+	return kvm->userspace_pid;
+}
+
+int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
+{
+	const struct kvm_vcpu *vcpu = vcpu_file->private_data;
+
+	return vcpu->kvm == kvm ? vcpu->vcpu_id : -1;
+}
+
+static void read_vcpu_once(const struct kvm_vcpu *vcpu, struct kch_rec_vcpu *to)
+{
+	u32 flags = 0;
+
+	memset(to, 0, sizeof(*to));
+	if (READ_ONCE(vcpu->arch.tsc_catchup) ||
+	    READ_ONCE(vcpu->arch.tsc_always_catchup))
+		flags |= KCH_VCPU_CATCHUP;
+	if (READ_ONCE(vcpu->arch.hw_tsc_khz))
+		flags |= KCH_VCPU_PAIR_VALID;
+	/* Bit 0 of MSR_KVM_SYSTEM_TIME enables the page at the other bits. */
+	if (READ_ONCE(vcpu->arch.time) & 1) {
+		flags |= KCH_VCPU_PVCLOCK_ON;
+		to->pvclock_gpa = cpu_to_le64(READ_ONCE(vcpu->arch.time) & ~1ULL);
+	}
+	to->vcpu_id = cpu_to_le32(vcpu->vcpu_id);
+	to->flags = cpu_to_le32(flags);
+	to->tsc_offset = cpu_to_le64(READ_ONCE(vcpu->arch.l1_tsc_offset));
+	to->tsc_scaling_ratio =
+		cpu_to_le64(READ_ONCE(vcpu->arch.l1_tsc_scaling_ratio));
+	to->ia32_tsc_adjust =
+		cpu_to_le64(READ_ONCE(vcpu->arch.ia32_tsc_adjust_msr));
+	to->virtual_tsc_khz = cpu_to_le32(READ_ONCE(vcpu->arch.virtual_tsc_khz));
+	to->hw_tsc_khz = cpu_to_le32(READ_ONCE(vcpu->arch.hw_tsc_khz));
+	to->tsc_to_system_mul = cpu_to_le32(READ_ONCE(vcpu_mul(vcpu)));
+	to->tsc_shift = READ_ONCE(vcpu_shift(vcpu));
+	to->pvclock_flags = vcpu_page_flags(vcpu);
+}
+
+static void read_vcpu(const struct kvm_vcpu *vcpu, struct kch_rec_vcpu *to)
+{
+	struct kch_rec_vcpu again;
+
+	/*
+	 * A running vCPU may be computing its pair just now.  It does so only
+	 * when the host's frequency changed, so two equal readings are whole.
+	 */
+	read_vcpu_once(vcpu, to);
+	for (;;) {
+		smp_rmb();	/* no part of the 2nd reading before the 1st */
+		read_vcpu_once(vcpu, &again);
+		if (!memcmp(to, &again, sizeof(again)))
+			return;
+		*to = again;
+		cpu_relax();
+	}
+}
+
+static void read_master_clock(const struct kvm *kvm, struct kch_rec_vm *to)
+{
+	const struct kvm_arch *ka = &kvm->arch;
+	u32 flags = le32_to_cpu(to->flags) & ~KCH_VM_MASTER_CLOCK;
+	unsigned int seq;
+
+	do {
+		seq = read_seqcount_begin(&ka->pvclock_sc);
+		if (ka->use_master_clock)
+			flags |= KCH_VM_MASTER_CLOCK;
+		else
+			flags &= ~KCH_VM_MASTER_CLOCK;
+		to->master_cycle_now = cpu_to_le64(ka->master_cycle_now);
+		to->master_kernel_ns = cpu_to_le64(ka->master_kernel_ns);
+		to->kvmclock_offset = cpu_to_le64(ka->kvmclock_offset);
+	} while (read_seqcount_retry(&ka->pvclock_sc, seq));
+	to->flags = cpu_to_le32(flags);
+}
+
+int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		 struct kch_message *message)
+{
+	struct kch_rec_vcpu *vcpus;
+	struct kch_clock clock;
+	struct kvm_vcpu *vcpu;
+	struct kch_rec_vm *to;
+	u32 count, n = 0, at;
+	unsigned long i;
+
+	if (kvm->vm_dead || kvm->vm_bugged) {
+		kch_say(message, "KVM marked the VM %s: it has no clock any more",
+			kvm->vm_dead ? "dead" : "bugged");
+		return -EIO;
+	}
+	count = atomic_read(&kvm->online_vcpus);
+	if (!count) {
+		kch_say(message, "the VM has no vCPU, and without one no clock");
+		return -ECHILD;
+	}
+	to = kvzalloc(kch_rec_entry_size(count), GFP_KERNEL);
+	if (!to)
+		return -ENOMEM;
+	vcpus = (struct kch_rec_vcpu *)(to + 1);
+	/*
+	 * KVM counts a vCPU as online once it is stored, and frees none before
+	 * the VM: walking them needs no lock, only the count taken before.
+	 */
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		struct kch_rec_vcpu one;
+
+		if (n == count)
+			break;
+		if (mutex_is_locked(&vcpu->mutex))
+			to->flags |= cpu_to_le32(KCH_VM_RUNNING);
+		read_vcpu(vcpu, &one);
+		for (at = n; at && le32_to_cpu(vcpus[at - 1].vcpu_id) >
+				   le32_to_cpu(one.vcpu_id); at--)
+			vcpus[at] = vcpus[at - 1];
+		vcpus[at] = one;
+		n++;
+	}
+	to->vcpu_count = cpu_to_le32(n);
+	to->pid = cpu_to_le32(kvm->userspace_pid);
+	to->default_tsc_khz = cpu_to_le32(READ_ONCE(kvm->arch.default_tsc_khz));
+	to->tsc_scaling_frac_bits = frac_bits;
+	read_master_clock(kvm, to);
+	kch_clock_of(to, vcpus, &clock);
+	to->host_tsc = cpu_to_le64(rdtsc_ordered());
+	to->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
+						   le64_to_cpu(to->host_tsc)));
+	*entry = to;
+	return 0;
+}
+
+int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
+			struct kch_message *message)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(entry->vcpu_count); i++, vcpu++) {
+		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_CATCHUP))
+			continue;
+		kch_say(message, "vCPU %u is in TSC catch-up: it was promised %u kHz, which this host does not run at and cannot scale to, so KVM moves its TSC offset itself",
+			le32_to_cpu(vcpu->vcpu_id),
+			le32_to_cpu(vcpu->virtual_tsc_khz));
+		return -ENOTRECOVERABLE;
+	}
+	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK)) {
+		kch_say(message, "KVM has no master clock for this VM: its vCPUs' TSCs do not match, the host's clocksource is not the TSC, or its first KVM_RUN or KVM_SET_CLOCK is still to come");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* The number of vCPUs locked; all of them, or the caller unlocks and gives up. */
+static unsigned long trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	*busy = NULL;
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (!mutex_trylock(&vcpu->mutex)) {
+			*busy = vcpu;
+			return i;
+		}
+	}
+	return i;
+}
+
+static void unlock_vcpus(struct kvm *kvm, unsigned long locked)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (i == locked)
+			break;
+		mutex_unlock(&vcpu->mutex);
+	}
+}
+
+static int refuse_vcpu(struct kch_kvm_restore *r, u32 vcpu_id, u64 found,
+		       u64 expected, int err)
+{
+	r->vcpu_id = vcpu_id;
+	r->found = found;
+	r->expected = expected;
+	return err;
+}
+
+/* Compares what the VMM has set up with what was saved. */
+static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		       struct kch_message *message)
+{
+	const struct kch_rec_vcpu *has = (const void *)(live + 1);
+	u32 count = le32_to_cpu(live->vcpu_count), i;
+	struct kch_rec_vcpu saved;
+
+	if (count != r->saved->vcpu_count) {
+		r->found = count;
+		r->expected = r->saved->vcpu_count;
+		kch_say(message, "the VM has %u vCPUs, %u were saved", count,
+			r->saved->vcpu_count);
+		return -ELNRNG;
+	}
+	for (i = 0; i < count; i++) {
+		u32 id = le32_to_cpu(has[i].vcpu_id);
+
+		kch_record_vcpu(r->saved, i, &saved);
+		if (id != le32_to_cpu(saved.vcpu_id)) {
+			kch_say(message, "the VM has a vCPU %u where vCPU %u was saved",
+				id, le32_to_cpu(saved.vcpu_id));
+			return refuse_vcpu(r, id, id, le32_to_cpu(saved.vcpu_id),
+					   -ELNRNG);
+		}
+	}
+	for (i = 0; i < count; i++) {
+		u32 id = le32_to_cpu(has[i].vcpu_id);
+		u64 found, expected;
+
+		kch_record_vcpu(r->saved, i, &saved);
+		found = le64_to_cpu(has[i].tsc_scaling_ratio);
+		expected = le64_to_cpu(saved.tsc_scaling_ratio);
+		if (found != expected ||
+		    live->tsc_scaling_frac_bits !=
+		    r->saved->vm.tsc_scaling_frac_bits) {
+			kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
+				id, found, live->tsc_scaling_frac_bits, expected,
+				r->saved->vm.tsc_scaling_frac_bits);
+			return refuse_vcpu(r, id, found, expected, -ERANGE);
+		}
+		found = le32_to_cpu(has[i].virtual_tsc_khz);
+		expected = le32_to_cpu(saved.virtual_tsc_khz);
+		if (found != expected) {
+			kch_say(message, "vCPU %u was given %llu kHz, saved was %llu kHz: KVM_SET_TSC_KHZ has to be set on the VM before its first vCPU",
+				id, found, expected);
+			return refuse_vcpu(r, id, found, expected, -ERANGE);
+		}
+		found = le64_to_cpu(has[i].tsc_offset);
+		expected = le64_to_cpu(saved.tsc_offset);
+		if (found != expected) {
+			kch_say(message, "vCPU %u has TSC offset %lld, saved was %lld: its VMM has not set KVM_VCPU_TSC_OFFSET yet, or has changed it since",
+				id, (s64)found, (s64)expected);
+			return refuse_vcpu(r, id, found, expected, -EL2NSYNC);
+		}
+	}
+	return 0;
+}
+
+/*
+ * The pair of a vCPU that never ran on the old kernel: what its siblings of
+ * the same frequency have, else what the old kernel's KVM would have computed.
+ */
+static void fill_pair(const struct kch_kvm_restore *r, struct kch_rec_vcpu *to)
+{
+	u32 khz = kch_scale_tsc(r->saved_kvm_khz,
+				le64_to_cpu(to->tsc_scaling_ratio),
+				r->saved->vm.tsc_scaling_frac_bits);
+	struct kch_rec_vcpu sibling;
+	u32 i, mul;
+
+	if (le32_to_cpu(to->flags) & KCH_VCPU_PAIR_VALID)
+		return;
+	for (i = 0; i < r->saved->vcpu_count; i++) {
+		kch_record_vcpu(r->saved, i, &sibling);
+		if (!(le32_to_cpu(sibling.flags) & KCH_VCPU_PAIR_VALID) ||
+		    sibling.tsc_scaling_ratio != to->tsc_scaling_ratio)
+			continue;
+		to->tsc_to_system_mul = sibling.tsc_to_system_mul;
+		to->tsc_shift = sibling.tsc_shift;
+		return;
+	}
+	kch_pvclock_pair(max(khz, 1U), &mul, &to->tsc_shift);
+	to->tsc_to_system_mul = cpu_to_le32(mul);
+}
+
+/* @wanted: entry in our own layout; vCPUs ascending by id, as @saved has them. */
+static void write_clock(struct kvm *kvm, const struct kch_rec_vm *wanted,
+			const struct kch_kvm_restore *r)
+{
+	const struct kch_rec_vcpu *vcpus = (const void *)(wanted + 1);
+	u32 count = le32_to_cpu(wanted->vcpu_count), n;
+	struct kvm_arch *ka = &kvm->arch;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, flags;
+	u64 system_time_ns, offset;
+	struct kch_clock clock;
+
+	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	write_seqcount_begin(&ka->pvclock_sc);
+	/*
+	 * KVM's reference of this moment stays the base of the offset, so that
+	 * a reference it takes later lands on the saved clock; then the pair
+	 * is moved back to the saved one, which the guest's page is made of.
+	 */
+	kch_clock_of(wanted, vcpus, &clock);
+	offset = kch_clock_ns(&clock, ka->master_cycle_now) -
+		 ka->master_kernel_ns;
+	system_time_ns = clock.system_time_ns;
+	ka->kvmclock_offset = offset;
+	ka->master_cycle_now = clock.reference_cycles;
+	ka->master_kernel_ns = system_time_ns - offset;
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		for (n = 0; n < count; n++)
+			if (le32_to_cpu(vcpus[n].vcpu_id) == vcpu->vcpu_id)
+				break;
+		if (n == count)
+			continue;
+		vcpu_mul(vcpu) = le32_to_cpu(vcpus[n].tsc_to_system_mul);
+		vcpu_shift(vcpu) = vcpus[n].tsc_shift;
+		/* What KVM will compare with: it computes the pair anew if not. */
+		vcpu->arch.hw_tsc_khz =
+			kch_scale_tsc(r->kvm_khz, vcpu->arch.l1_tsc_scaling_ratio,
+				      r->frac_bits);
+	}
+	write_seqcount_end(&ka->pvclock_sc);
+	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		/* Left by vCPU creation; would take a new reference at KVM_RUN. */
+		kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+		kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
+	}
+}
+
+static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
+{
+	const struct kch_rec_vcpu *vcpus = (const void *)(before + 1);
+	struct kvm_arch *ka = &kvm->arch;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, flags;
+	u32 n;
+
+	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	write_seqcount_begin(&ka->pvclock_sc);
+	ka->kvmclock_offset = le64_to_cpu(before->kvmclock_offset);
+	ka->master_cycle_now = le64_to_cpu(before->master_cycle_now);
+	ka->master_kernel_ns = le64_to_cpu(before->master_kernel_ns);
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		for (n = 0; n < le32_to_cpu(before->vcpu_count); n++) {
+			if (le32_to_cpu(vcpus[n].vcpu_id) != vcpu->vcpu_id)
+				continue;
+			vcpu_mul(vcpu) = le32_to_cpu(vcpus[n].tsc_to_system_mul);
+			vcpu_shift(vcpu) = vcpus[n].tsc_shift;
+			vcpu->arch.hw_tsc_khz = le32_to_cpu(vcpus[n].hw_tsc_khz);
+		}
+	write_seqcount_end(&ka->pvclock_sc);
+	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+}
+
+/* Evaluates both functions of every vCPU at one host TSC; true if all agree. */
+static bool measure(const struct kch_rec_vm *wanted,
+		    const struct kch_rec_vm *live, struct kch_kvm_restore *r)
+{
+	const struct kch_rec_vcpu *a = (const void *)(wanted + 1);
+	const struct kch_rec_vcpu *b = (const void *)(live + 1);
+	struct kch_clock_error one;
+	struct kch_clock want, have;
+	u32 i, mul;
+	s8 shift;
+
+	memset(&r->error, 0, sizeof(r->error));
+	r->error.identical = true;
+	r->host_tsc = le64_to_cpu(live->host_tsc);
+	for (i = 0; i < le32_to_cpu(wanted->vcpu_count); i++) {
+		kch_clock_of(wanted, &a[i], &want);
+		kch_clock_of(live, &b[i], &have);
+		kch_clock_compare(&want, &have, r->host_tsc, &one);
+		if (!one.identical) {
+			r->error = one;
+			r->vcpu_id = le32_to_cpu(b[i].vcpu_id);
+			return false;
+		}
+	}
+	kch_pvclock_pair(kch_scale_tsc(r->kvm_khz, want.tsc_scaling_ratio,
+				       want.tsc_scaling_frac_bits) ?: 1,
+			 &mul, &shift);
+	r->rebase_rate_ppb = kch_pair_ppb(want.tsc_to_system_mul,
+					  want.tsc_shift, mul, shift);
+	return true;
+}
+
+/* The saved entry in our own layout, with every vCPU's pair filled in. */
+static struct kch_rec_vm *wanted_entry(const struct kch_kvm_restore *r)
+{
+	struct kch_rec_vm *wanted;
+	struct kch_rec_vcpu *vcpus;
+	u32 i;
+
+	wanted = kvzalloc(kch_rec_entry_size(r->saved->vcpu_count), GFP_KERNEL);
+	if (!wanted)
+		return NULL;
+	*wanted = r->saved->vm;
+	vcpus = (struct kch_rec_vcpu *)(wanted + 1);
+	for (i = 0; i < r->saved->vcpu_count; i++) {
+		kch_record_vcpu(r->saved, i, &vcpus[i]);
+		fill_pair(r, &vcpus[i]);
+	}
+	return wanted;
+}
+
+static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
+			  struct kch_message *message)
+{
+	struct kch_rec_vm *wanted = NULL, *before = NULL, *after = NULL;
+	int err;
+
+	err = kch_kvm_read(kvm, r->frac_bits, &before, message);
+	if (err)
+		return err;
+	err = kch_kvm_entry_exact(before, message);
+	if (err == -ENOTRECOVERABLE)
+		goto out;
+	/* A wrong offset is also why there may be no master clock: say it first. */
+	err = check_vcpus(before, r, message) ?: err;
+	if (err)
+		goto out;
+	wanted = wanted_entry(r);
+	if (!wanted) {
+		err = -ENOMEM;
+		goto out;
+	}
+	if (measure(wanted, before, r)) {
+		kch_say(message, "the VM's clock is the saved one already");
+		err = -EALREADY;
+		goto out;
+	}
+	r->vcpu_id = -1;
+	if (r->check_only)
+		goto out;
+
+	write_clock(kvm, wanted, r);
+
+	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
+	if (err)
+		goto undo;
+	if (!measure(wanted, after, r)) {
+		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
+			r->vcpu_id, r->error.ns, r->error.cycles,
+			r->error.rate_ppb);
+		err = -EOVERFLOW;
+		goto undo;
+	}
+	goto out;
+undo:
+	put_back(kvm, before);
+out:
+	kvfree(wanted);
+	kvfree(before);
+	kvfree(after);
+	return err;
+}
+
+int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
+		    struct kch_message *message)
+{
+	unsigned long locked;
+	struct kvm_vcpu *busy;
+	int err;
+
+	r->vcpu_id = -1;
+	/* Held over all: no vCPU is created, none runs.  KVM's own lock order. */
+	if (mutex_lock_killable(&kvm->lock))
+		return -EINTR;
+	locked = trylock_vcpus(kvm, &busy);
+	if (busy) {
+		kch_say(message, "vCPU %d is running, or in an ioctl",
+			busy->vcpu_id);
+		err = refuse_vcpu(r, busy->vcpu_id, 0, 0, -EBUSY);
+	} else if (kvm->created_vcpus != atomic_read(&kvm->online_vcpus)) {
+		kch_say(message, "a vCPU is being created");
+		err = -EBUSY;
+	} else {
+		err = restore_locked(kvm, r, message);
+	}
+	unlock_vcpus(kvm, locked);
+	mutex_unlock(&kvm->lock);
+	return err;
+}

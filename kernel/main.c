@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kvmclock_handover: guests keep their clocks while the host kexecs.
+ *
+ * Documentation/design.rst says why and how.
+ */
+#include <linux/module.h>
+#include <linux/reboot.h>
+
+#include "selfcheck.h"
+#include "state.h"
+#include "version.h"
+
+struct kch_state kch = {
+	.lock = __MUTEX_INITIALIZER(kch.lock),
+};
+
+static char *region;
+module_param(region, charp, 0400);
+MODULE_PARM_DESC(region, "START,SIZE of a physical range kept free by memmap=SIZE$START, as in 0x30000000,1M");
+
+static char *reserve_mem;
+module_param(reserve_mem, charp, 0400);
+MODULE_PARM_DESC(reserve_mem, "label of a range kept by reserve_mem=SIZE:ALIGN:LABEL");
+
+/*
+ * The last moment at which processes and their VMs are still there, and the
+ * region can be written.  Only a kexec keeps memory and TSC: a record of
+ * another reboot stays unsealed, and is refused by whoever finds it.
+ */
+static int seal(struct notifier_block *block, unsigned long event, void *cmd)
+{
+	struct kch_kvm_facts facts = { };
+
+	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
+		return NOTIFY_DONE;
+	mutex_lock(&kch.lock);
+	if (kch.region.memory && kch.outgoing.count) {
+		kch_selfcheck_known(&facts, NULL);
+		kch_outgoing_seal(&kch.outgoing, &kch.region, facts.kvm_khz,
+				  facts.frac_bits);
+	}
+	mutex_unlock(&kch.lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block reboot_block = { .notifier_call = seal };
+
+static int __init kch_init(void)
+{
+	struct kch_message message = { "" };
+	struct kch_kvm_facts facts;
+	int err;
+
+	err = kch_region_claim(&kch.region, region, reserve_mem, &message);
+	if (err) {
+		pr_err("kvmclock_handover: %s\n", message.text);
+		return err;
+	}
+	if (kch.region.backend == KCH_BACKEND_NONE)
+		pr_notice("kvmclock_handover: no region given: clocks can be read, but not handed over\n");
+	err = kch_incoming_init(&kch.incoming, &kch.outgoing, &kch.region);
+	if (err)
+		goto free;
+	err = kch_selfcheck_init();
+	if (err)
+		goto free;
+	err = register_reboot_notifier(&reboot_block);
+	if (err)
+		goto selfcheck;
+	/* Where KVM is not loaded yet, this is done when it is first needed. */
+	kch_selfcheck(&facts, NULL);
+	kch_debugfs_register();
+	err = kch_device_register();
+	if (err)
+		goto debugfs;
+	if (!kch.incoming.error)
+		pr_info("kvmclock_handover: %u VMs came from kernel %s, generation %llu\n",
+			kch.incoming.count,
+			kch.incoming.record.header.kernel_release,
+			le64_to_cpu(kch.incoming.record.header.generation));
+	return 0;
+debugfs:
+	kch_debugfs_unregister();
+	unregister_reboot_notifier(&reboot_block);
+selfcheck:
+	kch_selfcheck_exit();
+free:
+	kch_incoming_exit(&kch.incoming);
+	kch_outgoing_exit(&kch.outgoing);
+	kch_region_release(&kch.region);
+	return err;
+}
+module_init(kch_init);
+
+static void __exit kch_exit(void)
+{
+	kch_device_unregister();
+	kch_debugfs_unregister();
+	unregister_reboot_notifier(&reboot_block);
+	kch_selfcheck_exit();
+	kch_incoming_exit(&kch.incoming);
+	kch_outgoing_exit(&kch.outgoing);
+	kch_region_release(&kch.region);
+}
+module_exit(kch_exit);
+
+MODULE_DESCRIPTION("Hands guests' kvmclock and TSC offsets over a host kexec");
+MODULE_VERSION(KCH_MODULE_VERSION);
+MODULE_LICENSE("GPL");

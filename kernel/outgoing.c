@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "host.h"
+#include "kvm_private.h"
+#include "outgoing.h"
+#include "watch.h"
+
+static void *slot_memory(const struct kch_region *region, unsigned int slot)
+{
+	return region->memory + slot * kch_slot_size(region->size);
+}
+
+size_t kch_outgoing_capacity(const struct kch_region *region)
+{
+	return kch_slot_size(region->size);
+}
+
+size_t kch_outgoing_used(const struct kch_outgoing *out)
+{
+	return sizeof(struct kch_rec_header) + out->entries_size;
+}
+
+struct kch_outgoing_vm *kch_outgoing_find(struct kch_outgoing *out,
+					  const u8 uuid[KCH_UUID_SIZE])
+{
+	struct kch_outgoing_vm *vm;
+
+	list_for_each_entry(vm, &out->vms, link)
+		if (!memcmp(vm->entry->uuid, uuid, KCH_UUID_SIZE))
+			return vm;
+	return NULL;
+}
+
+static void insert(struct kch_outgoing *out, struct kch_outgoing_vm *vm)
+{
+	list_add_tail(&vm->link, &out->vms);
+	out->entries_size += vm->size;
+	out->count++;
+}
+
+static void take_out(struct kch_outgoing *out, struct kch_outgoing_vm *vm)
+{
+	list_del(&vm->link);
+	out->entries_size -= vm->size;
+	out->count--;
+}
+
+static void destroy(struct kch_outgoing_vm *vm)
+{
+	kch_watch_stop(vm->watch);
+	kvfree(vm->entry);
+	kfree(vm);
+}
+
+/* Writes all entries to the next slot and makes sure that they are there. */
+static int write_record(struct kch_outgoing *out, const struct kch_region *region,
+			u32 flags, u32 kvm_khz, struct kch_message *message)
+{
+	size_t slot_size = kch_slot_size(region->size);
+	void *slot = slot_memory(region, out->slot);
+	struct kch_rec_header header;
+	struct kch_outgoing_vm *vm;
+	size_t at = 0;
+	u8 *entries;
+	int err;
+
+	entries = kvmalloc(out->entries_size ?: 1, GFP_KERNEL);
+	if (!entries)
+		return -ENOMEM;
+	list_for_each_entry(vm, &out->vms, link) {
+		memcpy(entries + at, vm->entry, vm->size);
+		at += vm->size;
+	}
+	kch_rec_header_init(&header);
+	kch_host_describe(&header, kvm_khz);
+	header.sequence = cpu_to_le64(out->sequence + 1);
+	header.generation = cpu_to_le64(out->generation);
+	header.flags = cpu_to_le32(flags);
+	err = kch_record_write(slot, slot_size, &header, entries, at, out->count);
+	if (!err && (memcmp(slot, &header, sizeof(header)) ||
+		     memcmp(slot + sizeof(header), entries, at))) {
+		kch_say(message, "the region at %pa does not read back what was written to it",
+			&region->start);
+		kch_record_revoke(slot);
+		err = -EREMOTEIO;
+	}
+	kvfree(entries);
+	if (err)
+		return err;
+	out->header = header;
+	out->sequence++;
+	if (out->slots_free == 2)
+		out->slot ^= 1;
+	return 0;
+}
+
+int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
+		      unsigned int own_slot, int incoming_slot, u64 sequence,
+		      u64 generation)
+{
+	struct kch_record_vm found;
+	size_t offset = 0;
+	int err;
+	u32 i;
+
+	memset(out, 0, sizeof(*out));
+	INIT_LIST_HEAD(&out->vms);
+	out->sequence = sequence;
+	out->generation = generation;
+	out->slots_free = incoming_slot < 0 ? 2 : 1;
+	out->slot = incoming_slot >= 0 ? !incoming_slot : own ? !own_slot : 0;
+	if (!own)
+		return 0;
+	out->header = own->header;
+	while ((err = kch_record_next(own, &offset, &found, NULL)) != -ENODATA) {
+		struct kch_outgoing_vm *vm;
+		struct kch_rec_vcpu *vcpus;
+
+		if (err)
+			continue;
+		vm = kzalloc(sizeof(*vm), GFP_KERNEL);
+		if (!vm)
+			return -ENOMEM;
+		/* Perhaps another version of this module wrote it. */
+		vm->size = kch_rec_entry_size(found.vcpu_count);
+		vm->entry = kvzalloc(vm->size, GFP_KERNEL);
+		if (!vm->entry) {
+			kfree(vm);
+			return -ENOMEM;
+		}
+		*vm->entry = found.vm;
+		vcpus = (struct kch_rec_vcpu *)(vm->entry + 1);
+		for (i = 0; i < found.vcpu_count; i++)
+			kch_record_vcpu(&found, i, &vcpus[i]);
+		kch_rec_entry_close(vm->entry);
+		insert(out, vm);
+	}
+	return 0;
+}
+
+void kch_outgoing_exit(struct kch_outgoing *out)
+{
+	struct kch_outgoing_vm *vm, *next;
+
+	list_for_each_entry_safe(vm, next, &out->vms, link) {
+		take_out(out, vm);
+		destroy(vm);
+	}
+}
+
+int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
+		     struct kch_rec_vm *entry, struct file *vm_file,
+		     u32 kvm_khz, struct kch_message *message)
+{
+	struct kch_outgoing_vm *vm;
+	int err;
+
+	list_for_each_entry(vm, &out->vms, link) {
+		if (!kch_watch_is(vm->watch, vm_file))
+			continue;
+		if (!memcmp(vm->entry->uuid, entry->uuid, KCH_UUID_SIZE))
+			break;
+		kch_say(message, "this VM is preserved already, as %pUb (%.63s)",
+			vm->entry->uuid, vm->entry->name);
+		return -ENOTUNIQ;
+	}
+	vm = kch_outgoing_find(out, entry->uuid);
+	if (vm) {
+		kch_say(message, "a VM of id %pUb is preserved already (%.63s)",
+			vm->entry->uuid, vm->entry->name);
+		return -EEXIST;
+	}
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
+	if (!vm)
+		return -ENOMEM;
+	vm->entry = entry;
+	vm->size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	if (kch_outgoing_used(out) + vm->size > kch_outgoing_capacity(region)) {
+		kch_say(message, "the region is full: the record would have %zu bytes with this VM, a slot of the region has %zu",
+			kch_outgoing_used(out) + vm->size,
+			kch_outgoing_capacity(region));
+		kfree(vm);
+		return -ENOSPC;
+	}
+	kch_rec_entry_close(entry);
+	vm->watch = kch_watch_start(vm_file);
+	insert(out, vm);
+	err = write_record(out, region, 0, kvm_khz, message);
+	if (err) {
+		take_out(out, vm);
+		vm->entry = NULL;	/* remains the caller's */
+		destroy(vm);
+	}
+	return err;
+}
+
+int kch_outgoing_remove(struct kch_outgoing *out,
+			const struct kch_region *region,
+			const u8 uuid[KCH_UUID_SIZE], u32 kvm_khz,
+			struct kch_message *message)
+{
+	struct kch_outgoing_vm *vm = kch_outgoing_find(out, uuid);
+	int err;
+
+	if (!vm) {
+		kch_say(message, "no VM of id %pUb is preserved", uuid);
+		return -ENOENT;
+	}
+	take_out(out, vm);
+	err = write_record(out, region, 0, kvm_khz, message);
+	if (err)
+		insert(out, vm);
+	else
+		destroy(vm);
+	return err;
+}
+
+/* What the guest has seen last counts: it may have run since it was read. */
+static void read_again(struct kch_outgoing *out, const struct kch_region *region,
+		       struct kch_outgoing_vm *vm, u8 frac_bits)
+{
+	struct file *file = kch_watch_get(vm->watch);
+	struct kch_rec_vm *entry;
+	size_t size, others;
+
+	if (!file)
+		return;
+	if (kch_kvm_read(kch_kvm_of(file), frac_bits, &entry, NULL))
+		goto out;
+	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	others = kch_outgoing_used(out) - vm->size;
+	/* What cannot be restored any more, or has no room, is kept as it was. */
+	if (kch_kvm_entry_exact(entry, NULL) ||
+	    others + size > kch_outgoing_capacity(region)) {
+		pr_warn("kvmclock_handover: %.63s (%pUb): its clock changed so that it cannot be read again; the record keeps what was read when it was preserved\n",
+			vm->entry->name, vm->entry->uuid);
+		kvfree(entry);
+		goto out;
+	}
+	memcpy(entry->uuid, vm->entry->uuid, sizeof(entry->uuid));
+	memcpy(entry->name, vm->entry->name, sizeof(entry->name));
+	entry->flags |= cpu_to_le32(KCH_VM_AT_SEAL);
+	kch_rec_entry_close(entry);
+	kvfree(vm->entry);
+	out->entries_size += size - vm->size;
+	vm->entry = entry;
+	vm->size = size;
+out:
+	fput(file);
+}
+
+void kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
+		       u32 kvm_khz, u8 frac_bits)
+{
+	struct kch_message message = { "" };
+	struct kch_outgoing_vm *vm;
+	int err;
+
+	list_for_each_entry(vm, &out->vms, link)
+		read_again(out, region, vm, frac_bits);
+	err = write_record(out, region, KCH_REC_SEALED, kvm_khz, &message);
+	if (err)
+		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): %s\n",
+		       out->count, err, message.text);
+	else
+		pr_info("kvmclock_handover: record of %u VMs sealed for the next kernel\n",
+			out->count);
+}
+
+void kch_outgoing_free_slot(struct kch_outgoing *out)
+{
+	/* Until now every record went over the one before, into the same slot. */
+	if (out->slots_free == 1)
+		out->slot ^= 1;
+	out->slots_free = 2;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The record being made for the next kernel.  It is whole in the region after
+ * every change, and sealed by the reboot path.  All functions need kch_lock.
+ */
+#ifndef KCH_OUTGOING_H
+#define KCH_OUTGOING_H
+
+#include <linux/list.h>
+
+#include "record.h"
+#include "region.h"
+
+struct file;
+struct kch_watch;
+
+/**
+ * struct kch_outgoing_vm - one VM preserved
+ * @link: in the order of preserving
+ * @entry: closed entry, of @size bytes
+ * @size: bytes
+ * @watch: the VM it was read from, NULL if it is gone
+ */
+struct kch_outgoing_vm {
+	struct list_head link;
+	struct kch_rec_vm *entry;
+	size_t size;
+	struct kch_watch *watch;
+};
+
+/**
+ * struct kch_outgoing - the record
+ * @vms: struct kch_outgoing_vm
+ * @count: how many
+ * @entries_size: bytes of all their entries
+ * @header: of the record as last written
+ * @sequence: of the record last written, or of the newest one found
+ * @generation: kexecs so far
+ * @slot: where the next record is written
+ * @slots_free: 2, or 1 while the other holds an incoming record still needed
+ */
+struct kch_outgoing {
+	struct list_head vms;
+	u32 count;
+	size_t entries_size;
+	struct kch_rec_header header;
+	u64 sequence;
+	u64 generation;
+	unsigned int slot;
+	unsigned int slots_free;
+};
+
+/*
+ * Takes what was found in the region when the module was loaded: records of
+ * this boot (the module was loaded before) are gone on with.
+ * @own: this boot's newest record, or NULL; @own_slot: where it is.
+ * @incoming_slot: slot that must be kept, or -1.
+ */
+int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
+		      unsigned int own_slot, int incoming_slot, u64 sequence,
+		      u64 generation);
+void kch_outgoing_exit(struct kch_outgoing *out);
+
+struct kch_outgoing_vm *kch_outgoing_find(struct kch_outgoing *out,
+					  const u8 uuid[KCH_UUID_SIZE]);
+
+/* Bytes one record can have. */
+size_t kch_outgoing_capacity(const struct kch_region *region);
+/* Bytes the record has now. */
+size_t kch_outgoing_used(const struct kch_outgoing *out);
+
+/* @entry: read from the VM; taken over on success.  Errors: see KCH_IOC_PRESERVE. */
+int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
+		     struct kch_rec_vm *entry, struct file *vm_file,
+		     u32 kvm_khz, struct kch_message *message);
+int kch_outgoing_remove(struct kch_outgoing *out,
+			const struct kch_region *region,
+			const u8 uuid[KCH_UUID_SIZE], u32 kvm_khz,
+			struct kch_message *message);
+
+/* Reads every VM that is still there again, and writes the final record. */
+void kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
+		       u32 kvm_khz, u8 frac_bits);
+
+/* The incoming record is done with: its slot may be used. */
+void kch_outgoing_free_slot(struct kch_outgoing *out);
+
+#endif /* KCH_OUTGOING_H */

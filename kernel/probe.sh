@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What this kernel has, found by compiling, not by its version (backports make
+# versions lie).  Usage: probe.sh OUTPUT COMPILER FLAGS...; called by Kbuild.
+
+set -u
+out=$1
+shift
+
+# Reads a snippet and says whether it compiles; "$@" is the compiler and flags.
+compile()
+{
+	"$@" -x c -fsyntax-only - 2>/dev/null
+}
+
+{
+	echo "/* Made by probe.sh */"
+	# Up to 6.15 or so a vCPU holds the whole page as last written, later
+	# only mul and shift.
+	if printf '%s\n' '#include <linux/kvm_host.h>' \
+		'int probe(struct kvm_vcpu *v);' \
+		'int probe(struct kvm_vcpu *v) { return v->arch.hv_clock.tsc_shift; }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_VCPU_HV_CLOCK 1"
+	fi
+	# reserve_mem=, since 6.11
+	if printf '%s\n' '#include <linux/mm.h>' \
+		'int probe(phys_addr_t *p);' \
+		'int probe(phys_addr_t *p) { return reserve_mem_find_by_name("a", p, p); }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_RESERVE_MEM 1"
+	fi
+} > "$out.tmp"
+mv "$out.tmp" "$out"

@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kvm.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "kvm_private.h"
+#include "selfcheck.h"
+
+/* An offset nobody has, and a clock nobody has: small differences must show. */
+#define TEST_OFFSET	0x123456789abULL
+#define TEST_CLOCK_NS	777777777777ULL
+
+static struct {
+	struct mutex lock;	/* of all; taken before any of KVM's */
+	int result;		/* -ENODATA: not known */
+	unsigned int for_khz;	/* tsc_khz when it was found */
+	struct kch_kvm_facts facts;
+	struct kch_message message;
+} known = { .result = -ENODATA };
+
+/* Set when a KVM module comes or goes; not under known.lock (module locks). */
+static atomic_t kvm_changed = ATOMIC_INIT(0);
+
+/**
+ * struct scratch_vm - a VM of our own in the calling process
+ * @vm: its file
+ * @vcpu: the file of its vCPU
+ * @user: address of a page in the process, for arguments
+ */
+struct scratch_vm {
+	struct file *vm;
+	struct file *vcpu;
+	unsigned long user;
+};
+
+static long call(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return file->f_op->unlocked_ioctl(file, cmd, arg);
+}
+
+/* An ioctl that returns a new descriptor; we want its file, nobody the number. */
+static struct file *call_for_file(struct file *file, unsigned int cmd)
+{
+	struct file *made;
+	long fd = call(file, cmd, 0);
+
+	if (fd < 0)
+		return ERR_PTR(fd);
+	made = fget(fd);
+	close_fd(fd);
+	return made ?: ERR_PTR(-EBADF);
+}
+
+static int scratch_create(struct scratch_vm *s)
+{
+	struct file *dev;
+	int err;
+
+	memset(s, 0, sizeof(*s));
+	dev = filp_open("/dev/kvm", O_RDWR, 0);
+	if (IS_ERR(dev))
+		return -ENODEV;
+	if (kch_kvm_file_kind(dev) != KCH_KVM_FILE_DEV) {
+		err = -ENODEV;
+		goto close;
+	}
+	s->user = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(s->user)) {
+		err = s->user;
+		s->user = 0;
+		goto close;
+	}
+	s->vm = call_for_file(dev, KVM_CREATE_VM);
+	if (IS_ERR(s->vm)) {
+		err = PTR_ERR(s->vm);
+		s->vm = NULL;
+		goto close;
+	}
+	s->vcpu = call_for_file(s->vm, KVM_CREATE_VCPU);
+	err = PTR_ERR_OR_ZERO(s->vcpu);
+	if (err)
+		s->vcpu = NULL;
+close:
+	filp_close(dev, NULL);
+	return err;
+}
+
+static void scratch_destroy(struct scratch_vm *s)
+{
+	if (s->vcpu)
+		fput(s->vcpu);
+	if (s->vm)
+		fput(s->vm);
+	if (s->user)
+		vm_munmap(s->user, PAGE_SIZE);
+}
+
+static int vcpu_offset(struct file *vcpu, unsigned int cmd, u64 *offset,
+		       void __user *user)
+{
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (unsigned long)user + sizeof(attr),
+	};
+	long err;
+
+	if (copy_to_user(user, &attr, sizeof(attr)) ||
+	    copy_to_user(user + sizeof(attr), offset, sizeof(*offset)))
+		return -EFAULT;
+	err = call(vcpu, cmd, (unsigned long)user);
+	if (!err && copy_from_user(offset, user + sizeof(attr), sizeof(*offset)))
+		return -EFAULT;
+	return err;
+}
+
+static int get_clock(struct file *vm, struct kvm_clock_data *clock,
+		     void __user *user)
+{
+	long err = call(vm, KVM_GET_CLOCK, (unsigned long)user);
+
+	if (!err && copy_from_user(clock, user, sizeof(*clock)))
+		return -EFAULT;
+	return err;
+}
+
+static int set_clock(struct file *vm, u64 ns, void __user *user)
+{
+	struct kvm_clock_data clock = { .clock = ns };
+
+	if (copy_to_user(user, &clock, sizeof(clock)))
+		return -EFAULT;
+	return call(vm, KVM_SET_CLOCK, (unsigned long)user);
+}
+
+/*
+ * Enters the guest once.  It has no memory, so KVM returns at once with an
+ * exit of some kind; on the way in it has computed the vCPU's clock.
+ */
+static int run_once(struct scratch_vm *s)
+{
+	long err = call(s->vcpu, KVM_RUN, 0);
+
+	/* Before its first entry a vCPU may have to be started twice. */
+	if (err == -EAGAIN)
+		err = call(s->vcpu, KVM_RUN, 0);
+	return err == -EINTR || err == -ERESTARTSYS ? -EINTR : 0;
+}
+
+static int differs(struct kch_message *message, const char *what, u64 found,
+		   u64 expected)
+{
+	kch_say(message, "%s: this module reads %#llx, KVM says %#llx: it was built for another KVM; nothing is written to any VM",
+		what, found, expected);
+	return -ELIBBAD;
+}
+
+/*
+ * Does KVM's clock of a VM agree with the functions we read?  KVM_GET_CLOCK is
+ * always computed from the host's frequency, whatever pair a vCPU has.
+ */
+static int check_clock(struct file *vm_file, u32 kvm_khz, u8 frac_bits,
+		       void __user *user, struct kch_message *message)
+{
+	struct kvm *kvm = kch_kvm_of(vm_file);
+	struct kch_rec_vm *before = NULL, *after = NULL;
+	struct kvm_clock_data says;
+	struct kch_clock clock;
+	int err, tries = 0;
+	u64 ns;
+
+	/* A running VM may take a new reference between the two readings. */
+	do {
+		kvfree(before);
+		kvfree(after);
+		before = NULL;
+		after = NULL;
+		err = kch_kvm_read(kvm, frac_bits, &before, message) ?:
+		      get_clock(vm_file, &says, user) ?:
+		      kch_kvm_read(kvm, frac_bits, &after, message);
+		if (err)
+			goto out;
+	} while ((before->master_cycle_now != after->master_cycle_now ||
+		  before->kvmclock_offset != after->kvmclock_offset) &&
+		 tries++ < 8);
+
+	kch_clock_of(after, (struct kch_rec_vcpu *)(after + 1), &clock);
+	if (!(le32_to_cpu(after->flags) & KCH_VM_MASTER_CLOCK) !=
+	    !(says.flags & KVM_CLOCK_TSC_STABLE)) {
+		err = differs(message, "master clock in use",
+			      le32_to_cpu(after->flags), says.flags);
+	} else if (says.flags & KVM_CLOCK_HOST_TSC) {
+		clock.tsc_offset = 0;
+		clock.tsc_scaling_ratio = 1;
+		clock.tsc_scaling_frac_bits = 0;
+		kch_pvclock_pair(kvm_khz, &clock.tsc_to_system_mul,
+				 &clock.tsc_shift);
+		ns = kch_clock_ns(&clock, says.host_tsc);
+		if (ns != says.clock)
+			err = differs(message, "kvmclock in ns", ns, says.clock);
+	}
+out:
+	kvfree(before);
+	kvfree(after);
+	return err;
+}
+
+/* Restores a made-up clock, and sees whether it is still there after KVM_RUN. */
+static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts,
+			 struct kch_message *message)
+{
+	struct kvm *kvm = kch_kvm_of(s->vm);
+	struct kch_rec_header header = { };
+	struct kch_record record = { .vcpu_size = sizeof(struct kch_rec_vcpu) };
+	struct kch_kvm_restore restore = {
+		.saved_kvm_khz = facts->kvm_khz,
+		.kvm_khz = facts->kvm_khz,
+		.frac_bits = facts->frac_bits,
+	};
+	struct kch_rec_vm *saved, *live = NULL;
+	struct kch_record_vm vm = { .record = &record };
+	struct kch_clock_error error;
+	struct kch_clock want, have;
+	struct kch_rec_vcpu *vcpu;
+	int err;
+
+	record.header = header;
+	err = kch_kvm_read(kvm, facts->frac_bits, &saved, message);
+	if (err)
+		return err;
+	/* An older reference, another time, and a rate KVM would not compute. */
+	vcpu = (struct kch_rec_vcpu *)(saved + 1);
+	le64_add_cpu(&saved->master_cycle_now, -(1LL << 24));
+	le64_add_cpu(&saved->kvmclock_offset, TEST_CLOCK_NS);
+	vcpu->tsc_to_system_mul ^= cpu_to_le32(0x5555);
+	vm.vm = *saved;
+	vm.vcpus = (const u8 *)vcpu;
+	vm.vcpu_count = 1;
+	restore.saved = &vm;
+
+	err = kch_kvm_restore(kvm, &restore, message);
+	if (err == -EINTR)
+		goto out;
+	if (err) {
+		err = -ELIBBAD;
+		goto out;
+	}
+	err = run_once(s) ?:
+	      check_clock(s->vm, facts->kvm_khz, facts->frac_bits,
+			  (void __user *)s->user, message) ?:
+	      kch_kvm_read(kvm, facts->frac_bits, &live, message);
+	if (err)
+		goto out;
+	kch_clock_of(saved, vcpu, &want);
+	kch_clock_of(live, (struct kch_rec_vcpu *)(live + 1), &have);
+	kch_clock_compare(&want, &have, rdtsc_ordered(), &error);
+	if (!error.identical) {
+		kch_say(message, "a clock restored to a test VM was %lld ns, %lld cycles, %lld ppb off after the vCPU ran: this KVM does not keep it; nothing is written to any VM",
+			error.ns, error.cycles, error.rate_ppb);
+		err = -ELIBBAD;
+	}
+out:
+	kvfree(saved);
+	kvfree(live);
+	return err;
+}
+
+static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
+			 struct kch_message *message)
+{
+	void __user *user = (void __user *)s->user;
+	struct kvm *kvm = kch_kvm_of(s->vm);
+	struct kch_rec_vm *entry = NULL;
+	struct kch_rec_vcpu *vcpu;
+	u64 offset = TEST_OFFSET, ratio;
+	u32 khz, hw_khz, mul;
+	s8 shift;
+	int err;
+
+	err = vcpu_offset(s->vcpu, KVM_SET_DEVICE_ATTR, &offset, user) ?:
+	      set_clock(s->vm, TEST_CLOCK_NS, user) ?:
+	      run_once(s) ?:
+	      vcpu_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, user) ?:
+	      kch_kvm_read(kvm, 0, &entry, message);
+	if (err)
+		return err;
+	vcpu = (struct kch_rec_vcpu *)(entry + 1);
+	hw_khz = le32_to_cpu(vcpu->hw_tsc_khz);
+	ratio = le64_to_cpu(vcpu->tsc_scaling_ratio);
+	khz = call(s->vcpu, KVM_GET_TSC_KHZ, 0);
+
+	err = 0;
+	if (le64_to_cpu(vcpu->tsc_offset) != offset || offset != TEST_OFFSET)
+		err = differs(message, "TSC offset",
+			      le64_to_cpu(vcpu->tsc_offset), offset);
+	else if (le32_to_cpu(vcpu->virtual_tsc_khz) != khz)
+		err = differs(message, "guest's frequency in kHz",
+			      le32_to_cpu(vcpu->virtual_tsc_khz), khz);
+	else if (!is_power_of_2(ratio))
+		err = differs(message, "scaling ratio of an unscaled vCPU",
+			      ratio, 1);
+	/* Early calibration may be some percent off, but not a third. */
+	else if (hw_khz < tsc_khz / 3 * 2 || hw_khz > tsc_khz / 2 * 3)
+		err = differs(message, "frequency of kvmclock in kHz", hw_khz,
+			      tsc_khz);
+	if (err)
+		goto out;
+	kch_pvclock_pair(hw_khz, &mul, &shift);
+	if (le32_to_cpu(vcpu->tsc_to_system_mul) != mul ||
+	    vcpu->tsc_shift != shift) {
+		err = differs(message, "tsc_to_system_mul",
+			      le32_to_cpu(vcpu->tsc_to_system_mul), mul);
+		goto out;
+	}
+	facts->kvm_khz = hw_khz;
+	facts->frac_bits = ilog2(ratio);
+	err = check_clock(s->vm, hw_khz, facts->frac_bits, user, message);
+	if (err)
+		goto out;
+	/* Where this host cannot restore at all, the restore says why. */
+	if (!kch_kvm_entry_exact(entry, NULL))
+		err = check_restore(s, facts, message);
+out:
+	kvfree(entry);
+	return err;
+}
+
+int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
+{
+	struct kch_kvm_facts found = { };
+	struct scratch_vm scratch;
+	int err;
+
+	/* A VM belongs to a process; in a kernel thread there is none. */
+	if (!current->mm || current->flags & PF_KTHREAD)
+		return -ENOTTY;
+	if (mutex_lock_killable(&known.lock))
+		return -EINTR;
+	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
+		known.result = -ENODATA;
+	if (known.result == -ENODATA) {
+		known.for_khz = tsc_khz;
+		known.message.text[0] = '\0';
+		err = scratch_create(&scratch);
+		if (!err)
+			err = check_scratch(&scratch, &found, &known.message);
+		scratch_destroy(&scratch);
+		if (err == -ELIBBAD)
+			pr_err("kvmclock_handover: %s\n", known.message.text);
+		if (!err || err == -ELIBBAD) {
+			known.result = err;
+			known.facts = found;
+		} else {
+			kch_say(message, "KVM cannot be asked: a VM for that cannot be made (%d)",
+				err);
+			goto out;
+		}
+	}
+	*facts = known.facts;
+	err = known.result;
+	if (err && message)
+		*message = known.message;
+out:
+	mutex_unlock(&known.lock);
+	return err;
+}
+
+int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message)
+{
+	int err;
+
+	mutex_lock(&known.lock);
+	err = known.result;
+	*facts = known.facts;
+	if (err == -ELIBBAD && message)
+		*message = known.message;
+	mutex_unlock(&known.lock);
+	return err;
+}
+
+/**
+ * struct vcpu_files - the caller's files of one VM's vCPUs
+ * @kvm: the VM
+ * @files: with a reference each
+ * @count: how many were found
+ * @room: how many fit
+ */
+struct vcpu_files {
+	const struct kvm *kvm;
+	struct file **files;
+	u32 count;
+	u32 room;
+};
+
+static int collect_vcpu_file(const void *arg, struct file *file, unsigned int fd)
+{
+	struct vcpu_files *to = (struct vcpu_files *)arg;
+
+	if (to->count < to->room &&
+	    kch_kvm_file_kind(file) == KCH_KVM_FILE_VCPU &&
+	    kch_kvm_vcpu_file_id(file, to->kvm) >= 0)
+		to->files[to->count++] = get_file(file);
+	return 0;
+}
+
+static const struct kch_rec_vcpu *entry_vcpu(const struct kch_rec_vm *entry, u32 id)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 n = le32_to_cpu(entry->vcpu_count);
+
+	for (; n; n--, vcpu++)
+		if (le32_to_cpu(vcpu->vcpu_id) == id)
+			return vcpu;
+	return NULL;
+}
+
+static int check_offsets(struct kvm *kvm, u8 frac_bits, void __user *user,
+			 struct kch_message *message)
+{
+	struct vcpu_files vcpus = { .kvm = kvm };
+	const struct kch_rec_vcpu *vcpu;
+	struct kch_rec_vm *entry;
+	u64 offset;
+	int err;
+	u32 i;
+
+	err = kch_kvm_read(kvm, frac_bits, &entry, message);
+	if (err)
+		return err;
+	vcpus.room = le32_to_cpu(entry->vcpu_count);
+	vcpus.files = kvcalloc(vcpus.room, sizeof(*vcpus.files), GFP_KERNEL);
+	if (!vcpus.files) {
+		err = -ENOMEM;
+		goto out;
+	}
+	iterate_fd(current->files, 0, collect_vcpu_file, &vcpus);
+	for (i = 0; i < vcpus.count && !err; i++) {
+		vcpu = entry_vcpu(entry,
+				  kch_kvm_vcpu_file_id(vcpus.files[i], kvm));
+		if (!vcpu)
+			continue;
+		offset = 0;
+		err = vcpu_offset(vcpus.files[i], KVM_GET_DEVICE_ATTR, &offset,
+				  user);
+		if (!err && le64_to_cpu(vcpu->tsc_offset) != offset)
+			err = differs(message, "TSC offset",
+				      le64_to_cpu(vcpu->tsc_offset), offset);
+	}
+	for (i = 0; i < vcpus.count; i++)
+		fput(vcpus.files[i]);
+out:
+	kvfree(vcpus.files);
+	kvfree(entry);
+	return err;
+}
+
+int kch_selfcheck_vm(struct file *vm_file, const struct kch_kvm_facts *facts,
+		     void __user *scratch, struct kch_message *message)
+{
+	struct kvm *kvm = kch_kvm_of(vm_file);
+
+	BUILD_BUG_ON(sizeof(struct kvm_clock_data) > 64);
+	BUILD_BUG_ON(sizeof(struct kvm_device_attr) + sizeof(u64) > 64);
+	if (current->mm != kch_kvm_mm(kvm))
+		return 0;
+	return check_clock(vm_file, facts->kvm_khz, facts->frac_bits, scratch,
+			   message) ?:
+	       check_offsets(kvm, facts->frac_bits, scratch, message);
+}
+
+static int module_event(struct notifier_block *block, unsigned long event,
+			void *data)
+{
+	const struct module *module = data;
+
+	if ((event == MODULE_STATE_COMING || event == MODULE_STATE_GOING) &&
+	    (!strcmp(module->name, "kvm") || !strncmp(module->name, "kvm_", 4)))
+		atomic_set(&kvm_changed, 1);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block module_block = { .notifier_call = module_event };
+
+int kch_selfcheck_init(void)
+{
+	mutex_init(&known.lock);
+	return register_module_notifier(&module_block);
+}
+
+void kch_selfcheck_exit(void)
+{
+	unregister_module_notifier(&module_block);
+}

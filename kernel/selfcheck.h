@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Is what kvm_private.c reads what KVM means?  Asked of KVM itself, through
+ * the ioctls everybody uses.
+ */
+#ifndef KCH_SELFCHECK_H
+#define KCH_SELFCHECK_H
+
+#include "record.h"
+
+struct file;
+
+/**
+ * struct kch_kvm_facts - what KVM answered
+ * @kvm_khz: frequency it computes guest clocks from, kHz
+ * @frac_bits: fraction bits of its TSC scaling ratios
+ */
+struct kch_kvm_facts {
+	u32 kvm_khz;
+	u8 frac_bits;
+};
+
+/*
+ * Makes a VM with one vCPU in the calling process, compares offset, frequency,
+ * kvmclock, mul and shift with KVM's answers, restores a made-up clock to it,
+ * and sees that KVM keeps and uses it.  Done once for every KVM that is loaded
+ * and every tsc_khz; later calls return what is known.
+ *
+ * 0; -ELIBBAD a difference, from then on for good until KVM is loaded anew;
+ * -ENODEV no /dev/kvm here, -ENOTTY no process (then it is not known yet);
+ * or what KVM returned for making the VM.
+ */
+int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message);
+
+/* The last result without asking: 0, -ELIBBAD, or -ENODATA not known yet. */
+int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message);
+
+/*
+ * The same for the very VM, without changing it: its kvmclock, and the offsets
+ * of those vCPUs whose files the caller has.  KVM answers its own process only;
+ * called by another one, this checks nothing.  @scratch: 64 writable bytes.
+ */
+int kch_selfcheck_vm(struct file *vm_file, const struct kch_kvm_facts *facts,
+		     void __user *scratch, struct kch_message *message);
+
+int kch_selfcheck_init(void);
+void kch_selfcheck_exit(void);
+
+#endif /* KCH_SELFCHECK_H */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The module's one instance of everything. */
+#ifndef KCH_STATE_H
+#define KCH_STATE_H
+
+#include <linux/mutex.h>
+
+#include "incoming.h"
+#include "outgoing.h"
+#include "region.h"
+
+/**
+ * struct kch_state - all of it
+ * @lock: of everything below; taken before any lock of KVM's or the mm's
+ * @region: where records are kept
+ * @incoming: the record from before the kexec
+ * @outgoing: the record for the next kernel
+ */
+struct kch_state {
+	struct mutex lock;
+	struct kch_region region;
+	struct kch_incoming incoming;
+	struct kch_outgoing outgoing;
+};
+
+extern struct kch_state kch;
+
+/* device.c */
+int kch_device_register(void);
+void kch_device_unregister(void);
+
+/* debugfs.c */
+void kch_debugfs_register(void);
+void kch_debugfs_unregister(void);
+
+#endif /* KCH_STATE_H */
