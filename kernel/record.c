@@ -214,13 +214,16 @@ int kch_record_find(const struct kch_record *record,
 		    struct kch_message *message)
 {
 	bool damaged = false;
+	u8 wanted[KCH_UUID_SIZE];
 	size_t offset = 0;
 	int err;
 
+	/* The id asked for may be that of *vm, which is about to be overwritten. */
+	memcpy(wanted, uuid, sizeof(wanted));
 	while ((err = kch_record_next(record, &offset, vm, message)) != -ENODATA) {
 		if (err)
 			damaged = true;
-		else if (!memcmp(vm->vm.uuid, uuid, KCH_UUID_SIZE))
+		else if (!memcmp(vm->vm.uuid, wanted, sizeof(wanted)))
 			return 0;
 	}
 	if (damaged)

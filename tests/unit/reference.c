@@ -127,14 +127,17 @@ void random_seed(uint64_t seed)
 	random_state = seed;
 }
 
-/* splitmix64 */
-uint64_t random64(void)
+uint64_t hash64(uint64_t z)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	z = (z ^ z >> 27) * 0x94d049bb133111eb;
 	return z ^ z >> 31;
+}
+
+/* splitmix64 */
+uint64_t random64(void)
+{
+	return hash64(random_state += 0x9e3779b97f4a7c15);
 }
 
 uint64_t random_edgy64(void)

@@ -32,6 +32,9 @@ bool wide_fits64(struct wide a);
 
 uint32_t reference_crc32c(const void *data, size_t size);
 
+/* A number that is as good as random, but always the same for the same one. */
+uint64_t hash64(uint64_t number);
+
 /* Repeatable random numbers: every run tests the same. */
 uint64_t random64(void);
 void random_seed(uint64_t seed);

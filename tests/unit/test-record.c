@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Records: what is written is read, in this version's layout and in those of
+ * later versions; commit markers, slots and feature bits.
+ */
+#include <stdlib.h>
+
+#include "../lib/ktap.h"
+#include "builder.h"
+#include "reference.h"
+
+static void test_crc32c(void)
+{
+	u8 data[300];
+	size_t i;
+
+	/* RFC 3720, B.4, and the usual check value */
+	memset(data, 0, sizeof(data));
+	ktap_check(~kch_crc32c(~0U, data, 32) == 0x8a9136aa, "32 zeros");
+	memset(data, 0xff, sizeof(data));
+	ktap_check(~kch_crc32c(~0U, data, 32) == 0x62a8ab43, "32 ones");
+	ktap_check(~kch_crc32c(~0U, "123456789", 9) == 0xe3069283, "digits");
+	ktap_check(reference_crc32c("123456789", 9) == 0xe3069283, "digits");
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = (u8)hash64(i);
+	for (i = 0; i < sizeof(data); i++) {
+		u32 crc = kch_crc32c(~0U, data, i);
+
+		ktap_check(~crc == reference_crc32c(data, i), "%zu bytes", i);
+		crc = kch_crc32c(crc, data + i, sizeof(data) - i);
+		ktap_check(~crc == reference_crc32c(data, sizeof(data)),
+			   "in two, %zu bytes first", i);
+	}
+}
+
+/* Other kernels read these numbers: they may not move, ever. */
+static void test_published_sizes(void)
+{
+	ktap_check(sizeof(struct kch_rec_header) == 320, "header");
+	ktap_check(sizeof(struct kch_rec_vm) == 192, "VM");
+	ktap_check(sizeof(struct kch_rec_vcpu) == 64, "vCPU");
+	ktap_check(kch_rec_entry_size(0) == 192, "entry without vCPUs");
+	ktap_check(kch_rec_entry_size(3) == 192 + 3 * 64, "entry with 3 vCPUs");
+	ktap_check(kch_rec_entry_size(65536) == 192 + 65536 * 64, "largest entry");
+	ktap_check(kch_slot_size(1 << 20) == 1 << 19, "slot of 1 MiB");
+	ktap_check(kch_slot_size(1000) == 448, "slots start at multiples of 64");
+	ktap_check(kch_slot_size(127) == 0, "too small");
+}
+
+static void check_vm(const struct plan *plan, u32 index,
+		     const struct kch_record_vm *vm)
+{
+	struct kch_rec_vm expected = { 0 }, found = vm->vm;
+	u32 i;
+
+	plan_vm(plan, index, &expected);
+	found.crc32c = 0;
+	ktap_check(!memcmp(&found, &expected, sizeof(expected)), "VM %u", index);
+	ktap_check(vm->vcpu_count == plan->vcpus[index], "VM %u: %u vCPUs", index,
+		   vm->vcpu_count);
+	ktap_check(vm->size == plan_entry_size(plan, index), "VM %u: %u bytes",
+		   index, vm->size);
+	for (i = 0; i < vm->vcpu_count; i++) {
+		struct kch_rec_vcpu want, got;
+
+		memset(&got, 0x55, sizeof(got));
+		plan_vcpu(plan, index, i, &want);
+		kch_record_vcpu(vm, i, &got);
+		ktap_check(!memcmp(&got, &want, sizeof(want)), "VM %u vCPU %u",
+			   index, i);
+	}
+}
+
+/* The record at @data, which has exactly its bytes, reads as planned. */
+static void check_record(const struct plan *plan, const u8 *data)
+{
+	struct kch_rec_header expected, found;
+	struct kch_message message = { "" };
+	struct kch_record_vm vm;
+	struct kch_record record;
+	size_t offset = 0;
+	u32 i;
+	int err;
+
+	err = kch_record_open(data, plan_size(plan), &record, &message);
+	if (!ktap_check(err == 0, "%d: %s", err, message.text))
+		return;
+	plan_header(plan, &expected);
+	found = record.header;
+	found.crc32c = 0;
+	found.commit = 0;
+	ktap_check(!memcmp(&found, &expected, sizeof(expected)), "header");
+	ktap_check(record.sequence == plan->sequence, "%llu",
+		   (unsigned long long)record.sequence);
+	ktap_check(record.total_size == plan_size(plan), "%zu", record.total_size);
+	ktap_check(record.vm_count == plan->vm_count, "%u", record.vm_count);
+	for (i = 0; i < plan->vm_count; i++) {
+		err = kch_record_next(&record, &offset, &vm, &message);
+		if (!ktap_check(err == 0, "VM %u: %d: %s", i, err, message.text))
+			return;
+		check_vm(plan, i, &vm);
+		err = kch_record_find(&record, vm.vm.uuid, &vm, &message);
+		ktap_check(err == 0, "VM %u: %d: %s", i, err, message.text);
+		check_vm(plan, i, &vm);
+	}
+	err = kch_record_next(&record, &offset, &vm, &message);
+	ktap_check(err == -ENODATA, "behind the last VM: %d", err);
+	err = kch_record_find(&record, (const u8 *)"no such VM here.", &vm, &message);
+	ktap_check(err == -ENOENT && strstr(message.text, "no VM of that id"),
+		   "%d: %s", err, message.text);
+}
+
+/* 0 to 8 VMs of 0 to 7 vCPUs, by hand and by the writer: the same bytes. */
+static void test_round_trip(void)
+{
+	struct plan plan = plan_default();
+	u32 round, vm;
+
+	for (round = 0; round < 9 * 8; round++) {
+		u8 *by_hand, *written;
+		size_t size;
+		int err;
+
+		plan.vm_count = round / 8;
+		plan.seed = round + 1;
+		plan.sequence = hash64(round);
+		for (vm = 0; vm < PLAN_VMS_MAX; vm++)
+			plan.vcpus[vm] = (u32)(hash64(round + 100 * vm) % 8);
+		plan.vcpus[0] = round % 8;
+		size = plan_size(&plan);
+		by_hand = guarded_alloc(size);
+		written = guarded_alloc(size);
+		plan_write_bytes(&plan, by_hand);
+		memset(written, 0xee, size);
+		err = plan_write(&plan, written, size);
+		ktap_check(err == 0, "%d", err);
+		ktap_check(!memcmp(by_hand, written, size), "round %u: layout", round);
+		check_record(&plan, by_hand);
+		check_record(&plan, written);
+		guarded_free(by_hand, size);
+		guarded_free(written, size);
+	}
+}
+
+static void test_many_vcpus(void)
+{
+	struct plan plan = plan_default();
+	size_t size;
+	u8 *data;
+
+	plan.vcpus[1] = 4096;
+	size = plan_size(&plan);
+	data = guarded_alloc(size);
+	plan_write_bytes(&plan, data);
+	check_record(&plan, data);
+	guarded_free(data, size);
+}
+
+/* A writer of a later version: larger structures, features to be ignored. */
+static void test_newer_writer(void)
+{
+	static const u32 more[] = { 0, 8, 64, 1000 };
+	struct plan plan = plan_default();
+	size_t i, j, k, size;
+	u8 *data;
+
+	plan.compat = 0xffffffff;
+	for (i = 0; i < 4; i++)
+		for (j = 0; j < 4; j++)
+			for (k = 0; k < 4; k++) {
+				plan.header_size = 320 + more[i];
+				plan.vm_size = 192 + more[j];
+				plan.vcpu_size = 64 + more[k];
+				size = plan_size(&plan);
+				data = guarded_alloc(size);
+				plan_write_bytes(&plan, data);
+				check_record(&plan, data);
+				guarded_free(data, size);
+			}
+	plan.header_size = 4096;
+	plan.vm_size = 4096;
+	plan.vcpu_size = 4096;
+	size = plan_size(&plan);
+	data = guarded_alloc(size);
+	plan_write_bytes(&plan, data);
+	check_record(&plan, data);
+	guarded_free(data, size);
+}
+
+static void test_unknown_incompatible_features(void)
+{
+	struct plan plan = plan_default();
+	size_t size = plan_size(&plan);
+	u8 *data = guarded_alloc(size);
+	struct kch_message message;
+	struct kch_record record;
+	int bit, err;
+	char named[32];
+
+	for (bit = 0; bit < 32; bit++) {
+		plan.incompat = 1U << bit;
+		plan_write_bytes(&plan, data);
+		err = kch_record_open(data, size, &record, &message);
+		ktap_check(err == -EPROTONOSUPPORT, "bit %d: %d", bit, err);
+		snprintf(named, sizeof(named), "features %#x,", plan.incompat);
+		ktap_check(strstr(message.text, named), "bit %d is named in: %s",
+			   bit, message.text);
+		ktap_check(strstr(message.text, "1.0 of kernel 6.12.0-test"),
+			   "the writer is named in: %s", message.text);
+	}
+	/* Damaged comes first: what bits it has is not known then. */
+	data[28] ^= 1;
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -EBADMSG, "damaged and incompatible: %d", err);
+	guarded_free(data, size);
+}
+
+static void test_commit_marker(void)
+{
+	struct plan plan = plan_default();
+	size_t size = plan_size(&plan);
+	u8 *data = guarded_alloc(size);
+	struct kch_message message;
+	struct kch_record record;
+	int err, i;
+
+	plan_write_bytes(&plan, data);
+	put64(data + 312, 0);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -ENODATA, "no marker: %d", err);
+	ktap_check(strstr(message.text, "sequence number 42"), "%s", message.text);
+
+	/* The marker of another record, or of none, is no marker. */
+	put64(data + 312, 0x54494d4d4f434843ULL ^ 41);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -EBADMSG, "marker of the record before: %d", err);
+	put64(data + 312, 0x54494d4d4f434843ULL);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -EBADMSG, "bare marker: %d", err);
+	put64(data + 312, U64_MAX);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -EBADMSG, "ones: %d", err);
+
+	memset(data, 0, size);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -ENODATA, "zeros: %d", err);
+	/* A record that lost its magic number is damage, not "never written". */
+	for (i = 8; i < 320; i++) {
+		memset(data, 0, size);
+		data[i] = 1;
+		err = kch_record_open(data, size, &record, &message);
+		ktap_check(err == -EBADMSG, "byte %d alone: %d", i, err);
+	}
+	memset(data, 0xff, size);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -EBADMSG, "erased flash: %d", err);
+
+	plan_write_bytes(&plan, data);
+	kch_record_revoke(data);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -ENODATA, "taken back: %d", err);
+	guarded_free(data, size);
+}
+
+/* What each slot of a region can be; the letter names it in a message. */
+enum slot_state { EMPTY = 'e', TAKEN = 't', DAMAGED = 'd', OLD = 'o', NEW = 'n',
+		  ALIEN_OLD = 'a', ALIEN_NEW = 'A' };
+
+static void put_slot(u8 *slot, enum slot_state state)
+{
+	struct plan plan = plan_default();
+	bool old = state == OLD || state == ALIEN_OLD;
+
+	plan.sequence = old ? 1000 : 1001;
+	plan.incompat = state == ALIEN_OLD || state == ALIEN_NEW ? 4 : 0;
+	plan_write_bytes(&plan, slot);
+	if (state == EMPTY)
+		memset(slot, 0, plan_size(&plan));
+	if (state == TAKEN)
+		put64(slot + 312, 0);
+	if (state == DAMAGED)
+		slot[100] ^= 0x20;
+}
+
+static void test_slots(void)
+{
+	static const struct {
+		enum slot_state slots[2];
+		int result;
+		u32 slot;
+		const char *message;
+	} cases[] = {
+		{ { OLD, NEW }, 0, 1, "" },
+		{ { NEW, OLD }, 0, 0, "" },
+		{ { NEW, EMPTY }, 0, 0, "" },
+		{ { EMPTY, NEW }, 0, 1, "" },
+		{ { NEW, TAKEN }, 0, 0, "" },
+		{ { TAKEN, NEW }, 0, 1, "" },
+		{ { OLD, OLD }, 0, 0, "" },
+		/* Passing over damage is said. */
+		{ { NEW, DAMAGED }, 0, 0, "slot 1: header checksum" },
+		{ { DAMAGED, NEW }, 0, 1, "slot 0: header checksum" },
+		{ { EMPTY, EMPTY }, -ENODATA, 0, "slot 0: no record was ever written" },
+		{ { TAKEN, EMPTY }, -ENODATA, 0, "slot 0: the record with sequence" },
+		{ { DAMAGED, EMPTY }, -EBADMSG, 0, "slot 0: header checksum" },
+		{ { EMPTY, DAMAGED }, -EBADMSG, 0, "slot 1: header checksum" },
+		{ { TAKEN, DAMAGED }, -EBADMSG, 0, "slot 1: header checksum" },
+		{ { DAMAGED, DAMAGED }, -EBADMSG, 0, "slot 0: header checksum" },
+		/* A newer record is not passed over for being too new. */
+		{ { OLD, ALIEN_NEW }, -EPROTONOSUPPORT, 0, "slot 1: incompatible" },
+		{ { ALIEN_NEW, OLD }, -EPROTONOSUPPORT, 0, "slot 0: incompatible" },
+		{ { ALIEN_NEW, EMPTY }, -EPROTONOSUPPORT, 0, "slot 0: incompatible" },
+		{ { DAMAGED, ALIEN_NEW }, -EPROTONOSUPPORT, 0, "slot 1: incompatible" },
+		{ { ALIEN_NEW, DAMAGED }, -EPROTONOSUPPORT, 0, "slot 0: incompatible" },
+		{ { NEW, ALIEN_OLD }, 0, 0, "" },
+		{ { ALIEN_OLD, NEW }, 0, 1, "" },
+	};
+	const size_t size = 8192;
+	u8 *region = guarded_alloc(size);
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct kch_message message;
+		struct kch_record record;
+		u32 slot = 77;
+		int err;
+
+		memset(message.text, 'x', sizeof(message.text));
+		memset(region, 0, size);
+		put_slot(region, cases[i].slots[0]);
+		put_slot(region + 4096, cases[i].slots[1]);
+		err = kch_region_open(region, size, &record, &slot, &message);
+		ktap_check(err == cases[i].result, "%c%c: %d", cases[i].slots[0],
+			   cases[i].slots[1], err);
+		ktap_check(err || slot == cases[i].slot, "%c%c: slot %u",
+			   cases[i].slots[0], cases[i].slots[1], slot);
+		ktap_check(err || record.data == region + 4096 * slot, "%c%c",
+			   cases[i].slots[0], cases[i].slots[1]);
+		ktap_check(cases[i].message[0] ?
+			   !strncmp(message.text, cases[i].message,
+				    strlen(cases[i].message)) : !message.text[0],
+			   "%c%c: %s", cases[i].slots[0], cases[i].slots[1],
+			   message.text);
+		slot = 77;
+		err = kch_region_open(region, size, &record, &slot, NULL);
+		ktap_check(err == cases[i].result, "without a message: %d", err);
+	}
+	guarded_free(region, size);
+}
+
+static void test_region_sizes(void)
+{
+	struct plan plan = plan_default();
+	struct kch_message message;
+	struct kch_record record;
+	u32 slot;
+	size_t size;
+	int err;
+
+	for (size = 0; size < 800; size++) {
+		u8 *region = guarded_alloc(size);
+
+		memset(region, 0, size);
+		err = kch_region_open(region, size, &record, &slot, &message);
+		ktap_check(err == (size < 640 ? -EINVAL : -ENODATA),
+			   "region of %zu bytes: %d", size, err);
+		guarded_free(region, size);
+	}
+	/* The second slot starts where the first one's size says. */
+	plan.vm_count = 0;
+	for (size = 640; size < 3000; size += 64) {
+		u8 *region = guarded_alloc(size);
+
+		memset(region, 0, size);
+		plan_write_bytes(&plan, region + size / 2 / 64 * 64);
+		err = kch_region_open(region, size, &record, &slot, &message);
+		ktap_check(err == 0 && slot == 1, "region of %zu bytes: %d", size, err);
+		guarded_free(region, size);
+	}
+}
+
+static void test_text_is_terminated(void)
+{
+	struct plan plan = plan_default();
+	size_t size = plan_size(&plan), offset = 0;
+	u8 *data = guarded_alloc(size);
+	struct kch_record record;
+	struct kch_record_vm vm;
+	int err;
+
+	plan_write_bytes(&plan, data);
+	memset(data + 152, 'r', 64);
+	memset(data + 216, 'v', 16);
+	seal_header(data);
+	memset(data + 320 + 24, 'n', 64);
+	seal_entry(data + 320, plan_entry_size(&plan, 0));
+	err = kch_record_open(data, size, &record, NULL);
+	ktap_check(err == 0, "%d", err);
+	ktap_check(strlen(record.header.kernel_release) == 63, "kernel release");
+	ktap_check(strlen(record.header.module_version) == 15, "module version");
+	err = kch_record_next(&record, &offset, &vm, NULL);
+	ktap_check(err == 0, "%d", err);
+	ktap_check(strlen(vm.vm.name) == 63, "name");
+	guarded_free(data, size);
+}
+
+/* A shift that would be undefined to evaluate comes out harmless, and marked. */
+static void test_hostile_shift(void)
+{
+	struct plan plan = plan_default();
+	size_t size = plan_size(&plan);
+	u8 *data = guarded_alloc(size);
+	struct kch_rec_vcpu vcpu;
+	struct kch_record record;
+	struct kch_record_vm vm;
+	int shift, err;
+
+	for (shift = -128; shift <= 127; shift++) {
+		bool fine = shift >= -31 && shift <= 31;
+		size_t offset = 0;
+
+		plan_write_bytes(&plan, data);
+		data[320 + 192 + 52] = (u8)shift;
+		seal_entry(data + 320, plan_entry_size(&plan, 0));
+		err = kch_record_open(data, size, &record, NULL);
+		ktap_check(err == 0, "%d", err);
+		err = kch_record_next(&record, &offset, &vm, NULL);
+		ktap_check(err == 0, "%d", err);
+		kch_record_vcpu(&vm, 0, &vcpu);
+		ktap_check(vcpu.tsc_shift == (fine ? shift : 0), "shift %d: %d",
+			   shift, vcpu.tsc_shift);
+		ktap_check(le32_to_cpu(vcpu.flags) ==
+			   ((fine ? KCH_VCPU_PAIR_VALID : 0) | KCH_VCPU_PVCLOCK_ON),
+			   "shift %d: flags %#x", shift, le32_to_cpu(vcpu.flags));
+	}
+	guarded_free(data, size);
+}
+
+static void test_hostile_fraction_bits(void)
+{
+	struct plan plan = plan_default();
+	size_t size = plan_size(&plan);
+	u8 *data = guarded_alloc(size);
+	struct kch_message message;
+	struct kch_record record;
+	struct kch_record_vm vm;
+	int bits, err;
+
+	for (bits = 0; bits < 256; bits++) {
+		size_t offset = 0;
+
+		plan_write_bytes(&plan, data);
+		data[320 + 136] = (u8)bits;
+		seal_entry(data + 320, plan_entry_size(&plan, 0));
+		err = kch_record_open(data, size, &record, NULL);
+		ktap_check(err == 0, "%d", err);
+		err = kch_record_next(&record, &offset, &vm, &message);
+		ktap_check(err == (bits > 63 ? -EBADMSG : 0), "%d bits: %d", bits, err);
+		err = kch_record_next(&record, &offset, &vm, &message);
+		ktap_check(err == 0, "the next VM: %d", err);
+	}
+	guarded_free(data, size);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct ktap_case cases[] = {
+		{ "crc32c", test_crc32c },
+		{ "published_sizes", test_published_sizes },
+		{ "round_trip", test_round_trip },
+		{ "many_vcpus", test_many_vcpus },
+		{ "newer_writer", test_newer_writer },
+		{ "unknown_incompatible_features", test_unknown_incompatible_features },
+		{ "commit_marker", test_commit_marker },
+		{ "slots", test_slots },
+		{ "region_sizes", test_region_sizes },
+		{ "text_is_terminated", test_text_is_terminated },
+		{ "hostile_shift", test_hostile_shift },
+		{ "hostile_fraction_bits", test_hostile_fraction_bits },
+	};
+
+	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));
+}
