@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "clockmethods.h"
+#include "report.h"
+#include "state.h"
+
+static void set_clock(struct vm *vm, const struct kvm_clock_data *data)
+{
+	if (ioctl(vm->fd, KVM_SET_CLOCK, data))
+		die("KVM_SET_CLOCK: %s", strerror(errno));
+}
+
+/* The new VM's TSC and kvmclock start where KVM starts those of any VM. */
+static void restore_nothing(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	(void)vm;
+	(void)flags;
+	(void)h;
+}
+
+/*
+ * As QEMU does it: each vCPU's TSC value of when it was saved, which is stale by
+ * the time it is written, and kvmclock's value likewise.
+ */
+static void restore_by_value(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kvm_clock_data data = { .clock = saved->clock.clock };
+	uint32_t i;
+
+	(void)flags;
+	(void)h;
+	for (i = 0; i < vm->vcpu_count; i++)
+		vcpu_set_msr(&vm->vcpu[i], MSR_IA32_TSC, saved->vcpu[i].tsc);
+	set_clock(vm, &data);
+}
+
+/*
+ * The best the stock ioctls offer: the TSC goes on by its offset, kvmclock goes
+ * on by the wall clock.
+ */
+static void restore_realtime(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kvm_clock_data data = {
+		.clock = saved->clock.clock,
+		.flags = KVM_CLOCK_REALTIME,
+		.realtime = saved->clock.realtime,
+	};
+	uint32_t i;
+
+	(void)flags;
+	if (!(saved->clock.flags & KVM_CLOCK_REALTIME)) {
+		h->error = -ENODATA;
+		strcpy(h->message, "KVM_GET_CLOCK gave no wall clock time");
+		return;
+	}
+	for (i = 0; i < vm->vcpu_count; i++)
+		vcpu_set_tsc_offset(&vm->vcpu[i],
+				    saved->vcpu[i].clock.tsc_offset);
+	set_clock(vm, &data);
+}
+
+static void prepare_identical(struct vm *vm, struct handover *h)
+{
+	handover_prepare(vm, h);
+}
+
+static void restore_identical(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	handover_restore(vm, flags, h);
+}
+
+static const struct clock_method methods[] = {
+	{ "none", NULL, restore_nothing },
+	{ "by-value", NULL, restore_by_value },
+	{ "realtime", NULL, restore_realtime },
+	{ "identical", prepare_identical, restore_identical },
+};
+
+const struct clock_method *clock_method_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (!strcmp(methods[i].name, name))
+			return &methods[i];
+	return NULL;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The memory that survives the kexec: a header with the VM's saved state, then
+ * the guest's RAM.
+ */
+#ifndef KCH_VMM_GUESTMEM_H
+#define KCH_VMM_GUESTMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/kvm.h>
+
+#include "guest.h"
+
+#define SAVED_MAGIC		0x4556415356484346ULL
+#define SAVED_VERSION		1
+#define SAVED_SIZE		0x10000	/* bytes before the guest's RAM */
+
+/**
+ * struct saved_clock - what a vCPU's guest had for a clock
+ * @tsc_offset: KVM_VCPU_TSC_OFFSET, cycles
+ * @page: its pvclock page, as it was in guest memory
+ */
+struct saved_clock {
+	uint64_t tsc_offset;
+	struct guest_pvclock page;
+};
+
+/**
+ * struct saved_vcpu - one vCPU's state
+ * @id: as given to KVM_CREATE_VCPU
+ * @has_origin: @origin is set
+ * @regs: general registers
+ * @sregs: system registers
+ * @tsc: MSR_IA32_TSC, for restoring it by value
+ * @tsc_adjust: MSR_IA32_TSC_ADJUST
+ * @system_time: MSR_KVM_SYSTEM_TIME_NEW
+ * @clock: when it was saved last
+ * @origin: when it was saved first; stays, over any number of kexecs
+ */
+struct saved_vcpu {
+	uint32_t id;
+	uint32_t has_origin;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	uint64_t tsc;
+	uint64_t tsc_adjust;
+	uint64_t system_time;
+	struct saved_clock clock;
+	struct saved_clock origin;
+};
+
+/**
+ * struct saved_vm - at the start of the memory
+ * @magic: SAVED_MAGIC; written last, so that half a state is none
+ * @version: SAVED_VERSION
+ * @vcpu_count: members of @vcpu
+ * @uuid: the id it is preserved under
+ * @name: NUL-terminated
+ * @saves: times it was saved
+ * @registers_valid: @regs are those of the moment the guest stopped; if not,
+ *	it ran on after the save and its vCPUs start from their entry
+ * @tsc_khz: KVM_GET_TSC_KHZ, kHz
+ * @host_tsc: host TSC when it was saved, cycles
+ * @clock: KVM_GET_CLOCK, at the same time
+ * @vcpu: its vCPUs
+ */
+struct saved_vm {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t vcpu_count;
+	uint8_t uuid[16];
+	char name[64];
+	uint64_t saves;
+	uint32_t registers_valid;
+	uint32_t tsc_khz;
+	uint64_t host_tsc;
+	struct kvm_clock_data clock;
+	struct saved_vcpu vcpu[GUEST_VCPUS_MAX];
+};
+
+_Static_assert(sizeof(struct saved_vm) <= SAVED_SIZE, "the state fits");
+
+/**
+ * struct guestmem - the mapping
+ * @saved: the header
+ * @ram: the guest's RAM, guest physical address 0
+ * @ram_size: bytes
+ * @shared: the results, in @ram
+ */
+struct guestmem {
+	struct saved_vm *saved;
+	uint8_t *ram;
+	size_t ram_size;
+	struct guest_shared *shared;
+};
+
+/* "[FILE@]START,SIZE"; FILE is /dev/mem if not given. */
+void guestmem_map(struct guestmem *mem, const char *where);
+
+/* A new guest in it: code, page tables, no results. */
+void guestmem_load_guest(struct guestmem *mem, uint32_t vcpu_count);
+
+/* There is a saved VM and its guest; dies if not. */
+void guestmem_check_saved(const struct guestmem *mem);
+
+/* The page KVM writes for that vCPU. */
+struct guest_pvclock *guestmem_page(const struct guestmem *mem, uint32_t id);
+
+/* A consistent copy of it. */
+struct guest_pvclock guestmem_read_page(const struct guestmem *mem,
+					uint32_t id);
+
+#endif /* KCH_VMM_GUESTMEM_H */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the VMM asks of libkvmclock-handover, as any VMM would. */
+#ifndef KCH_VMM_HANDOVER_H
+#define KCH_VMM_HANDOVER_H
+
+#include <kvmclock-handover.h>
+
+#include "vm.h"
+
+/**
+ * struct handover - an attempt and its outcome
+ * @error: 0, or the negative errno of the refusal
+ * @message: why
+ * @result: of a restore
+ */
+struct handover {
+	int error;
+	char message[KCH_MESSAGE_SIZE];
+	struct kch_restore_result result;
+};
+
+/* Puts the VM's clock into the record, under the id of its saved state. */
+void handover_save(const struct vm *vm, struct handover *h);
+
+/* Before the first vCPU of the new VM is made. */
+void handover_prepare(const struct vm *vm, struct handover *h);
+
+/* When all other state is loaded. @flags: KCH_RESTORE_* */
+void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h);
+
+#endif /* KCH_VMM_HANDOVER_H */

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kch-vmm: a test VMM whose guest checks its clocks all the time and lives
+ * through a kexec of the host.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "session.h"
+
+static const char usage_text[] =
+"Usage: kch-vmm run    --mem [FILE@]START,SIZE --id UUID [OPTION...]\n"
+"       kch-vmm resume --mem [FILE@]START,SIZE --method METHOD [OPTION...]\n"
+"\n"
+"run makes a VM in that memory (of /dev/mem), lets it run, stops and saves it.\n"
+"resume goes on with the VM that was saved there, and saves it again.\n"
+"\n"
+"  --mem [FILE@]START,SIZE   memory that survives the kexec; K, M and G are known\n"
+"  --id UUID                 the VM's id\n"
+"  --name NAME               its name\n"
+"  --vcpus N                 vCPUs of a new VM (1)\n"
+"  --method METHOD           none, by-value, realtime or identical\n"
+"  --seconds S               how long it runs (1); 0: until SIGTERM\n"
+"  --iterations N            or until every vCPU has made so many\n"
+"  --save-with module|none   put the clock into the handover record (none)\n"
+"  --hold stopped|running    stay in the background with the VM afterwards\n"
+"  --hot-add N               add so many vCPUs half-way\n"
+"  --unsealed, --any-wall    KCH_RESTORE_UNSEALED, KCH_RESTORE_ANY_WALL\n"
+"  --report FILE             where the report goes (standard output)\n"
+"\n"
+"Faults put in on purpose, after the restore:\n"
+"  --on-vcpu I               where (0)\n"
+"  --offset-error CYCLES     the guest moves its TSC offset by IA32_TSC_ADJUST\n"
+"  --offset-ioctl CYCLES     the VMM moves it by KVM_VCPU_TSC_OFFSET\n"
+"  --mul-bit BIT             that bit of mul is wrong in the page\n"
+"\n"
+"Exit status: 0 all checks hold, 1 some failed (failed=CHECK in the report),\n"
+"2 usage, 4 the clock was refused.\n";
+
+enum {
+	OPT_ANY_WALL = 256, OPT_HOLD, OPT_HOT_ADD, OPT_ID, OPT_ITERATIONS,
+	OPT_MEM, OPT_METHOD, OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR,
+	OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT, OPT_SAVE_WITH, OPT_SECONDS,
+	OPT_UNSEALED, OPT_VCPUS, OPT_HELP,
+};
+
+static const struct option options[] = {
+	{ "any-wall", no_argument, NULL, OPT_ANY_WALL },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "hold", required_argument, NULL, OPT_HOLD },
+	{ "hot-add", required_argument, NULL, OPT_HOT_ADD },
+	{ "id", required_argument, NULL, OPT_ID },
+	{ "iterations", required_argument, NULL, OPT_ITERATIONS },
+	{ "mem", required_argument, NULL, OPT_MEM },
+	{ "method", required_argument, NULL, OPT_METHOD },
+	{ "mul-bit", required_argument, NULL, OPT_MUL_BIT },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "offset-error", required_argument, NULL, OPT_OFFSET_ERROR },
+	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
+	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
+	{ "report", required_argument, NULL, OPT_REPORT },
+	{ "save-with", required_argument, NULL, OPT_SAVE_WITH },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "unsealed", no_argument, NULL, OPT_UNSEALED },
+	{ "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int done_pipe = -1;
+
+static void __attribute__((noreturn)) usage(const char *wrong)
+{
+	if (wrong)
+		fprintf(stderr, "kch-vmm: %s\n", wrong);
+	fputs(usage_text, wrong ? stderr : stdout);
+	exit(wrong ? EXIT_USAGE : EXIT_CHECKS_HOLD);
+}
+
+static long long number(const char *text, long long min, long long max)
+{
+	long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoll(text, &end, 0);
+	if (errno || end == text || *end || value < min || value > max)
+		usage("a number is out of range");
+	return value;
+}
+
+static uint32_t milliseconds(const char *text)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !(seconds >= 0 && seconds <= 86400))
+		usage("--seconds: not a time");
+	return seconds * 1000;
+}
+
+static bool one_of(const char *text, const char *yes, const char *no)
+{
+	if (strcmp(text, yes) && strcmp(text, no))
+		usage("an option has an unknown value");
+	return !strcmp(text, yes);
+}
+
+static void parse(int argc, char **argv, struct session *s,
+		  const char **report_file)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case OPT_ANY_WALL:
+			s->restore_flags |= KCH_RESTORE_ANY_WALL;
+			break;
+		case OPT_HELP:
+			usage(NULL);
+		case OPT_HOLD:
+			s->hold = one_of(optarg, "stopped", "running") ?
+				  HOLD_STOPPED : HOLD_RUNNING;
+			break;
+		case OPT_HOT_ADD:
+			s->hot_add = number(optarg, 0, GUEST_VCPUS_MAX);
+			break;
+		case OPT_ID:
+			if (kch_uuid_parse(optarg, s->uuid))
+				usage("--id: not a UUID");
+			s->has_uuid = true;
+			break;
+		case OPT_ITERATIONS:
+			s->iterations = number(optarg, 0, INT64_MAX);
+			break;
+		case OPT_MEM:
+			s->mem = optarg;
+			break;
+		case OPT_METHOD:
+			s->method = clock_method_find(optarg);
+			if (!s->method)
+				usage("--method: unknown");
+			break;
+		case OPT_MUL_BIT:
+			s->sabotage.kind = SABOTAGE_MUL;
+			s->sabotage.bit = number(optarg, 0, 31);
+			break;
+		case OPT_NAME:
+			s->name = optarg;
+			break;
+		case OPT_OFFSET_ERROR:
+			s->sabotage.kind = SABOTAGE_TSC_ADJUST;
+			s->sabotage.cycles = number(optarg, INT64_MIN,
+						    INT64_MAX);
+			break;
+		case OPT_OFFSET_IOCTL:
+			s->sabotage.kind = SABOTAGE_TSC_OFFSET;
+			s->sabotage.cycles = number(optarg, INT64_MIN,
+						    INT64_MAX);
+			break;
+		case OPT_ON_VCPU:
+			s->sabotage.vcpu = number(optarg, 0,
+						  GUEST_VCPUS_MAX - 1);
+			break;
+		case OPT_REPORT:
+			*report_file = optarg;
+			break;
+		case OPT_SAVE_WITH:
+			s->save_with_module = one_of(optarg, "module", "none");
+			break;
+		case OPT_SECONDS:
+			s->run_ms = milliseconds(optarg);
+			break;
+		case OPT_UNSEALED:
+			s->restore_flags |= KCH_RESTORE_UNSEALED;
+			break;
+		case OPT_VCPUS:
+			s->vcpu_count = number(optarg, 1, GUEST_VCPUS_MAX);
+			break;
+		default:
+			usage("unknown option");
+		}
+	}
+	if (optind != argc)
+		usage("too many arguments");
+	if (!s->mem)
+		usage("--mem is missing");
+}
+
+static void ignore_status(int status)
+{
+	(void)status;
+}
+
+static void send_status(int status)
+{
+	unsigned char byte = status;
+
+	if (done_pipe < 0)
+		return;
+	if (write(done_pipe, &byte, 1) != 1)
+		perror("kch-vmm");
+	close(done_pipe);
+	done_pipe = -1;
+}
+
+/*
+ * A VM belongs to the process that made it: the child makes it and stays, the
+ * parent brings the exit status of its report.
+ */
+static int run_in_background(const struct session *s)
+{
+	unsigned char status;
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends))
+		die("pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (pid) {
+		close(ends[1]);
+		if (read(ends[0], &status, 1) != 1)
+			die("the process in the background died");
+		return status;
+	}
+	close(ends[0]);
+	done_pipe = ends[1];
+	report_at_exit(send_status);
+	setsid();
+	return session_run(s, send_status);
+}
+
+int main(int argc, char **argv)
+{
+	struct session s = { .name = "", .vcpu_count = 1, .run_ms = 1000 };
+	const char *report_file = NULL;
+	bool is_resume;
+
+	if (argc < 2 || !strcmp(argv[1], "--help"))
+		usage(argc < 2 ? "a subcommand is missing" : NULL);
+	is_resume = !strcmp(argv[1], "resume");
+	if (!is_resume && strcmp(argv[1], "run"))
+		usage("unknown subcommand");
+	parse(argc - 1, argv + 1, &s, &report_file);
+	if (is_resume && !s.method)
+		usage("resume needs --method");
+	if (!is_resume && (s.method || !s.has_uuid))
+		usage("run needs --id, and has no --method");
+
+	report_open(report_file);
+	if (s.hold != HOLD_NO)
+		return run_in_background(&s);
+	return session_run(&s, ignore_status);
+}

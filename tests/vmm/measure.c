@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+#include <string.h>
+
+#include "clock.h"
+#include "measure.h"
+#include "report.h"
+
+#define SECONDS_PER_HOUR	3600ULL
+
+void measure_start(struct vm *vm, struct baseline *base)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct guest_shared *shared = vm->mem->shared;
+	uint32_t i;
+
+	memset(base, 0, sizeof(*base));
+	base->vcpu_count = vm->vcpu_count;
+	base->tsc_khz = saved->tsc_khz;
+	for (i = 0; i < vm->vcpu_count; i++) {
+		struct guest_vcpu *guest = &shared->vcpu[i];
+
+		base->count[i] = guest->count;
+		base->last[i] = guest->last;
+		base->saved[i] = saved->vcpu[i].clock;
+		base->origin[i] = saved->vcpu[i].origin;
+		base->offset[i] = vcpu_tsc_offset(&vm->vcpu[i]);
+		memset(&guest->max, 0, sizeof(guest->max));
+		guest->tsc_adjust = 0;
+		guest->arm++;
+	}
+}
+
+bool measure_all_observed(const struct vm *vm)
+{
+	const struct guest_shared *shared = vm->mem->shared;
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		if (__atomic_load_n(&shared->vcpu[i].armed, __ATOMIC_ACQUIRE) !=
+		    shared->vcpu[i].arm)
+			return false;
+	return true;
+}
+
+uint64_t measure_iterations(const struct vm *vm, const struct baseline *base)
+{
+	uint64_t least = U64_MAX;
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpu_count; i++) {
+		const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
+		uint64_t n = __atomic_load_n(&guest->count.iterations,
+					     __ATOMIC_RELAXED) -
+			     base->count[i].iterations;
+
+		if (n < least)
+			least = n;
+	}
+	return least;
+}
+
+/* Counts are sums over the vCPUs unless they are worth a list. */
+#define SUM(vm, base, member) ({					\
+	uint64_t sum_ = 0;						\
+	for (uint32_t i_ = 0; i_ < (vm)->vcpu_count; i_++)		\
+		sum_ += (vm)->mem->shared->vcpu[i_].count.member -	\
+			(base)->count[i_].member;			\
+	sum_; })
+
+#define LIST(vm, base, member) ({					\
+	report_list_start(#member);					\
+	for (uint32_t i_ = 0; i_ < (vm)->vcpu_count; i_++)		\
+		report_list_u64((vm)->mem->shared->vcpu[i_].count.member - \
+				(base)->count[i_].member);		\
+	report_list_end(); })
+
+#define MAX_OF(vm, member) ({						\
+	uint64_t max_ = 0;						\
+	for (uint32_t i_ = 0; i_ < (vm)->vcpu_count; i_++)		\
+		if ((vm)->mem->shared->vcpu[i_].max.member > max_)	\
+			max_ = (vm)->mem->shared->vcpu[i_].max.member;	\
+	max_; })
+
+static void report_u64(const char *key, uint64_t value)
+{
+	report(key, "%llu", (unsigned long long)value);
+}
+
+static void report_s64(const char *key, int64_t value)
+{
+	report(key, "%lld", (long long)value);
+}
+
+void measure_guest(const struct vm *vm, const struct baseline *base)
+{
+	uint64_t tsc_back = SUM(vm, base, tsc_back);
+	uint64_t clock_back = SUM(vm, base, clock_back);
+	uint64_t global_tsc_back = SUM(vm, base, global_tsc_back);
+	uint64_t global_clock_back = SUM(vm, base, global_clock_back);
+	uint32_t i;
+
+	LIST(vm, base, iterations);
+	LIST(vm, base, global_checks);
+	LIST(vm, base, lock_misses);
+	LIST(vm, base, peer_checks);
+	report_u64("tsc_back", tsc_back);
+	report_u64("clock_back", clock_back);
+	report_u64("global_back", global_tsc_back + global_clock_back);
+	report_u64("global_tsc_back", global_tsc_back);
+	report_u64("global_clock_back", global_clock_back);
+	report_u64("tsc_back_max_cycles", MAX_OF(vm, tsc_back));
+	report_u64("clock_back_max_ns", MAX_OF(vm, clock_back_ns));
+	report_u64("peer_disagreements", SUM(vm, base, peer_disagreements));
+	report_u64("peer_disagreement_max_ns", MAX_OF(vm, peer_ns));
+	report_u64("page_changes", SUM(vm, base, page_changes));
+	report_u64("guest_step_max_ns", MAX_OF(vm, step_ns));
+	report_u64("guest_hour_max_ns", MAX_OF(vm, hour_ns));
+	report_u64("guest_rate_max_ppb", MAX_OF(vm, rate_ppb));
+
+	for (i = 0; i < vm->vcpu_count; i++) {
+		const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
+
+		report_check(guest->count.iterations >
+			     base->count[i].iterations, "no_iterations");
+		report_check(vm->vcpu_count == 1 || guest->count.peer_checks >
+			     base->count[i].peer_checks, "no_peer_checks");
+		report_check(guest->count.global_checks >
+			     base->count[i].global_checks, "no_global_checks");
+		if (vm->vcpu[i].exit_reason >= 0) {
+			report("vcpu_exit", "%u:%d", i,
+			       vm->vcpu[i].exit_reason);
+			report_check(false, "vcpu_exit");
+		}
+	}
+	report_check(!tsc_back, "tsc_back");
+	report_check(!clock_back, "clock_back");
+	report_check(!(global_tsc_back + global_clock_back), "global_back");
+}
+
+/* The guest's page and offset as functions of the host TSC. */
+static struct kch_clock function_of(const struct guest_pvclock *page,
+				    uint64_t offset)
+{
+	struct kch_clock clock = {
+		.reference_cycles = page->tsc_timestamp - offset,
+		.system_time_ns = page->system_time,
+		.tsc_offset = offset,
+		.tsc_scaling_ratio = 1,
+		.tsc_scaling_frac_bits = 0,
+		.tsc_shift = page->tsc_shift,
+		.tsc_to_system_mul = page->tsc_to_system_mul,
+	};
+
+	return clock;
+}
+
+/* All bytes but the version. */
+static bool same_bytes(const struct guest_pvclock *a,
+		       const struct guest_pvclock *b)
+{
+	struct guest_pvclock copy = *a;
+
+	copy.version = b->version;
+	return !memcmp(&copy, b, sizeof(copy));
+}
+
+static void keep_larger(int64_t *largest, int64_t value)
+{
+	if (imaxabs(value) > imaxabs(*largest))
+		*largest = value;
+}
+
+/**
+ * struct outcome - the largest deviations of any vCPU, signed
+ * @now_ns: kvmclock at the first observation after the resume
+ * @end_ns: kvmclock when the guest stopped again
+ * @hour_ns: kvmclock an hour after that, if nothing changes again
+ * @rate_ppb: kvmclock's rate
+ * @cycles: TSC when the guest stopped again
+ * @total_ns: as @end_ns, against the clock when it was first saved
+ * @total_hour_ns: as @hour_ns, likewise
+ * @total_cycles: as @cycles, likewise
+ * @blackout_ns: from the last observation before to the first one after, by the
+ *	host's TSC
+ * @guest_blackout_ns: the same by the guest's kvmclock
+ * @identical: all pages are as they were, at the first observation and now,
+ *	and the guest has not seen any other in between
+ * @same_rate: all pairs of mul and shift are as they were
+ */
+struct outcome {
+	int64_t now_ns;
+	int64_t end_ns;
+	int64_t hour_ns;
+	int64_t rate_ppb;
+	int64_t cycles;
+	int64_t total_ns;
+	int64_t total_hour_ns;
+	int64_t total_cycles;
+	int64_t blackout_ns;
+	int64_t guest_blackout_ns;
+	bool identical;
+	bool same_rate;
+};
+
+static void compare_at(const struct kch_clock *before,
+		       const struct kch_clock *after, uint64_t host,
+		       int64_t *ns)
+{
+	struct kch_clock_error error;
+
+	kch_clock_compare(before, after, host, &error);
+	keep_larger(ns, error.ns);
+}
+
+static void measure_vcpu(const struct vm *vm, const struct baseline *base,
+			 uint32_t i, struct outcome *o)
+{
+	const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
+	const struct saved_clock *saved = &base->saved[i];
+	struct guest_pvclock page = guestmem_read_page(vm->mem, i);
+	uint64_t offset = vcpu_tsc_offset(&vm->vcpu[i]);
+	struct kch_clock before = function_of(&saved->page, saved->tsc_offset);
+	struct kch_clock origin = function_of(&base->origin[i].page,
+					      base->origin[i].tsc_offset);
+	struct kch_clock first = function_of(&guest->first.page,
+					     base->offset[i]);
+	struct kch_clock end = function_of(&page, offset);
+	uint64_t first_host = guest->first.tsc - base->offset[i];
+	uint64_t end_host = guest->last.tsc - offset;
+	uint64_t hour = end_host + base->tsc_khz * 1000ULL * SECONDS_PER_HOUR;
+	uint64_t last_host = base->last[i].tsc - saved->tsc_offset;
+
+	compare_at(&before, &first, first_host, &o->now_ns);
+	compare_at(&before, &end, end_host, &o->end_ns);
+	compare_at(&before, &end, hour, &o->hour_ns);
+	compare_at(&origin, &end, end_host, &o->total_ns);
+	compare_at(&origin, &end, hour, &o->total_hour_ns);
+	keep_larger(&o->rate_ppb,
+		    kch_pair_ppb(before.tsc_to_system_mul, before.tsc_shift,
+				 end.tsc_to_system_mul, end.tsc_shift));
+	keep_larger(&o->cycles, offset - before.tsc_offset);
+	keep_larger(&o->total_cycles, offset - origin.tsc_offset);
+	keep_larger(&o->blackout_ns, kch_cycles_to_ns(first_host - last_host,
+						      base->tsc_khz));
+	keep_larger(&o->guest_blackout_ns,
+		    guest->first.clock_ns - base->last[i].clock_ns);
+	if (!same_bytes(&saved->page, &guest->first.page) ||
+	    !same_bytes(&saved->page, &page) ||
+	    guest->count.page_changes != base->count[i].page_changes)
+		o->identical = false;
+	if (before.tsc_to_system_mul != end.tsc_to_system_mul ||
+	    before.tsc_shift != end.tsc_shift)
+		o->same_rate = false;
+}
+
+static void report_offsets(const struct vm *vm, const struct baseline *base)
+{
+	uint32_t i;
+
+	report_list_start("tsc_offset_diff");
+	for (i = 0; i < base->vcpu_count; i++)
+		report_list_s64(vcpu_tsc_offset(&vm->vcpu[i]) -
+				base->saved[i].tsc_offset);
+	report_list_end();
+}
+
+void measure_restored(const struct vm *vm, const struct baseline *base)
+{
+	struct outcome o = { .identical = true, .same_rate = true };
+	uint64_t disagreements = SUM(vm, base, peer_disagreements);
+	uint32_t i;
+
+	/* Without an observation there is nothing to compare with. */
+	if (!measure_all_observed(vm)) {
+		report_check(false, "no_iterations");
+		return;
+	}
+	for (i = 0; i < base->vcpu_count; i++)
+		measure_vcpu(vm, base, i, &o);
+
+	report("page_identical", "%d", o.identical);
+	report_s64("error_now_ns", o.now_ns);
+	report_s64("error_end_ns", o.end_ns);
+	report_s64("error_hour_ns", o.hour_ns);
+	report_s64("rate_ppb", o.rate_ppb);
+	report_s64("tsc_error_cycles", o.cycles);
+	report_offsets(vm, base);
+	report_s64("total_error_ns", o.total_ns);
+	report_s64("total_error_hour_ns", o.total_hour_ns);
+	report_s64("total_error_cycles", o.total_cycles);
+	report_s64("blackout_ns", o.blackout_ns);
+	report_s64("guest_blackout_ns", o.guest_blackout_ns);
+
+	report_check(o.identical, "page_identical");
+	report_check(!o.now_ns && !o.end_ns, "error_ns");
+	report_check(!o.hour_ns, "error_hour_ns");
+	report_check(o.same_rate, "rate");
+	report_check(!o.cycles, "tsc_offset");
+	report_check(!o.total_ns && !o.total_hour_ns && !o.total_cycles,
+		     "total_error");
+	report_check(!disagreements, "peer_disagreement");
+}
+
+void measure_hot_add(const struct vm *vm, const struct baseline *base)
+{
+	uint64_t disagreements = SUM(vm, base, peer_disagreements);
+	uint64_t back = SUM(vm, base, tsc_back) + SUM(vm, base, clock_back) +
+			SUM(vm, base, global_tsc_back) +
+			SUM(vm, base, global_clock_back);
+	uint64_t changes = 0, step = 0, hour = 0, rate = 0;
+	int64_t offset = 0;
+	bool observed = true;
+	uint32_t i;
+
+	/* Only of those that were there: a new vCPU has no page to change. */
+	for (i = 0; i < base->vcpu_count; i++) {
+		const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
+
+		changes += guest->count.page_changes -
+			   base->count[i].page_changes;
+		step = guest->max.step_ns > step ? guest->max.step_ns : step;
+		hour = guest->max.hour_ns > hour ? guest->max.hour_ns : hour;
+		rate = guest->max.rate_ppb > rate ? guest->max.rate_ppb : rate;
+	}
+	for (; i < vm->vcpu_count; i++) {
+		keep_larger(&offset, vcpu_tsc_offset(&vm->vcpu[i]) -
+				     vcpu_tsc_offset(&vm->vcpu[0]));
+		observed &= vm->mem->shared->vcpu[i].count.peer_checks > 0;
+	}
+	report("hot_added", "%u", vm->vcpu_count - base->vcpu_count);
+	report_u64("hot_add_page_changes", changes);
+	report_u64("hot_add_step_max_ns", step);
+	report_u64("hot_add_hour_max_ns", hour);
+	report_u64("hot_add_rate_max_ppb", rate);
+	report_s64("hot_add_tsc_offset_diff", offset);
+	report_u64("hot_add_peer_disagreements", disagreements);
+	report_u64("hot_add_peer_disagreement_max_ns", MAX_OF(vm, peer_ns));
+	report_u64("hot_add_back", back);
+
+	report_check(observed, "no_iterations");
+	report_check(!step, "hot_add_step");
+	report_check(!rate, "hot_add_rate");
+	report_check(!offset, "hot_add_tsc_offset");
+	report_check(!disagreements, "hot_add_peer_disagreement");
+	report_check(!back, "hot_add_back");
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "measure.h"
+#include "report.h"
+#include "session.h"
+#include "state.h"
+
+#define MS_PER_S		1000U
+#define NS_PER_MS		1000000L
+#define POLL_MS			20
+#define OBSERVE_MS		30000	/* an emulated host may be slow */
+#define SETTLE_MS		200	/* running before a vCPU is added */
+#define SECONDS_PER_HOUR	3600ULL
+
+static sigset_t end_signals;
+
+/* Blocked before any thread exists: only wait_ms() takes them. */
+static void block_signals(void)
+{
+	sigemptyset(&end_signals);
+	sigaddset(&end_signals, SIGTERM);
+	sigaddset(&end_signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &end_signals, NULL);
+}
+
+/* True when told to end. */
+static bool wait_ms(uint32_t ms)
+{
+	struct timespec time = {
+		.tv_sec = ms / MS_PER_S,
+		.tv_nsec = ms % MS_PER_S * NS_PER_MS,
+	};
+
+	return sigtimedwait(&end_signals, NULL, &time) > 0;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * (uint64_t)MS_PER_S + time.tv_nsec / NS_PER_MS;
+}
+
+static void wait_observed(const struct vm *vm)
+{
+	uint64_t end = now_ms() + OBSERVE_MS;
+
+	while (!measure_all_observed(vm) && now_ms() < end)
+		if (wait_ms(POLL_MS))
+			return;
+}
+
+/* Until the time is over, the iterations are made, or it is told to end. */
+static void let_run(const struct session *s, const struct vm *vm,
+		    const struct baseline *base, uint32_t ms)
+{
+	uint64_t end = now_ms() + ms;
+
+	while (!s->run_ms || now_ms() < end) {
+		if (wait_ms(POLL_MS))
+			return;
+		if (s->iterations &&
+		    measure_iterations(vm, base) >= s->iterations)
+			return;
+	}
+}
+
+static void start_new(const struct session *s, struct vm *vm,
+		      struct guestmem *mem)
+{
+	uint32_t i;
+
+	guestmem_load_guest(mem, s->vcpu_count);
+	state_init(mem, s->uuid, s->name);
+	vm_create(vm, mem);
+	for (i = 0; i < s->vcpu_count; i++)
+		vcpu_set_entry(vm_add_vcpu(vm));
+}
+
+static void report_refusal(const struct handover *h)
+{
+	report("refused_errno", "%s", strerrorname_np(-h->error));
+	report("refused_vcpu", "%d", h->result.sz ? h->result.vcpu_id : -1);
+	report("message", "%s", h->message);
+	report_check(false, "refused");
+}
+
+/* False when the clock was refused: the VM must not run then. */
+static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem)
+{
+	struct handover h = { 0 };
+	uint32_t i;
+
+	guestmem_check_saved(mem);
+	if (s->has_uuid &&
+	    memcmp(s->uuid, mem->saved->uuid, sizeof(s->uuid)))
+		die("the VM saved there has another id");
+	report("method", "%s", s->method->name);
+	report("saves", "%llu", (unsigned long long)mem->saved->saves);
+	report("registers_restored", "%u", mem->saved->registers_valid);
+
+	vm_create(vm, mem);
+	if (s->method->prepare)
+		s->method->prepare(vm, &h);
+	if (!h.error) {
+		for (i = 0; i < mem->saved->vcpu_count; i++)
+			vm_add_vcpu(vm);
+		state_load(vm);
+		s->method->restore(vm, s->restore_flags, &h);
+	}
+	if (h.error) {
+		report_refusal(&h);
+		return false;
+	}
+	if (h.result.sz) {
+		report("mode", "%s", kch_mode_name(h.result.mode));
+		report("restore_error_ns", "%lld",
+		       (long long)h.result.error_ns);
+		report("restore_error_cycles", "%lld",
+		       (long long)h.result.error_cycles);
+		report("restore_error_rate_ppb", "%lld",
+		       (long long)h.result.error_rate_ppb);
+		report("rebase_rate_ppb", "%lld",
+		       (long long)h.result.rebase_rate_ppb);
+		report("restore_blackout_ns", "%llu",
+		       (unsigned long long)h.result.blackout_ns);
+		report_check(h.result.mode == KCH_MODE_IDENTICAL &&
+			     !h.result.error_ns && !h.result.error_cycles &&
+			     !h.result.error_rate_ppb, "mode");
+	} else {
+		report("mode", "stock");
+	}
+	return true;
+}
+
+static void report_frequencies(const struct vm *vm, uint32_t saved_khz)
+{
+	uint32_t khz = vm_tsc_khz(vm);
+
+	if (saved_khz)
+		report("tsc_khz_saved", "%u", saved_khz);
+	report("tsc_khz", "%u", khz);
+	/* An hour by the guest's own TSC, for what it computes itself. */
+	vm->mem->shared->hour_cycles =
+		(saved_khz ? saved_khz : khz) * 1000ULL * SECONDS_PER_HOUR;
+}
+
+/* The VM runs on; the vCPUs that were there are watched while others come. */
+static void add_vcpus(const struct session *s, struct vm *vm)
+{
+	struct baseline base;
+	uint32_t i;
+
+	measure_start(vm, &base);
+	vm_start(vm);
+	wait_observed(vm);
+	wait_ms(SETTLE_MS);
+	for (i = 0; i < s->hot_add; i++) {
+		struct vcpu *vcpu = vm_add_vcpu(vm);
+
+		vm->mem->shared->vcpu[vcpu->id].id = vcpu->id;
+		vm->mem->shared->vcpu[vcpu->id].arm = 1;
+		__atomic_store_n(&vm->mem->shared->vcpu_count, vm->vcpu_count,
+				 __ATOMIC_SEQ_CST);
+		vcpu_set_entry(vcpu);
+		vcpu_start(vcpu);
+	}
+	wait_observed(vm);
+	let_run(s, vm, &base, s->run_ms / 2);
+	vm_stop(vm);
+	measure_hot_add(vm, &base);
+}
+
+static void save(const struct session *s, struct vm *vm)
+{
+	struct handover h = { 0 };
+
+	state_save(vm, s->hold != HOLD_RUNNING);
+	if (s->save_with_module) {
+		handover_save(vm, &h);
+		if (h.error) {
+			report("save_errno", "%s", strerrorname_np(-h.error));
+			report("save_message", "%s", h.message);
+		}
+		report_check(!h.error, "save");
+	}
+	report("saved", "%d", !h.error);
+}
+
+static void hold(const struct session *s, struct vm *vm)
+{
+	if (s->hold == HOLD_NO)
+		return;
+	if (s->hold == HOLD_RUNNING)
+		vm_start(vm);
+	while (!wait_ms(UINT32_MAX))
+		;
+	if (s->hold == HOLD_RUNNING) {
+		vm_stop(vm);
+		state_save(vm, true);
+	}
+}
+
+static int finish(int status, void (*done)(int status))
+{
+	report_flush();
+	done(status);
+	return status;
+}
+
+int session_run(const struct session *s, void (*done)(int status))
+{
+	uint32_t saved_khz = 0;
+	struct baseline base;
+	struct guestmem mem;
+	struct vm vm;
+	int status;
+
+	block_signals();
+	guestmem_map(&mem, s->mem);
+	report("pid", "%d", getpid());
+	if (s->method) {
+		if (!resume(s, &vm, &mem)) {
+			vm_destroy(&vm);
+			return finish(EXIT_REFUSED, done);
+		}
+		saved_khz = mem.saved->tsc_khz;
+	} else {
+		start_new(s, &vm, &mem);
+	}
+	if (s->sabotage.kind && s->sabotage.vcpu >= vm.vcpu_count)
+		die("--on-vcpu %u: there are %u", s->sabotage.vcpu,
+		    vm.vcpu_count);
+	report("vcpus", "%u", vm.vcpu_count);
+	report_frequencies(&vm, saved_khz);
+
+	sabotage_before_run(&s->sabotage, &vm);
+	measure_start(&vm, &base);
+	vm_start(&vm);
+	wait_observed(&vm);
+	sabotage_while_running(&s->sabotage, &vm);
+	let_run(s, &vm, &base, s->hot_add ? s->run_ms / 2 : s->run_ms);
+	vm_stop(&vm);
+	measure_guest(&vm, &base);
+	if (s->method)
+		measure_restored(&vm, &base);
+	if (s->hot_add)
+		add_vcpus(s, &vm);
+	save(s, &vm);
+
+	status = report_any_failed() ? EXIT_CHECKS_FAILED : EXIT_CHECKS_HOLD;
+	finish(status, done);
+	hold(s, &vm);
+	vm_destroy(&vm);
+	return status;
+}

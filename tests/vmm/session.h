@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* One process's time with a VM, from its start or resume to its save. */
+#ifndef KCH_VMM_SESSION_H
+#define KCH_VMM_SESSION_H
+
+#include <kvmclock-handover.h>
+
+#include "clockmethods.h"
+#include "sabotage.h"
+
+/**
+ * enum hold - what the VM does when the report is written
+ * @HOLD_NO: the process ends
+ * @HOLD_STOPPED: it stays open, its vCPUs stopped
+ * @HOLD_RUNNING: it stays open, its vCPUs running
+ */
+enum hold {
+	HOLD_NO,
+	HOLD_STOPPED,
+	HOLD_RUNNING,
+};
+
+/**
+ * struct session - what was asked for
+ * @mem: where the VM is, for guestmem_map()
+ * @has_uuid: @uuid was given
+ * @uuid: the VM's id
+ * @name: the VM's name
+ * @vcpu_count: vCPUs of a new VM
+ * @run_ms: how long it runs, ms; 0 until SIGTERM
+ * @iterations: end before that when all vCPUs have made so many; 0 do not
+ * @save_with_module: put the clock into the record when saving
+ * @hold: afterwards
+ * @method: how to restore the clock; NULL: this is a new VM
+ * @restore_flags: KCH_RESTORE_*
+ * @sabotage: what to spoil
+ * @hot_add: vCPUs to add half-way
+ */
+struct session {
+	const char *mem;
+	bool has_uuid;
+	uint8_t uuid[KCH_UUID_SIZE];
+	const char *name;
+	uint32_t vcpu_count;
+	uint32_t run_ms;
+	uint64_t iterations;
+	bool save_with_module;
+	enum hold hold;
+	const struct clock_method *method;
+	uint32_t restore_flags;
+	struct sabotage sabotage;
+	uint32_t hot_add;
+};
+
+/*
+ * Does it all, writes the report, calls @done with the exit code when that is
+ * known, and returns it when the VM is no longer held.
+ */
+int session_run(const struct session *s, void (*done)(int status));
+
+#endif /* KCH_VMM_SESSION_H */
