@@ -36,7 +36,7 @@ done
 add_libraries_of() { # PROGRAM: copies the shared libraries it is linked to
 	local library
 	# A static program makes ldd fail, and brings nothing.
-	{ ldd -- "$1" 2>/dev/null || true; } | grep -oE '/[^ ]+' | while read -r library; do
+	{ ldd -- "$1" 2>/dev/null | grep -oE '/[^ ]+' || true; } | while read -r library; do
 		case $library in
 		"$KCH_ROOT"/*) continue ;; # ours are in the payload
 		esac

@@ -150,7 +150,7 @@ start_case() { # CASE
 	: >"$dir/verdict.log"
 	: >"$dir/qmp.log"
 	read -r -a params <<<"${T_PARAMS[$name]}"
-	configure "$name" "${params[@]}"
+	configure "$name" "${params[@]}" "limit=${T_LIMIT[$name]}"
 	l1_start "$dir" "${T_LIMIT[$name]}"
 	pid_case[$!]=$name
 	started[$name]=$EPOCHSECONDS
