@@ -208,29 +208,31 @@ int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
 	return 0;
 }
 
-/* The number of vCPUs locked; all of them, or the caller unlocks and gives up. */
-static unsigned long trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
+/* How many vCPUs were locked: all, or those before @busy. */
+static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
+	u32 locked = 0;
 
 	*busy = NULL;
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		if (!mutex_trylock(&vcpu->mutex)) {
 			*busy = vcpu;
-			return i;
+			break;
 		}
+		locked++;
 	}
-	return i;
+	return locked;
 }
 
-static void unlock_vcpus(struct kvm *kvm, unsigned long locked)
+static void unlock_vcpus(struct kvm *kvm, u32 locked)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (i == locked)
+		if (!locked--)
 			break;
 		mutex_unlock(&vcpu->mutex);
 	}
@@ -513,8 +515,8 @@ out:
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		    struct kch_message *message)
 {
-	unsigned long locked;
 	struct kvm_vcpu *busy;
+	u32 locked;
 	int err;
 
 	r->vcpu_id = -1;

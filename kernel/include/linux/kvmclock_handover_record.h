@@ -131,8 +131,8 @@ struct kch_rec_header {
  * @kvmclock_offset: kvmclock minus KVM's host clock, ns, signed
  * @host_tsc: host TSC when this was read, cycles
  * @kvmclock_ns: kvmclock of the first vCPU at @host_tsc, ns
- * @tsc_scaling_frac_bits: fraction bits of all scaling ratios; 0 when the
- *	CPU has no TSC scaling (then every ratio is 1)
+ * @tsc_scaling_frac_bits: fraction bits of all scaling ratios: an unscaled
+ *	vCPU has the ratio 1 << @tsc_scaling_frac_bits
  * @reserved1: zero
  * @pid: the process that had the VM
  * @default_tsc_khz: frequency a new vCPU of the VM gets, kHz
