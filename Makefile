@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+#   make demo       the main job on a real kexec, and its result as a table
+#   make test       unit tests, every errno, the short nested cases
+#   make test-full  all nested cases, mutants, fuzzing
+#   make check      style and static checks
+#   make            module for the running kernel, or KDIR=; library, tool
+#   make install    the same, below DESTDIR
+#
+# demo, test and check install what they need (Debian, as root or with sudo)
+# and fetch the emulated hosts' kernels; all that is kept below build/.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+all: userspace module
+
+module:
+	$(MAKE) -C kernel KDIR=$(KDIR)
+
+userspace:
+	$(MAKE) -C userspace
+
+install: userspace
+	$(MAKE) -C userspace install
+	$(MAKE) -C kernel KDIR=$(KDIR) install
+
+setup:
+	@scripts/setup.sh
+
+# What the nested tests run: the kernels, the module for each, the programs.
+nested: setup
+	@scripts/build-nested.sh
+
+demo: nested
+	@scripts/demo.sh
+
+test: nested
+	@scripts/test.sh
+
+test-full: nested
+	@scripts/test.sh --full
+
+check:
+	@scripts/setup.sh --check
+	@scripts/check.sh
+
+clean:
+	rm -rf build/userspace build/tests build/module build/nested
+
+distclean:
+	rm -rf build
+
+help:
+	@sed -n '3,11s/^# \{0,1\}//p' Makefile
+
+.PHONY: all module userspace install setup nested demo test test-full check \
+	clean distclean help

@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Fetch and build all that the emulated hosts need: kernels, the module for each of them, library,
+# tool, test VMM.
+#
+#   scripts/build-nested.sh [LINE...]     kernel lines, by default all that are tested
+
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname -- "$0")/lib.sh"
+
+lines=("$@")
+((${#lines[@]})) || lines=(6.12 6.1)
+
+for line in "${lines[@]}"; do
+	"$KCH_ROOT/scripts/fetch-kernel.sh" "$line"
+	msg "building the module for $line"
+	"$KCH_ROOT/scripts/build-module.sh" "$line"
+done
+msg "building library, tool and test programs"
+for dir in userspace tests/vmm tests/errno; do
+	make --no-print-directory -s -j2 -C "$KCH_ROOT/$dir"
+done
