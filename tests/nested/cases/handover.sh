@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# The main job: guests that go on after a kexec with the clock they had.
+#
+# Parameters:
+#   vcpus=N        vCPUs of each VM (1)
+#   vms=N          VMs at once, a process each (1)
+#   seconds=S      how long they run in each stage (2)
+#   method=M       how the clock comes back: identical (default), none, by-value, realtime
+#   save=vmm       the VMM asks for its clock to be preserved (default);
+#   save=tool      or it knows nothing of it, and kvmclockctl saves it from outside, while it runs
+#   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
+#   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain
+#   add=N          vCPUs added in the middle of the last stage
+#   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
+#
+# The checks are those of kch-vmm, and `verify`: the tool finds no difference either.
+
+VMS=$(param vms 1)
+VCPUS=$(param vcpus 1)
+SECONDS_=$(param seconds 2)
+METHOD=$(param method identical)
+SAVE=$(param save vmm)
+
+vm_id() { # NUMBER
+	printf '00000000-0000-4000-8000-%012d' "$1"
+}
+
+vm_mem() { # NUMBER: its share of the reserved range
+	_share=$((GUEST_SIZE / 4 / 65536 * 65536))
+	printf '0x%x,%d' $((GUEST_ADDR + $1 * _share)) $_share
+}
+
+each_vm() { # COMMAND...: with the number of each VM
+	_vm=0
+	while [ $_vm -lt "$VMS" ]; do
+		"$@" $_vm
+		_vm=$((_vm + 1))
+	done
+}
+
+start_vm() { # NUMBER
+	"$KCH/kch-vmm" run --mem "$(vm_mem "$1")" --id "$(vm_id "$1")" --name "vm$1" \
+		--vcpus "$VCPUS" --seconds "$SECONDS_" --report "/run/vm$1" $SAVE_OPTIONS &
+}
+
+resume_vm() { # NUMBER
+	# shellcheck disable=SC2086 # options, a word each
+	"$KCH/kch-vmm" resume --mem "$(vm_mem "$1")" --method "$METHOD" \
+		--seconds "$SECONDS_" --report "/run/vm$1" $SAVE_OPTIONS $STAGE_OPTIONS &
+}
+
+# kch-vmm returns when its report is there, also if it keeps the VM.
+judge_vm() { # NUMBER
+	if [ ! -s "/run/vm$1" ]; then
+		check report false
+		return
+	fi
+	while IFS= read -r _line; do
+		case $_line in
+		failed=*) ;;
+		*) note "vm$1" "$_line" ;;
+		esac
+	done <"/run/vm$1"
+	_failed=$(sed -n 's/^failed=//p' "/run/vm$1")
+	for _check in $_failed; do
+		check "$_check" false
+	done
+	[ -n "$_failed" ] || check clocks true
+}
+
+verify() {
+	kvmclockctl verify >/run/verify 2>&1 && _status=0 || _status=$?
+	[ $_status -eq 0 ] || cat /run/verify >/dev/console
+	check verify test $_status -eq 0
+}
+
+next_words() {
+	if [ "$(param pin no)" = yes ]; then
+		# The region is on the command line already.
+		kvmclockctl kexec-args | tr ' ' '\n' |
+			grep -E '^(tsc_early_khz|hpet|pmtmr)=' | tr '\n' ' '
+	elif [ -n "$(param shift_khz)" ]; then
+		_khz=$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)
+		echo "tsc_early_khz=$((_khz + $(param shift_khz))) hpet=disable pmtmr=0"
+	fi
+}
+
+save_options() {
+	case $SAVE in
+	vmm) echo "--save-with module" ;;
+	# Left running: it is read again when the record is sealed.
+	tool) echo "--save-with none --hold running" ;;
+	esac
+}
+
+stage_n() {
+	SAVE_OPTIONS=$(save_options)
+	STAGE_OPTIONS=
+	if [ "$1" -eq "$KEXECS" ]; then
+		SAVE_OPTIONS="--save-with none --hold stopped"
+		[ -z "$(param add)" ] || STAGE_OPTIONS="--hot-add $(param add)"
+		[ -z "$(param spoil)" ] ||
+			STAGE_OPTIONS="$(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
+	fi
+	wait_settled
+	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)"
+	if [ "$1" -eq 0 ]; then
+		each_vm start_vm
+	else
+		each_vm resume_vm
+	fi
+	wait
+	each_vm judge_vm
+	if [ "$1" -gt 0 ] && [ "$METHOD" = identical ] && [ -z "$(param add)" ]; then
+		[ "$1" -lt "$KEXECS" ] || verify
+		check finish kvmclockctl finish
+	fi
+	if [ "$1" -lt "$KEXECS" ]; then
+		[ "$SAVE" = vmm ] || check save kvmclockctl save --all
+		# shellcheck disable=SC2046 # words
+		do_kexec "$NEXT_LINE" $(next_words)
+	fi
+}
