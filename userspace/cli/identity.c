@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "identity.h"
+
+#define PROC_FILE_MAX	(4U << 20)
+
+static void hash_uuid(const char *text, uint8_t uuid[KCH_UUID_SIZE])
+{
+	unsigned __int128 hash = ((unsigned __int128)0x6c62272e07bb0142 << 64) |
+				 0x62b821756295c58d;
+	const unsigned __int128 prime = ((unsigned __int128)1 << 88) | 0x13b;
+	int i;
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * prime;
+	for (i = KCH_UUID_SIZE - 1; i >= 0; i--, hash >>= 8)
+		uuid[i] = (uint8_t)hash;
+	uuid[6] = 0x80 | (uuid[6] & 0x0f);
+	uuid[8] = 0x80 | (uuid[8] & 0x3f);
+}
+
+/* QEMU: "-name web1", "-name guest=web1,debug-threads=on"; ",," is a comma. */
+static void qemu_name(const char *value, char name[KCH_NAME_SIZE])
+{
+	size_t length = 0;
+
+	if (!strncmp(value, "guest=", 6))
+		value += 6;
+	else if (!strncmp(value, "debug-threads=", 14) ||
+		 !strncmp(value, "process=", 8))
+		return;
+	for (; *value && length < KCH_NAME_SIZE - 1; value++) {
+		if (*value == ',' && *++value != ',')
+			break;
+		name[length++] = *value;
+	}
+	name[length] = '\0';
+}
+
+/* Words as in /proc/PID/cmdline, each with a NUL behind it. */
+static bool parse_words(const char *words, size_t size,
+			uint8_t uuid[KCH_UUID_SIZE], char name[KCH_NAME_SIZE])
+{
+	const char *end = words + size;
+	bool has_uuid = false;
+
+	while (words < end) {
+		const char *value = words + strlen(words) + 1;
+		const char *option = words;
+
+		if (value >= end)
+			break;
+		/* QEMU takes its options with one or two hyphens. */
+		option += !strncmp(option, "--", 2);
+		if (!strcmp(option, "-uuid"))
+			has_uuid = kch_uuid_parse(value, uuid) == 0;
+		else if (!strcmp(option, "-name"))
+			qemu_name(value, name);
+		words = value;
+	}
+	return has_uuid;
+}
+
+static unsigned long long start_time(pid_t pid)
+{
+	unsigned long long start = 0;
+	char path[64], *stat, *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	stat = read_file(path, PROC_FILE_MAX, NULL);
+	if (!stat)
+		return 0;
+	/* Field 22; the second is a name that may hold anything but the last ')'. */
+	at = strrchr(stat, ')');
+	if (at)
+		sscanf(at + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+		       &start);
+	free(stat);
+	return start;
+}
+
+static char *process_text(pid_t pid)
+{
+	char *boot_id = read_file("/proc/sys/kernel/random/boot_id",
+				  PROC_FILE_MAX, NULL);
+	char *text;
+
+	if (boot_id)
+		boot_id[strcspn(boot_id, "\n")] = '\0';
+	text = xasprintf("kvmclock-handover:process:%s:%d:%llu",
+			 boot_id ? boot_id : "", pid, start_time(pid));
+	free(boot_id);
+	return text;
+}
+
+void identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
+		 char name[KCH_NAME_SIZE])
+{
+	bool has_uuid = false;
+	char path[64], *words, *base, *text;
+	size_t size;
+
+	name[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	words = read_file(path, PROC_FILE_MAX, &size);
+	if (words)
+		has_uuid = parse_words(words, size, uuid, name);
+	free(words);
+	if (has_uuid && !ordinal)
+		return;
+	if (name[0])
+		base = xasprintf("kvmclock-handover:name:%s", name);
+	else
+		base = process_text(pid);
+	text = ordinal ? xasprintf("%s:%u", base, ordinal) : xstrdup(base);
+	hash_uuid(text, uuid);
+	free(base);
+	free(text);
+}

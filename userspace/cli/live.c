@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "identity.h"
+#include "live.h"
+
+#define VM_LINK		"anon_inode:kvm-vm"
+
+static bool is_number(const char *text)
+{
+	return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* Several file descriptors may be one VM: duplicates, or handed to a helper. */
+static bool is_known(const struct live_vms *live, int fd)
+{
+	pid_t self = getpid();
+	size_t i;
+
+	for (i = 0; i < live->count; i++)
+		if (syscall(SYS_kcmp, self, self, KCMP_FILE, fd,
+			    live->vms[i].fd) == 0)
+			return true;
+	return false;
+}
+
+/* -ESRCH, -EBADF: gone in the meantime. */
+static int take_fd(pid_t pid, int number)
+{
+	int pidfd, fd, err;
+
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+	err = -errno;
+	close(pidfd);
+	return fd < 0 ? err : fd;
+}
+
+static void take_vm(struct tool *tool, pid_t pid, int number,
+		    unsigned int *ordinal, struct live_vms *live)
+{
+	struct live_vm *vm;
+	char *object;
+	int fd;
+
+	fd = take_fd(pid, number);
+	if (fd == -ESRCH || fd == -EBADF)
+		return;
+	if (fd < 0) {
+		object = xasprintf("process %d", pid);
+		complain(tool, object, fd, strerror(-fd),
+			 "its VM cannot be looked at");
+		free(object);
+		live->code = EXIT_FAILED;
+		return;
+	}
+	if (is_known(live, fd)) {
+		close(fd);
+		return;
+	}
+	live->vms = xrealloc(live->vms, (live->count + 1) * sizeof(*live->vms));
+	vm = &live->vms[live->count++];
+	*vm = (struct live_vm){ .pid = pid, .number = number, .fd = fd };
+	identity_of(pid, (*ordinal)++, vm->uuid, vm->name);
+}
+
+static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
+{
+	unsigned int ordinal = 0;
+	struct dirent *entry;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		char target[sizeof(VM_LINK) + 1];
+		ssize_t length;
+
+		if (!is_number(entry->d_name))
+			continue;
+		length = readlinkat(dirfd(dir), entry->d_name, target,
+				    sizeof(target));
+		if (length == (ssize_t)strlen(VM_LINK) &&
+		    !memcmp(target, VM_LINK, strlen(VM_LINK)))
+			take_vm(tool, pid, atoi(entry->d_name), &ordinal, live);
+	}
+	closedir(dir);
+}
+
+void live_find(struct tool *tool, pid_t pid, struct live_vms *live)
+{
+	struct dirent *entry;
+	DIR *dir;
+
+	*live = (struct live_vms){};
+	if (pid) {
+		find_in_process(tool, pid, live);
+		return;
+	}
+	dir = opendir("/proc");
+	if (!dir) {
+		complain(tool, "/proc", -errno, strerror(errno),
+			 "no VM can be found");
+		live->code = EXIT_FAILED;
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (is_number(entry->d_name) && atoi(entry->d_name) != getpid())
+			find_in_process(tool, atoi(entry->d_name), live);
+	closedir(dir);
+}
+
+void live_free(struct live_vms *live)
+{
+	size_t i;
+
+	for (i = 0; i < live->count; i++)
+		close(live->vms[i].fd);
+	free(live->vms);
+	*live = (struct live_vms){};
+}
+
+static bool is_meant(const struct options *options, const struct live_vm *vm)
+{
+	if (options->pid)
+		return vm->pid == options->pid &&
+		       (options->fd < 0 || vm->number == options->fd);
+	return !memcmp(vm->uuid, options->id, KCH_UUID_SIZE);
+}
+
+struct live_vm *live_choose(struct tool *tool, struct live_vms *live, int *code)
+{
+	const struct options *options = &tool->options;
+	struct live_vm *chosen = NULL;
+	char *object;
+	size_t i;
+
+	object = options->pid ? xasprintf("process %d", options->pid) :
+				vm_label(NULL, options->id);
+	*code = EXIT_DONE;
+	for (i = 0; i < live->count && !*code; i++) {
+		if (!is_meant(options, &live->vms[i]))
+			continue;
+		if (chosen) {
+			complain(tool, object, 0,
+				 options->pid ? "it has several VMs: say which with --fd, or --id" :
+						"several running VMs have that id: say which with --pid",
+				 NULL);
+			*code = EXIT_USAGE;
+		}
+		chosen = &live->vms[i];
+	}
+	if (!chosen) {
+		complain(tool, object, -ESRCH,
+			 options->pid ? "it has no such VM" :
+					"no running VM is known by that id: say which with --pid",
+			 NULL);
+		*code = live->code ? live->code : EXIT_NOTHING;
+	}
+	free(object);
+	return *code ? NULL : chosen;
+}
+
+char *live_label(const struct live_vm *vm)
+{
+	if (vm->name[0])
+		return xstrdup(vm->name);
+	return xasprintf("process %d", vm->pid);
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/* kvmclockctl verify */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "live.h"
+
+/**
+ * struct audit - one VM of the record against the live one
+ * @entry: the VM in the record
+ * @saved: its clock there; NULL if it cannot be read
+ * @vm: the live one; NULL if there is none
+ * @live: its clock; NULL if it cannot be read
+ * @info: more of it
+ * @worst: the vCPU furthest off
+ * @verdict: "identical", "differs", "not live", "unreadable"
+ */
+struct audit {
+	const struct kch_entry *entry;
+	struct kch_vm *saved;
+	const struct live_vm *vm;
+	struct kch_vm *live;
+	struct kch_live_info info;
+	struct kch_vcpu_error worst;
+	const char *verdict;
+};
+
+static uint64_t magnitude(int64_t value)
+{
+	return value < 0 ? -(uint64_t)value : (uint64_t)value;
+}
+
+static bool is_worse(const struct kch_vcpu_error *a,
+		     const struct kch_vcpu_error *b)
+{
+	if (a->identical != b->identical)
+		return !a->identical;
+	if (magnitude(a->ns) != magnitude(b->ns))
+		return magnitude(a->ns) > magnitude(b->ns);
+	if (magnitude(a->cycles) != magnitude(b->cycles))
+		return magnitude(a->cycles) > magnitude(b->cycles);
+	return magnitude(a->rate_ppb) > magnitude(b->rate_ppb);
+}
+
+/* A negative errno: there is nothing to compare. */
+static int compare_all(const struct kch_vm *saved, const struct kch_vm *live,
+		       uint64_t host_tsc, struct kch_vcpu_error *worst)
+{
+	struct kch_vcpu_error error = { .sz = sizeof(error) };
+	struct kch_vm_info saved_info = { .sz = sizeof(saved_info) };
+	uint32_t i;
+	int err;
+
+	kch_vm_info(saved, &saved_info);
+	for (i = 0; i < saved_info.vcpu_count; i++) {
+		err = kch_vm_compare(saved, live, i, host_tsc, &error);
+		if (err)
+			return err;
+		if (i == 0 || is_worse(&error, worst))
+			*worst = error;
+	}
+	return saved_info.vcpu_count ? 0 : -ECHILD;
+}
+
+/* A VM of another entry is not for this one. */
+static bool is_taken(const struct audit *audits, size_t count,
+		     const struct live_vm *vm)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (audits[i].vm == vm)
+			return true;
+	return false;
+}
+
+static bool has_id(const struct kch_entry *entries, uint32_t count,
+		   const struct live_vm *vm)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (!memcmp(entries[i].uuid, vm->uuid, KCH_UUID_SIZE))
+			return true;
+	return false;
+}
+
+/*
+ * The VM of that process which is nearest to the saved clock: the module says
+ * which process has a VM, not which of its VMs it is.
+ */
+static const struct live_vm *find_by_pid(struct tool *tool,
+					 const struct kch_entry *entries,
+					 uint32_t entry_count,
+					 const struct live_vms *live,
+					 const struct audit *audits, size_t index)
+{
+	const struct audit *audit = &audits[index];
+	const struct live_vm *best = NULL;
+	struct kch_vcpu_error best_error = {};
+	size_t i;
+
+	for (i = 0; i < live->count; i++) {
+		const struct live_vm *vm = &live->vms[i];
+		struct kch_live_info info = { .sz = sizeof(info) };
+		struct kch_vcpu_error error = {};
+		struct kch_vm *clock;
+
+		if (vm->pid != audit->entry->pid ||
+		    has_id(entries, entry_count, vm) ||
+		    is_taken(audits, index, vm))
+			continue;
+		if (kch_vm_read(tool->handle, vm->fd, &clock, &info))
+			continue;
+		if (!compare_all(audit->saved, clock, info.host_tsc, &error) &&
+		    (!best || is_worse(&best_error, &error))) {
+			best = vm;
+			best_error = error;
+		}
+		kch_vm_free(clock);
+	}
+	return best;
+}
+
+static const struct live_vm *find_live(struct tool *tool,
+				       const struct kch_entry *entries,
+				       uint32_t entry_count,
+				       const struct live_vms *live,
+				       const struct audit *audits, size_t index)
+{
+	const struct kch_entry *entry = audits[index].entry;
+	size_t i;
+
+	/* --pid with --id says which is which. */
+	if (tool->options.pid && tool->options.has_id) {
+		for (i = 0; i < live->count; i++)
+			if (tool->options.fd < 0 ||
+			    live->vms[i].number == tool->options.fd)
+				return &live->vms[i];
+		return NULL;
+	}
+	for (i = 0; i < live->count; i++)
+		if (!memcmp(live->vms[i].uuid, entry->uuid, KCH_UUID_SIZE))
+			return &live->vms[i];
+	if ((entry->flags & KCH_ENTRY_LIVE) && entry->pid > 0)
+		return find_by_pid(tool, entries, entry_count, live, audits,
+				   index);
+	return NULL;
+}
+
+static void complain_of(struct tool *tool, const struct kch_entry *entry, int err,
+			const char *message, const char *consequence)
+{
+	char *label = vm_label(entry->name, entry->uuid);
+
+	complain(tool, label, err, message, consequence);
+	free(label);
+}
+
+static const char *compare_message(int err)
+{
+	switch (err) {
+	case -ENOENT:
+		return "a saved vCPU is not there";
+	case -EOPNOTSUPP:
+		return "the VM runs without KVM's master clock";
+	default:
+		return strerror(-err);
+	}
+}
+
+static void examine(struct tool *tool, struct audit *audit)
+{
+	int err;
+
+	if (!audit->vm) {
+		audit->verdict = "not live";
+		return;
+	}
+	audit->verdict = "unreadable";
+	audit->info.sz = sizeof(audit->info);
+	err = kch_vm_read(tool->handle, audit->vm->fd, &audit->live, &audit->info);
+	if (err) {
+		complain_of(tool, audit->entry, err,
+			    kch_last_message(tool->handle), "not compared");
+		return;
+	}
+	err = compare_all(audit->saved, audit->live, audit->info.host_tsc,
+			  &audit->worst);
+	if (err) {
+		complain_of(tool, audit->entry, err, compare_message(err),
+			    "it differs from the saved clock");
+		audit->verdict = "differs";
+		kch_vm_free(audit->live);
+		audit->live = NULL;
+		return;
+	}
+	if (audit->worst.identical) {
+		audit->verdict = "identical";
+	} else {
+		char *text = xasprintf("vCPU %" PRIu32 " is off by %" PRId64 " ns, %" PRId64 " cycles, %" PRId64 " ppb",
+				       audit->worst.vcpu_id, audit->worst.ns,
+				       audit->worst.cycles,
+				       audit->worst.rate_ppb);
+
+		audit->verdict = "differs";
+		complain_of(tool, audit->entry, 0, text,
+			    "the guest's clock is not the saved one");
+		free(text);
+	}
+}
+
+static void print_vms(struct output *out, const struct audit *audits, size_t count)
+{
+	size_t i;
+
+	output_table(out, "vms");
+	for (i = 0; i < count; i++) {
+		const struct audit *audit = &audits[i];
+
+		output_row(out);
+		output_uuid(out, "uuid", audit->entry->uuid);
+		output_string(out, "name", audit->entry->name);
+		output_s64(out, "pid", audit->vm ? audit->vm->pid : 0);
+		output_string(out, "verdict", audit->verdict);
+		if (!audit->live) {
+			output_string(out, "ns", NULL);
+			output_string(out, "cycles", NULL);
+			output_string(out, "rate_ppb", NULL);
+			output_string(out, "rebase_step_ns", NULL);
+			output_string(out, "rebase_rate_ppb", NULL);
+			output_string(out, "host_tsc", NULL);
+			continue;
+		}
+		output_s64(out, "ns", audit->worst.ns);
+		output_s64(out, "cycles", audit->worst.cycles);
+		output_s64(out, "rate_ppb", audit->worst.rate_ppb);
+		output_s64(out, "rebase_step_ns", audit->info.rebase_step_ns);
+		output_s64(out, "rebase_rate_ppb", audit->info.rebase_rate_ppb);
+		output_u64(out, "host_tsc", audit->info.host_tsc);
+	}
+	output_table_end(out);
+}
+
+static void print_vcpus(struct output *out, const struct audit *audits,
+			size_t count)
+{
+	struct kch_vcpu_error error = { .sz = sizeof(error) };
+	uint32_t vcpu;
+	size_t i;
+
+	output_table(out, "vcpus");
+	for (i = 0; i < count; i++) {
+		const struct audit *audit = &audits[i];
+
+		if (!audit->live)
+			continue;
+		for (vcpu = 0; !kch_vm_compare(audit->saved, audit->live, vcpu,
+					       audit->info.host_tsc, &error); vcpu++) {
+			output_row(out);
+			output_uuid(out, "uuid", audit->entry->uuid);
+			output_u64(out, "vcpu_id", error.vcpu_id);
+			output_bool(out, "identical", error.identical);
+			output_s64(out, "ns", error.ns);
+			output_s64(out, "cycles", error.cycles);
+			output_s64(out, "rate_ppb", error.rate_ppb);
+		}
+	}
+	output_table_end(out);
+}
+
+static int verdict_code(const struct audit *audits, size_t count)
+{
+	int code = EXIT_NOTHING;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!strcmp(audits[i].verdict, "differs") ||
+		    !strcmp(audits[i].verdict, "unreadable"))
+			return EXIT_FAILED;
+		if (!strcmp(audits[i].verdict, "identical"))
+			code = EXIT_DONE;
+	}
+	return code;
+}
+
+/* Fills in @audits with the entries that are asked for; how many. */
+static size_t audit_all(struct tool *tool, enum kch_which which,
+			struct kch_entry *entries, uint32_t entry_count,
+			const struct live_vms *live, struct audit *audits)
+{
+	const struct options *options = &tool->options;
+	size_t count = 0;
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < entry_count; i++) {
+		struct audit *audit = &audits[count];
+
+		entries[i].name[sizeof(entries[i].name) - 1] = '\0';
+		if (options->has_id &&
+		    memcmp(entries[i].uuid, options->id, KCH_UUID_SIZE))
+			continue;
+		audit->entry = &entries[i];
+		err = kch_vm_get(tool->handle, which, entries[i].uuid,
+				 &audit->saved);
+		if (err) {
+			complain_of(tool, audit->entry, err,
+				    kch_last_message(tool->handle),
+				    "not compared");
+			audit->verdict = "unreadable";
+			count++;
+			continue;
+		}
+		audit->vm = find_live(tool, entries, entry_count, live, audits,
+				      count);
+		/* --pid alone: the entries of that process, if there are any. */
+		if (options->pid && !options->has_id && !audit->vm) {
+			kch_vm_free(audit->saved);
+			*audit = (struct audit){};
+			continue;
+		}
+		examine(tool, audit);
+		count++;
+	}
+	return count;
+}
+
+int cmd_verify(struct tool *tool)
+{
+	enum kch_which which = tool->options.which == WHICH_ANY ?
+			       KCH_INCOMING : (enum kch_which)tool->options.which;
+	struct kch_entry *entries;
+	struct audit *audits;
+	struct live_vms live;
+	uint32_t entry_count;
+	size_t count, i;
+	int code, err;
+
+	err = kch_list(tool->handle, which, sizeof(*entries), &entries,
+		       &entry_count);
+	if (err)
+		return complain_last(tool, NULL, err, "nothing to compare with");
+	live_find(tool, tool->options.pid, &live);
+	audits = xcalloc(entry_count, sizeof(*audits));
+	count = audit_all(tool, which, entries, entry_count, &live, audits);
+	print_vms(tool->out, audits, count);
+	print_vcpus(tool->out, audits, count);
+	code = verdict_code(audits, count);
+	if (code == EXIT_NOTHING)
+		complain(tool, NULL, -ENOENT,
+			 "no VM of the record was found running", NULL);
+	for (i = 0; i < count; i++) {
+		kch_vm_free(audits[i].saved);
+		kch_vm_free(audits[i].live);
+	}
+	free(audits);
+	free(entries);
+	live_free(&live);
+	return code ? code : live.code;
+}
