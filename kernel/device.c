@@ -448,7 +448,9 @@ static int do_restore(void *arg, void __user *user, struct kch_message *message)
 	/* KVM's answers need memory of the caller: its message is not made yet. */
 	err = restore_vm(r, vm_file,
 			 user + offsetof(struct kch_restore, message), message);
-	if (err && err != -EINTR && err != -ENOMEM)
+	/* One that only asks is answered, and needs no trace. */
+	if (err && err != -EINTR && err != -ENOMEM &&
+	    !(r->flags & KCH_RESTORE_CHECK))
 		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
 			  r->uuid, err, message->text);
 	fput(vm_file);
