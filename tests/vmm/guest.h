@@ -16,6 +16,7 @@
 #define GUEST_PDPT		0x02000
 #define GUEST_PD		0x03000
 #define GUEST_PVCLOCK		0x04000	/* one slot per vCPU, as Linux has it */
+#define GUEST_PVCLOCK_SIZE	0x01000
 #define GUEST_PVCLOCK_SLOT	64
 #define GUEST_CODE		0x10000	/* guest.lds has the same number */
 #define GUEST_CODE_SIZE		0x08000
@@ -171,6 +172,8 @@ struct guest_shared {
 	struct guest_vcpu vcpu[GUEST_VCPUS_MAX];
 };
 
+_Static_assert(GUEST_VCPUS_MAX * GUEST_PVCLOCK_SLOT <= GUEST_PVCLOCK_SIZE,
+	       "the pvclock structures fit");
 _Static_assert(GUEST_SHARED + sizeof(struct guest_shared) <= GUEST_STACKS,
 	       "the results fit");
 _Static_assert(GUEST_STACKS + GUEST_VCPUS_MAX * GUEST_STACK_SIZE <=

@@ -67,6 +67,10 @@ void guestmem_map(struct guestmem *mem, const char *where)
 	mem->saved = map;
 	mem->ram = (uint8_t *)map + SAVED_SIZE;
 	mem->ram_size = size - SAVED_SIZE;
+	mem->pvclock = mmap(NULL, GUEST_PVCLOCK_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem->pvclock == MAP_FAILED)
+		die("no memory");
 	mem->shared = (struct guest_shared *)(mem->ram + GUEST_SHARED);
 }
 
@@ -78,6 +82,8 @@ static void set_entry(struct guestmem *mem, uint64_t table, unsigned int index,
 
 void guestmem_load_guest(struct guestmem *mem, uint32_t vcpu_count)
 {
+	uint32_t i;
+
 	memset(mem->saved, 0, SAVED_SIZE);
 	memset(mem->ram, 0, GUEST_MEMORY_MIN);
 
@@ -90,6 +96,8 @@ void guestmem_load_guest(struct guestmem *mem, uint32_t vcpu_count)
 	mem->shared->magic = GUEST_MAGIC;
 	mem->shared->version = GUEST_VERSION;
 	mem->shared->vcpu_count = vcpu_count;
+	for (i = 0; i < GUEST_VCPUS_MAX; i++)
+		mem->shared->vcpu[i].id = i;
 }
 
 void guestmem_check_saved(const struct guestmem *mem)
@@ -109,7 +117,7 @@ void guestmem_check_saved(const struct guestmem *mem)
 
 struct guest_pvclock *guestmem_page(const struct guestmem *mem, uint32_t id)
 {
-	return (struct guest_pvclock *)(mem->ram + GUEST_PVCLOCK +
+	return (struct guest_pvclock *)(mem->pvclock +
 					id * GUEST_PVCLOCK_SLOT);
 }
 

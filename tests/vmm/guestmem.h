@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The memory that survives the kexec: a header with the VM's saved state, then
- * the guest's RAM.
+ * the guest's RAM.  All but one page of it: the page that holds the vCPUs'
+ * kvmclock is ordinary memory, saved and loaded.  KVM maps that page for itself,
+ * and stock kernels up to 6.12 at least take a range hidden by memmap= for
+ * mapped RAM if there is RAM within the same 128 MiB (pfn_valid() says yes), and
+ * crash when they write to it.
  */
 #ifndef KCH_VMM_GUESTMEM_H
 #define KCH_VMM_GUESTMEM_H
@@ -64,6 +68,7 @@ struct saved_vcpu {
  * @tsc_khz: KVM_GET_TSC_KHZ, kHz
  * @host_tsc: host TSC when it was saved, cycles
  * @clock: KVM_GET_CLOCK, at the same time
+ * @pvclock: the page that holds the vCPUs' kvmclock
  * @vcpu: its vCPUs
  */
 struct saved_vm {
@@ -77,6 +82,7 @@ struct saved_vm {
 	uint32_t tsc_khz;
 	uint64_t host_tsc;
 	struct kvm_clock_data clock;
+	uint8_t pvclock[GUEST_PVCLOCK_SIZE];
 	struct saved_vcpu vcpu[GUEST_VCPUS_MAX];
 };
 
@@ -87,12 +93,14 @@ _Static_assert(sizeof(struct saved_vm) <= SAVED_SIZE, "the state fits");
  * @saved: the header
  * @ram: the guest's RAM, guest physical address 0
  * @ram_size: bytes
+ * @pvclock: what the guest sees at GUEST_PVCLOCK instead of @ram
  * @shared: the results, in @ram
  */
 struct guestmem {
 	struct saved_vm *saved;
 	uint8_t *ram;
 	size_t ram_size;
+	uint8_t *pvclock;
 	struct guest_shared *shared;
 };
 

@@ -164,7 +164,6 @@ static void add_vcpus(const struct session *s, struct vm *vm)
 	for (i = 0; i < s->hot_add; i++) {
 		struct vcpu *vcpu = vm_add_vcpu(vm);
 
-		vm->mem->shared->vcpu[vcpu->id].id = vcpu->id;
 		vm->mem->shared->vcpu[vcpu->id].arm = 1;
 		__atomic_store_n(&vm->mem->shared->vcpu_count, vm->vcpu_count,
 				 __ATOMIC_SEQ_CST);

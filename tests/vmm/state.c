@@ -25,6 +25,10 @@ static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved)
 		die("KVM_GET_SREGS: %s", strerror(errno));
 	saved->tsc_adjust = vcpu_msr(vcpu, MSR_IA32_TSC_ADJUST);
 	saved->system_time = vcpu_msr(vcpu, MSR_KVM_SYSTEM_TIME_NEW);
+	if (saved->system_time != (GUEST_PVCLOCK +
+				   vcpu->id * GUEST_PVCLOCK_SLOT) + 1)
+		die("vCPU %u: kvmclock is at %#llx", vcpu->id,
+		    (unsigned long long)saved->system_time);
 	saved->tsc = vcpu_msr(vcpu, MSR_IA32_TSC);
 	saved->clock.tsc_offset = vcpu_tsc_offset(vcpu);
 	saved->clock.page = guestmem_read_page(vcpu->vm->mem, vcpu->id);
@@ -48,6 +52,7 @@ void state_save(struct vm *vm, bool registers_valid)
 	saved->tsc_khz = vm_tsc_khz(vm);
 	for (i = 0; i < vm->vcpu_count; i++)
 		save_vcpu(&vm->vcpu[i], &saved->vcpu[i]);
+	memcpy(saved->pvclock, vm->mem->pvclock, sizeof(saved->pvclock));
 	memset(&saved->clock, 0, sizeof(saved->clock));
 	if (ioctl(vm->fd, KVM_GET_CLOCK, &saved->clock))
 		die("KVM_GET_CLOCK: %s", strerror(errno));
@@ -76,6 +81,7 @@ void state_load(struct vm *vm)
 	const struct saved_vm *saved = vm->mem->saved;
 	uint32_t i;
 
+	memcpy(vm->mem->pvclock, saved->pvclock, sizeof(saved->pvclock));
 	for (i = 0; i < saved->vcpu_count; i++)
 		load_vcpu(&vm->vcpu[i], &saved->vcpu[i],
 			  saved->registers_valid);

@@ -39,14 +39,23 @@ static void get_cpuid(struct vm *vm)
 		die("KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
 }
 
-void vm_create(struct vm *vm, struct guestmem *mem)
+static void add_memory(const struct vm *vm, uint32_t slot, uint64_t start,
+		       uint64_t end, const uint8_t *backing)
 {
 	struct kvm_userspace_memory_region region = {
-		.slot = 0,
-		.guest_phys_addr = 0,
-		.memory_size = mem->ram_size,
-		.userspace_addr = (uintptr_t)mem->ram,
+		.slot = slot,
+		.guest_phys_addr = start,
+		.memory_size = end - start,
+		.userspace_addr = (uintptr_t)backing,
 	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+		die("KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
+}
+
+void vm_create(struct vm *vm, struct guestmem *mem)
+{
+	const uint64_t pvclock_end = GUEST_PVCLOCK + GUEST_PVCLOCK_SIZE;
 	struct sigaction kick = { .sa_handler = on_kick };
 
 	memset(vm, 0, sizeof(*vm));
@@ -61,8 +70,9 @@ void vm_create(struct vm *vm, struct guestmem *mem)
 	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
 	if (vm->fd < 0)
 		die("KVM_CREATE_VM: %s", strerror(errno));
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		die("KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
+	add_memory(vm, 0, 0, GUEST_PVCLOCK, mem->ram);
+	add_memory(vm, 1, GUEST_PVCLOCK, pvclock_end, mem->pvclock);
+	add_memory(vm, 2, pvclock_end, mem->ram_size, mem->ram + pvclock_end);
 	sigaction(SIGUSR1, &kick, NULL);
 }
 
