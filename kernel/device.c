@@ -22,7 +22,7 @@ static_assert(sizeof(struct kch_unpreserve) == 280);
 static_assert(sizeof(struct kch_entry) == 96);
 static_assert(sizeof(struct kch_list) == 288);
 static_assert(sizeof(struct kch_get) == 296);
-static_assert(sizeof(struct kch_read) == 312);
+static_assert(sizeof(struct kch_read) == 328);
 static_assert(sizeof(struct kch_restore) == 360);
 static_assert(sizeof(struct kch_finish) == 272);
 
@@ -156,25 +156,22 @@ static int do_unpreserve(void *arg, void __user *user, struct kch_message *messa
 				   facts.kvm_khz, message);
 }
 
-static bool is_live(struct kch_watch *watch)
+static void entry_of(const struct kch_rec_vm *vm, struct kch_watch *watch,
+		     struct kch_entry *to)
 {
-	struct file *file = kch_watch_get(watch);
+	struct file *live = kch_watch_get(watch);
 
-	if (file)
-		fput(file);
-	return file;
-}
-
-static void entry_of(const struct kch_rec_vm *vm, bool live, struct kch_entry *to)
-{
 	memset(to, 0, sizeof(*to));
 	memcpy(to->uuid, vm->uuid, sizeof(to->uuid));
 	strscpy(to->name, vm->name, sizeof(to->name));
 	to->vcpu_count = le32_to_cpu(vm->vcpu_count);
 	to->bytes = kch_rec_entry_size(to->vcpu_count);
 	to->pid = le32_to_cpu(vm->pid);
-	if (live)
-		to->flags |= KCH_ENTRY_LIVE;
+	if (!live)
+		return;
+	to->flags |= KCH_ENTRY_LIVE;
+	to->pid = kch_kvm_pid(kch_kvm_of(live));
+	fput(live);
 }
 
 static void list_outgoing(struct kch_entry *to)
@@ -182,7 +179,7 @@ static void list_outgoing(struct kch_entry *to)
 	struct kch_outgoing_vm *vm;
 
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
-		entry_of(vm->entry, is_live(vm->watch), to++);
+		entry_of(vm->entry, vm->watch, to++);
 }
 
 static void list_incoming(struct kch_entry *to)
@@ -200,7 +197,7 @@ static void list_incoming(struct kch_entry *to)
 		} else {
 			struct kch_incoming_vm *in = &kch.incoming.vms[i++];
 
-			entry_of(&vm.vm, is_live(in->watch), to);
+			entry_of(&vm.vm, in->watch, to);
 			if (in->restored)
 				to->flags |= KCH_ENTRY_RESTORED;
 		}
@@ -348,6 +345,22 @@ static void predict_rebase(const struct kch_rec_vm *entry, u32 kvm_khz,
 					     clock.tsc_shift, mul, shift);
 }
 
+/* The id by which we know this very VM, if we do. */
+static void known_id(const struct file *vm_file, u8 uuid[KCH_UUID_SIZE])
+{
+	struct kch_outgoing_vm *vm;
+	u32 i;
+
+	memset(uuid, 0, KCH_UUID_SIZE);
+	list_for_each_entry(vm, &kch.outgoing.vms, link)
+		if (kch_watch_is(vm->watch, vm_file))
+			memcpy(uuid, vm->entry->uuid, KCH_UUID_SIZE);
+	for (i = 0; i < kch.incoming.count; i++)
+		if (kch_watch_is(kch.incoming.vms[i].watch, vm_file))
+			memcpy(uuid, kch.incoming.vms[i].vm.vm.uuid,
+			       KCH_UUID_SIZE);
+}
+
 static int do_read(void *arg, void __user *user, struct kch_message *message)
 {
 	struct kch_read *read = arg;
@@ -368,6 +381,7 @@ static int do_read(void *arg, void __user *user, struct kch_message *message)
 	read->kvm_tsc_khz = facts.kvm_khz;
 	read->pid = le32_to_cpu(entry->pid);
 	predict_rebase(entry, facts.kvm_khz, read);
+	known_id(vm_file, read->uuid);
 	kch_rec_entry_close(entry);
 	err = give(read->buffer, &read->buffer_size, entry,
 		   kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);

@@ -327,7 +327,6 @@ int kch_record_write(void *slot, size_t slot_size,
 	header->vm_count = cpu_to_le32(vm_count);
 	header->total_size = cpu_to_le64(sizeof(*header) + entries_size);
 	header->commit = 0;
-	header->crc32c = 0;
 	header->crc32c = cpu_to_le32(header_crc((const u8 *)header,
 						sizeof(*header)));
 

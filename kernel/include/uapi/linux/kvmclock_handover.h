@@ -241,7 +241,7 @@ enum kch_which {
  * @flags: KCH_ENTRY_*
  * @vcpu_count: vCPUs it has in the record
  * @bytes: what KCH_IOC_GET needs for it
- * @pid: process that had the VM when it was preserved or restored, 0 unknown
+ * @pid: process that has the VM, or had it when it was preserved
  */
 struct kch_entry {
 	__u8  uuid[KCH_UUID_SIZE];
@@ -315,6 +315,8 @@ struct kch_get {
  *	1e9; the step grows by that much per second
  * @pid: out: the process that has the VM
  * @kvm_tsc_khz: out: as in struct kch_info
+ * @uuid: out: the id under which this very VM was restored or preserved; all
+ *	zero if it was neither
  * @message: out: why it was refused
  *
  * Changes nothing.  Errors: EBADF EBADFD EIO ECHILD ELIBBAD ENOBUFS.
@@ -330,6 +332,7 @@ struct kch_read {
 	__s64 rebase_rate_ppb;
 	__s32 pid;
 	__u32 kvm_tsc_khz;
+	__u8  uuid[KCH_UUID_SIZE];
 	char  message[KCH_MESSAGE_SIZE];
 };
 
