@@ -22,7 +22,7 @@ static_assert(sizeof(struct kch_unpreserve) == 280);
 static_assert(sizeof(struct kch_entry) == 96);
 static_assert(sizeof(struct kch_list) == 288);
 static_assert(sizeof(struct kch_get) == 296);
-static_assert(sizeof(struct kch_read) == 328);
+static_assert(sizeof(struct kch_read) == 312);
 static_assert(sizeof(struct kch_restore) == 360);
 static_assert(sizeof(struct kch_finish) == 272);
 
@@ -345,25 +345,25 @@ static void predict_rebase(const struct kch_rec_vm *entry, u32 kvm_khz,
 					     clock.tsc_shift, mul, shift);
 }
 
-/* The id by which we know this very VM, if we do. */
-static void known_id(const struct file *vm_file, u8 uuid[KCH_UUID_SIZE])
+/* By which id and name we know this very VM, if we do. */
+static const struct kch_rec_vm *known_as(const struct file *vm_file)
 {
 	struct kch_outgoing_vm *vm;
 	u32 i;
 
-	memset(uuid, 0, KCH_UUID_SIZE);
-	list_for_each_entry(vm, &kch.outgoing.vms, link)
-		if (kch_watch_is(vm->watch, vm_file))
-			memcpy(uuid, vm->entry->uuid, KCH_UUID_SIZE);
 	for (i = 0; i < kch.incoming.count; i++)
 		if (kch_watch_is(kch.incoming.vms[i].watch, vm_file))
-			memcpy(uuid, kch.incoming.vms[i].vm.vm.uuid,
-			       KCH_UUID_SIZE);
+			return &kch.incoming.vms[i].vm.vm;
+	list_for_each_entry(vm, &kch.outgoing.vms, link)
+		if (kch_watch_is(vm->watch, vm_file))
+			return vm->entry;
+	return NULL;
 }
 
 static int do_read(void *arg, void __user *user, struct kch_message *message)
 {
 	struct kch_read *read = arg;
+	const struct kch_rec_vm *known;
 	struct kch_kvm_facts facts;
 	struct kch_rec_vm *entry;
 	struct file *vm_file;
@@ -381,7 +381,11 @@ static int do_read(void *arg, void __user *user, struct kch_message *message)
 	read->kvm_tsc_khz = facts.kvm_khz;
 	read->pid = le32_to_cpu(entry->pid);
 	predict_rebase(entry, facts.kvm_khz, read);
-	known_id(vm_file, read->uuid);
+	known = known_as(vm_file);
+	if (known) {
+		memcpy(entry->uuid, known->uuid, sizeof(entry->uuid));
+		memcpy(entry->name, known->name, sizeof(entry->name));
+	}
 	kch_rec_entry_close(entry);
 	err = give(read->buffer, &read->buffer_size, entry,
 		   kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);

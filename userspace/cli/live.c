@@ -44,6 +44,23 @@ static int take_fd(pid_t pid, int number)
 	return fd < 0 ? err : fd;
 }
 
+/* What the module knows of the very VM is worth more than a guess. */
+static void ask_module(struct tool *tool, struct live_vm *vm)
+{
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	static const uint8_t none[KCH_UUID_SIZE];
+	struct kch_vm *clock;
+
+	if (!tool->handle || kch_vm_read(tool->handle, vm->fd, &clock, NULL))
+		return;
+	if (!kch_vm_info(clock, &info) &&
+	    memcmp(info.uuid, none, sizeof(none))) {
+		memcpy(vm->uuid, info.uuid, sizeof(vm->uuid));
+		memcpy(vm->name, info.name, sizeof(vm->name));
+	}
+	kch_vm_free(clock);
+}
+
 static void take_vm(struct tool *tool, pid_t pid, int number,
 		    unsigned int *ordinal, struct live_vms *live)
 {
@@ -70,6 +87,7 @@ static void take_vm(struct tool *tool, pid_t pid, int number,
 	vm = &live->vms[live->count++];
 	*vm = (struct live_vm){ .pid = pid, .number = number, .fd = fd };
 	identity_of(pid, (*ordinal)++, vm->uuid, vm->name);
+	ask_module(tool, vm);
 }
 
 static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)

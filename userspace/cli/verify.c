@@ -63,73 +63,10 @@ static int compare_all(const struct kch_vm *saved, const struct kch_vm *live,
 	return saved_info.vcpu_count ? 0 : -ECHILD;
 }
 
-/* A VM of another entry is not for this one. */
-static bool is_taken(const struct audit *audits, size_t count,
-		     const struct live_vm *vm)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		if (audits[i].vm == vm)
-			return true;
-	return false;
-}
-
-static bool has_id(const struct kch_entry *entries, uint32_t count,
-		   const struct live_vm *vm)
-{
-	uint32_t i;
-
-	for (i = 0; i < count; i++)
-		if (!memcmp(entries[i].uuid, vm->uuid, KCH_UUID_SIZE))
-			return true;
-	return false;
-}
-
-/*
- * The VM of that process which is nearest to the saved clock: the module says
- * which process has a VM, not which of its VMs it is.
- */
-static const struct live_vm *find_by_pid(struct tool *tool,
-					 const struct kch_entry *entries,
-					 uint32_t entry_count,
-					 const struct live_vms *live,
-					 const struct audit *audits, size_t index)
-{
-	const struct audit *audit = &audits[index];
-	const struct live_vm *best = NULL;
-	struct kch_vcpu_error best_error = {};
-	size_t i;
-
-	for (i = 0; i < live->count; i++) {
-		const struct live_vm *vm = &live->vms[i];
-		struct kch_live_info info = { .sz = sizeof(info) };
-		struct kch_vcpu_error error = {};
-		struct kch_vm *clock;
-
-		if (vm->pid != audit->entry->pid ||
-		    has_id(entries, entry_count, vm) ||
-		    is_taken(audits, index, vm))
-			continue;
-		if (kch_vm_read(tool->handle, vm->fd, &clock, &info))
-			continue;
-		if (!compare_all(audit->saved, clock, info.host_tsc, &error) &&
-		    (!best || is_worse(&best_error, &error))) {
-			best = vm;
-			best_error = error;
-		}
-		kch_vm_free(clock);
-	}
-	return best;
-}
-
 static const struct live_vm *find_live(struct tool *tool,
-				       const struct kch_entry *entries,
-				       uint32_t entry_count,
-				       const struct live_vms *live,
-				       const struct audit *audits, size_t index)
+				       const struct kch_entry *entry,
+				       const struct live_vms *live)
 {
-	const struct kch_entry *entry = audits[index].entry;
 	size_t i;
 
 	/* --pid with --id says which is which. */
@@ -143,9 +80,6 @@ static const struct live_vm *find_live(struct tool *tool,
 	for (i = 0; i < live->count; i++)
 		if (!memcmp(live->vms[i].uuid, entry->uuid, KCH_UUID_SIZE))
 			return &live->vms[i];
-	if ((entry->flags & KCH_ENTRY_LIVE) && entry->pid > 0)
-		return find_by_pid(tool, entries, entry_count, live, audits,
-				   index);
 	return NULL;
 }
 
@@ -313,8 +247,7 @@ static size_t audit_all(struct tool *tool, enum kch_which which,
 			count++;
 			continue;
 		}
-		audit->vm = find_live(tool, entries, entry_count, live, audits,
-				      count);
+		audit->vm = find_live(tool, audit->entry, live);
 		/* --pid alone: the entries of that process, if there are any. */
 		if (options->pid && !options->has_id && !audit->vm) {
 			kch_vm_free(audit->saved);

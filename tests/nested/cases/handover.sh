@@ -50,6 +50,12 @@ resume_vm() { # NUMBER
 		--seconds "$SECONDS_" --report "/run/vm$1" $SAVE_OPTIONS $STAGE_OPTIONS &
 }
 
+# From outside; the VMM does not know.
+save_vm() { # NUMBER
+	check save kvmclockctl save --pid "$(sed -n 's/^pid=//p' "/run/vm$1")" \
+		--id "$(vm_id "$1")" --name "vm$1"
+}
+
 # kch-vmm returns when its report is there, also if it keeps the VM.
 judge_vm() { # NUMBER
 	if [ ! -s "/run/vm$1" ]; then
@@ -117,7 +123,7 @@ stage_n() {
 		check finish kvmclockctl finish
 	fi
 	if [ "$1" -lt "$KEXECS" ]; then
-		[ "$SAVE" = vmm ] || check save kvmclockctl save --all
+		[ "$SAVE" = vmm ] || each_vm save_vm
 		# shellcheck disable=SC2046 # words
 		do_kexec "$NEXT_LINE" $(next_words)
 	fi

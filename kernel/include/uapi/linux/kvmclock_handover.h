@@ -305,8 +305,10 @@ struct kch_get {
  * @flags: in: must be 0
  * @vm_fd: in: the VM, of any process
  * @buffer_size: in: bytes at @buffer; out: bytes the answer has
- * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs.  A VM without
- *	master clock is read too (its flag is clear).
+ * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs.  Its uuid and
+ *	name are those under which this very VM was restored or preserved,
+ *	empty if it was neither.  A VM without master clock is read too (its
+ *	flag is clear).
  * @host_tsc: out: host TSC at which the following two were taken, cycles
  * @rebase_step_ns: out: by how much the guest's clock would step if KVM took a
  *	new master clock reference now (vCPU hot-add, TSC write, clocksource
@@ -315,8 +317,6 @@ struct kch_get {
  *	1e9; the step grows by that much per second
  * @pid: out: the process that has the VM
  * @kvm_tsc_khz: out: as in struct kch_info
- * @uuid: out: the id under which this very VM was restored or preserved; all
- *	zero if it was neither
  * @message: out: why it was refused
  *
  * Changes nothing.  Errors: EBADF EBADFD EIO ECHILD ELIBBAD ENOBUFS.
@@ -332,7 +332,6 @@ struct kch_read {
 	__s64 rebase_rate_ppb;
 	__s32 pid;
 	__u32 kvm_tsc_khz;
-	__u8  uuid[KCH_UUID_SIZE];
 	char  message[KCH_MESSAGE_SIZE];
 };
 
