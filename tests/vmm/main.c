@@ -15,14 +15,15 @@
 #include "session.h"
 
 static const char usage_text[] =
-"Usage: kch-vmm run    --mem [FILE@]START,SIZE --id UUID [OPTION...]\n"
+"Usage: kch-vmm run    --mem [FILE@]START,SIZE --uuid UUID [OPTION...]\n"
 "       kch-vmm resume --mem [FILE@]START,SIZE --method METHOD [OPTION...]\n"
 "\n"
 "run makes a VM in that memory (of /dev/mem), lets it run, stops and saves it.\n"
 "resume goes on with the VM that was saved there, and saves it again.\n"
 "\n"
 "  --mem [FILE@]START,SIZE   memory that survives the kexec; K, M and G are known\n"
-"  --id UUID                 the VM's id\n"
+"  --uuid UUID               the VM's id; QEMU calls it so too, and kvmclockctl\n"
+"                            finds it on the command line of this process\n"
 "  --name NAME               its name\n"
 "  --vcpus N                 vCPUs of a new VM (1)\n"
 "  --method METHOD           none, by-value, realtime or identical\n"
@@ -44,10 +45,10 @@ static const char usage_text[] =
 "2 usage, 4 the clock was refused.\n";
 
 enum {
-	OPT_ANY_WALL = 256, OPT_HOLD, OPT_HOT_ADD, OPT_ID, OPT_ITERATIONS,
+	OPT_ANY_WALL = 256, OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS,
 	OPT_MEM, OPT_METHOD, OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR,
 	OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT, OPT_SAVE_WITH, OPT_SECONDS,
-	OPT_UNSEALED, OPT_VCPUS, OPT_HELP,
+	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -55,7 +56,7 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "hot-add", required_argument, NULL, OPT_HOT_ADD },
-	{ "id", required_argument, NULL, OPT_ID },
+	{ "id", required_argument, NULL, OPT_UUID },
 	{ "iterations", required_argument, NULL, OPT_ITERATIONS },
 	{ "mem", required_argument, NULL, OPT_MEM },
 	{ "method", required_argument, NULL, OPT_METHOD },
@@ -67,6 +68,7 @@ static const struct option options[] = {
 	{ "report", required_argument, NULL, OPT_REPORT },
 	{ "save-with", required_argument, NULL, OPT_SAVE_WITH },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "uuid", required_argument, NULL, OPT_UUID },
 	{ "unsealed", no_argument, NULL, OPT_UNSEALED },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ NULL, 0, NULL, 0 },
@@ -130,9 +132,9 @@ static void parse(int argc, char **argv, struct session *s,
 		case OPT_HOT_ADD:
 			s->hot_add = number(optarg, 0, GUEST_VCPUS_MAX);
 			break;
-		case OPT_ID:
+		case OPT_UUID:
 			if (kch_uuid_parse(optarg, s->uuid))
-				usage("--id: not a UUID");
+				usage("--uuid: not a UUID");
 			s->has_uuid = true;
 			break;
 		case OPT_ITERATIONS:
@@ -252,7 +254,7 @@ int main(int argc, char **argv)
 	if (is_resume && !s.method)
 		usage("resume needs --method");
 	if (!is_resume && (s.method || !s.has_uuid))
-		usage("run needs --id, and has no --method");
+		usage("run needs --uuid, and has no --method");
 
 	report_open(report_file);
 	if (s.hold != HOLD_NO)

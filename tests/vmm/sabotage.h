@@ -19,8 +19,9 @@
  *	many cycles, before the first run.  KVM takes that for a new generation
  *	of TSCs: with several vCPUs it turns its master clock off.
  * @SABOTAGE_MUL: one bit of tsc_to_system_mul in the page the guest reads, when
- *	it has seen the right one.  KVM does not write the page again by itself,
- *	so that the guest's clock truly goes by the wrong number from then on.
+ *	it has seen the right one and KVM has written the page for the last time:
+ *	it does so once more 100 ms after a vCPU's first run.  The guest's clock
+ *	truly goes by the wrong number from then on.
  */
 enum sabotage_kind {
 	SABOTAGE_NONE,

@@ -14,7 +14,7 @@
 #define NS_PER_MS		1000000L
 #define POLL_MS			20
 #define OBSERVE_MS		30000	/* an emulated host may be slow */
-#define SETTLE_MS		200	/* running before a vCPU is added */
+#define SETTLE_MS		500	/* KVM has written all pages by then */
 #define SECONDS_PER_HOUR	3600ULL
 
 static sigset_t end_signals;
@@ -243,6 +243,8 @@ int session_run(const struct session *s, void (*done)(int status))
 	measure_start(&vm, &base);
 	vm_start(&vm);
 	wait_observed(&vm);
+	if (s->sabotage.kind)
+		wait_ms(SETTLE_MS);
 	sabotage_while_running(&s->sabotage, &vm);
 	let_run(s, &vm, &base, s->hot_add ? s->run_ms / 2 : s->run_ms);
 	vm_stop(&vm);
