@@ -260,6 +260,22 @@ static void test_hostile_header(void)
 			   "%#llx at %u: %s", (unsigned long long)cases[i].value,
 			   cases[i].at, message.text);
 	}
+	guarded_free(data, size);
+
+	/* A header larger than any, with room for it and a true checksum. */
+	data = guarded_alloc(3 * 4096);
+	memset(data, 0, 3 * 4096);
+	for (i = 4088; i <= 4104; i += 8) {
+		plan.header_size = (u32)i;
+		plan_write_bytes(&plan, data);
+		err = kch_record_open(data, 3 * 4096, &record, &message);
+		ktap_check(err == (i > 4096 ? -EBADMSG : 0), "header of %zu bytes: %d",
+			   i, err);
+	}
+	guarded_free(data, 3 * 4096);
+
+	plan = plan_default();
+	data = guarded_alloc(size);
 	/* The largest number of VMs is a promise, not yet a lie. */
 	plan_write_bytes(&plan, data);
 	put32(data + 20, 65536);

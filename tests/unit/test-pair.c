@@ -326,6 +326,15 @@ static void test_compare_scaling(void)
 	kch_clock_compare(&saved, &live, saved.reference_cycles + 5, &error);
 	ktap_check(error.rate_ppb == 0 && error.cycles == 0, "0 to 48 bits: %lld ppb",
 		   (long long)error.rate_ppb);
+	/* Fewer bits are not taken for a rounder factor. */
+	live.tsc_scaling_ratio = 3ULL << 47;
+	kch_clock_compare(&saved, &live, 0, &error);
+	ktap_check(error.rate_ppb == 500000000, "1 to 1.5: %lld",
+		   (long long)error.rate_ppb);
+	kch_clock_compare(&live, &saved, 0, &error);
+	ktap_check(error.rate_ppb == -333333333, "1.5 to 1: %lld",
+		   (long long)error.rate_ppb);
+	live.tsc_scaling_ratio = 1ULL << 48;
 	/* A ratio that leaves no room to be brought to the other's bits. */
 	saved.tsc_scaling_ratio = U64_MAX;
 	kch_clock_compare(&saved, &live, 0, &error);

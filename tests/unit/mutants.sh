@@ -1,0 +1,165 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Are the unit tests any good? Breaks a copy of clock.c or record.c, one way at a
+# time, and demands that the tests fail.
+#
+#   mutants.sh [NAME...]      (make -C tests/unit mutants)
+#
+# Each mutant is one sed command that must change the file, and the result must
+# compile. First the unbroken copy: the tests must pass on it.
+
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+root=$(cd -- "$here/../.." && pwd -P)
+work=${BUILD:-$root/build/tests/unit}/mutants
+
+# name | file | sed command
+MUTANTS='
+scale-truncates          | clock.c  | s/(((unsigned __int128)host_cycles \* ratio) >> frac_bits)/((host_cycles * ratio) >> frac_bits)/
+scale-no-offset          | clock.c  | s/tsc_scaling_frac_bits) + clock->tsc_offset;/tsc_scaling_frac_bits);/
+scale-minus-offset       | clock.c  | s/tsc_scaling_frac_bits) + clock->tsc_offset;/tsc_scaling_frac_bits) - clock->tsc_offset;/
+pvclock-shift-direction  | clock.c  | s/delta >>= -shift;/delta <<= -shift;/
+pvclock-product-64-bit   | clock.c  | s/(((unsigned __int128)delta \* mul) >> 32)/((delta * mul) >> 32)/
+pvclock-shift-late       | clock.c  | s/(((unsigned __int128)delta \* mul) >> 32)/(((unsigned __int128)delta * mul) >> 31 >> 1 << 1)/
+pvclock-signed-delta     | clock.c  | s/delta >>= -shift;/delta = (u64)((s64)delta >> -shift);/
+pvclock-rounds           | clock.c  | s/(((unsigned __int128)delta \* mul) >> 32)/(((unsigned __int128)delta * mul + 0x80000000) >> 32)/
+clock-host-timestamp     | clock.c  | s/kch_pvclock_ns(kch_clock_tsc(clock, clock->reference_cycles),/kch_pvclock_ns(clock->reference_cycles,/
+pair-halves-too-late     | clock.c  | s/while (hz > 2 \* NS_PER_S)/while (hz > 2 * NS_PER_S + 1)/
+pair-no-double-at-1-ghz  | clock.c  | s/while (hz <= NS_PER_S)/while (hz < NS_PER_S)/
+pair-rounds-mul          | clock.c  | s/((NS_PER_S << 32) \/ hz)/(((NS_PER_S << 32) + hz \/ 2) \/ hz)/
+pair-khz-32-bit          | clock.c  | s/u64 hz = khz \* 1000ULL;/u64 hz = khz * 1000U;/
+ppb-rounds-down          | clock.c  | s/(s64)(quotient + !exact)/(s64)quotient/
+ppb-swaps-sides          | clock.c  | s/(int)shift_b - shift_a;/(int)shift_a - shift_b;/
+ppb-no-saturation        | clock.c  | s/return quotient > S64_MAX ? S64_MAX : (s64)quotient;/return (s64)quotient;/
+ppb-stopped-clock        | clock.c  | s/return mul_b ? S64_MAX : 0;/return 0;/
+scaling-ignores-bits     | clock.c  | s/bits_a < bits_b \&\& !(a >> 63)/0/
+compare-ns-sign          | clock.c  | s/(s64)(kch_clock_ns(live, host_cycles) -/(s64)-(kch_clock_ns(live, host_cycles) -/
+compare-cycles-sign      | clock.c  | s/(s64)(kch_clock_tsc(live, host_cycles) -/(s64)-(kch_clock_tsc(live, host_cycles) -/
+compare-no-rate-of-ratio | clock.c  | s/scaling_ppb(saved, live));/0);/
+compare-adds-unsaturated | clock.c  | s/return a > 0 ? S64_MAX : S64_MIN;/return sum;/
+identical-no-reference   | clock.c  | s/saved->reference_cycles == live->reference_cycles \&\&//
+identical-no-system-time | clock.c  | s/saved->system_time_ns == live->system_time_ns \&\&//
+identical-no-offset      | clock.c  | s/saved->tsc_offset == live->tsc_offset \&\&//
+identical-no-ratio       | clock.c  | s/saved->tsc_scaling_ratio == live->tsc_scaling_ratio \&\&//
+identical-no-frac-bits   | clock.c  | s/saved->tsc_scaling_frac_bits == live->tsc_scaling_frac_bits \&\&//
+identical-no-mul         | clock.c  | s/saved->tsc_to_system_mul == live->tsc_to_system_mul \&\&//
+identical-no-shift       | clock.c  | s/saved->tsc_shift == live->tsc_shift;/true;/
+clock-of-no-kvm-offset   | clock.c  | /le64_to_cpu(vm->kvmclock_offset);/s/le64_to_cpu(vm->kvmclock_offset)/0/
+cycles-to-ns-wraps       | clock.c  | s/return U64_MAX;/return 0;/
+cycles-to-ns-limit       | clock.c  | s/1000000) >> 64 >= khz/1000000) >> 64 > khz + 1/
+header-crc-unchecked     | record.c | s/if (crc != le32_to_cpu(header->crc32c)) {/if (0) {/
+entry-crc-unchecked      | record.c | s/if (crc != le32_to_cpu(vm->vm.crc32c)) {/if (0) {/
+crc-skips-reserved2      | record.c | s/const size_t commit = offsetof(struct kch_rec_header, commit);/const size_t commit = offsetof(struct kch_rec_header, reserved2);/
+crc-not-inverted         | record.c | s/return ~crc_with_hole(~0U, entry/return crc_with_hole(~0U, entry/
+magic-unchecked          | record.c | s/if (memcmp(header->magic, KCH_RECORD_MAGIC, sizeof(header->magic))) {/if (0) {/
+commit-unchecked         | record.c | s/if (commit != (KCH_RECORD_COMMIT ^ sequence)) {/if (commit == 0) {/
+commit-any-record        | record.c | s/(KCH_RECORD_COMMIT ^ sequence)/KCH_RECORD_COMMIT/
+taken-back-is-damage     | record.c | s/if (commit == 0) {/if (0) {/
+incompat-ignored         | record.c | s/if (le32_to_cpu(header->incompat) \& ~KCH_INCOMPAT_KNOWN) {/if (0) {/
+incompat-is-compat       | record.c | s/if (le32_to_cpu(header->incompat) \& ~KCH/if (le32_to_cpu(header->compat) \& ~KCH/
+total-beyond-slot        | record.c | s/ || total > size) {/) {/
+total-below-header       | record.c | s/total < record->header_size || //
+vms-unlimited            | record.c | s/record->vm_count > KCH_REC_VMS_MAX ||//
+sizes-unaligned          | record.c | s/ \&\& size % 8 == 0 \&\&/ \&\&/
+sizes-unlimited          | record.c | s/ \&\& size <= KCH_REC_SIZE_MAX \&\&/ \&\&/
+sizes-below-version-1    | record.c | s/return size >= min \&\&/return/
+header-beyond-slot       | record.c | s/!structure_size_ok(record->header_size, KCH_REC_HEADER_SIZE, size)/!structure_size_ok(record->header_size, KCH_REC_HEADER_SIZE, 4096)/
+newer-vm-misread         | record.c | s/vm->vcpus = entry + record->vm_size;/vm->vcpus = entry + sizeof(vm->vm);/
+newer-vcpu-misread       | record.c | s/(size_t)index \* vm->record->vcpu_size/(size_t)index * sizeof(*vcpu)/
+newer-header-misread     | record.c | s/\*offset = record->header_size;/*offset = KCH_REC_HEADER_SIZE;/
+entry-beyond-record      | record.c | s/if (vm->size > left || /if (/
+entry-cut-unseen         | record.c | s/if (left < record->vm_size)/if (left < 8)/
+vcpus-unlimited          | record.c | s/vm->vcpu_count > KCH_REC_VCPUS_MAX ||//
+vcpus-one-too-few        | record.c | s/vm->vcpu_count > KCH_REC_VCPUS_MAX/vm->vcpu_count >= KCH_REC_VCPUS_MAX/
+damage-ends-the-walk     | record.c | s/\*offset += vm->size;/*offset = record->total_size;/
+lost-not-stopped         | record.c | s/^\t\*offset = record->total_size;/\t*offset += 8;/
+frac-bits-unchecked      | record.c | s/if (vm->vm.tsc_scaling_frac_bits > 63) {/if (0) {/
+shift-unchecked          | record.c | s/if (vcpu->tsc_shift > 31 || vcpu->tsc_shift < -31) {/if (0) {/
+shift-32-passes          | record.c | s/vcpu->tsc_shift > 31 ||/vcpu->tsc_shift > 32 ||/
+name-not-terminated      | record.c | /vm->vm.name\[sizeof/d
+release-not-terminated   | record.c | /header->kernel_release\[sizeof/d
+find-damage-is-absence   | record.c | s/damaged = true;/damaged = false;/
+find-forgets-the-id      | record.c | s/!memcmp(vm->vm.uuid, wanted, sizeof(wanted))/!memcmp(vm->vm.uuid, uuid, sizeof(wanted))/
+slot-older-wins          | record.c | s/sequence\[1\] > sequence\[0\];/sequence[1] < sequence[0];/
+slot-first-wins          | record.c | s/worth(err\[0\]) == WHOLE \&\& sequence\[1\] > sequence\[0\];/0;/
+slot-damage-wins         | record.c | s/best = worth(err\[1\]) > worth(err\[0\]);/best = worth(err[1]) < worth(err[0]);/
+slot-passes-newer-over   | record.c | s/if (err == 0 || err == -EPROTONOSUPPORT)/if (err == 0)/
+slot-damage-unsaid       | record.c | s/if (worth(err\[i\]) == DAMAGED)/if (0)/
+slot-unaligned           | record.c | s/return region_size \/ 2 \/ KCH_RECORD_ALIGN \* KCH_RECORD_ALIGN;/return region_size \/ 2;/
+write-no-revoke          | record.c | s/^\tkch_record_revoke(slot);//
+write-no-last-barrier    | record.c | /the marker must not reach memory/d
+write-no-revoke-barrier  | record.c | /nothing of a new record before/d
+write-marker-first       | record.c | s/^\theader->commit = 0;/\theader->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ le64_to_cpu(header->sequence));/
+write-marker-wrong       | record.c | s/header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^/header->commit = cpu_to_le64(1 ^/
+write-no-space-check     | record.c | s/entries_size > slot_size - sizeof(\*header))/0)/
+write-space-sum-wraps    | record.c | s/entries_size > slot_size - sizeof(\*header))/entries_size + sizeof(*header) > slot_size)/
+revoke-no-store          | record.c | s/^\tWRITE_ONCE(at->commit, 0);//
+revoke-clears-header     | record.c | s/^\tWRITE_ONCE(at->commit, 0);/\tmemset(at, 0, sizeof(*at));/
+'
+
+trim() {
+	sed -E 's/^[[:space:]]+|[[:space:]]+$//g' <<<"$1"
+}
+
+# 0 the tests passed, 1 they failed, 2 the mutant does not compile.
+try() { # SOURCES BUILD
+	local program status
+	make -s -C "$here" SOURCES="$1" BUILD="$2" VARIANTS=plain CFLAGS='-O1 -Wno-error' \
+		programs >"$2.log" 2>&1 || return 2
+	# The quick ones first: one that fails is enough.
+	for program in test-sample test-record test-clock test-damage test-write test-pair; do
+		status=0
+		# In a group, so that bash's word on a crash goes to the log, too.
+		{ timeout 60 "$2/plain/$program" </dev/null || status=$?; } >>"$2.log" 2>&1
+		((status == 0)) || return 1
+	done
+	return 0
+}
+
+rm -rf -- "$work"
+mkdir -p "$work"
+passed=0 failed=0
+cp -- "$root"/kernel/{clock,record}.c "$work/"
+status=0
+try "$work" "$work/unbroken" || status=$?
+if ((status)); then
+	echo "not ok - unbroken: the tests must pass before they are tested (see $work/unbroken.log)"
+	echo "# 0 passed, 1 failed, 0 skipped"
+	exit 1
+fi
+
+while IFS='|' read -r name file command; do
+	name=$(trim "$name") file=$(trim "$file") command=$(trim "$command")
+	[[ $name ]] || continue
+	(($# == 0)) || [[ " $* " == *" $name "* ]] || continue
+	mkdir -p "$work/$name.src"
+	cp -- "$root"/kernel/{clock,record}.c "$work/$name.src/"
+	sed -i -- "$command" "$work/$name.src/$file"
+	# Objects that the mutation does not touch need not be made again.
+	cp -a -- "$work/unbroken" "$work/$name"
+	sed -i "s|$work/|$work/$name.src/|g; s|$work/$name.src/unbroken/|$work/$name/|g" "$work/$name"/plain/*.d
+	verdict= status=0
+	if cmp -s -- "$root/kernel/$file" "$work/$name.src/$file"; then
+		verdict="changes nothing: the code has moved on, so must the mutant"
+	else
+		try "$work/$name.src" "$work/$name" || status=$?
+		case $status in
+		0) verdict="survived: no test noticed" ;;
+		2) verdict="does not compile (see $work/$name.log)" ;;
+		esac
+	fi
+	if [[ $verdict ]]; then
+		failed=$((failed + 1))
+		echo "not ok - $name: $verdict"
+	else
+		passed=$((passed + 1))
+		caught=$(sed -n 's/^not ok [0-9]* //p' "$work/$name.log" | paste -sd ' ')
+		echo "ok - $name # caught by ${caught:-a crash}"
+		rm -rf -- "${work:?}/$name" "$work/$name.src" "$work/$name.log"
+	fi
+done <<<"$MUTANTS"
+
+echo "# $passed passed, $failed failed, 0 skipped"
+((failed == 0 && passed > 0))
