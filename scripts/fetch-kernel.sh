@@ -1,21 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Get a stock kernel and the headers to build modules for it, without installing either.
+# Get a kernel and the headers to build modules for it, without installing either.
 #
-#   scripts/fetch-kernel.sh [--update] LINE      LINE: 6.1, 6.12
+#   scripts/fetch-kernel.sh [--update] LINE      LINE: 6.1, 6.12, 7.3, 7.3-debug
 #
 #   --update   look for a newer version also when one is there already
 #
-# The newest Debian cloud kernel of the line is taken with apt from the mirrors this machine
-# already uses. apt's lists are kept under build/: nothing of the system's is changed, and no root
-# is needed. Result, in build/kernels/LINE/:
+# For 6.x the newest Debian cloud kernel of the line is taken with apt from the mirrors this machine
+# already uses; 7.x is built from Debian's source package (see build-kernel.sh: some minutes). apt's
+# lists are kept under build/: nothing of the system's is changed, and no root is needed. Result, in
+# build/kernels/LINE/:
 #
 #   release    what `uname -r` will say
 #   package    the Debian package and its version, or where it came from
 #   vmlinuz    the image
 #   modules/   its /lib/modules/RELEASE
-#   headers/   for `make -C build/kernels/LINE/headers M=...`; may be moved with the checkout
+#   headers/   for `make -C build/kernels/LINE/headers M=...`
 #
 # On other distributions, or for a kernel of one's own (all three, LINE is any name):
 #   KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build scripts/fetch-kernel.sh LINE
@@ -23,13 +24,15 @@
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "$0")/lib.sh"
+# shellcheck source=scripts/lib-apt.sh
+. "$KCH_ROOT/scripts/lib-apt.sh"
 
 update=
 line=
 for arg; do
 	case $arg in
 	--update) update=1 ;;
-	-h | --help) sed -n '3,20s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-h | --help) sed -n '3,23s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	-*) die "unknown option: $arg (see --help)" ;;
 	*) line=$arg ;;
 	esac
@@ -54,22 +57,6 @@ take_given() {
 	msg "$line: $release, as given by KERNEL= MODULES= KDIR="
 }
 
-# apt with lists of our own, so that stale or absent system lists do not matter and neither does
-# who we are. The sources, their keys and proxies are the system's.
-private_apt() { # COMMAND ARGUMENT...
-	"$1" -o Dir::State::Lists="$KCH_BUILD/apt/lists" -o Dir::Cache="$KCH_BUILD/apt/cache" \
-		-o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3 \
-		-q "${@:2}" </dev/null
-}
-
-refresh_lists() {
-	mkdir -p "$KCH_BUILD"/apt/lists/partial "$KCH_BUILD"/apt/cache/archives/partial
-	# A third-party source that does not answer is no reason to stop: what matters is
-	# whether the kernel is found below.
-	private_apt apt-get update >"$KCH_BUILD/apt/update.log" 2>&1 ||
-		msg "apt-get update had errors (see $KCH_BUILD/apt/update.log)"
-}
-
 depends_of() { # PACKAGE: names it depends on
 	private_apt apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks \
 		--no-replaces --no-enhances "$1" 2>/dev/null | sed -n 's/^ *|\{0,1\}Depends: //p'
@@ -85,13 +72,8 @@ newest_image() {
 	private_apt apt-cache pkgnames "linux-image-$line" | grep -E "$pattern" | sort -V | tail -n 1
 }
 
-version_of() { # PACKAGE: the version that `apt-get download` would take
-	private_apt apt-cache policy "$1" | sed -n 's/^  Candidate: //p'
-}
-
 take_debian() {
 	local image release package common kbuild work version
-	command -v apt-get >/dev/null || die "$line: no apt here; give KERNEL= MODULES= KDIR= (see --help)"
 	msg "$line: looking for the newest Debian cloud kernel"
 	refresh_lists
 	image=$(newest_image) || true
@@ -159,10 +141,12 @@ relocate_headers() { # ROOT RELEASE
 
 mkdir -p "$KCH_KERNELS"
 # One at a time: the result is replaced as a whole.
-exec 9>"$KCH_KERNELS/.lock"
+exec 9>"$KCH_KERNELS/.$line.lock"
 flock 9
 if [[ ${KERNEL:-}${MODULES:-}${KDIR:-} ]]; then
 	take_given
+elif [[ $line == 7.* && $(cat -- "$dest/package" 2>/dev/null) != given:* ]]; then
+	"$KCH_ROOT/scripts/build-kernel.sh" ${update:+--update} "$line"
 elif [[ -e $dest/release && ! $update ]]; then
 	msg "$line: $(<"$dest/package") is here"
 else
