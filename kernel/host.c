@@ -11,7 +11,12 @@
 
 #include "clock.h"
 #include "host.h"
+#include "kch_probed.h"
 #include "version.h"
+
+#ifdef KCH_HAVE_ASM_CPUID_API
+#include <asm/cpuid/api.h>
+#endif
 
 #define CLOCKSOURCE_FILE \
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -98,6 +103,23 @@ static void machine_id(u8 id[16])
 		export_uuid(id, &uuid);
 }
 
+/* Wall clock, raw clock and counter of one instant. */
+#ifdef KCH_HAVE_SNAPSHOT_ID
+static void snapshot(struct system_time_snapshot *snap)
+{
+	ktime_get_snapshot_id(CLOCK_REALTIME, snap);
+}
+#define snapshot_real(snap)	((snap)->systime)
+#define snapshot_raw(snap)	((snap)->monoraw)
+#else
+static void snapshot(struct system_time_snapshot *snap)
+{
+	ktime_get_snapshot(snap);
+}
+#define snapshot_real(snap)	((snap)->real)
+#define snapshot_raw(snap)	((snap)->raw)
+#endif
+
 void kch_host_instant(struct kch_instant *now)
 {
 	struct system_time_snapshot snap;
@@ -110,20 +132,20 @@ void kch_host_instant(struct kch_instant *now)
 	do {
 		u64 mono_ns;
 
-		ktime_get_snapshot(&snap);
+		snapshot(&snap);
 		seq = snap.clock_was_set_seq;
-		mono_ns = ktime_to_ns(ktime_sub(snap.real,
+		mono_ns = ktime_to_ns(ktime_sub(snapshot_real(&snap),
 						ktime_mono_to_real(0)));
 		now->host_tsc = snap.cycles;
-		now->realtime_ns = ktime_to_ns(snap.real);
-		now->raw_ns = ktime_to_ns(snap.raw);
+		now->realtime_ns = ktime_to_ns(snapshot_real(&snap));
+		now->raw_ns = ktime_to_ns(snapshot_raw(&snap));
 		now->tai_ns = mono_ns +
 			      ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_TAI));
 		now->boottime_ns = mono_ns +
 				   ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
 		now->kvm_ns = now->raw_ns +
 			      ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
-		ktime_get_snapshot(&snap);
+		snapshot(&snap);
 	} while (seq != snap.clock_was_set_seq);
 
 	/* Another clocksource's cycles are not the TSC's. */

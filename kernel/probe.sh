@@ -31,5 +31,17 @@ compile()
 		compile "$@"; then
 		echo "#define KCH_HAVE_RESERVE_MEM 1"
 	fi
+	# The snapshot is of a clock one names, since 7.1 or so; before it was
+	# always of the wall clock, its fields named otherwise.
+	if printf '%s\n' '#include <linux/timekeeping.h>' \
+		'void probe(struct system_time_snapshot *s);' \
+		'void probe(struct system_time_snapshot *s) { ktime_get_snapshot_id(CLOCK_REALTIME, s); }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_SNAPSHOT_ID 1"
+	fi
+	# cpuid_eax() and its like have a header of their own since 6.16.
+	if printf '%s\n' '#include <asm/cpuid/api.h>' | compile "$@"; then
+		echo "#define KCH_HAVE_ASM_CPUID_API 1"
+	fi
 } > "$out.tmp"
 mv "$out.tmp" "$out"
