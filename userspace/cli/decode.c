@@ -305,7 +305,7 @@ typedef void (*print_fn)(struct output *out, unsigned int slot,
 			 const struct entry *entry);
 
 /* Each whole entry of each valid record. */
-static void for_each_entry(struct output *out, const struct dump *dump,
+static void print_entries(struct output *out, const struct dump *dump,
 			   print_fn print)
 {
 	unsigned int slot;
@@ -338,10 +338,10 @@ static int decode(struct tool *tool, struct dump *dump)
 	}
 	print_slots(out, dump);
 	output_table(out, "vms");
-	for_each_entry(out, dump, print_vm);
+	print_entries(out, dump, print_vm);
 	output_table_end(out);
 	output_table(out, "vcpus");
-	for_each_entry(out, dump, print_vcpus);
+	print_entries(out, dump, print_vcpus);
 	output_table_end(out);
 	print_damages(tool, dump);
 	if (dump->damaged)

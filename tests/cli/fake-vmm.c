@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process that looks like a VMM to the tool with fake.c preloaded.
+ *
+ *	fake-vmm NUMBER[,NUMBER...] [ANYTHING...]
+ *
+ * Each number is a VM, held by two file descriptors.  Prints a line when they
+ * are there, ends when its standard input does, or after a minute.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	char *at = argv[1], buffer[64];
+
+	if (argc < 2)
+		return 2;
+	alarm(60);
+	while (*at) {
+		char name[32];
+		int fd;
+
+		snprintf(name, sizeof(name), "fake-vm-%lu", strtoul(at, &at, 10));
+		fd = memfd_create(name, 0);
+
+		if (fd < 0 || dup(fd) < 0)
+			return 1;
+		at += *at == ',';
+	}
+	puts("ready");
+	fflush(stdout);
+	while (read(STDIN_FILENO, buffer, sizeof(buffer)) > 0)
+		;
+	return 0;
+}

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "fake.h"
+
+#define VM_LINK		"anon_inode:kvm-vm"
+#define FAKE_LINK	"/memfd:fake-vm-%d"
+
+struct fake fake = { .error_number = -1 };
+
+static int device_fd = -1;
+
+__printf(1, 2)
+static void note(const char *format, ...)
+{
+	size_t used = strlen(fake.log);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(fake.log + used, sizeof(fake.log) - used, format, args);
+	va_end(args);
+}
+
+void fake_load(const char *path, struct kch_record *record, bool *has)
+{
+	struct kch_message message = {};
+	FILE *file = fopen(path, "re");
+	unsigned int slot;
+	size_t size;
+	u8 *data;
+
+	*has = false;
+	if (!file) {
+		perror(path);
+		abort();
+	}
+	data = malloc(1 << 20);
+	size = fread(data, 1, 1 << 20, file);
+	fclose(file);
+	if (kch_region_open(data, size, record, &slot, &message)) {
+		fprintf(stderr, "%s: %s\n", path, message.text);
+		abort();
+	}
+	*has = true;
+}
+
+static int number_of(const char *name, int fallback)
+{
+	const char *text = getenv(name);
+
+	return text ? atoi(text) : fallback;
+}
+
+__attribute__((constructor))
+static void set_up(void)
+{
+	const char *error = getenv("FAKE_ERROR");
+	const char *path;
+
+	fake.backend = (uint32_t)number_of("FAKE_BACKEND", KCH_BACKEND_RANGE);
+	fake.tsc_source = (uint32_t)number_of("FAKE_TSC_SOURCE", KCH_TSC_SETTLED);
+	fake.kvm_khz = 2596124;
+	fake.restore_mode = KCH_MODE_IDENTICAL;
+	fake.knows_vms = getenv("FAKE_KNOWN");
+	path = getenv("FAKE_INCOMING");
+	if (path)
+		fake_load(path, &fake.incoming, &fake.has_incoming);
+	path = getenv("FAKE_OUTGOING");
+	if (path)
+		fake_load(path, &fake.outgoing, &fake.has_outgoing);
+	path = getenv("FAKE_LIVE");
+	if (path)
+		fake_load(path, &fake.live, &fake.has_live);
+	if (error) {
+		fake.error_number = atoi(error);
+		error = strchr(error, ':') + 1;
+		fake.error_errno = atoi(error);
+		fake.error_message = strchr(error, ':') + 1;
+	}
+}
+
+int open(const char *path, int flags, ...)
+{
+	static int (*real)(const char *path, int flags, ...);
+	mode_t mode = 0;
+	va_list args;
+
+	if (!real)
+		real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
+	if (!strcmp(path, KCH_DEVICE)) {
+		device_fd = real("/dev/null", flags);
+		return device_fd;
+	}
+	va_start(args, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	return real(path, flags, mode);
+}
+
+ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
+{
+	static ssize_t (*real)(int dir, const char *path, char *buffer, size_t size);
+	ssize_t length;
+
+	if (!real)
+		real = (ssize_t (*)(int, const char *, char *, size_t))
+			dlsym(RTLD_NEXT, "readlinkat");
+	length = real(dir, path, buffer, size);
+	/* The tool asks for no more than the link of a real VM needs. */
+	if (length > 0 && size >= strlen(VM_LINK) &&
+	    !strncmp(buffer, "/memfd:fake-vm-", 15)) {
+		memcpy(buffer, VM_LINK, strlen(VM_LINK));
+		return (ssize_t)strlen(VM_LINK);
+	}
+	return length;
+}
+
+ssize_t readlink(const char *path, char *buffer, size_t size)
+{
+	int fd, length;
+
+	if (fake.has_vcpu_ids && sscanf(path, "/proc/self/fd/%d", &fd) == 1 &&
+	    fd >= FAKE_VCPU_FD && fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX) {
+		length = snprintf(buffer, size, "anon_inode:kvm-vcpu:%u",
+				  fake.vcpu_ids[fd - FAKE_VCPU_FD]);
+		return length;
+	}
+	return readlinkat(AT_FDCWD, path, buffer, size);
+}
+
+/* Which KVM VM a file descriptor is, by its name; -1: none. */
+static int vm_number(int fd)
+{
+	char path[64], target[64] = "";
+	int number;
+
+	if (fd == FAKE_VM_FD)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (syscall(SYS_readlink, path, target, sizeof(target) - 1) < 0)
+		return -1;
+	return sscanf(target, FAKE_LINK, &number) == 1 ? number : -1;
+}
+
+static int fail(int err, char *message, const char *text)
+{
+	if (message)
+		snprintf(message, KCH_MESSAGE_SIZE, "%s", text);
+	errno = err;
+	return -1;
+}
+
+static int do_info(struct kch_info *info)
+{
+	info->abi_version = KCH_ABI_VERSION;
+	info->modes = 1U << KCH_MODE_IDENTICAL;
+	info->backend = fake.backend;
+	info->tsc_source = fake.tsc_source;
+	info->tsc_khz = fake.kvm_khz;
+	info->kvm_tsc_khz = fake.kvm_khz;
+	info->region_start = 0x30000000;
+	info->region_size = 1 << 20;
+	info->flags = fake.has_incoming ? KCH_INFO_INCOMING : 0;
+	info->incoming_vms = fake.has_incoming ? fake.incoming.vm_count : 0;
+	info->incoming_error = fake.has_incoming ? 0 : ENODATA;
+	snprintf(info->message, sizeof(info->message), "%s",
+		 fake.has_incoming ? "" : "no record was ever written here");
+	return 0;
+}
+
+/* NULL with the message filled in: there is no such record. */
+static const struct kch_record *record_of(uint32_t which, char *message)
+{
+	if (which == KCH_INCOMING && fake.has_incoming)
+		return &fake.incoming;
+	if (which == KCH_OUTGOING && fake.has_outgoing)
+		return &fake.outgoing;
+	fail(ENODATA, message, "no such record");
+	return NULL;
+}
+
+static int do_list(struct kch_list *list)
+{
+	const struct kch_record *record;
+	struct kch_record_vm vm;
+	struct kch_entry entry;
+	uint32_t count = list->count;
+	size_t offset = 0, i;
+
+	/* The record for the next kernel exists, if only as an empty one. */
+	if (list->which == KCH_OUTGOING && !fake.has_outgoing) {
+		list->count = 0;
+		return 0;
+	}
+	record = record_of(list->which, list->message);
+	if (!record)
+		return -1;
+	list->count = record->vm_count;
+	if (count < record->vm_count)
+		return fail(ENOBUFS, list->message, "the array is too small");
+	for (i = 0; !kch_record_next(record, &offset, &vm, NULL); i++) {
+		memset(&entry, 0, sizeof(entry));
+		memcpy(entry.uuid, vm.vm.uuid, sizeof(entry.uuid));
+		memcpy(entry.name, vm.vm.name, sizeof(entry.name));
+		entry.vcpu_count = vm.vcpu_count;
+		entry.bytes = vm.size;
+		entry.pid = (s32)le32_to_cpu(vm.vm.pid);
+		memcpy((void *)(uintptr_t)(list->entries + i * list->entry_size),
+		       &entry, sizeof(entry));
+	}
+	return 0;
+}
+
+/*
+ * An entry as a module answers it, with the vm_size of a newer one if the test
+ * wants that.
+ */
+static int answer(const struct kch_record_vm *vm, uint64_t buffer, uint32_t *size,
+		  char *message)
+{
+	u8 *to = (u8 *)(uintptr_t)buffer;
+	uint32_t room = *size;
+
+	*size = vm->size + fake.extra_entry_size;
+	if (room < *size)
+		return fail(ENOBUFS, message, "the buffer is too small");
+	memcpy(to, &vm->vm, sizeof(vm->vm));
+	memset(to + sizeof(vm->vm), 0xee, fake.extra_entry_size);
+	memcpy(to + sizeof(vm->vm) + fake.extra_entry_size, vm->vcpus,
+	       vm->size - sizeof(vm->vm));
+	return 0;
+}
+
+static int do_get(struct kch_get *get)
+{
+	static const u8 zero[KCH_UUID_SIZE];
+	const struct kch_record *record = record_of(get->which, get->message);
+	struct kch_rec_header header;
+	struct kch_message message;
+	struct kch_record_vm vm;
+
+	if (!record)
+		return -1;
+	if (!memcmp(get->uuid, zero, sizeof(zero))) {
+		header = record->header;
+		header.vm_size = cpu_to_le32(sizeof(struct kch_rec_vm) +
+					     fake.extra_entry_size);
+		memcpy((void *)(uintptr_t)get->buffer, &header, sizeof(header));
+		get->buffer_size = sizeof(header);
+		return 0;
+	}
+	if (kch_record_find(record, get->uuid, &vm, &message))
+		return fail(ENOENT, get->message, message.text);
+	return answer(&vm, get->buffer, &get->buffer_size, get->message);
+}
+
+static int do_read(struct kch_read *read)
+{
+	int number = vm_number(read->vm_fd);
+	struct kch_record_vm vm;
+	size_t offset = 0;
+
+	if (number < 0 || !fake.has_live)
+		return fail(EBADFD, read->message, "not a KVM virtual machine");
+	if (fake.vm_is_empty)
+		return fail(ECHILD, read->message, "the VM has no vCPU");
+	do {
+		if (kch_record_next(&fake.live, &offset, &vm, NULL))
+			return fail(EBADFD, read->message, "no such VM");
+	} while (number--);
+	if (!fake.knows_vms) {
+		memset(vm.vm.uuid, 0, sizeof(vm.vm.uuid));
+		memset(vm.vm.name, 0, sizeof(vm.vm.name));
+	}
+	read->host_tsc = 0x200000000000ULL;
+	read->rebase_step_ns = -17;
+	read->rebase_rate_ppb = 46;
+	read->pid = 77;
+	read->kvm_tsc_khz = fake.kvm_khz;
+	return answer(&vm, read->buffer, &read->buffer_size, read->message);
+}
+
+static int do_preserve(struct kch_preserve *preserve)
+{
+	if (vm_number(preserve->vm_fd) < 0)
+		return fail(EBADFD, preserve->message, "not a KVM virtual machine");
+	note("preserve:%.*s ", KCH_NAME_SIZE, preserve->name);
+	return 0;
+}
+
+static int do_restore(struct kch_restore *restore)
+{
+	struct kch_message message;
+	struct kch_rec_vcpu vcpu;
+	struct kch_record_vm vm;
+	u32 i;
+
+	if (!fake.has_incoming)
+		return fail(ENODATA, restore->message, "no such record");
+	if (kch_record_find(&fake.incoming, restore->uuid, &vm, &message))
+		return fail(ENOENT, restore->message, message.text);
+	for (i = 0; i < vm.vcpu_count && restore->vm_fd == FAKE_VM_FD; i++) {
+		kch_record_vcpu(&vm, i, &vcpu);
+		if (fake.offsets[i] == le64_to_cpu(vcpu.tsc_offset))
+			continue;
+		restore->vcpu_id = (s32)i;
+		return fail(EL2NSYNC, restore->message, "offset is not the saved one");
+	}
+	if (!(restore->flags & KCH_RESTORE_CHECK))
+		note("restore ");
+	restore->mode = fake.restore_mode;
+	restore->host_tsc = 0x200000000000ULL;
+	restore->blackout_ns = 1234567;
+	restore->vcpu_id = -1;
+	return 0;
+}
+
+static char *message_of(unsigned long request, void *arg)
+{
+	switch (request) {
+	case KCH_IOC_PRESERVE: return ((struct kch_preserve *)arg)->message;
+	case KCH_IOC_UNPRESERVE: return ((struct kch_unpreserve *)arg)->message;
+	case KCH_IOC_LIST: return ((struct kch_list *)arg)->message;
+	case KCH_IOC_GET: return ((struct kch_get *)arg)->message;
+	case KCH_IOC_READ: return ((struct kch_read *)arg)->message;
+	case KCH_IOC_RESTORE: return ((struct kch_restore *)arg)->message;
+	case KCH_IOC_FINISH: return ((struct kch_finish *)arg)->message;
+	default: return NULL;
+	}
+}
+
+static int device_ioctl(unsigned long request, void *arg)
+{
+	if (_IOC_NR(request) == (unsigned int)fake.error_number &&
+	    fake.error_after-- <= 0)
+		return fail(fake.error_errno, message_of(request, arg),
+			    fake.error_message);
+	switch (request) {
+	case KCH_IOC_INFO: return do_info(arg);
+	case KCH_IOC_PRESERVE: return do_preserve(arg);
+	case KCH_IOC_UNPRESERVE: note("unpreserve "); return 0;
+	case KCH_IOC_LIST: return do_list(arg);
+	case KCH_IOC_GET: return do_get(arg);
+	case KCH_IOC_READ: return do_read(arg);
+	case KCH_IOC_RESTORE: return do_restore(arg);
+	case KCH_IOC_FINISH:
+		((struct kch_finish *)arg)->restored = 1;
+		((struct kch_finish *)arg)->left = 0;
+		return 0;
+	default: return fail(ENOTTY, NULL, NULL);
+	}
+}
+
+static int vm_ioctl(unsigned long request, void *arg)
+{
+	struct kvm_clock_data *clock = arg;
+
+	switch (request) {
+	case KVM_CHECK_EXTENSION:
+		return fake.tsc_control;
+	case KVM_GET_TSC_KHZ:
+		return (int)fake.vm_khz;
+	case KVM_SET_TSC_KHZ:
+		if (fake.set_khz_errno)
+			return fail(fake.set_khz_errno, NULL, NULL);
+		fake.vm_khz = (uint32_t)(uintptr_t)arg;
+		note("khz=%u ", fake.vm_khz);
+		return 0;
+	case KVM_GET_CLOCK:
+		memset(clock, 0, sizeof(*clock));
+		clock->clock = fake.clock_ns;
+		return 0;
+	case KVM_SET_CLOCK:
+		fake.clock_ns = clock->clock;
+		note("clock ");
+		return 0;
+	default:
+		return fail(ENOTTY, NULL, NULL);
+	}
+}
+
+static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
+{
+	const struct kvm_device_attr *attr = arg;
+
+	switch (request) {
+	case KVM_GET_TSC_KHZ:
+		return (int)fake.vcpu_khz[index];
+	case KVM_GET_DEVICE_ATTR:
+		if (fake.get_offset_errno[index])
+			return fail(fake.get_offset_errno[index], NULL, NULL);
+		memcpy((void *)(uintptr_t)attr->addr, &fake.offsets[index],
+		       sizeof(uint64_t));
+		return 0;
+	case KVM_SET_DEVICE_ATTR:
+		if (fake.set_offset_errno[index])
+			return fail(fake.set_offset_errno[index], NULL, NULL);
+		memcpy(&fake.offsets[index], (void *)(uintptr_t)attr->addr,
+		       sizeof(uint64_t));
+		note("offset%u=%" PRIx64 " ", index, fake.offsets[index]);
+		return 0;
+	default:
+		return fail(ENOTTY, NULL, NULL);
+	}
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	static int (*real)(int fd, unsigned long request, ...);
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (fd == device_fd && fd >= 0)
+		return device_ioctl(request, arg);
+	if (fd == FAKE_VM_FD)
+		return vm_ioctl(request, arg);
+	if (fd >= FAKE_VCPU_FD && fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX)
+		return vcpu_ioctl((unsigned int)(fd - FAKE_VCPU_FD), request, arg);
+	if (!real)
+		real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	return real(fd, request, arg);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The device and KVM, played by a program: open(), ioctl(), readlink() and
+ * readlinkat() of this file stand before the C library's.  For what needs neither kernel nor
+ * KVM: what the library does in which order, and what the tool prints.  That
+ * the real ones behave like this is for the nested tests to show.
+ *
+ * Preloaded to the tool, it is set up from the environment:
+ *
+ *	FAKE_INCOMING, FAKE_OUTGOING	region files
+ *	FAKE_LIVE	region file; its VM n is what KVM VM n is now
+ *	FAKE_ERROR	"NUMBER:ERRNO:MESSAGE", NUMBER of the ioctl to refuse
+ *	FAKE_BACKEND, FAKE_TSC_SOURCE	numbers for KCH_IOC_INFO
+ *	FAKE_KNOWN	if set, the module knows the live VMs by id and name
+ *
+ * A memory file of the name fake-vm-N, in any process, is KVM VM N: fake-vmm.
+ */
+#ifndef KCH_TESTS_CLI_FAKE_H
+#define KCH_TESTS_CLI_FAKE_H
+
+#include "record.h"
+
+#define FAKE_VM_FD	900
+#define FAKE_VCPU_FD	1000	/* plus the index */
+#define FAKE_VCPUS_MAX	8
+#define FAKE_LOG_SIZE	4096
+
+/* The KVM of tests that are linked with this, and the module's answers. */
+struct fake {
+	struct kch_record incoming;
+	struct kch_record outgoing;
+	struct kch_record live;
+	bool has_incoming, has_outgoing, has_live;
+	int error_number;		/* KCH_IOC_ number to refuse, or -1 */
+	int error_errno;
+	const char *error_message;
+	int error_after;		/* ... but let so many pass first */
+	uint32_t backend;
+	uint32_t tsc_source;
+	uint32_t kvm_khz;
+	bool tsc_control;		/* KVM_CAP_VM_TSC_CONTROL */
+	uint32_t vm_khz;		/* KVM_GET_TSC_KHZ of the VM */
+	int set_khz_errno;
+	bool vm_is_empty;		/* it has no vCPU yet */
+	uint64_t offsets[FAKE_VCPUS_MAX];
+	uint32_t vcpu_khz[FAKE_VCPUS_MAX];
+	int set_offset_errno[FAKE_VCPUS_MAX];
+	int get_offset_errno[FAKE_VCPUS_MAX];
+	uint64_t clock_ns;
+	uint32_t restore_mode;
+	uint32_t extra_entry_size;	/* a newer module's VM entries */
+	bool has_vcpu_ids;		/* /proc/self/fd tells vcpu_ids */
+	uint32_t vcpu_ids[FAKE_VCPUS_MAX];
+	bool knows_vms;			/* FAKE_KNOWN */
+	/* What was done that changes something, one word each. */
+	char log[FAKE_LOG_SIZE];
+};
+
+extern struct fake fake;
+
+void fake_load(const char *path, struct kch_record *record, bool *has);
+
+#endif /* KCH_TESTS_CLI_FAKE_H */
