@@ -140,7 +140,7 @@ while IFS='|' read -r name file command; do
 	# Objects that the mutation does not touch need not be made again.
 	cp -a -- "$work/unbroken" "$work/$name"
 	sed -i "s|$work/|$work/$name.src/|g; s|$work/$name.src/unbroken/|$work/$name/|g" "$work/$name"/plain/*.d
-	verdict= status=0
+	verdict='' status=0
 	if cmp -s -- "$root/kernel/$file" "$work/$name.src/$file"; then
 		verdict="changes nothing: the code has moved on, so must the mutant"
 	else

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzz target: whatever bytes a region holds, reading it neither reads outside
+ * of it nor does anything undefined, and what comes out is as record.h says.
+ *
+ * The first byte of an input says how it is to be taken; see enum take.  A
+ * fuzzer does not find a checksum by itself, so most inputs get right ones.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "record.h"
+#include "fuzz.h"
+
+#define INPUT_MAX	65536
+
+/* A promise of the headers was broken: the fuzzer takes an abort as a find. */
+#define promise(condition) do { \
+	if (!(condition)) { \
+		fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, \
+			__LINE__, #condition); \
+		abort(); \
+	} \
+} while (0)
+
+/* So that the compiler cannot leave out what is computed. */
+static volatile u64 sink;
+
+/*
+ * A copy that ends where memory does: the checksum is in assembly, which the
+ * sanitizers do not see into.
+ */
+static u8 *copy_to_the_end(const u8 *data, size_t size)
+{
+	static u8 *end;
+
+	if (!end) {
+		size_t page = (size_t)sysconf(_SC_PAGESIZE);
+		u8 *map = mmap(NULL, INPUT_MAX + page, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		promise(map != MAP_FAILED);
+		promise(!mprotect(map + INPUT_MAX, page, PROT_NONE));
+		end = map + INPUT_MAX;
+	}
+	return memcpy(end - size, data, size);
+}
+
+static u32 load32(const u8 *at)
+{
+	u32 value;
+
+	memcpy(&value, at, sizeof(value));
+	return le32_to_cpu(value);
+}
+
+static u64 load64(const u8 *at)
+{
+	return load32(at) | (u64)load32(at + 4) << 32;
+}
+
+static void store32(u8 *at, u32 value)
+{
+	value = cpu_to_le32(value);
+	memcpy(at, &value, sizeof(value));
+}
+
+/* Entries as far as their sizes can be followed; by the contract, not by code. */
+static void seal_entries(u8 *slot, size_t size)
+{
+	u64 at = load32(slot + 8), end = load64(slot + 40), entry;
+
+	if (end > size)
+		end = size;
+	for (; at + 192 <= end; at += entry) {
+		entry = load32(slot + at);
+		if (entry < 192 || entry > end - at)
+			return;
+		store32(slot + at + 4, 0);
+		store32(slot + at + 4, ~kch_crc32c(~0U, slot + at, entry));
+	}
+}
+
+static void seal_header(u8 *slot, size_t size)
+{
+	u64 header_size = load32(slot + 8), commit;
+
+	if (header_size < 320 || header_size > size)
+		return;
+	memcpy(slot, "KVMCLKHO", 8);
+	store32(slot + 304, 0);
+	memset(slot + 312, 0, 8);
+	store32(slot + 304, ~kch_crc32c(~0U, slot, header_size));
+	commit = load64(slot + 32) ^ 0x54494d4d4f434843ULL;
+	store32(slot + 312, (u32)commit);
+	store32(slot + 316, (u32)(commit >> 32));
+}
+
+static void seal(u8 *slot, size_t size, u8 take)
+{
+	if (size < 320)
+		return;
+	if (take & TAKE_SEALED_ENTRIES)
+		seal_entries(slot, size);
+	if (take & TAKE_SEALED_HEADER)
+		seal_header(slot, size);
+}
+
+static void check_message(const struct kch_message *message, bool wanted)
+{
+	promise(memchr(message->text, 0, sizeof(message->text)));
+	promise(!wanted || message->text[0]);
+}
+
+static void check_clock(const struct kch_record *record,
+			const struct kch_record_vm *vm, u32 index,
+			struct kch_clock *last)
+{
+	u64 now = le64_to_cpu(record->header.host_tsc);
+	struct kch_clock_error error;
+	struct kch_rec_vcpu vcpu;
+	struct kch_clock clock;
+
+	kch_record_vcpu(vm, index, &vcpu);
+	promise(vcpu.tsc_shift >= -31 && vcpu.tsc_shift <= 31);
+	kch_clock_of(&vm->vm, &vcpu, &clock);
+	sink = kch_clock_tsc(&clock, now) + kch_clock_ns(&clock, now);
+	sink = kch_clock_ns(&clock, 0) + kch_clock_ns(&clock, U64_MAX);
+	promise(kch_clock_ns(&clock, clock.reference_cycles) == clock.system_time_ns);
+	kch_clock_compare(&clock, &clock, now, &error);
+	promise(error.identical && !error.ns && !error.cycles && !error.rate_ppb);
+	if (last->tsc_scaling_frac_bits || last->reference_cycles) {
+		kch_clock_compare(last, &clock, now, &error);
+		promise(!error.identical || (!error.ns && !error.cycles && !error.rate_ppb));
+	}
+	if (le32_to_cpu(vcpu.hw_tsc_khz))
+		sink = kch_cycles_to_ns(now, le32_to_cpu(vcpu.hw_tsc_khz));
+	*last = clock;
+}
+
+/* What was read and is written again reads the same. */
+static void check_rewrite(const struct kch_record *record,
+			  const struct kch_record_vm *vm)
+{
+	static u8 slot[INPUT_MAX] __attribute__((aligned(64)));
+	struct kch_rec_header header = record->header;
+	struct kch_record_vm again;
+	struct kch_record copy;
+	size_t offset = 0;
+
+	if (record->header_size != KCH_REC_HEADER_SIZE ||
+	    vm->size > sizeof(slot) - KCH_REC_HEADER_SIZE)
+		return;
+	promise(!kch_record_write(slot, sizeof(slot), &header,
+				  vm->vcpus - record->vm_size, vm->size, 1));
+	promise(!kch_record_open(slot, sizeof(slot), &copy, NULL));
+	promise(copy.vm_count == 1 && copy.sequence == record->sequence);
+	promise(!kch_record_next(&copy, &offset, &again, NULL));
+	promise(!memcmp(&again.vm, &vm->vm, sizeof(vm->vm)));
+	promise(kch_record_next(&copy, &offset, &again, NULL) == -ENODATA);
+	kch_record_revoke(slot);
+	promise(kch_record_open(slot, sizeof(slot), &copy, NULL) == -ENODATA);
+}
+
+static void check_record(const struct kch_record *record, const u8 *slot,
+			 size_t slot_size)
+{
+	struct kch_clock last = { 0 };
+	struct kch_message message;
+	struct kch_record_vm vm, found;
+	size_t offset = 0, before;
+	u32 i;
+	int err;
+
+	promise(record->data == slot && record->total_size <= slot_size);
+	promise(!record->header.kernel_release[63] && !record->header.module_version[15]);
+	do {
+		before = offset;
+		memset(&message, 0, sizeof(message));
+		err = kch_record_next(record, &offset, &vm, &message);
+		promise(err == 0 || err == -ENODATA || err == -EBADMSG || err == -EBADE);
+		promise(offset <= record->total_size);
+		promise(err == -ENODATA || offset > before);
+		check_message(&message, err && err != -ENODATA);
+		if (err)
+			continue;
+		promise(vm.vcpus + (u64)vm.vcpu_count * record->vcpu_size <=
+			slot + record->total_size);
+		promise(vm.vm.tsc_scaling_frac_bits <= 63 && !vm.vm.name[63]);
+		for (i = 0; i < vm.vcpu_count; i++)
+			check_clock(record, &vm, i, &last);
+		promise(!kch_record_find(record, vm.vm.uuid, &found, NULL));
+		promise(!memcmp(found.vm.uuid, vm.vm.uuid, 16));
+		check_rewrite(record, &vm);
+	} while (err != -ENODATA);
+	err = kch_record_find(record, (const u8 *)"\xff no such VM \xff\xff", &vm, &message);
+	promise(err == 0 || err == -ENOENT || err == -EBADMSG);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	struct kch_message message;
+	struct kch_record record;
+	unsigned int slot = 9;
+	size_t slot_size;
+	u8 take, *bytes;
+	int err;
+
+	if (size < 1 || size > INPUT_MAX)
+		return 0;
+	take = *data++;
+	bytes = copy_to_the_end(data, --size);
+	memset(&message, 0, sizeof(message));
+	if (take & TAKE_REGION) {
+		slot_size = kch_slot_size(size);
+		seal(bytes, slot_size, take);
+		if (!(take & TAKE_ONE_SLOT_RAW))
+			seal(bytes + slot_size, slot_size, take);
+		err = kch_region_open(bytes, size, &record, &slot, &message);
+		promise(err != -EINVAL || slot_size < 320);
+		promise(err || slot < 2);
+		if (!err)
+			check_record(&record, bytes + slot * slot_size, slot_size);
+	} else {
+		seal(bytes, size, take);
+		err = kch_record_open(bytes, size, &record, &message);
+		promise(err != -EINVAL);
+		if (!err)
+			check_record(&record, bytes, size);
+	}
+	promise(err == 0 || err == -ENODATA || err == -EBADMSG || err == -EINVAL ||
+		err == -EPROTONOSUPPORT);
+	check_message(&message, err);
+	return 0;
+}
