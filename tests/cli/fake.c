@@ -295,6 +295,12 @@ static int do_preserve(struct kch_preserve *preserve)
 	return 0;
 }
 
+static int do_unpreserve(void)
+{
+	note("unpreserve ");
+	return 0;
+}
+
 static int do_restore(struct kch_restore *restore)
 {
 	struct kch_message message;
@@ -345,7 +351,7 @@ static int device_ioctl(unsigned long request, void *arg)
 	switch (request) {
 	case KCH_IOC_INFO: return do_info(arg);
 	case KCH_IOC_PRESERVE: return do_preserve(arg);
-	case KCH_IOC_UNPRESERVE: note("unpreserve "); return 0;
+	case KCH_IOC_UNPRESERVE: return do_unpreserve();
 	case KCH_IOC_LIST: return do_list(arg);
 	case KCH_IOC_GET: return do_get(arg);
 	case KCH_IOC_READ: return do_read(arg);

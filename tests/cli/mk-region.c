@@ -7,8 +7,10 @@
  *		a VM is NAME:VCPUS[:CYCLES[:MUL]], CYCLES added to the TSC offset
  *		and MUL to the multiplier
  *	mk-region FILE revoke SIZE SLOT
+ *	mk-region FILE incompat SIZE SLOT
+ *		sets a feature bit nobody knows
  *	mk-region FILE flip BYTE BIT
- *	mk-region FILE put32 BYTE NUMBER
+
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -125,8 +127,8 @@ static void write_record(const char *path, size_t size, unsigned long slot,
 	memset(header.boot_id, 0xb0, sizeof(header.boot_id));
 	memcpy(header.cpu_vendor, "Auth", sizeof(header.cpu_vendor));
 	header.cpu_signature = cpu_to_le32(0x800f12);
-	strcpy(header.kernel_release, "6.12.0-test");
-	strcpy(header.module_version, "0.1.0");
+	memcpy(header.kernel_release, "6.12.0-test", 12);
+	memcpy(header.module_version, "0.1.0", 6);
 	if (kch_record_write(region + slot * kch_slot_size(size),
 			     kch_slot_size(size), &header, entries,
 			     entries_size, (u32)count)) {
@@ -137,11 +139,27 @@ static void write_record(const char *path, size_t size, unsigned long slot,
 	munmap(region, size);
 }
 
+static void set_incompat(u8 *slot, size_t slot_size)
+{
+	struct kch_record record;
+	u8 *entries;
+	size_t size;
+
+	if (kch_record_open(slot, slot_size, &record, NULL))
+		die("no record");
+	record.header.incompat = cpu_to_le32(1U << 31);
+	size = record.total_size - record.header_size;
+	entries = malloc(size);
+	memcpy(entries, slot + record.header_size, size);
+	kch_record_write(slot, slot_size, &record.header, entries, size,
+			 record.vm_count);
+	free(entries);
+}
+
 int main(int argc, char **argv)
 {
 	size_t size = 0, at;
 	u8 *region;
-	__le32 number;
 
 	if (argc < 5) {
 		fprintf(stderr, "mk-region: too few arguments\n");
@@ -158,11 +176,11 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "revoke")) {
 		kch_record_revoke(region + strtoul(argv[4], NULL, 0) *
 				  kch_slot_size(at));
+	} else if (!strcmp(argv[2], "incompat")) {
+		set_incompat(region + strtoul(argv[4], NULL, 0) *
+			     kch_slot_size(at), kch_slot_size(at));
 	} else if (!strcmp(argv[2], "flip") && at < size) {
 		region[at] ^= (u8)(1U << strtoul(argv[4], NULL, 0));
-	} else if (!strcmp(argv[2], "put32") && at + 4 <= size) {
-		number = cpu_to_le32((u32)strtoul(argv[4], NULL, 0));
-		memcpy(region + at, &number, sizeof(number));
 	} else {
 		fprintf(stderr, "mk-region: bad arguments\n");
 		return 2;

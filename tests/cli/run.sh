@@ -235,12 +235,23 @@ case_decode_record() {
 	run 1 decode "$work/cut"
 }
 
+# A newer record that this tool cannot read: the older one is out of date.
+case_decode_newer() {
+	region r 0 7 web:1
+	region r 1 8 web:1
+	"$programs/mk-region" "$work/r" incompat 65536 1
+	run 4 decode --tsv "$work/r"
+	equal "$(tsv slots 4)" $'valid\nnewer'
+	equal "$(tsv newest_slot)" -
+	has err 'incompatible features'
+}
+
 # Every bit of a record: the one that is wrong is named, and no other.
 case_decode_bits() {
 	local byte bit where
 	region r 0 7 web:1 db:1
 	# magic, header_size, sequence, commit; VM size, crc, name, vcpu_count; vCPU mul
-	for where in 0:magic 8:header_size 13:vm_size 33:sequence 73:host_tsc 304:crc32c \
+	for where in 0:magic 8:header_size 13:vm_size 33:sequence 73:host_tsc 304:crc32c 308:reserved2 \
 		312:commit 319:commit 320:size 321:size 324:crc32c 330:uuid 344:name \
 		408:vcpu_count 409:vcpu_count 420:master_cycle_now "520:vcpu 0 tsc_offset" \
 		"560:vcpu 0 tsc_to_system_mul" "564:vcpu 0 tsc_shift"; do
@@ -304,6 +315,20 @@ case_decode_hostile_text() {
 	has out '"e\u001b[2J\"\\\u0009\ufffdx"'
 	run 0 decode --tsv "$work/r"
 	equal "$(tsv vms 6)" 4242
+}
+
+# Control: what is_json lets through is JSON.
+case_json_check() {
+	local text
+	for text in '' '{' '{"a":1,}' '{a:1}' '[1 2]' '01' '1.' '"a' $'"\t"' '"\x"' '"\u12"' '{} {}' \
+		$'"\xff"' $'"\xc0\x80"' $'"\xed\xa0\x80"' nul; do
+		checks=$((checks + 1))
+		! printf %s "$text" | "$programs/json-check" >/dev/null || fault "passes for JSON: $text"
+	done
+	for text in '{}' '[]' '-0.5e+3' '{"a": [1, "b", null, true, {"c": "\u00e9é"}]}'; do
+		checks=$((checks + 1))
+		printf %s "$text" | "$programs/json-check" >/dev/null || fault "does not pass for JSON: $text"
+	done
 }
 
 # The static tool has a CRC32C of its own.

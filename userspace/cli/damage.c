@@ -99,30 +99,33 @@ static bool one_bit(u32 syndrome, unsigned int *bit)
 }
 
 /*
- * Where in @data, whose checksum @stored was made with the bytes of the hole
- * as zero, one bit is wrong.
+ * Where in @data, whose checksum @stored at @crc was made with itself and the
+ * commit marker as zero, one bit is wrong; @commit is 0 where there is none.
  *
  * CRC is linear: a wrong bit changes the checksum by an amount that depends
  * only on how many bytes follow it.  So it is enough to walk from the last
  * byte to the first, with that amount for each of a byte's eight bits.
  */
-static bool find_flip(const u8 *data, size_t size, size_t hole, size_t hole_size,
-		      u32 stored, size_t *offset, unsigned int *bit)
+static bool find_flip(const u8 *data, size_t size, size_t crc, size_t commit,
+		      size_t *offset, unsigned int *bit)
 {
+	const size_t commit_end = commit ? commit + sizeof(__le64) : 0;
 	static const u8 zero;
 	u8 *copy = xmalloc(size);
 	u32 syndrome, effect[8];
 	unsigned int b;
+	__le32 stored;
 
+	memcpy(&stored, data + crc, sizeof(stored));
 	memcpy(copy, data, size);
-	memset(copy + hole, 0, hole_size);
-	syndrome = ~kch_crc32c(~0U, copy, size) ^ stored;
+	memset(copy + crc, 0, sizeof(stored));
+	memset(copy + commit, 0, commit_end - commit);
+	syndrome = ~kch_crc32c(~0U, copy, size) ^ le32_to_cpu(stored);
 	free(copy);
 	if (!syndrome)
 		return false;
-	/* The checksum itself is the first thing in the hole. */
 	if (one_bit(syndrome, bit)) {
-		*offset = hole + *bit / 8;
+		*offset = crc + *bit / 8;
 		*bit %= 8;
 		return true;
 	}
@@ -133,7 +136,9 @@ static bool find_flip(const u8 *data, size_t size, size_t hole, size_t hole_size
 	}
 	while (size--) {
 		for (b = 0; b < 8; b++) {
-			if (effect[b] == syndrome && size - hole >= hole_size) {
+			if (effect[b] == syndrome &&
+			    size - crc >= sizeof(stored) &&
+			    (size < commit || size >= commit_end)) {
 				*offset = size;
 				*bit = b;
 				return true;
@@ -144,13 +149,11 @@ static bool find_flip(const u8 *data, size_t size, size_t hole, size_t hole_size
 	return false;
 }
 
-static bool flip_in_header(const u8 *slot, size_t header_size, u32 crc,
+static bool flip_in_header(const u8 *slot, size_t header_size,
 			   struct damage *damage)
 {
-	const size_t hole = offsetof(struct kch_rec_header, crc32c);
-
-	return find_flip(slot, header_size, hole,
-			 sizeof(struct kch_rec_header) - hole, crc,
+	return find_flip(slot, header_size, offsetof(struct kch_rec_header, crc32c),
+			 offsetof(struct kch_rec_header, commit),
 			 &damage->offset, &damage->bit);
 }
 
@@ -173,21 +176,20 @@ static bool flip_in_commit(const struct kch_rec_header *header,
 bool damage_in_header(const u8 *slot, size_t size, struct damage *damage)
 {
 	struct kch_rec_header header;
-	u32 header_size, crc;
+	u32 header_size;
 	bool found;
 
 	if (size < sizeof(header))
 		return false;
 	memcpy(&header, slot, sizeof(header));
-	crc = le32_to_cpu(header.crc32c);
 	header_size = le32_to_cpu(header.header_size);
 	/* The size may be what is wrong: then take version 1's. */
 	if (header_size < sizeof(header) || header_size > KCH_REC_SIZE_MAX ||
 	    header_size > size)
 		header_size = sizeof(header);
-	found = flip_in_header(slot, header_size, crc, damage);
+	found = flip_in_header(slot, header_size, damage);
 	if (!found && header_size != sizeof(header))
-		found = flip_in_header(slot, sizeof(header), crc, damage);
+		found = flip_in_header(slot, sizeof(header), damage);
 	if (!found)
 		found = flip_in_commit(&header, damage);
 	if (found)
@@ -218,13 +220,9 @@ static void name_entry_field(const struct kch_record *record,
 bool damage_in_entry(const u8 *entry, size_t size, const struct kch_record *record,
 		     struct damage *damage)
 {
-	struct kch_rec_vm vm;
-
-	if (size < sizeof(vm))
+	if (size < sizeof(struct kch_rec_vm))
 		return false;
-	memcpy(&vm, entry, sizeof(vm));
-	if (!find_flip(entry, size, offsetof(struct kch_rec_vm, crc32c),
-		       sizeof(vm.crc32c), le32_to_cpu(vm.crc32c),
+	if (!find_flip(entry, size, offsetof(struct kch_rec_vm, crc32c), 0,
 		       &damage->offset, &damage->bit))
 		return false;
 	name_entry_field(record, damage);

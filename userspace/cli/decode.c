@@ -62,7 +62,8 @@ static bool looks_like_record(const u8 *data, size_t size)
 
 static void open_slots(struct dump *dump)
 {
-	unsigned int i;
+	struct kch_record record;
+	unsigned int i, newest = 0;
 
 	dump->slots = dump->is_record ? 1 : 2;
 	dump->slot_size = dump->is_record ? dump->size : kch_slot_size(dump->size);
@@ -75,11 +76,11 @@ static void open_slots(struct dump *dump)
 						&dump->reasons[i]);
 		if (dump->errs[i] == -EBADMSG)
 			dump->damaged = true;
-		if (!dump->errs[i] &&
-		    (dump->newest < 0 ||
-		     dump->records[i].sequence > dump->records[dump->newest].sequence))
-			dump->newest = (int)i;
 	}
+	if (dump->is_record ? !dump->errs[0] :
+			      !kch_region_open(dump->data, dump->size, &record,
+					       &newest, NULL))
+		dump->newest = (int)newest;
 }
 
 /* False: there are no more. */

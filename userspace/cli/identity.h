@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a VM is called when nobody said.
+ * What a VM is called when nobody said: neither with --id, nor when it was saved
+ * or restored (then the module knows it, and says so).
  *
  * 1. QEMU's -uuid, for the first VM of a process that has one on its command
  *    line.  It is the same after the kexec.

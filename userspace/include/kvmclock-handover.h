@@ -245,7 +245,8 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
 /**
  * struct kch_vm_info - a VM's part of its clock
  * @sz: in: sizeof(struct kch_vm_info)
- * @uuid: its id; all zero if it was read live
+ * @uuid: its id; of a live VM the one it was restored or saved under, all zero
+ *	if it was neither
  * @name: its name; may be empty
  * @vcpu_count: vCPUs it has
  * @flags: KCH_VM_INFO_*
@@ -254,8 +255,8 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
  * @kvmclock_offset: kvmclock minus KVM's host clock, ns
  * @host_tsc: host TSC when this was read, cycles
  * @kvmclock_ns: kvmclock of the first vCPU at @host_tsc, ns
- * @tsc_scaling_frac_bits: fraction bits of the scaling ratios; 0 without TSC
- *	scaling
+ * @tsc_scaling_frac_bits: fraction bits of the scaling ratios: an unscaled vCPU
+ *	has the ratio 1 << @tsc_scaling_frac_bits
  * @default_tsc_khz: frequency a new vCPU gets, kHz
  * @pid: the process that had the VM; 0 unknown
  */
