@@ -32,6 +32,10 @@ kexec-tools        | kexec                | runs in the emulated host
 qemu-system-x86    | qemu-system-x86_64   | the emulated host
 util-linux         | setpriv              | the emulator dies with the test runner
 ca-certificates    | -                    | fetching kernels over https mirrors
+flex               | flex                 | build of the 7.3 kernel
+bison              | bison                | build of the 7.3 kernel
+bc                 | bc                   | build of the 7.3 kernel
+libelf-dev         | header:gelf.h        | objtool of the 7.3 kernel
 '
 
 CHECK_NEEDS='
