@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -55,7 +56,8 @@ static void restore_realtime(struct vm *vm, uint32_t flags, struct handover *h)
 	(void)flags;
 	if (!(saved->clock.flags & KVM_CLOCK_REALTIME)) {
 		h->error = -ENODATA;
-		strcpy(h->message, "KVM_GET_CLOCK gave no wall clock time");
+		snprintf(h->message, sizeof(h->message),
+			 "KVM_GET_CLOCK gave no wall clock time");
 		return;
 	}
 	for (i = 0; i < vm->vcpu_count; i++)
@@ -79,14 +81,15 @@ static const struct clock_method methods[] = {
 	{ "by-value", NULL, restore_by_value },
 	{ "realtime", NULL, restore_realtime },
 	{ "identical", prepare_identical, restore_identical },
+	{ NULL, NULL, NULL },
 };
 
 const struct clock_method *clock_method_find(const char *name)
 {
-	size_t i;
+	const struct clock_method *method;
 
-	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-		if (!strcmp(methods[i].name, name))
-			return &methods[i];
+	for (method = methods; method->name; method++)
+		if (!strcmp(method->name, name))
+			return method;
 	return NULL;
 }

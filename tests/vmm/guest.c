@@ -12,15 +12,23 @@
 
 #define PEER_PERIOD			8	/* iterations, a power of two */
 
-#define barrier()	__asm__ volatile("" ::: "memory")
-#define READ_ONCE(x)	(*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+#define noinline	__attribute__((__noinline__))
+#define READ_ONCE(x)	__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), v, __ATOMIC_RELAXED)
+
+static inline void barrier(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
 
 /*
- * One instruction: the VMM may read it between any two, and must never see a
+ * One instruction: the VMM may stop us between any two, and must never see a
  * count that is later overwritten with an older one.
  */
-#define count(x)	__asm__ volatile("incq %0" : "+m"(x))
+static inline void count(__u64 *counter)
+{
+	__asm__ volatile("incq %0" : "+m"(*counter));
+}
 
 static inline __u64 rdmsr(__u32 msr)
 {
@@ -149,7 +157,7 @@ static __u64 rate_change_ppb(const struct guest_pvclock *a,
 	return magnitude(delta) * 1000000000ULL / a->tsc_to_system_mul;
 }
 
-static __attribute__((noinline)) void
+static noinline void
 record_change(const struct guest_shared *g, struct guest_vcpu *v,
 	      const struct guest_observation *now)
 {
@@ -169,18 +177,18 @@ record_change(const struct guest_shared *g, struct guest_vcpu *v,
 	raise_to(&v->max.hour_ns, magnitude(c->hour_ns));
 	raise_to(&v->max.rate_ppb,
 		 rate_change_ppb(&c->old_page, &c->new_page));
-	count(v->count.page_changes);
+	count(&v->count.page_changes);
 }
 
 static inline void check_own(const struct guest_shared *g, struct guest_vcpu *v,
 			     const struct guest_observation *now)
 {
 	if (now->tsc < v->last.tsc) {
-		count(v->count.tsc_back);
+		count(&v->count.tsc_back);
 		raise_to(&v->max.tsc_back, v->last.tsc - now->tsc);
 	}
 	if (now->clock_ns < v->last.clock_ns) {
-		count(v->count.clock_back);
+		count(&v->count.clock_back);
 		raise_to(&v->max.clock_back_ns,
 			 v->last.clock_ns - now->clock_ns);
 	}
@@ -192,13 +200,13 @@ static inline void check_own(const struct guest_shared *g, struct guest_vcpu *v,
 static inline void check_global(struct guest_shared *g, struct guest_vcpu *v,
 				const struct guest_observation *now)
 {
-	count(v->count.global_checks);
+	count(&v->count.global_checks);
 	if (now->tsc < g->global_tsc) {
-		count(v->count.global_tsc_back);
+		count(&v->count.global_tsc_back);
 		raise_to(&v->max.tsc_back, g->global_tsc - now->tsc);
 	}
 	if (now->clock_ns < g->global_clock_ns) {
-		count(v->count.global_clock_back);
+		count(&v->count.global_clock_back);
 		raise_to(&v->max.clock_back_ns,
 			 g->global_clock_ns - now->clock_ns);
 	}
@@ -207,7 +215,7 @@ static inline void check_global(struct guest_shared *g, struct guest_vcpu *v,
 }
 
 /* Another vCPU's page must give the same time at the same TSC. */
-static __attribute__((noinline)) void
+static noinline void
 check_peer(const struct guest_shared *g, struct guest_vcpu *v,
 	   const struct guest_observation *now)
 {
@@ -226,22 +234,22 @@ check_peer(const struct guest_shared *g, struct guest_vcpu *v,
 	/* KVM may have changed both since: then the copies are of two times. */
 	if (READ_ONCE(page_of(v)->version) != now->page.version)
 		return;
-	count(v->count.peer_checks);
+	count(&v->count.peer_checks);
 	difference = (__s64)(now->clock_ns - clock_around(&page, now->tsc));
 	if (difference) {
-		count(v->count.peer_disagreements);
+		count(&v->count.peer_disagreements);
 		raise_to(&v->max.peer_ns, magnitude(difference));
 	}
 }
 
-static __attribute__((noinline)) void adjust_tsc(struct guest_vcpu *v)
+static noinline void adjust_tsc(struct guest_vcpu *v)
 {
 	__s64 cycles = READ_ONCE(v->tsc_adjust);
 
 	/* Cleared first: if the VMM stops us in between it is not done twice. */
 	WRITE_ONCE(v->tsc_adjust, 0);
 	wrmsr(MSR_IA32_TSC_ADJUST, rdmsr(MSR_IA32_TSC_ADJUST) + (__u64)cycles);
-	count(v->count.tsc_adjusts);
+	count(&v->count.tsc_adjusts);
 }
 
 static inline void iterate(struct guest_shared *g, struct guest_vcpu *v)
@@ -256,7 +264,7 @@ static inline void iterate(struct guest_shared *g, struct guest_vcpu *v)
 		check_global(g, v, &now);
 		unlock(&g->lock);
 	} else {
-		count(v->count.lock_misses);
+		count(&v->count.lock_misses);
 	}
 	if (v->online) {
 		check_own(g, v, &now);
@@ -271,13 +279,13 @@ static inline void iterate(struct guest_shared *g, struct guest_vcpu *v)
 	}
 	barrier();
 	WRITE_ONCE(v->online, 1);
-	count(v->count.iterations);
+	count(&v->count.iterations);
 	if (READ_ONCE(v->tsc_adjust))
 		adjust_tsc(v);
 }
 
 /* Where every vCPU starts; one that is started again goes on comparing. */
-__attribute__((noreturn, section(".text.start"))) void
+__attribute__((__noreturn__, __section__(".text.start"))) void
 guest_main(struct guest_shared *g, struct guest_vcpu *v)
 {
 	wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (__u64)page_of(v) | 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the VMM asks of libkvmclock-handover, as any VMM would. */
+/* What the VMM asks of the library, as any VMM would. */
 #ifndef KCH_VMM_HANDOVER_H
 #define KCH_VMM_HANDOVER_H
 

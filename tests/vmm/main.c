@@ -76,7 +76,7 @@ static const struct option options[] = {
 
 static int done_pipe = -1;
 
-static void __attribute__((noreturn)) usage(const char *wrong)
+static void __attribute__((__noreturn__)) usage(const char *wrong)
 {
 	if (wrong)
 		fprintf(stderr, "kch-vmm: %s\n", wrong);
@@ -84,7 +84,7 @@ static void __attribute__((noreturn)) usage(const char *wrong)
 	exit(wrong ? EXIT_USAGE : EXIT_CHECKS_HOLD);
 }
 
-static long long number(const char *text, long long min, long long max)
+static long long in_range(const char *text, long long min, long long max)
 {
 	long long value;
 	char *end;
@@ -130,7 +130,7 @@ static void parse(int argc, char **argv, struct session *s,
 				  HOLD_STOPPED : HOLD_RUNNING;
 			break;
 		case OPT_HOT_ADD:
-			s->hot_add = number(optarg, 0, GUEST_VCPUS_MAX);
+			s->hot_add = in_range(optarg, 0, GUEST_VCPUS_MAX);
 			break;
 		case OPT_UUID:
 			if (kch_uuid_parse(optarg, s->uuid))
@@ -138,7 +138,7 @@ static void parse(int argc, char **argv, struct session *s,
 			s->has_uuid = true;
 			break;
 		case OPT_ITERATIONS:
-			s->iterations = number(optarg, 0, INT64_MAX);
+			s->iterations = in_range(optarg, 0, INT64_MAX);
 			break;
 		case OPT_MEM:
 			s->mem = optarg;
@@ -150,23 +150,23 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_MUL_BIT:
 			s->sabotage.kind = SABOTAGE_MUL;
-			s->sabotage.bit = number(optarg, 0, 31);
+			s->sabotage.bit = in_range(optarg, 0, 31);
 			break;
 		case OPT_NAME:
 			s->name = optarg;
 			break;
 		case OPT_OFFSET_ERROR:
 			s->sabotage.kind = SABOTAGE_TSC_ADJUST;
-			s->sabotage.cycles = number(optarg, INT64_MIN,
+			s->sabotage.cycles = in_range(optarg, INT64_MIN,
 						    INT64_MAX);
 			break;
 		case OPT_OFFSET_IOCTL:
 			s->sabotage.kind = SABOTAGE_TSC_OFFSET;
-			s->sabotage.cycles = number(optarg, INT64_MIN,
+			s->sabotage.cycles = in_range(optarg, INT64_MIN,
 						    INT64_MAX);
 			break;
 		case OPT_ON_VCPU:
-			s->sabotage.vcpu = number(optarg, 0,
+			s->sabotage.vcpu = in_range(optarg, 0,
 						  GUEST_VCPUS_MAX - 1);
 			break;
 		case OPT_REPORT:
@@ -182,7 +182,7 @@ static void parse(int argc, char **argv, struct session *s,
 			s->restore_flags |= KCH_RESTORE_UNSEALED;
 			break;
 		case OPT_VCPUS:
-			s->vcpu_count = number(optarg, 1, GUEST_VCPUS_MAX);
+			s->vcpu_count = in_range(optarg, 1, GUEST_VCPUS_MAX);
 			break;
 		default:
 			usage("unknown option");

@@ -43,21 +43,29 @@ bool measure_all_observed(const struct vm *vm)
 	return true;
 }
 
-uint64_t measure_iterations(const struct vm *vm, const struct baseline *base)
+/* The counts may grow meanwhile. */
+static uint64_t since(const __u64 *now, __u64 before)
 {
-	uint64_t least = U64_MAX;
+	return __atomic_load_n(now, __ATOMIC_RELAXED) - before;
+}
+
+bool measure_enough(const struct vm *vm, const struct baseline *base,
+		    uint64_t iterations)
+{
 	uint32_t i;
 
 	for (i = 0; i < vm->vcpu_count; i++) {
-		const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
-		uint64_t n = __atomic_load_n(&guest->count.iterations,
-					     __ATOMIC_RELAXED) -
-			     base->count[i].iterations;
+		const struct guest_counts *now = &vm->mem->shared->vcpu[i].count;
+		const struct guest_counts *before = &base->count[i];
 
-		if (n < least)
-			least = n;
+		if (since(&now->iterations, before->iterations) < iterations ||
+		    !since(&now->global_checks, before->global_checks))
+			return false;
+		if (vm->vcpu_count > 1 &&
+		    !since(&now->peer_checks, before->peer_checks))
+			return false;
 	}
-	return least;
+	return true;
 }
 
 /* Counts are sums over the vCPUs unless they are worth a list. */
@@ -119,14 +127,16 @@ void measure_guest(const struct vm *vm, const struct baseline *base)
 	report_u64("guest_rate_max_ppb", MAX_OF(vm, rate_ppb));
 
 	for (i = 0; i < vm->vcpu_count; i++) {
-		const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
+		const struct guest_counts *now = &vm->mem->shared->vcpu[i].count;
+		const struct guest_counts *before = &base->count[i];
 
-		report_check(guest->count.iterations >
-			     base->count[i].iterations, "no_iterations");
-		report_check(vm->vcpu_count == 1 || guest->count.peer_checks >
-			     base->count[i].peer_checks, "no_peer_checks");
-		report_check(guest->count.global_checks >
-			     base->count[i].global_checks, "no_global_checks");
+		report_check(since(&now->iterations, before->iterations),
+			     "no_iterations");
+		report_check(since(&now->global_checks, before->global_checks),
+			     "no_global_checks");
+		report_check(vm->vcpu_count == 1 ||
+			     since(&now->peer_checks, before->peer_checks),
+			     "no_peer_checks");
 		if (vm->vcpu[i].exit_reason >= 0) {
 			report("vcpu_exit", "%u:%d", i,
 			       vm->vcpu[i].exit_reason);

@@ -35,8 +35,9 @@ void measure_start(struct vm *vm, struct baseline *base);
 /* Every vCPU has observed since measure_start(); the VM may be running. */
 bool measure_all_observed(const struct vm *vm);
 
-/* The least iterations any vCPU has made since then. */
-uint64_t measure_iterations(const struct vm *vm, const struct baseline *base);
+/* Every vCPU has made so many iterations since then, and each kind of check. */
+bool measure_enough(const struct vm *vm, const struct baseline *base,
+		    uint64_t iterations);
 
 /* Of a stopped VM: reports and checks what the guest itself found. */
 void measure_guest(const struct vm *vm, const struct baseline *base);

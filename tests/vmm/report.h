@@ -18,7 +18,7 @@ enum {
 void report_open(const char *path);
 
 void report(const char *key, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+	__attribute__((__format__(printf, 2, 3)));
 
 /* Many values of one key, one for each vCPU: key=a,b,c */
 void report_list_start(const char *key);
@@ -35,7 +35,7 @@ void report_flush(void);
 
 /* The VMM itself cannot go on: error=..., failed=vmm, and exit. */
 void die(const char *format, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
+	__attribute__((__format__(printf, 1, 2), __noreturn__));
 
 /* Called by die() before it exits; for who waits for the exit code. */
 void report_at_exit(void (*hook)(int status));

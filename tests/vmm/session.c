@@ -56,19 +56,26 @@ static void wait_observed(const struct vm *vm)
 			return;
 }
 
-/* Until the time is over, the iterations are made, or it is told to end. */
+/*
+ * Until the time is over, the iterations are made, or it is told to end; but
+ * not before everything has been checked once: of many vCPUs on few CPUs one
+ * may wait long for the lock whose holder was preempted.
+ */
 static void let_run(const struct session *s, const struct vm *vm,
 		    const struct baseline *base, uint32_t ms)
 {
 	uint64_t end = now_ms() + ms;
+	uint64_t last = end + OBSERVE_MS;
+	uint64_t now;
 
-	while (!s->run_ms || now_ms() < end) {
+	do {
 		if (wait_ms(POLL_MS))
 			return;
-		if (s->iterations &&
-		    measure_iterations(vm, base) >= s->iterations)
+		now = now_ms();
+		if (s->iterations && measure_enough(vm, base, s->iterations))
 			return;
-	}
+	} while (!s->run_ms || now < end ||
+		 (now < last && !measure_enough(vm, base, 1)));
 }
 
 static void start_new(const struct session *s, struct vm *vm,

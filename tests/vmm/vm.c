@@ -204,7 +204,7 @@ static void *run_vcpu(void *arg)
 {
 	struct vcpu *vcpu = arg;
 
-	while (!vcpu->vm->stop) {
+	while (!__atomic_load_n(&vcpu->vm->stop, __ATOMIC_ACQUIRE)) {
 		if (!ioctl(vcpu->fd, KVM_RUN, 0)) {
 			/* The guest asks nothing of its VMM. */
 			vcpu->exit_reason = vcpu->run->exit_reason;
@@ -244,7 +244,7 @@ void vm_stop(struct vm *vm)
 
 	if (!vm->running)
 		return;
-	vm->stop = true;
+	__atomic_store_n(&vm->stop, true, __ATOMIC_RELEASE);
 	/* immediate_exit also catches one that is about to enter KVM_RUN. */
 	for (i = 0; i < vm->vcpu_count; i++) {
 		vm->vcpu[i].run->immediate_exit = 1;

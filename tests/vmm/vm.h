@@ -51,7 +51,7 @@ struct vm {
 	uint32_t vcpu_count;
 	struct vcpu vcpu[GUEST_VCPUS_MAX];
 	bool running;
-	volatile bool stop;
+	bool stop;
 };
 
 /* The VM with its memory, without vCPUs. */
