@@ -48,8 +48,8 @@ fi
 # Files that are named must be there. A name without a folder is a document's own neighbour.
 while read -r path; do
 	[[ -e $KCH_ROOT/$path || -e $doc/$path ]] || wrong "no such file: $path"
-done < <(grep -hoE '\b(kernel|userspace|scripts|tests|Documentation)/[A-Za-z0-9_./-]*[A-Za-z0-9_]|\b[a-z-]+\.rst\b' \
-	"$doc"/*.rst "$doc"/man/* "$KCH_ROOT/README.md" | sort -u)
+done < <(grep -hoE '(^|[^A-Za-z0-9_./-])((kernel|userspace|scripts|tests|Documentation)/[A-Za-z0-9_./-]*[A-Za-z0-9_]|[a-z-]+\.rst\b)' \
+	"$doc"/*.rst "$doc"/man/* "$KCH_ROOT/README.md" | sed 's/^[^A-Za-z]//' | sort -u)
 
 # What stands between the marks of the example, without its indentation.
 sed -n '/^\.\. example: userspace$/,/^\.\. end example$/s/^    //p' "$doc/vmm-integration.rst" >"$work/example.c"
