@@ -312,6 +312,8 @@ static int do_restore(struct kch_restore *restore)
 		return fail(ENODATA, restore->message, "no such record");
 	if (kch_record_find(&fake.incoming, restore->uuid, &vm, &message))
 		return fail(ENOENT, restore->message, message.text);
+	if (fake.no_master_clock)
+		return fail(EOPNOTSUPP, restore->message, "no master clock");
 	for (i = 0; i < vm.vcpu_count && restore->vm_fd == FAKE_VM_FD; i++) {
 		kch_record_vcpu(&vm, i, &vcpu);
 		if (fake.offsets[i] == le64_to_cpu(vcpu.tsc_offset))
@@ -385,6 +387,7 @@ static int vm_ioctl(unsigned long request, void *arg)
 		return 0;
 	case KVM_SET_CLOCK:
 		fake.clock_ns = clock->clock;
+		fake.no_master_clock = false;
 		note("clock ");
 		return 0;
 	default:

@@ -47,6 +47,7 @@ struct fake {
 	int set_offset_errno[FAKE_VCPUS_MAX];
 	int get_offset_errno[FAKE_VCPUS_MAX];
 	uint64_t clock_ns;
+	bool no_master_clock;		/* until KVM_SET_CLOCK */
 	uint32_t restore_mode;
 	uint32_t extra_entry_size;	/* a newer module's VM entries */
 	bool has_vcpu_ids;		/* /proc/self/fd tells vcpu_ids */

@@ -355,6 +355,11 @@ static void test_restore(void)
 	set_up();
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, reversed, 2, uuid, NULL, NULL), 0);
 	check_log(SAVED_OFFSETS "clock restore ");
+	/* The writes are what gives a new VM its master clock. */
+	set_up();
+	fake.no_master_clock = true;
+	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, NULL, NULL), 0);
+	check_log(SAVED_OFFSETS "clock restore ");
 }
 
 static void test_restore_check(void)
