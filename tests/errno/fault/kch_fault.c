@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What goes wrong in a host and cannot be brought about from outside.  The
+ * module under test is the real one; this one plays a KVM that is broken, or
+ * a driver that had the memory first.  It does what its parameters say:
+ *
+ *	dead=FD, bugged=FD	marks a VM of the loading process, and is not loaded
+ *	claim=START,SIZE	claims that memory
+ *	khz_lie=1		KVM_GET_TSC_KHZ answers one kHz too much
+ *	lost_write=1		a clock just written is one ns off when read back
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/ioport.h>
+#include <linux/kprobes.h>
+#include <linux/kvm_host.h>
+#include <linux/module.h>
+
+static int dead = -1;
+module_param(dead, int, 0);
+static int bugged = -1;
+module_param(bugged, int, 0);
+static unsigned long claim[2];
+module_param_array(claim, ulong, NULL, 0);
+static bool khz_lie;
+module_param(khz_lie, bool, 0);
+static bool lost_write;
+module_param(lost_write, bool, 0);
+
+static int mark_vm(void)
+{
+	struct file *file = fget(dead >= 0 ? dead : bugged);
+	struct kvm *kvm;
+
+	if (!file)
+		return -EBADF;
+	kvm = file->private_data;
+	/* As kvm_vm_dead() and kvm_vm_bugged() do; the latter without a splat. */
+	kvm->vm_dead = true;
+	if (bugged >= 0)
+		kvm->vm_bugged = true;
+	fput(file);
+	return -ECANCELED;
+}
+
+/* kvm_arch_vcpu_ioctl(filp, ioctl, arg) */
+static int note_ioctl(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	return regs->si == KVM_GET_TSC_KHZ ? 0 : 1;
+}
+
+static int lie(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	regs->ax++;
+	return 0;
+}
+
+static struct kretprobe khz_probe = {
+	.kp.symbol_name = "kvm_arch_vcpu_ioctl",
+	.entry_handler = note_ioctl,
+	.handler = lie,
+};
+
+/*
+ * kch_kvm_read(kvm, frac_bits, entry, message): a reference that is far in the
+ * past is one that was just restored, and this is its reading back.
+ */
+#define LONG_AGO_CYCLES	(1ULL << 32)
+
+static int spoil(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct kvm *kvm = (struct kvm *)regs->di;
+
+	if (rdtsc() - kvm->arch.master_cycle_now > LONG_AGO_CYCLES)
+		kvm->arch.kvmclock_offset++;
+	return 0;
+}
+
+static struct kprobe read_probe = {
+	.symbol_name = "kch_kvm_read",
+	.pre_handler = spoil,
+};
+
+static int __init fault_init(void)
+{
+	int err = 0;
+
+	if (dead >= 0 || bugged >= 0)
+		return mark_vm();
+	if (claim[1] && !request_mem_region(claim[0], claim[1], "kch_fault"))
+		return -EBUSY;
+	if (khz_lie)
+		err = register_kretprobe(&khz_probe);
+	else if (lost_write)
+		err = register_kprobe(&read_probe);
+	if (err && claim[1])
+		release_mem_region(claim[0], claim[1]);
+	return err;
+}
+module_init(fault_init);
+
+static void __exit fault_exit(void)
+{
+	if (khz_lie)
+		unregister_kretprobe(&khz_probe);
+	if (lost_write)
+		unregister_kprobe(&read_probe);
+	if (claim[1])
+		release_mem_region(claim[0], claim[1]);
+}
+module_exit(fault_exit);
+
+MODULE_DESCRIPTION("Faults for the tests of kvmclock_handover");
+MODULE_LICENSE("GPL");

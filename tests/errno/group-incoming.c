@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ktap.h"
+
+#include "condition.h"
+#include "forge.h"
+#include "groups.h"
+#include "scene.h"
+#include "snapshot.h"
+
+/**
+ * struct kind - a kind of record that can be found in the region
+ * @name: what is special about it
+ * @entry: changes header or entry before the record is put together
+ * @image: changes its bytes afterwards
+ * @header_error: errno that all have from the record as a whole, 0 if it is
+ *	one that can be looked at
+ * @error: of RESTORE
+ * @message: in its message
+ * @finish_error: of FINISH without KCH_FINISH_DISCARD
+ * @flag: of RESTORE, with which it is accepted nevertheless
+ */
+struct kind {
+	const char *name;
+	void (*entry)(struct forged *f);
+	void (*image)(struct forged *f);
+	int header_error;
+	int error;
+	const char *message;
+	int finish_error;
+	uint32_t flag;
+};
+
+#define HEADER(name, statement)						\
+static void name(struct forged *f)					\
+{									\
+	struct kch_rec_header *header = &f->header;			\
+									\
+	statement;							\
+}
+
+/* Of a header that is otherwise whole; made up after the record was written. */
+#define SEALED(name, statement)						\
+static void name(struct forged *f)					\
+{									\
+	struct kch_rec_header *header = (void *)f->image;		\
+									\
+	statement;							\
+	forge_seal(f);							\
+}
+
+#define ENTRY(name, statement)						\
+static void name(struct forged *f)					\
+{									\
+	struct kch_rec_vm *entry = forge_entry(f);			\
+	struct kch_rec_vcpu *vcpu = forge_vcpu(f, 1);			\
+									\
+	(void)entry;							\
+	(void)vcpu;							\
+	statement;							\
+	forge_close(f);							\
+}
+
+#define RAW(name, statement)						\
+static void name(struct forged *f)					\
+{									\
+	struct kch_rec_header *header = (void *)f->image;		\
+	struct kch_rec_vm *entry = (void *)(header + 1);		\
+									\
+	(void)entry;							\
+	statement;							\
+}
+
+#define HOUR_NS		3600000000000ULL
+
+RAW(nothing, memset(f->image, 0, sizeof(f->image)))
+RAW(taken_back, header->commit = 0)
+RAW(magic, header->magic[7] ^= 0x20)
+RAW(commit, header->commit ^= 1ULL << 40)
+RAW(header_bit, header->tsc_khz ^= 0x100)
+RAW(header_reserved, header->reserved[70] = 1)
+RAW(header_size_small, header->header_size = 8)
+RAW(header_size_huge, header->header_size = ~0U)
+RAW(entry_bit, entry->kvmclock_offset ^= 0x100)
+RAW(vcpu_bit, ((struct kch_rec_vcpu *)(entry + 1))->tsc_to_system_mul ^= 1)
+RAW(entry_size, entry->size = ~0U)
+RAW(entry_size_small, entry->size = 8)
+RAW(entry_vcpus, entry->vcpu_count = ~0U)
+SEALED(vm_size_small, header->vm_size = 8)
+SEALED(vm_size_huge, header->vm_size = 0xfffffff8)
+SEALED(vcpu_size_odd, header->vcpu_size = 65)
+SEALED(vcpu_size_none, header->vcpu_size = 0)
+SEALED(vms_huge, header->vm_count = ~0U)
+SEALED(total_huge, header->total_size = 1ULL << 60)
+SEALED(total_small, header->total_size = 8)
+SEALED(cut_in_entry, header->total_size -= 8)
+SEALED(cut_to_header, header->total_size = sizeof(*header))
+HEADER(incompatible, header->incompat = 1U << 31)
+HEADER(compatible, header->compat = 1U << 31)
+HEADER(not_sealed, header->flags = 0)
+HEADER(machine, header->machine_id[0] ^= 1)
+HEADER(cpu, header->cpu_signature ^= 0x10)
+HEADER(vendor, memcpy(header->cpu_vendor, "Genu", 4))
+HEADER(tsc_ahead, header->host_tsc += 1ULL << 50)
+HEADER(tsc_stopped, header->realtime_ns -= HOUR_NS)
+HEADER(wall_back, header->realtime_ns += HOUR_NS)
+HEADER(wall_slack, header->realtime_ns += 1500000000)
+HEADER(no_khz, header->tsc_khz = 0)
+ENTRY(fraction_bits, entry->tsc_scaling_frac_bits = 64)
+ENTRY(other_id, set_uuid(entry->uuid, ID_UNKNOWN))
+ENTRY(no_master_clock, entry->flags = 0)
+ENTRY(catchup, vcpu->flags |= KCH_VCPU_CATCHUP)
+ENTRY(ratio, vcpu->tsc_scaling_ratio++)
+ENTRY(fraction_bits_less, entry->tsc_scaling_frac_bits--)
+ENTRY(khz, vcpu->virtual_tsc_khz++)
+ENTRY(offset, vcpu->tsc_offset--)
+ENTRY(vcpu_id, vcpu->vcpu_id = 3)
+ENTRY(no_pair, vcpu->flags &= ~KCH_VCPU_PAIR_VALID; vcpu->tsc_to_system_mul = 0)
+ENTRY(shift, vcpu->tsc_shift = 100)
+ENTRY(name_endless, memset(entry->name, 'n', sizeof(entry->name)))
+
+static const struct kind kinds[] = {
+	{ "empty region", .image = nothing, .header_error = ENODATA,
+	  .error = ENODATA, .message = "no record came", .finish_error = ENODATA },
+	{ "taken back", .image = taken_back, .header_error = ENODATA,
+	  .error = ENODATA, .message = "no record came", .finish_error = ENODATA },
+	{ "wrong magic number", .image = magic, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "magic number", .finish_error = EBADMSG },
+	{ "wrong commit marker", .image = commit, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "commit marker", .finish_error = EBADMSG },
+	{ "bit of the header", .image = header_bit, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "header checksum", .finish_error = EBADMSG },
+	{ "reserved byte of the header", .image = header_reserved,
+	  .header_error = EBADMSG, .error = EBADMSG,
+	  .message = "header checksum", .finish_error = EBADMSG },
+	{ "header of 8 bytes", .image = header_size_small, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "header of 8 bytes", .finish_error = EBADMSG },
+	{ "header of 4 GiB", .image = header_size_huge, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "header of 4294967295 bytes",
+	  .finish_error = EBADMSG },
+	{ "VMs of 8 bytes", .image = vm_size_small, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "VMs of 8", .finish_error = EBADMSG },
+	{ "VMs of 4 GiB", .image = vm_size_huge, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "VMs of 4294967288", .finish_error = EBADMSG },
+	{ "vCPUs of 65 bytes", .image = vcpu_size_odd, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "vCPUs of 65 bytes", .finish_error = EBADMSG },
+	{ "vCPUs of no bytes", .image = vcpu_size_none, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "vCPUs of 0 bytes", .finish_error = EBADMSG },
+	{ "four billion VMs", .image = vms_huge, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "with 4294967295 VMs", .finish_error = EBADMSG },
+	{ "larger than its slot", .image = total_huge, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "1152921504606846976 bytes",
+	  .finish_error = EBADMSG },
+	{ "smaller than its header", .image = total_small, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "8 bytes with 1 VMs", .finish_error = EBADMSG },
+	{ "incompatible feature", .entry = incompatible,
+	  .header_error = EPROTONOSUPPORT, .error = EPROTONOSUPPORT,
+	  .message = "incompatible features 0x80000000, known are 0",
+	  .finish_error = EPROTONOSUPPORT },
+
+	{ "bit of the entry", .image = entry_bit, .error = EBADMSG,
+	  .message = "1 of the record's 1 are damaged", .finish_error = ENOTEMPTY },
+	{ "bit of a vCPU", .image = vcpu_bit, .error = EBADMSG,
+	  .message = "1 of the record's 1 are damaged", .finish_error = ENOTEMPTY },
+	{ "entry of 4 GiB", .image = entry_size, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "entry of 8 bytes", .image = entry_size_small, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "four billion vCPUs", .image = entry_vcpus, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "cut short", .image = cut_in_entry, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "cut short before its VM", .image = cut_to_header, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "64 fraction bits", .entry = fraction_bits, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "saved without master clock", .entry = no_master_clock,
+	  .error = EBADMSG, .message = "no exact clock was saved",
+	  .finish_error = ENOTEMPTY },
+	{ "saved in TSC catch-up", .entry = catchup,
+	  .error = EBADMSG, .message = "no exact clock was saved",
+	  .finish_error = ENOTEMPTY },
+
+	{ "other id", .entry = other_id, .error = ENOENT,
+	  .message = "among the 1 in the record", .finish_error = ENOTEMPTY },
+	{ "not sealed", .entry = not_sealed, .error = EINPROGRESS,
+	  .message = "never sealed: kernel 0.0-forged", .finish_error = ENOTEMPTY,
+	  .flag = KCH_RESTORE_UNSEALED },
+	{ "other machine", .entry = machine, .error = EREMCHG,
+	  .message = "the record is from machine", .finish_error = ENOTEMPTY },
+	{ "other model of CPU", .entry = cpu, .error = EREMCHG,
+	  .message = "the record is from a CPU", .finish_error = ENOTEMPTY },
+	{ "other maker of CPU", .entry = vendor, .error = EREMCHG,
+	  .message = "the record is from a CPU Genu", .finish_error = ENOTEMPTY },
+	{ "TSC behind", .entry = tsc_ahead, .error = ETIME,
+	  .message = "host TSC is behind the saved one", .finish_error = ENOTEMPTY },
+	{ "no TSC frequency", .entry = no_khz, .error = ETIME,
+	  .message = "frequency", .finish_error = ENOTEMPTY },
+	{ "wall clock an hour ahead of the TSC", .entry = tsc_stopped,
+	  .error = ETIME, .message = " s by the wall clock",
+	  .finish_error = ENOTEMPTY, .flag = KCH_RESTORE_ANY_WALL },
+	{ "wall clock an hour behind the TSC", .entry = wall_back,
+	  .error = ETIME, .message = "but -3", .finish_error = ENOTEMPTY,
+	  .flag = KCH_RESTORE_ANY_WALL },
+	{ "other scaling ratio", .entry = ratio, .error = ERANGE,
+	  .message = "vCPU 1 has TSC scaling ratio", .finish_error = ENOTEMPTY },
+	{ "other fraction bits", .entry = fraction_bits_less, .error = ERANGE,
+	  .message = "vCPU 0 has TSC scaling ratio", .finish_error = ENOTEMPTY },
+	{ "other frequency", .entry = khz, .error = ERANGE,
+	  .message = "vCPU 1 was given", .finish_error = ENOTEMPTY },
+	{ "other TSC offset", .entry = offset, .error = EL2NSYNC,
+	  .message = "vCPU 1 has TSC offset -123456789012345, saved was -123456789012346",
+	  .finish_error = ENOTEMPTY },
+	{ "other vCPU", .entry = vcpu_id, .error = ELNRNG,
+	  .message = "vCPU 1 where vCPU 3 was saved", .finish_error = ENOTEMPTY },
+
+	{ "good", .finish_error = ENOTEMPTY },
+	{ "compatible feature", .entry = compatible, .finish_error = ENOTEMPTY },
+	{ "wall clock 1.5 s behind the TSC", .entry = wall_slack,
+	  .finish_error = ENOTEMPTY },
+	{ "vCPU that never ran", .entry = no_pair, .finish_error = ENOTEMPTY },
+	{ "shift out of range", .entry = shift, .finish_error = ENOTEMPTY },
+	{ "name without end", .entry = name_endless, .finish_error = ENOTEMPTY },
+};
+
+static struct kind now;
+
+static void flag_check(struct attempt *a)
+{
+	a->arg.restore.flags = now.flag | KCH_RESTORE_CHECK;
+}
+
+static void no_discard(struct attempt *a)
+{
+	a->arg.finish.flags = 0;
+}
+
+static void incoming(struct attempt *a)
+{
+	if (a->cmd == KCH_IOC_LIST)
+		a->arg.list.which = KCH_INCOMING;
+	else
+		a->arg.get.which = KCH_INCOMING;
+	if (a->cmd == KCH_IOC_GET)
+		set_uuid(a->arg.get.uuid, 0);
+}
+
+/* What is shown of it, before anything is asked of it. */
+static void check_shown(const struct forged *forged)
+{
+	struct kch_info info;
+	char *evidence;
+	size_t size;
+
+	device_info(&info);
+	ktap_check(info.flags & KCH_INFO_EVIDENCE &&
+		   !(info.flags & KCH_INFO_INCOMING) == !!now.header_error,
+		   "%s: INFO: flags %#x", now.name, info.flags);
+	if (now.header_error) {
+		ktap_check(info.incoming_error == now.header_error &&
+			   strstr(info.message, now.message),
+			   "%s: INFO: %s, %s", now.name,
+			   errno_name(info.incoming_error), info.message);
+	} else {
+		ktap_check(info.incoming_vms == 1 || now.image == cut_to_header,
+			   "%s: INFO: %u VMs", now.name, info.incoming_vms);
+		ktap_check(!info.incoming_error || info.incoming_error == now.error,
+			   "%s: INFO: %s", now.name, errno_name(info.incoming_error));
+	}
+	evidence = debugfs_read("incoming_raw", &size);
+	ktap_check(size == region_size &&
+		   !memcmp(evidence, forged->image,
+			   sizeof(forged->header) + forged->size),
+		   "%s: the evidence is not what was found", now.name);
+	free(evidence);
+}
+
+static void one_kind(struct forged *forged)
+{
+	const char *message = now.message ?: "";
+	const struct condition looks[] = {
+		{ KCH_IOC_LIST, now.name, incoming, .expected = now.header_error,
+		  .message = now.header_error ? message : "" },
+		{ KCH_IOC_GET, now.name, incoming, .expected = now.header_error,
+		  .message = now.header_error ? message : "" },
+		{ KCH_IOC_RESTORE, now.name,
+		  SET(kch_restore, flags, now.error ? 0 : KCH_RESTORE_CHECK),
+		  .expected = now.error, .message = message },
+		{ KCH_IOC_FINISH, now.name, no_discard,
+		  .expected = now.finish_error, .message = "" },
+	};
+	const struct condition allowed = {
+		KCH_IOC_RESTORE, now.name, flag_check, .message = "",
+	};
+	struct kch_entry entry;
+	struct kch_finish finished;
+	struct kch_restore arg;
+	struct kch_info info;
+	uint32_t count = 1;
+
+	condition_base = scene_base;
+	check_shown(forged);
+	conditions_run(looks, sizeof(looks) / sizeof(looks[0]));
+	if (now.error == EBADMSG && !now.header_error &&
+	    !list(KCH_INCOMING, &entry, &count) && !now.entry)
+		ktap_check(entry.flags == KCH_ENTRY_DAMAGED, "%s: LIST: flags %#x",
+			   now.name, entry.flags);
+	if (!now.error || now.flag) {
+		condition_run(&allowed);
+		ktap_check(!restore(&scene.vm, ID_SAVED, now.flag, &arg) &&
+			   arg.mode == KCH_MODE_IDENTICAL && !arg.error_ns,
+			   "%s: RESTORE: %s, %lld ns", now.name, arg.message,
+			   arg.error_ns);
+		/* For the next kind. */
+		vm_set_clock(&scene.vm, 1000000000);
+	}
+	/* Given up on purpose, it does not come back. */
+	if (now.header_error != ENODATA) {
+		ktap_check(!finish(KCH_FINISH_DISCARD, &finished),
+			   "%s: FINISH: %s", now.name, finished.message);
+		module_unload();
+		module_load();
+		device_info(&info);
+		ktap_check(info.incoming_error == ENODATA, "%s: after FINISH: %s (%s)",
+			   now.name, errno_name(info.incoming_error), info.message);
+	}
+}
+
+void test_incoming(void)
+{
+	static struct forged forged;
+	unsigned int i;
+
+	/* The VM and this host's header are those of the scene. */
+	scene_begin();
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		now = kinds[i];
+		forge_begin(&forged);
+		forge_add(&forged, &scene.vm, ID_SAVED);
+		if (now.entry)
+			now.entry(&forged);
+		forge_make(&forged);
+		if (now.image)
+			now.image(&forged);
+		module_unload();
+		region_clear();
+		forge_put(&forged, 0);
+		module_load();
+		one_kind(&forged);
+	}
+	scene_end();
+}
+
+/**
+ * struct pair - what is in the two slots
+ * @name: for people
+ * @entry: of the one with the larger sequence number
+ * @image: of it, too
+ * @error: of RESTORE
+ * @message: of RESTORE
+ */
+static const struct pair {
+	const char *name;
+	void (*entry)(struct forged *f);
+	void (*image)(struct forged *f);
+	int error;
+	const char *message;
+} pairs[] = {
+	{ "the newer one is taken", .entry = other_id, .error = ENOENT,
+	  .message = "among the 1" },
+	{ "the newer one is incompatible", .entry = incompatible,
+	  .error = EPROTONOSUPPORT, .message = "incompatible features" },
+	/* Its writing was cut short: the one before it counts. */
+	{ "the newer one was not completed", .image = taken_back, .message = "" },
+	/* Which of them was the newer cannot be told from damaged bytes. */
+	{ "the newer one is damaged", .image = header_bit, .message = "" },
+};
+
+void test_two_records(void)
+{
+	static struct forged older, newer;
+	struct condition one = { .cmd = KCH_IOC_RESTORE };
+	struct kch_preserve preserved;
+	struct kch_info info;
+	struct kch_rec_header header;
+	unsigned int i, slot;
+	uint32_t size;
+
+	scene_begin();
+	for (i = 0; i < 2 * sizeof(pairs) / sizeof(pairs[0]); i++) {
+		const struct pair *pair = &pairs[i / 2];
+
+		slot = i % 2;
+		forge_begin(&older);
+		forge_add(&older, &scene.vm, ID_SAVED);
+		newer = older;
+		newer.header.sequence = cpu_to_le64(2000);
+		if (pair->entry)
+			pair->entry(&newer);
+		forge_make(&older);
+		forge_make(&newer);
+		if (pair->image)
+			pair->image(&newer);
+		module_unload();
+		region_clear();
+		forge_put(&older, !slot);
+		forge_put(&newer, slot);
+		module_load();
+		one.name = pair->name;
+		one.expected = pair->error;
+		one.message = pair->message;
+		one.spoil = pair->error ? NULL : flag_check;
+		now.flag = 0;
+		condition_run(&one);
+
+		/* What is preserved now must be the newest, and spare the record. */
+		ktap_check(!preserve(&scene.spare, ID_NEW, &preserved), "%s: %s",
+			   pair->name, preserved.message);
+		size = sizeof(header);
+		ktap_check(!get(KCH_OUTGOING, 0, &header, &size) &&
+			   (header.sequence > 2000 || pair->image),
+			   "%s: sequence %llu", pair->name, header.sequence);
+		module_unload();
+		module_load();
+		device_info(&info);
+		ktap_check(info.incoming_error == pair->error ||
+			   (pair->error == ENOENT && !info.incoming_error),
+			   "%s, loaded again: %s (%s)", pair->name,
+			   errno_name(info.incoming_error), info.message);
+		ktap_check(info.outgoing_vms == 1, "%s, loaded again: %u outgoing",
+			   pair->name, info.outgoing_vms);
+	}
+	scene_end();
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ktap.h"
+
+#include "condition.h"
+#include "groups.h"
+#include "scene.h"
+#include "snapshot.h"
+
+#define ROUNDS	20
+
+static unsigned int users_of(const char *name)
+{
+	FILE *modules = fopen("/proc/modules", "r");
+	char line[512], found[64];
+	unsigned int users = 0, n;
+
+	while (fgets(line, sizeof(line), modules))
+		if (sscanf(line, "%63s %*u %u", found, &n) == 2 &&
+		    !strcmp(found, name))
+			users = n;
+	fclose(modules);
+	return users;
+}
+
+/* A VM in a process of its own, preserved there; the process is left waiting. */
+static pid_t child_with_vm(uint8_t id)
+{
+	struct kch_preserve arg;
+	char ready = 0;
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends))
+		die("pipe failed");
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		struct vm vm;
+
+		vm_create_ready(&vm, 1, SCENE_OFFSET);
+		ready = preserve(&vm, id, &arg) ? 'n' : 'y';
+		if (write(ends[1], &ready, 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (read(ends[0], &ready, 1) != 1)
+		ready = 'n';
+	close(ends[0]);
+	ktap_check(ready == 'y', "a child's VM was not preserved");
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static bool is_live(uint8_t id)
+{
+	struct kch_entry entries[16];
+	uint32_t count = 16, i;
+
+	if (list(KCH_OUTGOING, entries, &count))
+		die("LIST failed");
+	for (i = 0; i < count; i++)
+		if (entries[i].uuid[0] == id)
+			return entries[i].flags & KCH_ENTRY_LIVE;
+	die("no VM %02x in the record", id);
+}
+
+static bool becomes_dead(uint8_t id)
+{
+	int tries = 50;
+
+	while (is_live(id) && tries--)
+		usleep(20000);
+	return !is_live(id);
+}
+
+static void one_round(unsigned int round)
+{
+	struct vm here, closed;
+	size_t size;
+	pid_t alive, killed;
+
+	module_load();
+	vm_create_ready(&here, 1, SCENE_OFFSET);
+	vm_create_ready(&closed, 1, SCENE_OFFSET);
+	scene_preserve(&here, 0x31);
+	scene_preserve(&closed, 0x32);
+	alive = child_with_vm(0x33);
+	killed = child_with_vm(0x34);
+
+	vm_destroy(&closed);
+	end_child(killed);
+	ktap_check(is_live(0x31) && is_live(0x33), "round %u: VMs alive are not live",
+		   round);
+	ktap_check(becomes_dead(0x32), "round %u: a VM that was closed is live", round);
+	ktap_check(becomes_dead(0x34), "round %u: a VM whose process died is live",
+		   round);
+	free(debugfs_read("vms", &size));
+
+	/* Which of the two goes first must not matter. */
+	if (round & 1) {
+		scene_unpreserve(0x33);
+		scene_unpreserve(0x34);
+		module_unload();
+		end_child(alive);
+		vm_destroy(&here);
+	} else {
+		end_child(alive);
+		vm_destroy(&here);
+		module_unload();
+	}
+	region_clear();
+}
+
+void test_lifetime(void)
+{
+	unsigned int i, before;
+
+	region_clear();
+	before = users_of("kvm_amd");
+	for (i = 0; i < ROUNDS; i++)
+		one_round(i);
+	/* Files are let go a little later than their processes are reaped. */
+	for (i = 0; i < 50 && users_of("kvm_amd") != before; i++)
+		usleep(20000);
+	ktap_check(users_of("kvm_amd") == before, "kvm_amd has %u users, before %u",
+		   users_of("kvm_amd"), before);
+}
+
+/* A VM that is watched must not outlive the process that closed it. */
+void test_references(void)
+{
+	struct kch_restore arg;
+	unsigned int before;
+	struct vm vm;
+	int i;
+
+	before = users_of("kvm_amd");
+	scene_begin();
+	if (restore(&scene.vm, ID_SAVED, 0, &arg))
+		die("RESTORE: %s", arg.message);
+	scene_end();
+	ktap_check(users_of("kvm_amd") == before,
+		   "kvm_amd has %u users after a restore, before %u",
+		   users_of("kvm_amd"), before);
+
+	module_load();
+	for (i = 0; i < ROUNDS; i++) {
+		vm_create_ready(&vm, 1, SCENE_OFFSET);
+		scene_preserve(&vm, 0x41);
+		vm_destroy(&vm);
+		scene_unpreserve(0x41);
+	}
+	ktap_check(users_of("kvm_amd") == before,
+		   "kvm_amd has %u users after %u VMs, before %u",
+		   users_of("kvm_amd"), ROUNDS, before);
+	module_unload();
+	region_clear();
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ktap.h"
+
+#include "condition.h"
+#include "forge.h"
+#include "groups.h"
+#include "scene.h"
+#include "snapshot.h"
+
+/* VMs that are not quite what was saved of scene.vm. */
+static struct {
+	struct vm fewer;	/* vCPU 0 only */
+	struct vm more;		/* vCPU 2 too */
+	struct vm others;	/* vCPUs 0 and 2 */
+	struct vm unset;	/* TSC offsets as KVM chose them */
+	struct vm off_by_one;	/* one vCPU, one cycle */
+	struct vm no_clock;	/* KVM_SET_CLOCK is still to come */
+} wrong;
+
+static void make_wrong(void)
+{
+	uint32_t i;
+
+	vm_create_ready(&wrong.fewer, 1, SCENE_OFFSET);
+	vm_create_ready(&wrong.more, 3, SCENE_OFFSET);
+
+	vm_create(&wrong.others);
+	vm_add(&wrong.others, 0);
+	vm_add(&wrong.others, 2);
+	for (i = 0; i < 2; i++)
+		vm_set_offset(&wrong.others, i, SCENE_OFFSET);
+	vm_set_clock(&wrong.others, 1);
+
+	vm_create(&wrong.unset);
+	vm_add(&wrong.unset, 0);
+	vm_add(&wrong.unset, 1);
+	vm_set_clock(&wrong.unset, 1);
+
+	vm_create_ready(&wrong.off_by_one, 2, SCENE_OFFSET);
+	vm_set_offset(&wrong.off_by_one, 1, SCENE_OFFSET + 1);
+
+	vm_create(&wrong.no_clock);
+	for (i = 0; i < 2; i++)
+		vm_add(&wrong.no_clock, i);
+	for (i = 0; i < 2; i++)
+		vm_set_offset(&wrong.no_clock, i, SCENE_OFFSET);
+
+	snapshot_watch(&wrong.fewer);
+	snapshot_watch(&wrong.more);
+	snapshot_watch(&wrong.others);
+	snapshot_watch(&wrong.unset);
+	snapshot_watch(&wrong.off_by_one);
+	snapshot_watch(&wrong.no_clock);
+}
+
+static void drop_wrong(void)
+{
+	vm_destroy(&wrong.fewer);
+	vm_destroy(&wrong.more);
+	vm_destroy(&wrong.others);
+	vm_destroy(&wrong.unset);
+	vm_destroy(&wrong.off_by_one);
+	vm_destroy(&wrong.no_clock);
+}
+
+#define VM(name)						\
+static void vm_##name(struct attempt *a)			\
+{								\
+	a->arg.restore.vm_fd = wrong.name.fd;			\
+}
+
+VM(fewer)
+VM(more)
+VM(others)
+VM(unset)
+VM(off_by_one)
+VM(no_clock)
+
+static void id_unknown(struct attempt *a)
+{
+	set_uuid(a->arg.restore.uuid, ID_UNKNOWN);
+}
+
+static void id_none(struct attempt *a)
+{
+	set_uuid(a->arg.restore.uuid, 0);
+}
+
+static void id_outgoing(struct attempt *a)
+{
+	set_uuid(a->arg.restore.uuid, ID_KEPT);
+}
+
+static const struct condition refused[] = {
+	{ KCH_IOC_RESTORE, "no mode", SET(kch_restore, mode, KCH_MODE_NONE),
+	  .expected = EINVAL, .message = "mode 0" },
+	{ KCH_IOC_RESTORE, "mode of the future", SET(kch_restore, mode, 5),
+	  .expected = EINVAL, .message = "mode 5" },
+	{ KCH_IOC_RESTORE, "unknown id", id_unknown, .expected = ENOENT,
+	  .message = "77777777-7777-7777-7777-777777777777 among the 1" },
+	{ KCH_IOC_RESTORE, "id all zero", id_none, .expected = ENOENT,
+	  .message = "among the 1" },
+	{ KCH_IOC_RESTORE, "id of the outgoing record", id_outgoing,
+	  .expected = ENOENT, .message = "among the 1" },
+	{ KCH_IOC_RESTORE, "fewer vCPUs", vm_fewer, .expected = ELNRNG,
+	  .message = "the VM has 1 vCPUs, 2 were saved" },
+	{ KCH_IOC_RESTORE, "more vCPUs", vm_more, .expected = ELNRNG,
+	  .message = "the VM has 3 vCPUs, 2 were saved" },
+	{ KCH_IOC_RESTORE, "other vCPUs", vm_others, .expected = ELNRNG,
+	  .message = "vCPU 2 where vCPU 1 was saved" },
+	{ KCH_IOC_RESTORE, "TSC offsets not set", vm_unset, .expected = EL2NSYNC,
+	  .message = "saved was -123456789012345" },
+	{ KCH_IOC_RESTORE, "TSC offset off by one cycle", vm_off_by_one,
+	  .expected = EL2NSYNC,
+	  .message = "vCPU 1 has TSC offset -123456789012344, saved was -123456789012345" },
+	{ KCH_IOC_RESTORE, "clock not set", vm_no_clock, .expected = EOPNOTSUPP,
+	  .message = "no master clock" },
+};
+
+/* Only checking is no way around a refusal, and changes nothing when it is none. */
+static void checks_only(struct attempt *a)
+{
+	a->arg.restore.flags = KCH_RESTORE_CHECK;
+}
+
+static void weakest_mode(struct attempt *a)
+{
+	checks_only(a);
+	a->arg.restore.mode = KCH_MODE_REALTIME;
+}
+
+static void checks_off_by_one(struct attempt *a)
+{
+	checks_only(a);
+	vm_off_by_one(a);
+}
+
+static const struct condition check_only[] = {
+	{ KCH_IOC_RESTORE, "check only", checks_only, .message = "" },
+	{ KCH_IOC_RESTORE, "check only, any mode", weakest_mode, .message = "" },
+	{ KCH_IOC_RESTORE, "check only, offset off by one", checks_off_by_one,
+	  .expected = EL2NSYNC, .message = "vCPU 1 has TSC offset" },
+};
+
+static const struct condition running[] = {
+	{ KCH_IOC_RESTORE, "vCPU running", .expected = EBUSY,
+	  .message = "vCPU 0 is running" },
+	{ KCH_IOC_RESTORE, "vCPU running, check only", checks_only,
+	  .expected = EBUSY, .message = "vCPU 0 is running" },
+};
+
+static const struct condition again[] = {
+	{ KCH_IOC_RESTORE, "the same VM again", .expected = EALREADY,
+	  .message = "restored already, to a VM that process" },
+	{ KCH_IOC_RESTORE, "another VM, the first is alive", vm_fewer,
+	  .expected = EALREADY, .message = "restored already" },
+};
+
+/* The members that say more than the errno. */
+static void numbers_of_refusals(void)
+{
+	struct kch_restore arg;
+
+	restore(&wrong.fewer, ID_SAVED, 0, &arg);
+	ktap_check(arg.vcpu_id == -1 && arg.found == 1 && arg.expected == 2 &&
+		   arg.mode == KCH_MODE_NONE,
+		   "fewer vCPUs: vCPU %d, found %llu, expected %llu, mode %u",
+		   arg.vcpu_id, arg.found, arg.expected, arg.mode);
+	restore(&wrong.others, ID_SAVED, 0, &arg);
+	ktap_check(arg.vcpu_id == 2 && arg.found == 2 && arg.expected == 1,
+		   "other vCPUs: vCPU %d, found %llu, expected %llu",
+		   arg.vcpu_id, arg.found, arg.expected);
+	restore(&wrong.off_by_one, ID_SAVED, 0, &arg);
+	ktap_check(arg.vcpu_id == 1 && arg.found == SCENE_OFFSET + 1 &&
+		   arg.expected == SCENE_OFFSET,
+		   "offset off by one: vCPU %d, found %lld, expected %lld",
+		   arg.vcpu_id, (long long)arg.found, (long long)arg.expected);
+}
+
+/* The clock is the saved one: in what was read, and for KVM. */
+static void check_restored(const struct vm *vm, const struct kch_restore *arg)
+{
+	uint64_t saved_bytes[64], live_bytes[64];
+	struct kch_rec_vm *saved = (void *)saved_bytes;
+	struct kch_rec_vm *live = (void *)live_bytes;
+	struct kch_rec_vcpu *saved_vcpu = (void *)(saved + 1);
+	struct kch_rec_vcpu *live_vcpu = (void *)(live + 1);
+	uint32_t size = sizeof(saved_bytes), i;
+
+	ktap_check(arg->mode == KCH_MODE_IDENTICAL && !arg->error_ns &&
+		   !arg->error_cycles && !arg->error_rate_ppb &&
+		   arg->vcpu_id == -1 && arg->host_tsc && arg->blackout_ns,
+		   "mode %u, %lld ns, %lld cycles, %lld ppb, vCPU %d, blackout %llu ns",
+		   arg->mode, arg->error_ns, arg->error_cycles,
+		   arg->error_rate_ppb, arg->vcpu_id, arg->blackout_ns);
+	if (get(KCH_INCOMING, ID_SAVED, saved, &size) ||
+	    read_entry(vm, live, sizeof(live_bytes)))
+		die("what was saved, or the live clock, cannot be read");
+	for (i = 0; i < vm->vcpus; i++) {
+		ktap_check(live->master_cycle_now == saved->master_cycle_now &&
+			   live->master_kernel_ns + live->kvmclock_offset ==
+			   saved->master_kernel_ns + saved->kvmclock_offset,
+			   "reference %llu, saved %llu", live->master_cycle_now,
+			   saved->master_cycle_now);
+		ktap_check(live_vcpu[i].tsc_to_system_mul ==
+			   saved_vcpu[i].tsc_to_system_mul &&
+			   live_vcpu[i].tsc_shift == saved_vcpu[i].tsc_shift &&
+			   live_vcpu[i].tsc_offset == saved_vcpu[i].tsc_offset,
+			   "vCPU %u: mul %u, saved %u", i,
+			   live_vcpu[i].tsc_to_system_mul,
+			   saved_vcpu[i].tsc_to_system_mul);
+		vm_run_once(vm, i);
+	}
+}
+
+/* The VM belongs to another process than the one that asks. */
+static void restore_in_child(const struct vm *vm)
+{
+	struct kch_restore arg;
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(restore(vm, ID_SAVED, 0, &arg) || arg.error_ns ||
+		      arg.mode != KCH_MODE_IDENTICAL);
+	waitpid(pid, &status, 0);
+	ktap_check(!status, "restored by another process: status %#x", status);
+}
+
+void test_restore(void)
+{
+	struct kch_entry entries[2];
+	struct kch_restore arg;
+	struct kch_info info;
+	uint32_t count = 2;
+	struct vm second;
+	unsigned int i;
+
+	scene_begin();
+	make_wrong();
+	kernel_said("");
+	conditions_run(refused, sizeof(refused) / sizeof(refused[0]));
+	i = kernel_said("its clock was not changed");
+	/* All but those with arguments that are wrong in themselves. */
+	ktap_check(sabotage || i == sizeof(refused) / sizeof(refused[0]) - 2,
+		   "%u lines in the kernel's log", i);
+	conditions_run(check_only, sizeof(check_only) / sizeof(check_only[0]));
+	numbers_of_refusals();
+	vm_start(&scene.vm);
+	conditions_run(running, sizeof(running) / sizeof(running[0]));
+	vm_stop(&scene.vm);
+
+	ktap_check(!restore(&scene.vm, ID_SAVED, 0, &arg), "%s", arg.message);
+	check_restored(&scene.vm, &arg);
+	device_info(&info);
+	ktap_check(info.restored_vms == 1, "%u VMs restored", info.restored_vms);
+	ktap_check(!list(KCH_INCOMING, entries, &count) &&
+		   entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE),
+		   "flags %#x of the restored VM", entries[0].flags);
+	conditions_run(again, sizeof(again) / sizeof(again[0]));
+
+	/* That VM's process may be gone before it ever ran: then once more. */
+	snapshot_watch_none();
+	vm_create_ready(&second, 2, SCENE_OFFSET);
+	ktap_check(restore(&second, ID_SAVED, 0, &arg) == EALREADY,
+		   "a second VM while the first is there");
+	vm_destroy(&scene.vm);
+	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
+	restore_in_child(&second);
+	ktap_check(!list(KCH_INCOMING, entries, &count) &&
+		   entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE) &&
+		   entries[0].pid == getpid(),
+		   "flags %#x, process %d", entries[0].flags, entries[0].pid);
+	vm_destroy(&second);
+	drop_wrong();
+	scene_end();
+}
+
+#define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/"
+
+static bool clocksource_is(const char *wanted)
+{
+	char name[32] = "";
+	int fd = open(CLOCKSOURCE "current_clocksource", O_RDONLY | O_CLOEXEC);
+
+	if (read(fd, name, sizeof(name) - 1) < 0)
+		die("the clocksource cannot be read");
+	close(fd);
+	name[strcspn(name, "\n")] = '\0';
+	return !strcmp(name, wanted);
+}
+
+static const struct condition unsettled[] = {
+	{ KCH_IOC_RESTORE, "TSC frequency not settled", .expected = EAGAIN,
+	  .message = "still being calibrated" },
+	{ KCH_IOC_RESTORE, "TSC frequency not settled, check only", checks_only,
+	  .expected = EAGAIN, .message = "still being calibrated" },
+};
+
+/* Has to be the first in the boot: calibration ends a second after it began. */
+void test_settled(void)
+{
+	struct kch_restore arg;
+	struct kch_info info;
+	int tries = 150;
+
+	if (!clocksource_is("tsc-early")) {
+		ktap_skip("the clocksource is not tsc-early any more");
+		return;
+	}
+	scene_begin();
+	device_info(&info);
+	conditions_run(unsettled, sizeof(unsettled) / sizeof(unsettled[0]));
+	if (!clocksource_is("tsc-early"))
+		printf("# the frequency was settled before this was over\n");
+	ktap_check(info.tsc_source == KCH_TSC_EARLY && info.incoming_error == EAGAIN,
+		   "INFO: source %u, error %d", info.tsc_source,
+		   info.incoming_error);
+	while (!clocksource_is("tsc") && tries--)
+		usleep(100000);
+	/* KVM's reference went with the clocksource: the VMM sets it again. */
+	vm_set_clock(&scene.vm, 1);
+	ktap_check(!restore(&scene.vm, ID_SAVED, 0, &arg), "once settled: %s",
+		   arg.message);
+	check_restored(&scene.vm, &arg);
+	scene_end();
+}
+
+static const struct condition left[] = {
+	{ KCH_IOC_FINISH, "a VM is left", SET(kch_finish, flags, 0),
+	  .expected = ENOTEMPTY, .message = "1 of the record's 1 VMs" },
+};
+
+static const struct condition finished[] = {
+	{ KCH_IOC_FINISH, "finished with already", .expected = ENODATA,
+	  .message = "finished with" },
+	{ KCH_IOC_RESTORE, "finished with already", .expected = ENODATA,
+	  .message = "finished with" },
+	{ KCH_IOC_LIST, "finished with already",
+	  SET(kch_list, which, KCH_INCOMING), .expected = ENODATA,
+	  .message = "finished with" },
+	{ KCH_IOC_GET, "finished with already",
+	  SET(kch_get, which, KCH_INCOMING), .expected = ENODATA,
+	  .message = "finished with" },
+};
+
+static void check_finished(void)
+{
+	struct kch_info info;
+	size_t size;
+
+	device_info(&info);
+	ktap_check(!info.incoming_vms && !info.restored_vms &&
+		   info.outgoing_vms == 1 && info.incoming_error == ENODATA &&
+		   info.flags == KCH_INFO_SELFCHECKED,
+		   "INFO: %u incoming, %u restored, %u outgoing, error %d, flags %#x",
+		   info.incoming_vms, info.restored_vms, info.outgoing_vms,
+		   info.incoming_error, info.flags);
+	free(debugfs_read("incoming_raw", &size));
+	ktap_check(!size, "%zu bytes of evidence after FINISH", size);
+	conditions_run(finished, sizeof(finished) / sizeof(finished[0]));
+	/* In the region too: the next module does not find it again. */
+	module_unload();
+	module_load();
+	device_info(&info);
+	ktap_check(info.incoming_error == ENODATA && info.outgoing_vms == 1,
+		   "loaded again: error %d, %u outgoing", info.incoming_error,
+		   info.outgoing_vms);
+}
+
+void test_finish(void)
+{
+	struct kch_restore restored;
+	struct kch_finish arg;
+
+	scene_begin();
+	conditions_run(left, sizeof(left) / sizeof(left[0]));
+	ktap_check(finish(0, &arg) == ENOTEMPTY && arg.left == 1 && !arg.restored,
+		   "left %u, restored %u", arg.left, arg.restored);
+	ktap_check(!finish(KCH_FINISH_DISCARD, &arg) && arg.left == 1 &&
+		   !arg.restored, "%s: left %u, restored %u", arg.message,
+		   arg.left, arg.restored);
+	check_finished();
+	scene_end();
+
+	scene_begin();
+	if (restore(&scene.vm, ID_SAVED, 0, &restored))
+		die("restoring: %s", restored.message);
+	ktap_check(!finish(0, &arg) && !arg.left && arg.restored == 1,
+		   "%s: left %u, restored %u", arg.message, arg.left,
+		   arg.restored);
+	check_finished();
+	scene_end();
+}

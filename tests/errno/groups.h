@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The groups of tests; each leaves the module unloaded and the region empty. */
+#ifndef KCH_ERRNO_GROUPS_H
+#define KCH_ERRNO_GROUPS_H
+
+/* group-arguments.c: what is common to all ioctls */
+void test_arguments(void);
+void test_capabilities(void);
+
+/* group-vm.c: what a VM can be that PRESERVE, READ and RESTORE want */
+void test_vm(void);
+void test_no_region(void);
+
+/* group-outgoing.c: PRESERVE, UNPRESERVE, LIST, GET */
+void test_outgoing(void);
+void test_full(void);
+void test_slots(void);
+void test_broken_memory(void);
+
+/* group-restore.c: RESTORE and FINISH with a good record */
+void test_restore(void);
+void test_settled(void);
+void test_finish(void);
+
+/* group-incoming.c: RESTORE and FINISH with records of all kinds */
+void test_incoming(void);
+void test_two_records(void);
+
+/* group-fault.c: KVM gone wrong; needs the module kch_fault */
+void test_dead_vm(void);
+void test_misread(void);
+void test_lost_write(void);
+
+/* group-load.c: parameters of the module */
+void test_load(void);
+void test_reload(void);
+
+/* group-lifetime.c: VMs that come and go */
+void test_lifetime(void);
+void test_references(void);
+
+/* group-debugfs.c */
+void test_debugfs(void);
+
+#endif /* KCH_ERRNO_GROUPS_H */

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kch-errno: every errno of every ioctl of /dev/kvmclock_handover and of
+ * loading the module, provoked in the emulated host.
+ *
+ *	kch-errno [--sabotage WHAT] START SIZE GROUP...
+ *
+ * START and SIZE are those of the reserved range; groups are in the table
+ * below.  Output is KTAP.  With --sabotage the test itself does something
+ * wrong, and must fail.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "ktap.h"
+
+#include "condition.h"
+#include "groups.h"
+
+/* Small, as it is read as a whole before and after each call. */
+#define REGION_SIZE	32768
+
+static const struct ktap_case cases[] = {
+	{ "arguments", test_arguments },
+	{ "capabilities", test_capabilities },
+	{ "vm", test_vm },
+	{ "no-region", test_no_region },
+	{ "outgoing", test_outgoing },
+	{ "full", test_full },
+	{ "slots", test_slots },
+	{ "broken-memory", test_broken_memory },
+	{ "restore", test_restore },
+	{ "settled", test_settled },
+	{ "finish", test_finish },
+	{ "incoming", test_incoming },
+	{ "two-records", test_two_records },
+	{ "dead-vm", test_dead_vm },
+	{ "misread", test_misread },
+	{ "lost-write", test_lost_write },
+	{ "load", test_load },
+	{ "reload", test_reload },
+	{ "lifetime", test_lifetime },
+	{ "references", test_references },
+	{ "debugfs", test_debugfs },
+};
+
+static enum sabotage sabotage_of(const char *name)
+{
+	static const char * const names[] = {
+		[SABOTAGE_NONE] = "none",
+		[SABOTAGE_ERRNO] = "errno",
+		[SABOTAGE_MESSAGE] = "message",
+		[SABOTAGE_CLOCK] = "clock",
+		[SABOTAGE_OFFSET] = "offset",
+		[SABOTAGE_RECORD] = "record",
+		[SABOTAGE_OUTPUT] = "output",
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], name))
+			return i;
+	die("no such sabotage: %s", name);
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit no_core = { 0, 0 };
+	int status;
+
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (argc > 2 && !strcmp(argv[1], "--sabotage")) {
+		sabotage = sabotage_of(argv[2]);
+		argv += 2;
+		argc -= 2;
+	}
+	if (argc < 4)
+		die("usage: kch-errno [--sabotage WHAT] START SIZE GROUP...");
+	region_start = strtoull(argv[1], NULL, 0);
+	region_size = strtoull(argv[2], NULL, 0);
+	if (region_size < REGION_SIZE)
+		die("a region of %zu bytes, %u are needed", region_size, REGION_SIZE);
+	region_size = REGION_SIZE;
+	status = ktap_main(argc - 2, argv + 2, cases,
+			   sizeof(cases) / sizeof(cases[0]));
+	printf("# %u conditions\n", conditions_done);
+	return status;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* VMs with as much in them as their clocks need, and hardly a guest. */
+#ifndef KCH_ERRNO_VM_H
+#define KCH_ERRNO_VM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VM_VCPUS_MAX	32
+
+/**
+ * struct vm - one VM
+ * @fd: what KVM_CREATE_VM returned
+ * @vcpu: what KVM_CREATE_VCPU returned, @vcpus of them
+ * @vcpus: how many
+ * @ram: its only page
+ * @thread: runs the first vCPU, if @running
+ */
+struct vm {
+	int fd;
+	int vcpu[VM_VCPUS_MAX];
+	uint32_t vcpus;
+	uint8_t *ram;
+	pthread_t thread;
+	volatile bool running;
+};
+
+int kvm_open(void);
+
+/* No vCPU yet. */
+void vm_create(struct vm *vm);
+void vm_add(struct vm *vm, uint32_t vcpu_id);
+void vm_destroy(struct vm *vm);
+
+/* vCPUs 0 to COUNT - 1, offsets equal and set, a clock, every vCPU run once. */
+void vm_create_ready(struct vm *vm, uint32_t vcpus, uint64_t offset);
+
+uint64_t vm_offset(const struct vm *vm, uint32_t index);
+void vm_set_offset(const struct vm *vm, uint32_t index, uint64_t offset);
+void vm_set_clock(const struct vm *vm, uint64_t ns);
+
+/* Enters the guest, which halts at once. */
+void vm_run_once(const struct vm *vm, uint32_t index);
+
+/* The first vCPU runs from the one to the other. */
+void vm_start(struct vm *vm);
+void vm_stop(struct vm *vm);
+
+#endif /* KCH_ERRNO_VM_H */
