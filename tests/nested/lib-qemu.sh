@@ -14,10 +14,25 @@ readonly L1_MEM_MIN=1024 # MB: the ranges end at 0x3a000000
 # to do with clocks: the jitter entropy generator's, and checks of BPF type information.
 readonly L1_INITCALLS_SKIPPED=jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init
 
+# This machine's TSC frequency, which is that of the emulated host.
+host_tsc_khz() {
+	local tool=$KCH_BUILD/nested/host-tsc-khz
+	if [[ ! $tool -nt $NESTED/host-tsc-khz.c ]]; then
+		gcc -O2 -Wall -Wextra -Werror -o "$tool.new" "$NESTED/host-tsc-khz.c"
+		mv -f -- "$tool.new" "$tool"
+	fi
+	"$tool"
+}
+
 # KEY=VALUE parameters of the case go to the kernel as kch.KEY=VALUE, +WORD as WORD.
 l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
 	local initramfs=$1 host=$2 next=$3 script=$4 word size
 	shift 4
+	# Told the frequency, and nothing to measure it with. Measured under emulation on a busy
+	# machine it may be anything; a case that wants that says calibrate=yes.
+	if [[ " $* " != *" calibrate=yes "* ]]; then
+		printf '%s ' "tsc_early_khz=$(host_tsc_khz)" hpet=disable pmtmr=0
+	fi
 	size=$(stat -L -c %s -- "$initramfs")
 	((size <= L1_INITRAMFS_SIZE)) || die "$initramfs: larger than the range reserved for it"
 	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.
@@ -60,6 +75,7 @@ l1_qemu_args() { # INITRAMFS VMLINUZ CMDLINE PARAM...
 	QEMU_ARGS=(
 		-accel tcg,thread=single -machine q35 -cpu "$cpu" -smp "$smp" -m "$mem"
 		-nodefaults -no-user-config -no-reboot -display none
+		-uuid 6b636821-7465-4573-8174-6d616368696e
 		-kernel "$vmlinuz" -append "$cmdline"
 		-device "loader,file=$initramfs,addr=$L1_INITRAMFS_ADDR,force-raw=on"
 	)
