@@ -69,7 +69,7 @@ fetch_source() {
 
 # The kernel's own make must not see the options of one that called this script.
 kernel_make() { # ARGUMENT...
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL nice -n 4 make -C "$source" O="$objects" \
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL nice -n 2 make -C "$source" O="$objects" \
 		-j"${KCH_JOBS:-2}" "$@"
 }
 
@@ -96,7 +96,7 @@ show_progress() { # PID
 	done
 }
 # Of the fragment `host`; what is known before, so that progress can be told.
-OBJECTS_ABOUT=1900
+OBJECTS_ABOUT=1220
 
 compile() {
 	local pid status=0 watcher
