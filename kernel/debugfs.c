@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What auditors read: /sys/kernel/debug/kvmclock_handover/.  Text is one
- * "key: value" a line; Documentation/operating.rst has every key, and they
+ * "key: value" a line; Documentation/user-abi.rst has every key, and they
  * stay.
  */
 #include <linux/capability.h>
@@ -287,7 +287,7 @@ static int restored_show(struct seq_file *m, void *unused)
 		if (!in->restored)
 			continue;
 		live = read_live(in->watch, facts.frac_bits);
-		seq_printf(m, "%svm: %pUb\n", i ? "\n" : "", in->vm.vm.uuid);
+		seq_printf(m, "\nvm: %pUb\n", in->vm.vm.uuid);
 		seq_printf(m, "name: %.63s\n", in->vm.vm.name);
 		seq_printf(m, "live: %u\n", !!live);
 		if (!live)

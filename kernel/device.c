@@ -267,11 +267,9 @@ static int give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
 static int give_incoming(struct kch_get *get, struct kch_message *message)
 {
 	struct kch_incoming_vm *in;
-	struct kch_rec_vcpu *vcpus;
 	struct kch_rec_vm *entry;
 	size_t size;
 	int err;
-	u32 i;
 
 	err = kch_incoming_find(&kch.incoming, get->uuid, &in, message);
 	if (err)
@@ -281,10 +279,7 @@ static int give_incoming(struct kch_get *get, struct kch_message *message)
 	entry = kvzalloc(size, GFP_KERNEL);
 	if (!entry)
 		return -ENOMEM;
-	*entry = in->vm.vm;
-	vcpus = (struct kch_rec_vcpu *)(entry + 1);
-	for (i = 0; i < in->vm.vcpu_count; i++)
-		kch_record_vcpu(&in->vm, i, &vcpus[i]);
+	kch_record_copy(&in->vm, entry);
 	kch_rec_entry_close(entry);
 	err = give(get->buffer, &get->buffer_size, entry, size, message);
 	kvfree(entry);
@@ -307,6 +302,10 @@ static int do_get(void *arg, void __user *user, struct kch_message *message)
 			get->which == KCH_OUTGOING ? &kch.outgoing.header :
 						     &kch.incoming.record.header;
 
+		if (!header->sequence) {
+			kch_say(message, "nothing was preserved yet");
+			return -ENODATA;
+		}
 		return give(get->buffer, &get->buffer_size, header,
 			    sizeof(*header), message);
 	}
@@ -401,6 +400,7 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 	struct kch_kvm_facts facts;
 	struct kch_kvm_restore todo = { .vcpu_id = -1 };
 	struct kch_incoming_vm *in;
+	struct kch_rec_vm *saved;
 	struct file *other;
 	int err;
 
@@ -418,8 +418,13 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 	err = kch_selfcheck(&facts, message);
 	if (err)
 		return err;
-	todo.saved = &in->vm;
-	todo.saved_kvm_khz = le32_to_cpu(kch.incoming.record.header.kvm_tsc_khz);
+	saved = kvzalloc(kch_rec_entry_size(in->vm.vcpu_count), GFP_KERNEL);
+	if (!saved)
+		return -ENOMEM;
+	kch_record_copy(&in->vm, saved);
+	kch_rec_entry_fill_pairs(saved,
+		le32_to_cpu(kch.incoming.record.header.kvm_tsc_khz));
+	todo.saved = saved;
 	todo.kvm_khz = facts.kvm_khz;
 	todo.frac_bits = facts.frac_bits;
 	/* First all that can refuse: KVM's answers would wait for running vCPUs. */
@@ -430,6 +435,7 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 		todo.check_only = false;
 		err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message);
 	}
+	kvfree(saved);
 	r->host_tsc = todo.host_tsc;
 	r->error_ns = todo.error.ns;
 	r->error_cycles = todo.error.cycles;
@@ -549,6 +555,11 @@ static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_ar
 		goto out;
 	message = (void *)arg + ops[nr].message;
 	memset(message, 0, sizeof(*message));
+	/* An answer that could not be given must not be found out afterwards. */
+	if (copy_to_user(user, arg, ops[nr].size)) {
+		err = -EFAULT;
+		goto out;
+	}
 	if (mutex_lock_killable(&kch.lock)) {
 		err = -EINTR;
 		goto out;

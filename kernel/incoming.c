@@ -39,17 +39,81 @@ static int index_vms(struct kch_incoming *in)
 	return 0;
 }
 
+/**
+ * struct found - what the two slots hold
+ * @own: this boot's newest record, of a module that was loaded before
+ * @own_slot: where it is
+ * @have_own: there is one
+ * @sequence: the largest seen
+ * @unusable: the largest of a whole record that this module cannot use
+ * @error_slot: the slot in->error is about
+ * @generation: of the chain of records, with this kernel
+ */
+struct found {
+	struct kch_record own;
+	unsigned int own_slot;
+	bool have_own;
+	u64 sequence;
+	u64 unusable;
+	unsigned int error_slot;
+	u64 generation;
+};
+
+static void judge_slot(struct kch_incoming *in, unsigned int slot,
+		       const u8 boot_id[16], struct found *found)
+{
+	size_t slot_size = kch_slot_size(in->size);
+	struct kch_message message;
+	struct kch_record record;
+	int err;
+
+	err = kch_record_open(in->copy + slot * slot_size, slot_size, &record,
+			      &message);
+	if (err == -EPROTONOSUPPORT) {
+		record.sequence = le64_to_cpu(record.header.sequence);
+		found->unusable = max(found->unusable, record.sequence);
+		found->sequence = max(found->sequence, record.sequence);
+	}
+	if (err) {
+		if (err != -ENODATA)
+			pr_err("kvmclock_handover: slot %u of the region: %s\n",
+			       slot, message.text);
+		/* What is incompatible says more than what is damaged. */
+		if (err == -EPROTONOSUPPORT || in->error == -ENODATA) {
+			in->error = err;
+			found->error_slot = slot;
+			if (err != -ENODATA)
+				kch_say(&in->message, "slot %u: %.230s", slot,
+					message.text);
+		}
+		return;
+	}
+	found->sequence = max(found->sequence, record.sequence);
+	if (memcmp(record.header.boot_id, boot_id, 16)) {
+		found->generation = max(found->generation,
+					le64_to_cpu(record.header.generation) + 1);
+		if (in->record.data && record.sequence <= in->record.sequence)
+			return;
+		in->record = record;
+		in->slot = slot;
+		return;
+	}
+	found->generation = max(found->generation,
+				le64_to_cpu(record.header.generation));
+	if (found->have_own && record.sequence <= found->own.sequence)
+		return;
+	found->own = record;
+	found->own_slot = slot;
+	found->have_own = true;
+}
+
 int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
 		      const struct kch_region *region)
 {
-	size_t slot_size = kch_slot_size(region->size);
-	u64 sequence = 0, generation = 0;
-	struct kch_record own = { }, found;
-	unsigned int own_slot = 0, slot;
-	struct kch_message message;
-	bool have_own = false;
+	struct found found = { };
+	unsigned int slot;
 	u8 boot_id[16];
-	int err;
+	int err, keep;
 
 	memset(in, 0, sizeof(*in));
 	in->error = -ENODATA;
@@ -66,50 +130,27 @@ int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
 	memcpy(in->copy, region->memory, region->size);
 
 	kch_host_boot_id(boot_id);
-	for (slot = 0; slot < 2; slot++) {
-		err = kch_record_open(in->copy + slot * slot_size, slot_size,
-				      &found, &message);
-		if (err) {
-			/* A usable record in the other slot goes first. */
-			if (err != -ENODATA && in->error == -ENODATA) {
-				in->error = err;
-				kch_say(&in->message, "slot %u: %.200s", slot,
-					message.text);
-			}
-			continue;
-		}
-		sequence = max(sequence, found.sequence);
-		if (!memcmp(found.header.boot_id, boot_id, sizeof(boot_id))) {
-			if (!have_own || found.sequence > own.sequence) {
-				own = found;
-				own_slot = slot;
-			}
-			have_own = true;
-			generation = max(generation,
-					 le64_to_cpu(found.header.generation));
-		} else if (in->error || found.sequence > in->record.sequence) {
-			in->error = 0;
-			in->record = found;
-			in->slot = slot;
-			generation = max(generation,
-					 le64_to_cpu(found.header.generation) + 1);
-		}
-	}
-	if (in->error && in->error != -ENODATA)
-		pr_err("kvmclock_handover: incoming record: %s; no guest clock can be restored from it; its bytes are in debugfs\n",
-		       in->message.text);
-	if (!in->error) {
+	for (slot = 0; slot < 2; slot++)
+		judge_slot(in, slot, boot_id, &found);
+	/*
+	 * An older record must not be taken for a newer one that cannot be
+	 * used.  A damaged slot has no number to compare, and needs none: who
+	 * seals a record takes the older ones back.
+	 */
+	if (in->record.data && in->record.sequence > found.unusable) {
+		in->error = 0;
 		err = index_vms(in);
 		if (err)
 			return err;
+	} else if (in->error != -ENODATA) {
+		in->slot = found.error_slot;
+		pr_err("kvmclock_handover: no guest clock can be restored from the region; its bytes are kept in debugfs\n");
 	}
-	/*
-	 * What cannot be read is evidence, and may be read by another version
-	 * of this module: the copy has it, until something is preserved.
-	 */
-	return kch_outgoing_init(out, have_own ? &own : NULL, own_slot,
-				 in->error ? -1 : (int)in->slot, sequence,
-				 generation);
+	/* What cannot be read here is kept in place for who can, if possible. */
+	keep = in->error == -ENODATA ? -1 : (int)in->slot;
+	return kch_outgoing_init(out, found.have_own ? &found.own : NULL,
+				 found.own_slot, keep, found.sequence,
+				 found.generation);
 }
 
 void kch_incoming_exit(struct kch_incoming *in)
@@ -179,6 +220,41 @@ void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
 	vm->restored = true;
 }
 
+void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
+			     const struct kch_region *region)
+{
+	struct kch_rec_vm *entry;
+	u32 i;
+
+	for (i = 0; i < in->count; i++) {
+		const struct kch_record_vm *vm = &in->vms[i].vm;
+
+		if (in->vms[i].restored ||
+		    kch_outgoing_find(out, vm->vm.uuid))
+			continue;
+		entry = kvzalloc(kch_rec_entry_size(vm->vcpu_count), GFP_KERNEL);
+		if (entry) {
+			kch_record_copy(vm, entry);
+			/* The next kernel's record says nothing of the old KVM. */
+			kch_rec_entry_fill_pairs(entry,
+				le32_to_cpu(in->record.header.kvm_tsc_khz));
+			if (!kch_outgoing_carry(out, region, entry))
+				continue;
+		}
+		kvfree(entry);
+		pr_err("kvmclock_handover: %.63s (%pUb) was not restored, and there is no room to carry it on: its clock is lost\n",
+		       vm->vm.name, vm->vm.uuid);
+	}
+}
+
+void kch_incoming_supersede(struct kch_incoming *in,
+			    const struct kch_region *region)
+{
+	if (!in->error)
+		kch_record_revoke(region->memory +
+				  in->slot * kch_slot_size(region->size));
+}
+
 int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 			const struct kch_region *region, bool discard,
 			struct kch_message *message)
@@ -215,6 +291,8 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 		}
 	}
 	kch_incoming_exit(in);
+	in->damaged = 0;
+	in->restored = 0;
 	in->error = -ENODATA;
 	kch_say(&in->message, "the record was finished with");
 	kch_outgoing_free_slot(out);

@@ -32,7 +32,7 @@ struct kch_incoming_vm {
  * @size: bytes
  * @error: 0, or why no record can be used: -ENODATA, -EBADMSG, ...
  * @message: the reason in words
- * @slot: where it is in the region
+ * @slot: where it, or the reason for @error, is in the region
  * @record: valid if @error is 0
  * @vms: its whole entries
  * @count: how many
@@ -71,6 +71,17 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 /* Notes that @vm was restored to @vm_file. */
 void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
 			   struct file *vm_file);
+
+/*
+ * Before the record for the next kernel is sealed: what was not restored here
+ * goes into it as it is, so that a host that is updated twice loses nothing.
+ */
+void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
+			     const struct kch_region *region);
+
+/* After it was sealed: the record is out of date. */
+void kch_incoming_supersede(struct kch_incoming *in,
+			    const struct kch_region *region);
 
 /* Takes the record back in the region, and forgets it. */
 int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,

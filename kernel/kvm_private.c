@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "kch_probed.h"
@@ -252,51 +253,48 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		       struct kch_message *message)
 {
 	const struct kch_rec_vcpu *has = (const void *)(live + 1);
+	const struct kch_rec_vcpu *saved = (const void *)(r->saved + 1);
 	u32 count = le32_to_cpu(live->vcpu_count), i;
-	struct kch_rec_vcpu saved;
+	u64 found, expected;
 
-	if (count != r->saved->vcpu_count) {
+	if (live->vcpu_count != r->saved->vcpu_count) {
 		r->found = count;
-		r->expected = r->saved->vcpu_count;
-		kch_say(message, "the VM has %u vCPUs, %u were saved", count,
-			r->saved->vcpu_count);
+		r->expected = le32_to_cpu(r->saved->vcpu_count);
+		kch_say(message, "the VM has %u vCPUs, %llu were saved", count,
+			r->expected);
 		return -ELNRNG;
 	}
 	for (i = 0; i < count; i++) {
 		u32 id = le32_to_cpu(has[i].vcpu_id);
 
-		kch_record_vcpu(r->saved, i, &saved);
-		if (id != le32_to_cpu(saved.vcpu_id)) {
-			kch_say(message, "the VM has a vCPU %u where vCPU %u was saved",
-				id, le32_to_cpu(saved.vcpu_id));
-			return refuse_vcpu(r, id, id, le32_to_cpu(saved.vcpu_id),
-					   -ELNRNG);
-		}
+		if (has[i].vcpu_id == saved[i].vcpu_id)
+			continue;
+		expected = le32_to_cpu(saved[i].vcpu_id);
+		kch_say(message, "the VM has a vCPU %u where vCPU %llu was saved",
+			id, expected);
+		return refuse_vcpu(r, id, id, expected, -ELNRNG);
 	}
 	for (i = 0; i < count; i++) {
 		u32 id = le32_to_cpu(has[i].vcpu_id);
-		u64 found, expected;
 
-		kch_record_vcpu(r->saved, i, &saved);
 		found = le64_to_cpu(has[i].tsc_scaling_ratio);
-		expected = le64_to_cpu(saved.tsc_scaling_ratio);
-		if (found != expected ||
-		    live->tsc_scaling_frac_bits !=
-		    r->saved->vm.tsc_scaling_frac_bits) {
+		expected = le64_to_cpu(saved[i].tsc_scaling_ratio);
+		if (found != expected || live->tsc_scaling_frac_bits !=
+					 r->saved->tsc_scaling_frac_bits) {
 			kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
 				id, found, live->tsc_scaling_frac_bits, expected,
-				r->saved->vm.tsc_scaling_frac_bits);
+				r->saved->tsc_scaling_frac_bits);
 			return refuse_vcpu(r, id, found, expected, -ERANGE);
 		}
 		found = le32_to_cpu(has[i].virtual_tsc_khz);
-		expected = le32_to_cpu(saved.virtual_tsc_khz);
+		expected = le32_to_cpu(saved[i].virtual_tsc_khz);
 		if (found != expected) {
 			kch_say(message, "vCPU %u was given %llu kHz, saved was %llu kHz: KVM_SET_TSC_KHZ has to be set on the VM before its first vCPU",
 				id, found, expected);
 			return refuse_vcpu(r, id, found, expected, -ERANGE);
 		}
 		found = le64_to_cpu(has[i].tsc_offset);
-		expected = le64_to_cpu(saved.tsc_offset);
+		expected = le64_to_cpu(saved[i].tsc_offset);
 		if (found != expected) {
 			kch_say(message, "vCPU %u has TSC offset %lld, saved was %lld: its VMM has not set KVM_VCPU_TSC_OFFSET yet, or has changed it since",
 				id, (s64)found, (s64)expected);
@@ -306,39 +304,10 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	return 0;
 }
 
-/*
- * The pair of a vCPU that never ran on the old kernel: what its siblings of
- * the same frequency have, else what the old kernel's KVM would have computed.
- */
-static void fill_pair(const struct kch_kvm_restore *r, struct kch_rec_vcpu *to)
+static void write_clock(struct kvm *kvm, const struct kch_kvm_restore *r)
 {
-	u32 khz = kch_scale_tsc(r->saved_kvm_khz,
-				le64_to_cpu(to->tsc_scaling_ratio),
-				r->saved->vm.tsc_scaling_frac_bits);
-	struct kch_rec_vcpu sibling;
-	u32 i, mul;
-
-	if (le32_to_cpu(to->flags) & KCH_VCPU_PAIR_VALID)
-		return;
-	for (i = 0; i < r->saved->vcpu_count; i++) {
-		kch_record_vcpu(r->saved, i, &sibling);
-		if (!(le32_to_cpu(sibling.flags) & KCH_VCPU_PAIR_VALID) ||
-		    sibling.tsc_scaling_ratio != to->tsc_scaling_ratio)
-			continue;
-		to->tsc_to_system_mul = sibling.tsc_to_system_mul;
-		to->tsc_shift = sibling.tsc_shift;
-		return;
-	}
-	kch_pvclock_pair(max(khz, 1U), &mul, &to->tsc_shift);
-	to->tsc_to_system_mul = cpu_to_le32(mul);
-}
-
-/* @wanted: entry in our own layout; vCPUs ascending by id, as @saved has them. */
-static void write_clock(struct kvm *kvm, const struct kch_rec_vm *wanted,
-			const struct kch_kvm_restore *r)
-{
-	const struct kch_rec_vcpu *vcpus = (const void *)(wanted + 1);
-	u32 count = le32_to_cpu(wanted->vcpu_count), n;
+	const struct kch_rec_vcpu *vcpus = (const void *)(r->saved + 1);
+	u32 count = le32_to_cpu(r->saved->vcpu_count), n;
 	struct kvm_arch *ka = &kvm->arch;
 	struct kvm_vcpu *vcpu;
 	unsigned long i, flags;
@@ -352,7 +321,7 @@ static void write_clock(struct kvm *kvm, const struct kch_rec_vm *wanted,
 	 * a reference it takes later lands on the saved clock; then the pair
 	 * is moved back to the saved one, which the guest's page is made of.
 	 */
-	kch_clock_of(wanted, vcpus, &clock);
+	kch_clock_of(r->saved, vcpus, &clock);
 	offset = kch_clock_ns(&clock, ka->master_cycle_now) -
 		 ka->master_kernel_ns;
 	system_time_ns = clock.system_time_ns;
@@ -409,64 +378,67 @@ static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
 		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 }
 
-/* Evaluates both functions of every vCPU at one host TSC; true if all agree. */
-static bool measure(const struct kch_rec_vm *wanted,
-		    const struct kch_rec_vm *live, struct kch_kvm_restore *r)
+static u64 magnitude(s64 value)
 {
-	const struct kch_rec_vcpu *a = (const void *)(wanted + 1);
+	return value < 0 ? -(u64)value : value;
+}
+
+static bool is_worse(const struct kch_clock_error *a,
+		     const struct kch_clock_error *b)
+{
+	if (a->identical != b->identical)
+		return b->identical;
+	if (a->ns != b->ns)
+		return magnitude(a->ns) > magnitude(b->ns);
+	if (a->cycles != b->cycles)
+		return magnitude(a->cycles) > magnitude(b->cycles);
+	return magnitude(a->rate_ppb) > magnitude(b->rate_ppb);
+}
+
+/* Evaluates both functions of every vCPU at one host TSC; true if all agree. */
+static bool measure(const struct kch_rec_vm *live, struct kch_kvm_restore *r)
+{
+	const struct kch_rec_vcpu *a = (const void *)(r->saved + 1);
 	const struct kch_rec_vcpu *b = (const void *)(live + 1);
-	struct kch_clock_error one;
 	struct kch_clock want, have;
 	u32 i, mul;
+	s64 rate;
 	s8 shift;
 
 	memset(&r->error, 0, sizeof(r->error));
 	r->error.identical = true;
+	r->rebase_rate_ppb = 0;
 	r->host_tsc = le64_to_cpu(live->host_tsc);
-	for (i = 0; i < le32_to_cpu(wanted->vcpu_count); i++) {
-		kch_clock_of(wanted, &a[i], &want);
+	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
+		struct kch_clock_error one;
+
+		kch_clock_of(r->saved, &a[i], &want);
 		kch_clock_of(live, &b[i], &have);
 		kch_clock_compare(&want, &have, r->host_tsc, &one);
-		if (!one.identical) {
+		if (is_worse(&one, &r->error)) {
 			r->error = one;
 			r->vcpu_id = le32_to_cpu(b[i].vcpu_id);
-			return false;
 		}
+		kch_pvclock_pair(kch_scale_tsc(r->kvm_khz,
+					       want.tsc_scaling_ratio,
+					       want.tsc_scaling_frac_bits) ?: 1,
+				 &mul, &shift);
+		rate = kch_pair_ppb(want.tsc_to_system_mul, want.tsc_shift,
+				    mul, shift);
+		if (magnitude(rate) > magnitude(r->rebase_rate_ppb))
+			r->rebase_rate_ppb = rate;
 	}
-	kch_pvclock_pair(kch_scale_tsc(r->kvm_khz, want.tsc_scaling_ratio,
-				       want.tsc_scaling_frac_bits) ?: 1,
-			 &mul, &shift);
-	r->rebase_rate_ppb = kch_pair_ppb(want.tsc_to_system_mul,
-					  want.tsc_shift, mul, shift);
-	return true;
-}
-
-/* The saved entry in our own layout, with every vCPU's pair filled in. */
-static struct kch_rec_vm *wanted_entry(const struct kch_kvm_restore *r)
-{
-	struct kch_rec_vm *wanted;
-	struct kch_rec_vcpu *vcpus;
-	u32 i;
-
-	wanted = kvzalloc(kch_rec_entry_size(r->saved->vcpu_count), GFP_KERNEL);
-	if (!wanted)
-		return NULL;
-	*wanted = r->saved->vm;
-	vcpus = (struct kch_rec_vcpu *)(wanted + 1);
-	for (i = 0; i < r->saved->vcpu_count; i++) {
-		kch_record_vcpu(r->saved, i, &vcpus[i]);
-		fill_pair(r, &vcpus[i]);
-	}
-	return wanted;
+	return r->error.identical;
 }
 
 static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 			  struct kch_message *message)
 {
-	struct kch_rec_vm *wanted = NULL, *before = NULL, *after = NULL;
+	struct kch_rec_vm *before = NULL, *after = NULL;
 	int err;
 
-	err = kch_kvm_read(kvm, r->frac_bits, &before, message);
+	err = kch_kvm_entry_exact(r->saved, message) ?:
+	      kch_kvm_read(kvm, r->frac_bits, &before, message);
 	if (err)
 		return err;
 	err = kch_kvm_entry_exact(before, message);
@@ -476,12 +448,7 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	err = check_vcpus(before, r, message) ?: err;
 	if (err)
 		goto out;
-	wanted = wanted_entry(r);
-	if (!wanted) {
-		err = -ENOMEM;
-		goto out;
-	}
-	if (measure(wanted, before, r)) {
+	if (measure(before, r)) {
 		kch_say(message, "the VM's clock is the saved one already");
 		err = -EALREADY;
 		goto out;
@@ -490,23 +457,18 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	if (r->check_only)
 		goto out;
 
-	write_clock(kvm, wanted, r);
+	write_clock(kvm, r);
 
 	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
-	if (err)
-		goto undo;
-	if (!measure(wanted, after, r)) {
+	if (!err && !measure(after, r)) {
 		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
 			r->vcpu_id, r->error.ns, r->error.cycles,
 			r->error.rate_ppb);
 		err = -EOVERFLOW;
-		goto undo;
 	}
-	goto out;
-undo:
-	put_back(kvm, before);
+	if (err)
+		put_back(kvm, before);
 out:
-	kvfree(wanted);
 	kvfree(before);
 	kvfree(after);
 	return err;

@@ -51,21 +51,20 @@ int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
 
 /**
  * struct kch_kvm_restore - one restore, see kch_kvm_restore()
- * @saved: in: the entry to restore
- * @saved_kvm_khz: in: frequency of the saving host's KVM, kHz
+ * @saved: in: the entry to restore, in this version's layout, every vCPU's
+ *	pair filled in
  * @kvm_khz: in: frequency this host's KVM uses, kHz
  * @frac_bits: in: fraction bits of its scaling ratios
  * @check_only: in: stop before the first write
  * @host_tsc: out: where the outcome was evaluated
  * @error: out: the worst of all vCPUs
- * @rebase_rate_ppb: out: see struct kch_read
+ * @rebase_rate_ppb: out: see struct kch_read; the worst of all vCPUs
  * @vcpu_id: out: the vCPU a refusal is about, -1 none
  * @found: out: number found
  * @expected: out: number expected
  */
 struct kch_kvm_restore {
-	const struct kch_record_vm *saved;
-	u32 saved_kvm_khz;
+	const struct kch_rec_vm *saved;
 	u32 kvm_khz;
 	u8 frac_bits;
 	bool check_only;

@@ -35,10 +35,14 @@ static int seal(struct notifier_block *block, unsigned long event, void *cmd)
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
 	mutex_lock(&kch.lock);
-	if (kch.region.memory && kch.outgoing.count) {
+	/* With nothing restored or preserved here, what is there stays as it is. */
+	if (kch.region.memory && (kch.outgoing.count || kch.incoming.restored)) {
 		kch_selfcheck_known(&facts, NULL);
-		kch_outgoing_seal(&kch.outgoing, &kch.region, facts.kvm_khz,
-				  facts.frac_bits);
+		kch_incoming_carry_over(&kch.incoming, &kch.outgoing,
+					&kch.region);
+		if (!kch_outgoing_seal(&kch.outgoing, &kch.region,
+				       facts.kvm_khz, facts.frac_bits))
+			kch_incoming_supersede(&kch.incoming, &kch.region);
 	}
 	mutex_unlock(&kch.lock);
 	return NOTIFY_DONE;

@@ -104,7 +104,6 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
 	struct kch_record_vm found;
 	size_t offset = 0;
 	int err;
-	u32 i;
 
 	memset(out, 0, sizeof(*out));
 	INIT_LIST_HEAD(&out->vms);
@@ -117,7 +116,6 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
 	out->header = own->header;
 	while ((err = kch_record_next(own, &offset, &found, NULL)) != -ENODATA) {
 		struct kch_outgoing_vm *vm;
-		struct kch_rec_vcpu *vcpus;
 
 		if (err)
 			continue;
@@ -131,10 +129,7 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
 			kfree(vm);
 			return -ENOMEM;
 		}
-		*vm->entry = found.vm;
-		vcpus = (struct kch_rec_vcpu *)(vm->entry + 1);
-		for (i = 0; i < found.vcpu_count; i++)
-			kch_record_vcpu(&found, i, &vcpus[i]);
+		kch_record_copy(&found, vm->entry);
 		kch_rec_entry_close(vm->entry);
 		insert(out, vm);
 	}
@@ -197,6 +192,24 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	return err;
 }
 
+int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region,
+		       struct kch_rec_vm *entry)
+{
+	size_t size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	struct kch_outgoing_vm *vm;
+
+	if (kch_outgoing_used(out) + size > kch_outgoing_capacity(region))
+		return -ENOSPC;
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
+	if (!vm)
+		return -ENOMEM;
+	kch_rec_entry_close(entry);
+	vm->entry = entry;
+	vm->size = size;
+	insert(out, vm);
+	return 0;
+}
+
 int kch_outgoing_remove(struct kch_outgoing *out,
 			const struct kch_region *region,
 			const u8 uuid[KCH_UUID_SIZE], u32 kvm_khz,
@@ -252,8 +265,8 @@ out:
 	fput(file);
 }
 
-void kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
-		       u32 kvm_khz, u8 frac_bits)
+int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
+		      u32 kvm_khz, u8 frac_bits)
 {
 	struct kch_message message = { "" };
 	struct kch_outgoing_vm *vm;
@@ -268,6 +281,7 @@ void kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region
 	else
 		pr_info("kvmclock_handover: record of %u VMs sealed for the next kernel\n",
 			out->count);
+	return err;
 }
 
 void kch_outgoing_free_slot(struct kch_outgoing *out)

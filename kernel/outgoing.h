@@ -78,8 +78,12 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 			const u8 uuid[KCH_UUID_SIZE], u32 kvm_khz,
 			struct kch_message *message);
 
+/* Adds an entry that came from before, without writing.  -ENOSPC, -ENOMEM. */
+int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region,
+		       struct kch_rec_vm *entry);
+
 /* Reads every VM that is still there again, and writes the final record. */
-void kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
+int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
 		       u32 kvm_khz, u8 frac_bits);
 
 /* The incoming record is done with: its slot may be used. */

@@ -68,7 +68,7 @@ static int scratch_create(struct scratch_vm *s)
 	memset(s, 0, sizeof(*s));
 	dev = filp_open("/dev/kvm", O_RDWR, 0);
 	if (IS_ERR(dev))
-		return -ENODEV;
+		return PTR_ERR(dev);
 	if (kch_kvm_file_kind(dev) != KCH_KVM_FILE_DEV) {
 		err = -ENODEV;
 		goto close;
@@ -220,21 +220,16 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 			 struct kch_message *message)
 {
 	struct kvm *kvm = kch_kvm_of(s->vm);
-	struct kch_rec_header header = { };
-	struct kch_record record = { .vcpu_size = sizeof(struct kch_rec_vcpu) };
 	struct kch_kvm_restore restore = {
-		.saved_kvm_khz = facts->kvm_khz,
 		.kvm_khz = facts->kvm_khz,
 		.frac_bits = facts->frac_bits,
 	};
 	struct kch_rec_vm *saved, *live = NULL;
-	struct kch_record_vm vm = { .record = &record };
 	struct kch_clock_error error;
 	struct kch_clock want, have;
 	struct kch_rec_vcpu *vcpu;
 	int err;
 
-	record.header = header;
 	err = kch_kvm_read(kvm, facts->frac_bits, &saved, message);
 	if (err)
 		return err;
@@ -243,10 +238,7 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 	le64_add_cpu(&saved->master_cycle_now, -(1LL << 24));
 	le64_add_cpu(&saved->kvmclock_offset, TEST_CLOCK_NS);
 	vcpu->tsc_to_system_mul ^= cpu_to_le32(0x5555);
-	vm.vm = *saved;
-	vm.vcpus = (const u8 *)vcpu;
-	vm.vcpu_count = 1;
-	restore.saved = &vm;
+	restore.saved = saved;
 
 	err = kch_kvm_restore(kvm, &restore, message);
 	if (err == -EINTR)
@@ -343,7 +335,7 @@ int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
 
 	/* A VM belongs to a process; in a kernel thread there is none. */
 	if (!current->mm || current->flags & PF_KTHREAD)
-		return -ENOTTY;
+		return -ENXIO;
 	if (mutex_lock_killable(&known.lock))
 		return -EINTR;
 	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
@@ -361,8 +353,10 @@ int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
 			known.result = err;
 			known.facts = found;
 		} else {
-			kch_say(message, "KVM cannot be asked: a VM for that cannot be made (%d)",
+			kch_say(message, "KVM cannot be asked whether this module reads it right: a VM for that cannot be made here (error %d): /dev/kvm must be there",
 				err);
+			if (err != -EINTR && err != -ENOMEM)
+				err = -ENXIO;
 			goto out;
 		}
 	}

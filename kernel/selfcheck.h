@@ -27,8 +27,8 @@ struct kch_kvm_facts {
  * and every tsc_khz; later calls return what is known.
  *
  * 0; -ELIBBAD a difference, from then on for good until KVM is loaded anew;
- * -ENODEV no /dev/kvm here, -ENOTTY no process (then it is not known yet);
- * or what KVM returned for making the VM.
+ * -ENXIO KVM cannot be asked here and now, so that it is not known yet; -EINTR,
+ * -ENOMEM.
  */
 int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message);
 

@@ -78,7 +78,7 @@ check_equal() { # NAME A B
 }
 
 # What of the kernel log is evidence of a fault of the kernel, rather than talk.
-SPLAT='cut here \]|WARNING: (CPU|possible|inconsistent|suspicious)|BUG: |kernel BUG at|Oops: |general protection fault|invalid opcode|INFO: task .* blocked|UBSAN: |KASAN: |nable to handle'
+SPLAT='cut here \]|WARNING: ([^ ]+:[0-9]+ at|CPU|possible|inconsistent|suspicious)|BUG: |kernel BUG at|Oops: |general protection fault|invalid opcode|INFO: task .* blocked|INFO: trying to register non-static key|UBSAN: |KASAN: |nable to handle'
 
 # Before the log is lost, by kexec or at the end.
 report_kernel_state() {
@@ -111,7 +111,13 @@ load_kvm() {
 }
 
 load_module() { # ARG...
-	modprobe kvmclock_handover "region=$REGION_ADDR,$REGION_SIZE" "$@"
+	case $(param backend range) in
+	range) set -- "region=$REGION_ADDR,$REGION_SIZE" "$@" ;;
+	kho) set -- backend=kho "$@" ;;
+	auto) ;;
+	*) fail "backend=$(param backend): not range, kho or auto" ;;
+	esac
+	modprobe kvmclock_handover "$@"
 }
 
 have_module() {

@@ -26,7 +26,7 @@ table_read() { # FILE
 		((${#fields[@]} == 8 || ${#fields[@]} == 9)) ||
 			die "$1:$number: ${#fields[@]} fields instead of 8"
 		name=${fields[0]}
-		[[ $name =~ ^[a-z0-9][a-z0-9-]*$ ]] || die "$1:$number: bad name: $name"
+		[[ $name =~ ^[a-z0-9][a-z0-9.-]*$ ]] || die "$1:$number: bad name: $name"
 		[[ ! ${T_SET[$name]:-} ]] || die "$1:$number: $name is there twice"
 		[[ ${fields[1]} == short || ${fields[1]} == full ]] ||
 			die "$1:$number: ${fields[1]}: neither short nor full"

@@ -40,16 +40,20 @@
  * EREMOTEIO       the region does not read back what was written to it
  * ENOENT          no VM of that id in the record
  * ENOBUFS         the buffer is too small; the bytes needed are reported
- * ENODATA         no record came from before the kexec
+ * ENODATA         there is no record: none came from before the kexec, or
+ *                 nothing was preserved yet
  * EBADMSG         the record, or this VM's entry in it, is damaged
  * EPROTONOSUPPORT the record has incompatible features unknown to this module
  * EINPROGRESS     the record was never sealed: the reboot did not go through
  *                 the kernel's orderly kexec path
  * EREMCHG         the record was written on another machine
  * ETIME           the host TSC was reset, stopped or replaced since the seal
- * EAGAIN          the host's TSC frequency is not settled yet
+ * EAGAIN          the host's TSC frequency is not settled yet, or its
+ *                 clocksource is not the TSC
  * ELIBBAD         this module's reading of KVM disagrees with KVM's own answers
- * EALREADY        this VM was restored from the record before
+ * ENXIO           KVM cannot be asked here: there is no /dev/kvm to make a VM with
+ * EALREADY        this VM was restored from the record before, or has the saved
+ *                 clock already
  * EBUSY           a vCPU is running, or in an ioctl
  * ELNRNG          the VM's vCPUs are not those that were saved
  * EL2NSYNC        a vCPU's TSC offset is not the saved one: not set yet
@@ -188,7 +192,7 @@ struct kch_info {
  * is read now, and once more when the kernel reboots into the next one if the
  * VM is still there; a VM that is gone by then keeps what was read now.
  *
- * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENODEV
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * EEXIST ENOTUNIQ ENOSPC EREMOTEIO.
  */
 struct kch_preserve {
@@ -263,7 +267,8 @@ struct kch_entry {
  * @reserved: in: must be 0
  * @message: out: why it was refused
  *
- * Errors: ENODATA (KCH_INCOMING and there is none), ENOBUFS (@count).
+ * Errors: ENOBUFS (@count); of KCH_INCOMING also ENODATA, EBADMSG and
+ * EPROTONOSUPPORT: there is none, or none that can be read.
  */
 struct kch_list {
 	__u32 size;
@@ -287,7 +292,8 @@ struct kch_list {
  * @uuid: in: the VM's id, or all zero
  * @message: out: why it was refused
  *
- * Errors: ENODATA ENOENT ENOBUFS (@buffer_size).
+ * Errors: ENODATA ENOENT ENOBUFS (@buffer_size); of KCH_INCOMING also EBADMSG
+ * and EPROTONOSUPPORT: the record, or the VM's entry, cannot be read.
  */
 struct kch_get {
 	__u32 size;
@@ -314,12 +320,13 @@ struct kch_get {
  *	new master clock reference now (vCPU hot-add, TSC write, clocksource
  *	change), ns; 0 without master clock
  * @rebase_rate_ppb: out: how much faster KVM would then let it run, parts per
- *	1e9; the step grows by that much per second
+ *	1e9.  The step grows at about that rate, give or take the rounding of
+ *	the host clock's multiplier (about 100)
  * @pid: out: the process that has the VM
  * @kvm_tsc_khz: out: as in struct kch_info
  * @message: out: why it was refused
  *
- * Changes nothing.  Errors: EBADF EBADFD EIO ECHILD ELIBBAD ENOBUFS.
+ * Changes nothing.  Errors: EBADF EBADFD EIO ECHILD ELIBBAD ENXIO ENOBUFS.
  */
 struct kch_read {
 	__u32 size;
@@ -359,6 +366,7 @@ struct kch_read {
  * @rebase_rate_ppb: out: see struct kch_read
  * @blackout_ns: out: host time from the seal to now by its TSC, ns
  * @vcpu_id: out: the vCPU a refusal is about, or -1
+ * @reserved: in: must be 0
  * @found: out: the number found, for refusals that compare numbers
  * @expected: out: the number expected
  * @message: out: why it was refused
@@ -368,7 +376,7 @@ struct kch_read {
  * value) was called after that so that KVM has a master clock reference.
  * A KVM_SET_CLOCK or TSC write after it undoes it.
  *
- * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENODEV
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS EREMCHG ETIME EAGAIN
  * EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW.
  */
