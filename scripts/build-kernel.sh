@@ -103,11 +103,14 @@ compile() {
 	msg "$line: building $(<"$source/.package") with ${fragments[*]##*/}: some minutes"
 	kernel_make bzImage modules >"$objects/build.log" 2>&1 &
 	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill $pid 2>/dev/null" EXIT
 	show_progress "$pid" &
 	watcher=$!
 	wait "$pid" || status=$?
 	kill "$watcher" 2>/dev/null || true
 	wait "$watcher" 2>/dev/null || true
+	trap - EXIT
 	if ((status)); then
 		tail -n 30 "$objects/build.log" >&2
 		die "$line: the kernel build failed (all of it: $objects/build.log)"
