@@ -143,15 +143,16 @@ void kch_clock_compare(const struct kch_clock *saved,
 		       const struct kch_clock *live, u64 host_cycles,
 		       struct kch_clock_error *error)
 {
+	s64 pair_ppb;
+
 	error->ns = (s64)(kch_clock_ns(live, host_cycles) -
 			  kch_clock_ns(saved, host_cycles));
 	error->cycles = (s64)(kch_clock_tsc(live, host_cycles) -
 			      kch_clock_tsc(saved, host_cycles));
 	/* Small rates add; large ones saturate or are wrong in the 2nd order. */
-	error->rate_ppb = saturating_add(
-		kch_pair_ppb(saved->tsc_to_system_mul, saved->tsc_shift,
-			     live->tsc_to_system_mul, live->tsc_shift),
-		scaling_ppb(saved, live));
+	pair_ppb = kch_pair_ppb(saved->tsc_to_system_mul, saved->tsc_shift,
+				live->tsc_to_system_mul, live->tsc_shift);
+	error->rate_ppb = saturating_add(pair_ppb, scaling_ppb(saved, live));
 	error->identical =
 		saved->reference_cycles == live->reference_cycles &&
 		saved->system_time_ns == live->system_time_ns &&
@@ -180,4 +181,37 @@ u64 kch_cycles_to_ns(u64 cycles, u32 khz)
 	if (((unsigned __int128)cycles * 1000000) >> 64 >= khz)
 		return U64_MAX;
 	return kch_mul_div(cycles, 1000000, khz);
+}
+
+void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
+{
+	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);
+	u32 count = le32_to_cpu(entry->vcpu_count), i, n, mul;
+
+	for (i = 0; i < count; i++) {
+		struct kch_rec_vcpu *to = &vcpus[i];
+		u64 khz = kch_scale_tsc(kvm_khz,
+					le64_to_cpu(to->tsc_scaling_ratio),
+					entry->tsc_scaling_frac_bits);
+
+		if (le32_to_cpu(to->flags) & KCH_VCPU_PAIR_VALID)
+			continue;
+		for (n = 0; n < count; n++)
+			if (le32_to_cpu(vcpus[n].flags) & KCH_VCPU_PAIR_VALID &&
+			    vcpus[n].tsc_scaling_ratio == to->tsc_scaling_ratio)
+				break;
+		if (n < count) {
+			to->tsc_to_system_mul = vcpus[n].tsc_to_system_mul;
+			to->tsc_shift = vcpus[n].tsc_shift;
+			to->hw_tsc_khz = vcpus[n].hw_tsc_khz;
+		} else {
+			/* A ratio that makes no frequency is refused elsewhere. */
+			if (khz == 0 || khz > UINT_MAX)
+				khz = 1;
+			kch_pvclock_pair((u32)khz, &mul, &to->tsc_shift);
+			to->tsc_to_system_mul = cpu_to_le32(mul);
+			to->hw_tsc_khz = cpu_to_le32((u32)khz);
+		}
+		to->flags |= cpu_to_le32(KCH_VCPU_PAIR_VALID);
+	}
 }

@@ -76,6 +76,13 @@ void kch_clock_compare(const struct kch_clock *saved,
 void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
 		  struct kch_clock *clock);
 
+/*
+ * Gives every vCPU of an entry of this version's layout that never ran a mul
+ * and shift: those of a sibling of the same frequency, else what KVM would
+ * have computed at @kvm_khz.
+ */
+void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
+
 /* What @cycles are in ns at @khz; saturates.  @khz > 0. */
 u64 kch_cycles_to_ns(u64 cycles, u32 khz);
 

@@ -422,7 +422,7 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 	if (!saved)
 		return -ENOMEM;
 	kch_record_copy(&in->vm, saved);
-	kch_rec_entry_fill_pairs(saved,
+	kch_clock_fill_pairs(saved,
 		le32_to_cpu(kch.incoming.record.header.kvm_tsc_khz));
 	todo.saved = saved;
 	todo.kvm_khz = facts.kvm_khz;

@@ -236,7 +236,7 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 		if (entry) {
 			kch_record_copy(vm, entry);
 			/* The next kernel's record says nothing of the old KVM. */
-			kch_rec_entry_fill_pairs(entry,
+			kch_clock_fill_pairs(entry,
 				le32_to_cpu(in->record.header.kvm_tsc_khz));
 			if (!kch_outgoing_carry(out, region, entry))
 				continue;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-#include "clock.h"
 #include "record.h"
 
 #ifdef __KERNEL__
@@ -255,39 +254,6 @@ void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to)
 	*to = vm->vm;
 	for (i = 0; i < vm->vcpu_count; i++)
 		kch_record_vcpu(vm, i, &vcpus[i]);
-}
-
-void kch_rec_entry_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
-{
-	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);
-	u32 count = le32_to_cpu(entry->vcpu_count), i, n, mul;
-
-	for (i = 0; i < count; i++) {
-		struct kch_rec_vcpu *to = &vcpus[i];
-		u64 khz = kch_scale_tsc(kvm_khz,
-					le64_to_cpu(to->tsc_scaling_ratio),
-					entry->tsc_scaling_frac_bits);
-
-		if (le32_to_cpu(to->flags) & KCH_VCPU_PAIR_VALID)
-			continue;
-		for (n = 0; n < count; n++)
-			if (le32_to_cpu(vcpus[n].flags) & KCH_VCPU_PAIR_VALID &&
-			    vcpus[n].tsc_scaling_ratio == to->tsc_scaling_ratio)
-				break;
-		if (n < count) {
-			to->tsc_to_system_mul = vcpus[n].tsc_to_system_mul;
-			to->tsc_shift = vcpus[n].tsc_shift;
-			to->hw_tsc_khz = vcpus[n].hw_tsc_khz;
-		} else {
-			/* A ratio that makes no frequency is refused elsewhere. */
-			if (khz == 0 || khz > UINT_MAX)
-				khz = 1;
-			kch_pvclock_pair((u32)khz, &mul, &to->tsc_shift);
-			to->tsc_to_system_mul = cpu_to_le32(mul);
-			to->hw_tsc_khz = cpu_to_le32((u32)khz);
-		}
-		to->flags |= cpu_to_le32(KCH_VCPU_PAIR_VALID);
-	}
 }
 
 size_t kch_slot_size(size_t region_size)

@@ -105,12 +105,6 @@ void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
 void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to);
 
 /*
- * Gives every vCPU that never ran a mul and shift: those of a sibling of the
- * same frequency, else what KVM would have computed at @kvm_khz.
- */
-void kch_rec_entry_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
-
-/*
  * The newer of the two records of a region, in @record, and which slot it is
  * in.  A damaged or empty slot is passed over if the other is whole; @message
  * then tells the damage, and is empty if there is none.  If neither is whole,

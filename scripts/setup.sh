@@ -46,6 +46,8 @@ clang-format       | clang-format         | style
 clang              | clang                | libFuzzer
 libclang-rt-dev    | -                    | libFuzzer and sanitizer run times
 man-db             | man                  | checks that the man pages format without warnings
+mandoc             | mandoc               | the same, more strictly
+python3-docutils   | rst2html             | checks that the documents format without warnings
 '
 
 needs=$NEEDS

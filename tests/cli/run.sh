@@ -13,7 +13,6 @@ root=$(cd -- "$here/../.." && pwd -P)
 programs=$root/build/tests/cli
 userspace=$root/build/userspace
 tool=$userspace/kvmclockctl
-static_tool=$userspace/kvmclockctl-static
 
 make --no-print-directory -s -C "$root/userspace" >&2
 make --no-print-directory -s -C "$here" >&2
@@ -329,23 +328,6 @@ case_json_check() {
 		checks=$((checks + 1))
 		printf %s "$text" | "$programs/json-check" >/dev/null || fault "does not pass for JSON: $text"
 	done
-}
-
-# The static tool has a CRC32C of its own.
-case_static() {
-	local file
-	region r 0 7 web:2 db:100
-	cp "$work/r" "$work/bad"
-	flip bad 5000 2
-	for file in r bad; do
-		"$tool" decode --json "$work/$file" >"$work/a" 2>&1 || true
-		"$static_tool" decode --json "$work/$file" >"$work/b" 2>&1 || true
-		checks=$((checks + 1))
-		cmp -s "$work/a" "$work/b" || fault "static tool differs for $file"
-	done
-	checks=$((checks + 1))
-	! grep -q 'INTERP' <(readelf -lW "$static_tool") || fault 'it is not static'
-	has b 'byte 0x1388'
 }
 
 case_symbols() {
