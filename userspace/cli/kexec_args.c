@@ -207,6 +207,9 @@ static int add_region(struct tool *tool, const struct kch_info *info,
 
 static void add_pin(const struct kch_info *info, struct words *words)
 {
+	/* A frequency that the CPU tells is the same in every kernel. */
+	if (info->tsc_source == KCH_TSC_KNOWN)
+		return;
 	words_add(words, xasprintf("tsc_early_khz=%u", info->tsc_khz));
 	words_add(words, xstrdup("hpet=disable"));
 	words_add(words, xstrdup("pmtmr=0"));
