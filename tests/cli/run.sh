@@ -567,7 +567,9 @@ case_kexec_args() {
 	has err 'may still change'
 	FAKE_BACKEND=0 run_fake 4 kexec-args
 	FAKE_BACKEND=3 run_fake 0 kexec-args
-	equal "$(cat "$work/out")" 'tsc_early_khz=2596124 hpet=disable pmtmr=0'
+	equal "$(cat "$work/out")" 'kho=on tsc_early_khz=2596124 hpet=disable pmtmr=0'
+	FAKE_BACKEND=3 run_fake 0 kexec-args --append --cmdline 'kho=off quiet'
+	equal "$(cat "$work/out")" 'quiet kho=on tsc_early_khz=2596124 hpet=disable pmtmr=0'
 }
 
 case_full_disk() {

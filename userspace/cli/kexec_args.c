@@ -143,8 +143,8 @@ static bool has_label(const char *word, const char *label)
 static bool is_replaced(const char *word, const char *label)
 {
 	static const char *const names[] = {
-		"tsc_early_khz", "hpet", "pmtmr", MODULE ".region",
-		MODULE ".reserve_mem",
+		"tsc_early_khz", "hpet", "pmtmr", "kho",
+		MODULE ".region", MODULE ".reserve_mem",
 		/* of the boot loader, and as kexec --reuse-cmdline does */
 		"BOOT_IMAGE", "kexec_jump_back_entry",
 	};
@@ -197,6 +197,8 @@ static int add_region(struct tool *tool, const struct kch_info *info,
 		words_add(words, xasprintf(MODULE ".reserve_mem=%s", label));
 		return EXIT_DONE;
 	case KCH_BACKEND_KHO:
+		/* The place is the kernel's affair. */
+		words_add(words, xstrdup("kho=on"));
 		return EXIT_DONE;
 	default:
 		return complain(tool, NULL, -ENODEV,
