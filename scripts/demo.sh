@@ -12,13 +12,20 @@ set -euo pipefail
 
 log=$KCH_BUILD/nested/demo/verdict.log
 msg "booting an emulated host, running four guests on it, and replacing its kernel by kexec"
-rm -f -- "$log"
-status=0
-"$KCH_ROOT/tests/nested/run.sh" "$@" -c demo >"$KCH_BUILD/demo.log" || status=$?
-if ((status)); then
-	cat "$KCH_BUILD/demo.log" >&2
-	die "the demo failed"
-fi
+# Both kernels measure their TSC frequency, as hosts do without a pin; on a busy machine the
+# emulated one can be out by so much that the exact restore is rightly refused (ERANGE, or
+# ENOTRECOVERABLE). Only then is it done again.
+for attempt in 1 2 3; do
+	rm -f -- "$log"
+	status=0
+	"$KCH_ROOT/tests/nested/run.sh" "$@" -c demo >"$KCH_BUILD/demo.log" || status=$?
+	((status)) || break
+	if ((attempt == 3)) || ! grep -qE '^note=identical refused_errno=(ERANGE|ENOTRECOVERABLE)' "$log"; then
+		cat "$KCH_BUILD/demo.log" >&2
+		die "the demo failed"
+	fi
+	msg "the emulated host mismeasured its TSC frequency, so that the restore was refused: again"
+done
 
 awk -v release="$(<"$KCH_KERNELS/6.12/release")" '
 function ns(n,    a) {
