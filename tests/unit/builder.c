@@ -42,24 +42,36 @@ size_t plan_size(const struct plan *plan)
 	return plan_entry_offset(plan, plan->vm_count);
 }
 
-/* The number a member has: by its byte offset, so that no two are alike. */
-static u64 number(const struct plan *plan, u32 vm, u32 vcpu, u32 offset)
+/* What the numbers are of: the header, a VM, or a vCPU of a VM. */
+#define HEADER		0xffffffffU
+
+static u32 of_vcpu(u32 vm, u32 vcpu)
 {
-	return hash64(plan->seed << 48 ^ (u64)vm << 32 ^ (u64)vcpu << 16 ^ offset);
+	return vm << 16 | vcpu;
 }
 
-#define HEADER		1000, 0
-#define VM(i)		(i), 1000
-#define N32(at, ...)	((u32)number(plan, __VA_ARGS__, at))
-#define N64(at, ...)	number(plan, __VA_ARGS__, at)
+static u32 of_vm(u32 vm)
+{
+	return of_vcpu(vm, 0xffff);
+}
 
-static void fill(const struct plan *plan, u32 vm, u32 vcpu, u32 offset, void *to,
-		 size_t size)
+/* The number a member has: by its byte offset, so that no two are alike. */
+static u64 n64(const struct plan *plan, u32 of, u32 offset)
+{
+	return hash64(plan->seed << 48 ^ (u64)of << 16 ^ offset);
+}
+
+static u32 n32(const struct plan *plan, u32 of, u32 offset)
+{
+	return (u32)n64(plan, of, offset);
+}
+
+static void fill(const struct plan *plan, u32 of, u32 offset, void *to, size_t size)
 {
 	u8 *p = to;
 
 	while (size--)
-		*p++ = (u8)number(plan, vm, vcpu, 5000 + offset++);
+		*p++ = (u8)n64(plan, of, 5000 + offset++);
 }
 
 void plan_header(const struct plan *plan, struct kch_rec_header *header)
@@ -73,19 +85,19 @@ void plan_header(const struct plan *plan, struct kch_rec_header *header)
 	header->incompat = cpu_to_le32(plan->incompat);
 	header->sequence = cpu_to_le64(plan->sequence);
 	header->total_size = cpu_to_le64(plan_size(plan));
-	header->generation = cpu_to_le64(N64(48, HEADER));
+	header->generation = cpu_to_le64(n64(plan, HEADER, 48));
 	header->flags = cpu_to_le32(KCH_REC_SEALED);
-	header->tsc_khz = cpu_to_le32(N32(60, HEADER));
-	header->kvm_tsc_khz = cpu_to_le32(N32(64, HEADER));
+	header->tsc_khz = cpu_to_le32(n32(plan, HEADER, 60));
+	header->kvm_tsc_khz = cpu_to_le32(n32(plan, HEADER, 64));
 	header->tsc_source = cpu_to_le32(KCH_TSC_SETTLED);
-	header->host_tsc = cpu_to_le64(N64(72, HEADER));
-	header->realtime_ns = cpu_to_le64(N64(80, HEADER));
-	header->tai_ns = cpu_to_le64(N64(88, HEADER));
-	header->boottime_ns = cpu_to_le64(N64(96, HEADER));
-	header->raw_ns = cpu_to_le64(N64(104, HEADER));
+	header->host_tsc = cpu_to_le64(n64(plan, HEADER, 72));
+	header->realtime_ns = cpu_to_le64(n64(plan, HEADER, 80));
+	header->tai_ns = cpu_to_le64(n64(plan, HEADER, 88));
+	header->boottime_ns = cpu_to_le64(n64(plan, HEADER, 96));
+	header->raw_ns = cpu_to_le64(n64(plan, HEADER, 104));
 	fill(plan, HEADER, 112, header->boot_id, sizeof(header->boot_id));
 	fill(plan, HEADER, 128, header->machine_id, sizeof(header->machine_id));
-	header->cpu_signature = cpu_to_le32(N32(144, HEADER));
+	header->cpu_signature = cpu_to_le32(n32(plan, HEADER, 144));
 	memcpy(header->cpu_vendor, "Auth", 4);
 	strcpy(header->kernel_release, "6.12.0-test");
 	strcpy(header->module_version, "1.0");
@@ -95,35 +107,37 @@ void plan_vm(const struct plan *plan, u32 vm, struct kch_rec_vm *entry)
 {
 	memset(entry, 0, sizeof(*entry));
 	entry->size = cpu_to_le32((u32)plan_entry_size(plan, vm));
-	fill(plan, VM(vm), 8, entry->uuid, sizeof(entry->uuid));
+	fill(plan, of_vm(vm), 8, entry->uuid, sizeof(entry->uuid));
 	snprintf(entry->name, sizeof(entry->name), "vm-%u", vm);
 	entry->vcpu_count = cpu_to_le32(plan->vcpus[vm]);
 	entry->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL);
-	entry->master_cycle_now = cpu_to_le64(N64(96, VM(vm)));
-	entry->master_kernel_ns = cpu_to_le64(N64(104, VM(vm)));
-	entry->kvmclock_offset = cpu_to_le64(N64(112, VM(vm)));
-	entry->host_tsc = cpu_to_le64(N64(120, VM(vm)));
-	entry->kvmclock_ns = cpu_to_le64(N64(128, VM(vm)));
-	entry->tsc_scaling_frac_bits = (u8)(N32(136, VM(vm)) % 64);
-	entry->pid = cpu_to_le32(N32(140, VM(vm)));
-	entry->default_tsc_khz = cpu_to_le32(N32(144, VM(vm)));
+	entry->master_cycle_now = cpu_to_le64(n64(plan, of_vm(vm), 96));
+	entry->master_kernel_ns = cpu_to_le64(n64(plan, of_vm(vm), 104));
+	entry->kvmclock_offset = cpu_to_le64(n64(plan, of_vm(vm), 112));
+	entry->host_tsc = cpu_to_le64(n64(plan, of_vm(vm), 120));
+	entry->kvmclock_ns = cpu_to_le64(n64(plan, of_vm(vm), 128));
+	entry->tsc_scaling_frac_bits = (u8)(n32(plan, of_vm(vm), 136) % 64);
+	entry->pid = cpu_to_le32(n32(plan, of_vm(vm), 140));
+	entry->default_tsc_khz = cpu_to_le32(n32(plan, of_vm(vm), 144));
 }
 
 void plan_vcpu(const struct plan *plan, u32 vm, u32 vcpu,
 	       struct kch_rec_vcpu *entry)
 {
+	u32 of = of_vcpu(vm, vcpu);
+
 	memset(entry, 0, sizeof(*entry));
 	entry->vcpu_id = cpu_to_le32(3 * vcpu);
 	entry->flags = cpu_to_le32(KCH_VCPU_PAIR_VALID | KCH_VCPU_PVCLOCK_ON);
-	entry->tsc_offset = cpu_to_le64(N64(8, vm, vcpu));
-	entry->tsc_scaling_ratio = cpu_to_le64(N64(16, vm, vcpu));
-	entry->ia32_tsc_adjust = cpu_to_le64(N64(24, vm, vcpu));
-	entry->pvclock_gpa = cpu_to_le64(N64(32, vm, vcpu));
-	entry->virtual_tsc_khz = cpu_to_le32(N32(40, vm, vcpu));
-	entry->hw_tsc_khz = cpu_to_le32(N32(44, vm, vcpu));
-	entry->tsc_to_system_mul = cpu_to_le32(N32(48, vm, vcpu));
-	entry->tsc_shift = (s8)(N32(52, vm, vcpu) % 63 - 31);
-	entry->pvclock_flags = (u8)N32(53, vm, vcpu);
+	entry->tsc_offset = cpu_to_le64(n64(plan, of, 8));
+	entry->tsc_scaling_ratio = cpu_to_le64(n64(plan, of, 16));
+	entry->ia32_tsc_adjust = cpu_to_le64(n64(plan, of, 24));
+	entry->pvclock_gpa = cpu_to_le64(n64(plan, of, 32));
+	entry->virtual_tsc_khz = cpu_to_le32(n32(plan, of, 40));
+	entry->hw_tsc_khz = cpu_to_le32(n32(plan, of, 44));
+	entry->tsc_to_system_mul = cpu_to_le32(n32(plan, of, 48));
+	entry->tsc_shift = (s8)(n32(plan, of, 52) % 63 - 31);
+	entry->pvclock_flags = (u8)n32(plan, of, 53);
 }
 
 void put32(u8 *at, u32 value)
@@ -166,37 +180,39 @@ void seal_entry(u8 *entry, size_t size)
 
 static void write_vcpu(const struct plan *plan, u32 vm, u32 vcpu, u8 *at)
 {
+	u32 of = of_vcpu(vm, vcpu);
+
 	memset(at, 0, 64);
 	put32(at, 3 * vcpu);
 	put32(at + 4, 1 << 0 | 1 << 1);
-	put64(at + 8, N64(8, vm, vcpu));
-	put64(at + 16, N64(16, vm, vcpu));
-	put64(at + 24, N64(24, vm, vcpu));
-	put64(at + 32, N64(32, vm, vcpu));
-	put32(at + 40, N32(40, vm, vcpu));
-	put32(at + 44, N32(44, vm, vcpu));
-	put32(at + 48, N32(48, vm, vcpu));
-	at[52] = (u8)(N32(52, vm, vcpu) % 63 - 31);
-	at[53] = (u8)N32(53, vm, vcpu);
+	put64(at + 8, n64(plan, of, 8));
+	put64(at + 16, n64(plan, of, 16));
+	put64(at + 24, n64(plan, of, 24));
+	put64(at + 32, n64(plan, of, 32));
+	put32(at + 40, n32(plan, of, 40));
+	put32(at + 44, n32(plan, of, 44));
+	put32(at + 48, n32(plan, of, 48));
+	at[52] = (u8)(n32(plan, of, 52) % 63 - 31);
+	at[53] = (u8)n32(plan, of, 53);
 }
 
 static void write_vm(const struct plan *plan, u32 vm, u8 *at)
 {
 	memset(at, 0, 192);
 	put32(at, (u32)plan_entry_size(plan, vm));
-	fill(plan, VM(vm), 8, at + 8, 16);
+	fill(plan, of_vm(vm), 8, at + 8, 16);
 	memcpy(at + 24, "vm-", 3);
 	at[27] = (u8)('0' + vm);
 	put32(at + 88, plan->vcpus[vm]);
 	put32(at + 92, 1 << 0 | 1 << 2);
-	put64(at + 96, N64(96, VM(vm)));
-	put64(at + 104, N64(104, VM(vm)));
-	put64(at + 112, N64(112, VM(vm)));
-	put64(at + 120, N64(120, VM(vm)));
-	put64(at + 128, N64(128, VM(vm)));
-	at[136] = (u8)(N32(136, VM(vm)) % 64);
-	put32(at + 140, N32(140, VM(vm)));
-	put32(at + 144, N32(144, VM(vm)));
+	put64(at + 96, n64(plan, of_vm(vm), 96));
+	put64(at + 104, n64(plan, of_vm(vm), 104));
+	put64(at + 112, n64(plan, of_vm(vm), 112));
+	put64(at + 120, n64(plan, of_vm(vm), 120));
+	put64(at + 128, n64(plan, of_vm(vm), 128));
+	at[136] = (u8)(n32(plan, of_vm(vm), 136) % 64);
+	put32(at + 140, n32(plan, of_vm(vm), 140));
+	put32(at + 144, n32(plan, of_vm(vm), 144));
 }
 
 static void write_header(const struct plan *plan, u8 *at)
@@ -211,19 +227,19 @@ static void write_header(const struct plan *plan, u8 *at)
 	put32(at + 28, plan->incompat);
 	put64(at + 32, plan->sequence);
 	put64(at + 40, plan_size(plan));
-	put64(at + 48, N64(48, HEADER));
+	put64(at + 48, n64(plan, HEADER, 48));
 	put32(at + 56, 1 << 0);
-	put32(at + 60, N32(60, HEADER));
-	put32(at + 64, N32(64, HEADER));
+	put32(at + 60, n32(plan, HEADER, 60));
+	put32(at + 64, n32(plan, HEADER, 64));
 	put32(at + 68, 2);
-	put64(at + 72, N64(72, HEADER));
-	put64(at + 80, N64(80, HEADER));
-	put64(at + 88, N64(88, HEADER));
-	put64(at + 96, N64(96, HEADER));
-	put64(at + 104, N64(104, HEADER));
+	put64(at + 72, n64(plan, HEADER, 72));
+	put64(at + 80, n64(plan, HEADER, 80));
+	put64(at + 88, n64(plan, HEADER, 88));
+	put64(at + 96, n64(plan, HEADER, 96));
+	put64(at + 104, n64(plan, HEADER, 104));
 	fill(plan, HEADER, 112, at + 112, 16);
 	fill(plan, HEADER, 128, at + 128, 16);
-	put32(at + 144, N32(144, HEADER));
+	put32(at + 144, n32(plan, HEADER, 144));
 	memcpy(at + 148, "Auth", 4);
 	memcpy(at + 152, "6.12.0-test", 11);
 	memcpy(at + 216, "1.0", 3);
@@ -256,9 +272,10 @@ int plan_write(const struct plan *plan, void *slot, size_t slot_size)
 	int err;
 
 	/* malloc(0) may be NULL, which memcpy() must not be given. */
-	entries = at = malloc(size + 1);
+	entries = malloc(size + 1);
 	if (!entries)
 		abort();
+	at = entries;
 	for (vm = 0; vm < plan->vm_count; vm++) {
 		struct kch_rec_vm *entry = (struct kch_rec_vm *)at;
 		struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);

@@ -249,9 +249,8 @@ static void test_pvclock_over_years(void)
 		for (i = 0; i < 100; i++) {
 			u64 cycles = last_cycles + random64() % (limit / 100) + 1;
 			u64 ns = kch_pvclock_ns(0, 0, mul, shift, cycles);
-			u64 exact = wide_low64(wide_div(
-				wide_mul(wide_of(cycles), wide_of(1000000)),
-				wide_of(khz)));
+			struct wide product = wide_mul(wide_of(cycles), wide_of(1000000));
+			u64 exact = wide_low64(wide_div(product, wide_of(khz)));
 			u64 bound = exact / (1ULL << 30) + 2;
 
 			/* mul is rounded down, the shifted frequency too */
@@ -291,12 +290,12 @@ static void test_clock_against_reference(void)
 	for (i = 0; i < RANDOM_ROUNDS; i++) {
 		struct kch_clock c = random_clock();
 		u64 host = random_edgy64();
-		u64 tsc = reference_sum(reference_scale(host, c.tsc_scaling_ratio,
-							c.tsc_scaling_frac_bits),
-					c.tsc_offset);
-		u64 timestamp = reference_sum(
-			reference_scale(c.reference_cycles, c.tsc_scaling_ratio,
-					c.tsc_scaling_frac_bits), c.tsc_offset);
+		u64 scaled = reference_scale(host, c.tsc_scaling_ratio,
+					     c.tsc_scaling_frac_bits);
+		u64 then = reference_scale(c.reference_cycles, c.tsc_scaling_ratio,
+					   c.tsc_scaling_frac_bits);
+		u64 tsc = reference_sum(scaled, c.tsc_offset);
+		u64 timestamp = reference_sum(then, c.tsc_offset);
 		u64 ns = reference_pvclock(timestamp, c.system_time_ns,
 					   c.tsc_to_system_mul, c.tsc_shift, tsc);
 

@@ -240,6 +240,7 @@ static void test_hostile_header(void)
 	u8 *data = guarded_alloc(size);
 	struct kch_message message;
 	struct kch_record record;
+	const char *reason;
 	int err;
 
 	ktap_check(size == 1344, "the sizes above are about %zu bytes", size);
@@ -255,10 +256,11 @@ static void test_hostile_header(void)
 		err = kch_record_open(data, size, &record, &message);
 		ktap_check(err == -EBADMSG, "%#llx at %u: %d",
 			   (unsigned long long)cases[i].value, cases[i].at, err);
-		ktap_check(strstr(message.text, cases[i].at == 8 ?
-				  "expected 320 to 4096" : "do not make a record"),
-			   "%#llx at %u: %s", (unsigned long long)cases[i].value,
-			   cases[i].at, message.text);
+		reason = "do not make a record";
+		if (cases[i].at == 8)
+			reason = "expected 320 to 4096";
+		ktap_check(strstr(message.text, reason), "%#llx at %u: %s",
+			   (unsigned long long)cases[i].value, cases[i].at, message.text);
 	}
 	guarded_free(data, size);
 
@@ -303,7 +305,8 @@ static void test_header_over_the_entries(void)
 		err = kch_record_open(data, size, &record, NULL);
 		ktap_check(err == 0, "%u bytes: %d", header_size, err);
 		/* Entries that this header leaves whole are VMs as any other. */
-		for (offset = 0; !err || err == -EBADMSG; )
+		offset = 0;
+		while (!err || err == -EBADMSG)
 			err = kch_record_next(&record, &offset, &vm, NULL);
 		ktap_check(err == -EBADE || err == -ENODATA, "%u bytes: %d",
 			   header_size, err);

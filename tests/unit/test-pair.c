@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The mul and shift of a frequency, the rate between two of them, and the
- * comparison of two clocks.
+ * The mul and shift of a frequency and of a vCPU that never ran, the rate
+ * between two of them, and the comparison of two clocks.
  */
 #include "clock.h"
 #include "../lib/ktap.h"
@@ -418,6 +418,103 @@ static void test_compare_rebased(void)
 	}
 }
 
+struct entry {
+	struct kch_rec_vm vm;
+	struct kch_rec_vcpu vcpus[4];
+};
+
+static struct entry entry_with(u32 vcpus, u8 frac_bits)
+{
+	struct entry entry;
+
+	memset(&entry, 0, sizeof(entry));
+	entry.vm.vcpu_count = cpu_to_le32(vcpus);
+	entry.vm.tsc_scaling_frac_bits = frac_bits;
+	return entry;
+}
+
+static void put_pair(struct kch_rec_vcpu *vcpu, u64 ratio, u32 mul, s8 shift, u32 khz)
+{
+	vcpu->tsc_scaling_ratio = cpu_to_le64(ratio);
+	vcpu->flags = cpu_to_le32(KCH_VCPU_PVCLOCK_ON | (mul ? KCH_VCPU_PAIR_VALID : 0));
+	vcpu->tsc_to_system_mul = cpu_to_le32(mul);
+	vcpu->tsc_shift = shift;
+	vcpu->hw_tsc_khz = cpu_to_le32(khz);
+}
+
+static void check_filled(const struct kch_rec_vcpu *vcpu, u32 mul, s8 shift, u32 khz)
+{
+	ktap_check(le32_to_cpu(vcpu->flags) == (KCH_VCPU_PVCLOCK_ON | KCH_VCPU_PAIR_VALID),
+		   "flags %#x", le32_to_cpu(vcpu->flags));
+	ktap_check(le32_to_cpu(vcpu->tsc_to_system_mul) == mul && vcpu->tsc_shift == shift &&
+		   le32_to_cpu(vcpu->hw_tsc_khz) == khz,
+		   "%u << %d of %u kHz, expected %u << %d of %u kHz",
+		   le32_to_cpu(vcpu->tsc_to_system_mul), vcpu->tsc_shift,
+		   le32_to_cpu(vcpu->hw_tsc_khz), mul, shift, khz);
+}
+
+/* A vCPU that never ran gets what KVM would have given it. */
+static void test_fill_pairs(void)
+{
+	struct entry entry = entry_with(4, 48);
+
+	/* As a sibling with that ratio has, before or behind; others stay. */
+	put_pair(&entry.vcpus[0], 2ULL << 48, 0, 0, 0);
+	put_pair(&entry.vcpus[1], 1ULL << 48, 3303820990U, -1, 2600001);
+	put_pair(&entry.vcpus[2], 2ULL << 48, 3303820980U, -2, 5200002);
+	put_pair(&entry.vcpus[3], 1ULL << 48, 0, 0, 0);
+	kch_clock_fill_pairs(&entry.vm, 2600000);
+	check_filled(&entry.vcpus[0], 3303820980U, -2, 5200002);
+	check_filled(&entry.vcpus[1], 3303820990U, -1, 2600001);
+	check_filled(&entry.vcpus[2], 3303820980U, -2, 5200002);
+	check_filled(&entry.vcpus[3], 3303820990U, -1, 2600001);
+
+	/* Two that ran at the same ratio may differ, and go on to. */
+	put_pair(&entry.vcpus[1], 1ULL << 48, 3303820980U, -1, 2600009);
+	kch_clock_fill_pairs(&entry.vm, 2600000);
+	check_filled(&entry.vcpus[1], 3303820980U, -1, 2600009);
+	check_filled(&entry.vcpus[3], 3303820990U, -1, 2600001);
+
+	/* None ran: from the host's frequency, by each one's ratio. */
+	entry = entry_with(3, 48);
+	put_pair(&entry.vcpus[0], 1ULL << 48, 0, 0, 0);
+	put_pair(&entry.vcpus[1], 2ULL << 48, 0, 0, 0);
+	put_pair(&entry.vcpus[2], 1ULL << 47, 0, 0, 0);
+	kch_clock_fill_pairs(&entry.vm, 2600000);
+	check_filled(&entry.vcpus[0], 3303820996U, -1, 2600000);
+	check_filled(&entry.vcpus[1], 3303820996U, -2, 5200000);
+	check_filled(&entry.vcpus[2], 3303820996U, 0, 1300000);
+
+	/* A CPU without scaling */
+	entry = entry_with(1, 0);
+	put_pair(&entry.vcpus[0], 1, 0, 0, 0);
+	kch_clock_fill_pairs(&entry.vm, 3000000);
+	check_filled(&entry.vcpus[0], 2863311530U, -1, 3000000);
+}
+
+/* Ratios that no CPU has and frequencies that make none: it ends, defined. */
+static void test_fill_pairs_hostile(void)
+{
+	u32 khzs[] = { 0, 1, 2600000, UINT32_MAX };
+	u64 ratios[] = { 0, 1, 1ULL << 63, U64_MAX };
+	u32 i;
+
+	for (i = 0; i < 4 * 4 * 64; i++) {
+		struct entry entry = entry_with(2, (u8)(i / 16));
+
+		put_pair(&entry.vcpus[0], ratios[i % 4], 0, 0, 0);
+		put_pair(&entry.vcpus[1], ratios[i % 4], 0, 0, 0);
+		kch_clock_fill_pairs(&entry.vm, khzs[i / 4 % 4]);
+		ktap_check(entry.vcpus[0].tsc_shift >= -31 && entry.vcpus[0].tsc_shift <= 31,
+			   "shift %d", entry.vcpus[0].tsc_shift);
+		ktap_check(le32_to_cpu(entry.vcpus[0].tsc_to_system_mul) >> 31, "mul %u",
+			   le32_to_cpu(entry.vcpus[0].tsc_to_system_mul));
+		ktap_check(entry.vcpus[0].hw_tsc_khz, "0 kHz");
+		check_filled(&entry.vcpus[1], le32_to_cpu(entry.vcpus[0].tsc_to_system_mul),
+			   entry.vcpus[0].tsc_shift, le32_to_cpu(entry.vcpus[0].hw_tsc_khz));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
@@ -425,6 +522,8 @@ int main(int argc, char **argv)
 		{ "pair_of_any_u32", test_pair_of_any_u32 },
 		{ "pair_known_values", test_pair_known_values },
 		{ "pair_gives_the_rate", test_pair_gives_the_rate },
+		{ "fill_pairs", test_fill_pairs },
+		{ "fill_pairs_hostile", test_fill_pairs_hostile },
 		{ "ppb_against_reference", test_ppb_against_reference },
 		{ "ppb_known_values", test_ppb_known_values },
 		{ "identical_sees_every_bit", test_identical_sees_every_bit },

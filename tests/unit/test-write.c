@@ -194,7 +194,8 @@ static void check_crashes(struct crash *crash)
 	static bool (*const picks[])(size_t, size_t) = {
 		pick_first, pick_behind, pick_lines, pick_words,
 	};
-	static u8 reached[SLOT_SIZE], region[2 * SLOT_SIZE] __attribute__((aligned(64)));
+	static u8 region[2 * SLOT_SIZE] __attribute__((aligned(64)));
+	static u8 reached[SLOT_SIZE];
 	unsigned int epoch, last;
 	size_t i, n;
 	int err;
@@ -278,9 +279,9 @@ static void test_no_space(void)
 		guarded_free(slot, space);
 	}
 	kch_rec_header_init(&header);
-	err = kch_record_write(&header, sizeof(header), &header, NULL, SIZE_MAX, 1);
+	err = kch_record_write(&header, sizeof(header), &header, &header, SIZE_MAX, 1);
 	ktap_check(err == -ENOSPC, "no memory has that much: %d", err);
-	err = kch_record_write(&header, sizeof(header), &header, NULL,
+	err = kch_record_write(&header, sizeof(header), &header, &header,
 			       SIZE_MAX - sizeof(header) + 1, 1);
 	ktap_check(err == -ENOSPC, "a sum that wraps: %d", err);
 }
