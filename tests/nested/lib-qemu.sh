@@ -29,10 +29,18 @@ l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
 	local initramfs=$1 host=$2 next=$3 script=$4 word size
 	shift 4
 	# Told the frequency, and nothing to measure it with. Measured under emulation on a busy
-	# machine it may be anything; a case that wants that says calibrate=yes.
-	if [[ " $* " != *" calibrate=yes "* ]]; then
-		printf '%s ' "tsc_early_khz=$(host_tsc_khz)" hpet=disable pmtmr=0
-	fi
+	# machine it may be anything; a case that wants that says calibrate=yes. early_off_khz=N: told
+	# it wrong by N kHz, which the refinement puts right.
+	case " $* " in
+	*" early_off_khz="*)
+		for word; do
+			[[ $word != early_off_khz=* ]] ||
+				printf '%s ' "tsc_early_khz=$(($(host_tsc_khz) + ${word#*=}))"
+		done
+		;;
+	*" calibrate=yes "*) ;;
+	*) printf '%s ' "tsc_early_khz=$(host_tsc_khz)" hpet=disable pmtmr=0 ;;
+	esac
 	size=$(stat -L -c %s -- "$initramfs")
 	((size <= L1_INITRAMFS_SIZE)) || die "$initramfs: larger than the range reserved for it"
 	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.

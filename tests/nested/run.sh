@@ -78,7 +78,7 @@ initramfs_of() { # CASE
 }
 
 prepare() {
-	local name line initramfs
+	local name line module initramfs
 	local -A line_done=() initramfs_done=()
 	for name in "${SELECTED[@]}"; do
 		while read -r line; do
@@ -88,6 +88,12 @@ prepare() {
 			if [[ -e $KCH_ROOT/kernel/Kbuild ]]; then
 				"$KCH_ROOT/scripts/build-module.sh" "$line"
 			fi
+			for module in "$NESTED"/modules/*/Kbuild; do
+				[[ -e $module ]] || continue
+				module=${module%/Kbuild}
+				KCH_MODULE_SRC=$module KCH_MODULE=${module##*/} \
+					"$KCH_ROOT/scripts/build-module.sh" "$line"
+			done
 		done < <(table_lines "$name")
 	done
 	for name in "${SELECTED[@]}"; do
