@@ -501,17 +501,18 @@ static void test_fill_pairs_hostile(void)
 
 	for (i = 0; i < 4 * 4 * 64; i++) {
 		struct entry entry = entry_with(2, (u8)(i / 16));
+		struct kch_rec_vcpu *first = &entry.vcpus[0];
 
-		put_pair(&entry.vcpus[0], ratios[i % 4], 0, 0, 0);
+		put_pair(first, ratios[i % 4], 0, 0, 0);
 		put_pair(&entry.vcpus[1], ratios[i % 4], 0, 0, 0);
 		kch_clock_fill_pairs(&entry.vm, khzs[i / 4 % 4]);
-		ktap_check(entry.vcpus[0].tsc_shift >= -31 && entry.vcpus[0].tsc_shift <= 31,
-			   "shift %d", entry.vcpus[0].tsc_shift);
-		ktap_check(le32_to_cpu(entry.vcpus[0].tsc_to_system_mul) >> 31, "mul %u",
-			   le32_to_cpu(entry.vcpus[0].tsc_to_system_mul));
-		ktap_check(entry.vcpus[0].hw_tsc_khz, "0 kHz");
-		check_filled(&entry.vcpus[1], le32_to_cpu(entry.vcpus[0].tsc_to_system_mul),
-			   entry.vcpus[0].tsc_shift, le32_to_cpu(entry.vcpus[0].hw_tsc_khz));
+		ktap_check(first->tsc_shift >= -31 && first->tsc_shift <= 31, "shift %d",
+			   first->tsc_shift);
+		ktap_check(le32_to_cpu(first->tsc_to_system_mul) >> 31, "mul %u",
+			   le32_to_cpu(first->tsc_to_system_mul));
+		ktap_check(first->hw_tsc_khz, "0 kHz");
+		check_filled(&entry.vcpus[1], le32_to_cpu(first->tsc_to_system_mul),
+			     first->tsc_shift, le32_to_cpu(first->hw_tsc_khz));
 	}
 }
 
