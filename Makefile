@@ -31,7 +31,8 @@ setup:
 nested: setup
 	@scripts/build-nested.sh
 
-demo: nested
+demo: setup
+	@scripts/build-nested.sh 6.12
 	@scripts/demo.sh
 
 test: nested
