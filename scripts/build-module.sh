@@ -6,7 +6,7 @@
 #   scripts/build-module.sh [-v] LINE      result: build/kernels/LINE/kvmclock_handover.ko
 #
 #   KCH_MODULE_SRC=DIR   other sources, of the module NAME.ko (default: kernel/, kvmclock_handover)
-#   KCH_MODULE=NAME
+#   KCH_MODULE=NAME      (their Kbuild has the checkout in KCH_ROOT)
 #
 # Kbuild puts objects next to the sources, so the sources are mirrored as symbolic links to
 # build/module/LINE/ and built there; kernel/ stays clean and several lines can be built at once.
@@ -40,7 +40,7 @@ find "$object_dir" -xtype l -delete
 		[[ $(readlink -- "$link" || true) == "$source/$file" ]] || ln -sfn -- "$source/$file" "$link"
 	done
 
-make_args=(-C "$kernel/headers" M="$object_dir" -j"${KCH_JOBS:-2}")
+make_args=(-C "$kernel/headers" M="$object_dir" -j"${KCH_JOBS:-2}" KCH_ROOT="$KCH_ROOT")
 # Debian's headers name the compiler the kernel was built with; where that one is not, the
 # default compiler does, with a warning by Kbuild.
 command -v x86_64-linux-gnu-gcc-12 >/dev/null || make_args+=(CC=gcc)
