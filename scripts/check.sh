@@ -79,7 +79,7 @@ licence_of() { # FILE
 	kernel/include/uapi/*) echo 'GPL-2.0 WITH Linux-syscall-note' ;;
 	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch])
 		echo 'GPL-2.0 OR BSD-2-Clause' ;;
-	userspace/lib/* | userspace/include/*) echo 'LGPL-2.1-or-later' ;;
+	userspace/lib/* | userspace/include/* | userspace/run/*) echo 'LGPL-2.1-or-later' ;;
 	*.md | README* | Documentation/*) echo any ;;
 	*) echo 'GPL-2.0' ;;
 	esac
@@ -172,7 +172,7 @@ IGNORED=LONG_LINE_STRING,BIT_MACRO,UNSPECIFIED_INT,ALLOC_WITH_SIZEOF,MACRO_ARG_R
 IGNORED+=,MACRO_ARG_PRECEDENCE
 # In user space, what it prefers does not exist, or the C library's name is the name.
 IGNORED_USER=PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTHROUGH,CAMELCASE
-IGNORED_USER+=,ARRAY_SIZE,STRCPY,VOLATILE,MEMORY_BARRIER,AVOID_EXTERNS,SPLIT_STRING
+IGNORED_USER+=,ARRAY_SIZE,STRCPY,VOLATILE,MEMORY_BARRIER,AVOID_EXTERNS,SPLIT_STRING,ENOSYS
 
 check_checkpatch() {
 	local checkpatch bad=0 portable=kernel/portable.h
