@@ -49,6 +49,32 @@ static struct file *get_vm(int fd, struct kch_message *message)
 	return file;
 }
 
+static int bad_flags(u32 flags, u32 known, struct kch_message *message)
+{
+	if (!(flags & ~known))
+		return 0;
+	kch_say(message, "flags %#x, known are %#x", flags, known);
+	return -EINVAL;
+}
+
+static int bad_reserved(u32 reserved, struct kch_message *message)
+{
+	if (!reserved)
+		return 0;
+	kch_say(message, "reserved member is %#x, must be 0", reserved);
+	return -EINVAL;
+}
+
+static int give_bytes(u64 to, const void *data, size_t size, const char *what,
+		      struct kch_message *message)
+{
+	if (!copy_to_user(u64_to_user_ptr(to), data, size))
+		return 0;
+	kch_say(message, "%s at %#llx: %zu bytes cannot be written there", what,
+		to, size);
+	return -EFAULT;
+}
+
 static int need_region(struct kch_message *message)
 {
 	if (kch.region.memory)
@@ -62,10 +88,14 @@ static int do_info(void *arg, void __user *user, struct kch_message *message)
 	struct kch_info *info = arg;
 	struct kch_kvm_facts facts;
 	struct kch_message why = { "" };
+	u32 reserved = info->reserved;
 	int err;
 
-	if (info->flags || info->reserved)
-		return -EINVAL;
+	memset_startat(info, 0, abi_version);
+	info->flags = 0;
+	err = bad_reserved(reserved, message);
+	if (err)
+		return err;
 	/* Asks KVM if that was not done yet; without it there is less to say. */
 	kch_selfcheck(&facts, NULL);
 	err = kch_selfcheck_known(&facts, &why);
@@ -115,9 +145,20 @@ static int do_preserve(void *arg, void __user *user, struct kch_message *message
 	struct file *vm_file;
 	int err;
 
-	if (p->flags || p->reserved || all_zero(p->uuid, sizeof(p->uuid)) ||
-	    !memchr(p->name, '\0', sizeof(p->name)))
+	memset_startat(p, 0, needed);
+	err = bad_flags(p->flags, 0, message) ?:
+	      bad_reserved(p->reserved, message);
+	if (err)
+		return err;
+	if (all_zero(p->uuid, sizeof(p->uuid))) {
+		kch_say(message, "the id is all zero");
 		return -EINVAL;
+	}
+	if (!memchr(p->name, '\0', sizeof(p->name))) {
+		kch_say(message, "the name has no end within %zu bytes",
+			sizeof(p->name));
+		return -EINVAL;
+	}
 	err = need_region(message);
 	if (err)
 		return err;
@@ -148,10 +189,9 @@ static int do_unpreserve(void *arg, void __user *user, struct kch_message *messa
 	struct kch_unpreserve *u = arg;
 	struct kch_kvm_facts facts = { };
 
-	if (u->flags)
-		return -EINVAL;
 	kch_selfcheck_known(&facts, NULL);
-	return need_region(message) ?:
+	return bad_flags(u->flags, 0, message) ?:
+	       need_region(message) ?:
 	       kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
 				   facts.kvm_khz, message);
 }
@@ -182,8 +222,9 @@ static void list_outgoing(struct kch_entry *to)
 		entry_of(vm->entry, vm->watch, to++);
 }
 
-static void list_incoming(struct kch_entry *to)
+static void list_incoming(struct kch_entry *to, u32 count)
 {
+	const struct kch_entry *end = to + count;
 	size_t offset = 0;
 	struct kch_record_vm vm;
 	u32 i = 0;
@@ -203,12 +244,18 @@ static void list_incoming(struct kch_entry *to)
 		}
 		to++;
 	}
+	/* Those the header promises, but that are not there. */
+	while (to < end)
+		(to++)->flags = KCH_ENTRY_DAMAGED;
 }
 
 static int check_which(u32 which, struct kch_message *message)
 {
-	if (which > KCH_INCOMING)
+	if (which > KCH_INCOMING) {
+		kch_say(message, "record %u, there are 0 (outgoing) and 1 (incoming)",
+			which);
 		return -EINVAL;
+	}
 	if (which == KCH_INCOMING && kch.incoming.error) {
 		*message = kch.incoming.message;
 		return kch.incoming.error == -ENODEV ? -ENODATA :
@@ -224,9 +271,15 @@ static int do_list(void *arg, void __user *user, struct kch_message *message)
 	u32 room = list->count;
 	int err;
 
-	if (list->flags || list->reserved ||
-	    list->entry_size != sizeof(struct kch_entry))
+	err = bad_flags(list->flags, 0, message) ?:
+	      bad_reserved(list->reserved, message);
+	if (err)
+		return err;
+	if (list->entry_size != sizeof(struct kch_entry)) {
+		kch_say(message, "entries of %u bytes, expected %zu",
+			list->entry_size, sizeof(struct kch_entry));
 		return -EINVAL;
+	}
 	err = check_which(list->which, message);
 	if (err)
 		return err;
@@ -243,10 +296,9 @@ static int do_list(void *arg, void __user *user, struct kch_message *message)
 	if (list->which == KCH_OUTGOING)
 		list_outgoing(entries);
 	else
-		list_incoming(entries);
-	if (copy_to_user(u64_to_user_ptr(list->entries), entries,
-			 list->count * sizeof(*entries)))
-		err = -EFAULT;
+		list_incoming(entries, list->count);
+	err = give_bytes(list->entries, entries, list->count * sizeof(*entries),
+			 "entries", message);
 	kvfree(entries);
 	return err;
 }
@@ -261,7 +313,7 @@ static int give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
 		kch_say(message, "buffer of %u bytes, %zu are needed", room, size);
 		return -ENOBUFS;
 	}
-	return copy_to_user(u64_to_user_ptr(buffer), data, size) ? -EFAULT : 0;
+	return give_bytes(buffer, data, size, "buffer", message);
 }
 
 static int give_incoming(struct kch_get *get, struct kch_message *message)
@@ -292,9 +344,8 @@ static int do_get(void *arg, void __user *user, struct kch_message *message)
 	struct kch_outgoing_vm *vm;
 	int err;
 
-	if (get->flags)
-		return -EINVAL;
-	err = check_which(get->which, message);
+	err = bad_flags(get->flags, 0, message) ?:
+	      check_which(get->which, message);
 	if (err)
 		return err;
 	if (all_zero(get->uuid, sizeof(get->uuid))) {
@@ -368,8 +419,10 @@ static int do_read(void *arg, void __user *user, struct kch_message *message)
 	struct file *vm_file;
 	int err;
 
-	if (read->flags)
-		return -EINVAL;
+	memset_startat(read, 0, host_tsc);
+	err = bad_flags(read->flags, 0, message);
+	if (err)
+		return err;
 	vm_file = get_vm(read->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
@@ -458,14 +511,21 @@ static int do_restore(void *arg, void __user *user, struct kch_message *message)
 {
 	struct kch_restore *r = arg;
 	struct file *vm_file;
-	u32 weakest = r->mode;
+	u32 weakest = r->mode, reserved = r->reserved;
 	int err;
 
-	if (r->flags & ~KCH_RESTORE_FLAGS || r->reserved ||
-	    weakest < KCH_MODE_REALTIME || weakest > KCH_MODE_IDENTICAL)
-		return -EINVAL;
-	r->mode = KCH_MODE_NONE;
+	memset_startat(r, 0, host_tsc);
 	r->vcpu_id = -1;
+	err = bad_flags(r->flags, KCH_RESTORE_FLAGS, message) ?:
+	      bad_reserved(reserved, message);
+	if (err)
+		return err;
+	if (weakest < KCH_MODE_REALTIME || weakest > KCH_MODE_IDENTICAL) {
+		kch_say(message, "mode %u, there are %u to %u", weakest,
+			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
+		return -EINVAL;
+	}
+	r->mode = KCH_MODE_NONE;
 	vm_file = get_vm(r->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
@@ -486,8 +546,10 @@ static int do_finish(void *arg, void __user *user, struct kch_message *message)
 	struct kch_finish *f = arg;
 	int err;
 
-	if (f->flags & ~KCH_FINISH_DISCARD)
-		return -EINVAL;
+	memset_startat(f, 0, restored);
+	err = bad_flags(f->flags, KCH_FINISH_DISCARD, message);
+	if (err)
+		return err;
 	f->restored = kch.incoming.restored;
 	f->left = kch.incoming.count + kch.incoming.damaged - f->restored;
 	err = kch_incoming_finish(&kch.incoming, &kch.outgoing, &kch.region,

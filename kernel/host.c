@@ -30,7 +30,7 @@
 #define WALL_SLACK_PPM	1000
 
 /*
- * The kernel has no function for either of these; their files are user ABI.
+ * For what the kernel has no function, but a file that is user ABI.
  * Returns the length without the newline, 0 if it cannot be read.
  */
 static size_t read_line(const char *path, char *line, size_t size)
@@ -46,61 +46,6 @@ static size_t read_line(const char *path, char *line, size_t size)
 	filp_close(file, NULL);
 	line[max_t(ssize_t, n, 0)] = '\0';
 	return strlen(strim(line));
-}
-
-enum kch_tsc_source kch_host_tsc_source(void)
-{
-	char name[32];
-
-	if (boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ))
-		return KCH_TSC_KNOWN;
-	read_line(CLOCKSOURCE_FILE, name, sizeof(name));
-	/*
-	 * "tsc" is registered when refinement has ended, with or without a
-	 * result; until then the TSC goes by another name.
-	 */
-	if (!strcmp(name, "tsc"))
-		return KCH_TSC_SETTLED;
-	if (!strcmp(name, "tsc-early"))
-		return KCH_TSC_EARLY;
-	return KCH_TSC_UNKNOWN;
-}
-
-int kch_host_tsc_settled(struct kch_message *message)
-{
-	switch (kch_host_tsc_source()) {
-	case KCH_TSC_KNOWN:
-	case KCH_TSC_SETTLED:
-		return 0;
-	case KCH_TSC_EARLY:
-		kch_say(message, "the host's TSC frequency is still being calibrated (%u kHz so far): a clock restored now would change its rate when that ends; wait about a second, or pin it with tsc_early_khz=",
-			tsc_khz);
-		return -EAGAIN;
-	default:
-		kch_say(message, "the host's clocksource is not the TSC, or cannot be told from " CLOCKSOURCE_FILE);
-		return -EAGAIN;
-	}
-}
-
-void kch_host_boot_id(u8 id[16])
-{
-	char line[64];
-	uuid_t uuid;
-
-	memset(id, 0, 16);
-	if (read_line(BOOT_ID_FILE, line, sizeof(line)) &&
-	    !uuid_parse(line, &uuid))
-		export_uuid(id, &uuid);
-}
-
-static void machine_id(u8 id[16])
-{
-	const char *text = dmi_get_system_info(DMI_PRODUCT_UUID);
-	uuid_t uuid;
-
-	memset(id, 0, 16);
-	if (text && !uuid_parse(text, &uuid))
-		export_uuid(id, &uuid);
 }
 
 /* Wall clock, raw clock and counter of one instant. */
@@ -119,6 +64,87 @@ static void snapshot(struct system_time_snapshot *snap)
 #define snapshot_real(snap)	((snap)->real)
 #define snapshot_raw(snap)	((snap)->raw)
 #endif
+
+/*
+ * "tsc" is registered when refinement has ended, with or without a result;
+ * until then the TSC goes by another name.
+ */
+#ifdef KCH_HAVE_CSID_X86_TSC
+static enum kch_tsc_source clocksource(void)
+{
+	struct system_time_snapshot snap;
+
+	snapshot(&snap);
+	if (snap.cs_id == CSID_X86_TSC)
+		return KCH_TSC_SETTLED;
+	if (snap.cs_id == CSID_X86_TSC_EARLY)
+		return KCH_TSC_EARLY;
+	return KCH_TSC_UNKNOWN;
+}
+#else
+/* A caller in a root without /sys is told that it is unknown. */
+static enum kch_tsc_source clocksource(void)
+{
+	char name[32];
+
+	read_line(CLOCKSOURCE_FILE, name, sizeof(name));
+	if (!strcmp(name, "tsc"))
+		return KCH_TSC_SETTLED;
+	if (!strcmp(name, "tsc-early"))
+		return KCH_TSC_EARLY;
+	return KCH_TSC_UNKNOWN;
+}
+#endif
+
+enum kch_tsc_source kch_host_tsc_source(void)
+{
+	enum kch_tsc_source source = clocksource();
+
+	if (source != KCH_TSC_UNKNOWN &&
+	    boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ))
+		return KCH_TSC_KNOWN;
+	return source;
+}
+
+int kch_host_tsc_settled(struct kch_message *message)
+{
+	switch (kch_host_tsc_source()) {
+	case KCH_TSC_KNOWN:
+	case KCH_TSC_SETTLED:
+		return 0;
+	case KCH_TSC_EARLY:
+		kch_say(message, "the host's TSC frequency is still being calibrated (%u kHz so far): a clock restored now would change its rate when that ends; wait about a second, or pin it with tsc_early_khz=",
+			tsc_khz);
+		return -EAGAIN;
+	default:
+		kch_say(message, "the host's clocksource is not the TSC, or cannot be told");
+		return -EAGAIN;
+	}
+}
+
+void kch_host_boot_id(u8 id[16])
+{
+	static u8 known[16];
+	char line[64];
+	uuid_t uuid;
+
+	/* Once: whoever calls later may be in a root without /proc. */
+	if (!memchr_inv(known, 0, sizeof(known)) &&
+	    read_line(BOOT_ID_FILE, line, sizeof(line)) &&
+	    !uuid_parse(line, &uuid))
+		export_uuid(known, &uuid);
+	memcpy(id, known, sizeof(known));
+}
+
+static void machine_id(u8 id[16])
+{
+	const char *text = dmi_get_system_info(DMI_PRODUCT_UUID);
+	uuid_t uuid;
+
+	memset(id, 0, 16);
+	if (text && !uuid_parse(text, &uuid))
+		export_uuid(id, &uuid);
+}
 
 void kch_host_instant(struct kch_instant *now)
 {
@@ -217,8 +243,11 @@ int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
 	kch_host_instant(&now);
 	*found = now.host_tsc;
 	*expected = then;
-	if (!khz || now.host_tsc < then) {
-		khz = khz ?: tsc_khz;
+	if (!khz) {
+		kch_say(message, "the record does not say the host TSC frequency: what passed since cannot be told");
+		return -ETIME;
+	}
+	if (now.host_tsc < then) {
 		kch_say(message, "host TSC is behind the saved one (%s s < %s s): the machine was reset",
 			seconds(kch_cycles_to_ns(now.host_tsc, khz), found_s,
 				sizeof(found_s)),

@@ -36,6 +36,9 @@ static int index_vms(struct kch_incoming *in)
 		in->vms[in->count].vm.record = &in->record;
 		in->count++;
 	}
+	/* What the header promises and is not there is lost, not absent. */
+	if (in->record.vm_count > in->count + in->damaged)
+		in->damaged = in->record.vm_count - in->count;
 	return 0;
 }
 
@@ -284,7 +287,9 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 		    !memcmp(found.header.boot_id, boot_id, sizeof(boot_id)))
 			continue;
 		kch_record_revoke(at);
-		if (((struct kch_rec_header *)at)->commit) {
+		/* Nor must what is damaged be found again. */
+		memset(at, 0, sizeof(struct kch_rec_header));
+		if (READ_ONCE(((struct kch_rec_header *)at)->commit)) {
 			kch_say(message, "the region at %pa does not read back what was written to it",
 				&region->start);
 			return -EREMOTEIO;

@@ -39,6 +39,13 @@ compile()
 		compile "$@"; then
 		echo "#define KCH_HAVE_SNAPSHOT_ID 1"
 	fi
+	# Clocksources have numbers since 5.13, the TSC has one since 6.9 or so.
+	if printf '%s\n' '#include <linux/timekeeping.h>' \
+		'int probe(struct system_time_snapshot *s);' \
+		'int probe(struct system_time_snapshot *s) { return s->cs_id == CSID_X86_TSC_EARLY; }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_CSID_X86_TSC 1"
+	fi
 	# cpuid_eax() and its like have a header of their own since 6.16.
 	if printf '%s\n' '#include <asm/cpuid/api.h>' | compile "$@"; then
 		echo "#define KCH_HAVE_ASM_CPUID_API 1"
