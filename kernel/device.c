@@ -25,6 +25,7 @@ static_assert(sizeof(struct kch_get) == 296);
 static_assert(sizeof(struct kch_read) == 312);
 static_assert(sizeof(struct kch_restore) == 360);
 static_assert(sizeof(struct kch_finish) == 272);
+static_assert(sizeof(struct kch_adopt) == 296);
 
 static bool all_zero(const void *data, size_t size)
 {
@@ -83,7 +84,8 @@ static int need_region(struct kch_message *message)
 	return -ENODEV;
 }
 
-static int do_info(void *arg, void __user *user, struct kch_message *message)
+static int do_info(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_info *info = arg;
 	struct kch_kvm_facts facts;
@@ -137,7 +139,8 @@ static int do_info(void *arg, void __user *user, struct kch_message *message)
 	return 0;
 }
 
-static int do_preserve(void *arg, void __user *user, struct kch_message *message)
+static int do_preserve(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_preserve *p = arg;
 	struct kch_kvm_facts facts;
@@ -184,7 +187,8 @@ out:
 	return err;
 }
 
-static int do_unpreserve(void *arg, void __user *user, struct kch_message *message)
+static int do_unpreserve(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_unpreserve *u = arg;
 	struct kch_kvm_facts facts = { };
@@ -264,7 +268,8 @@ static int check_which(u32 which, struct kch_message *message)
 	return 0;
 }
 
-static int do_list(void *arg, void __user *user, struct kch_message *message)
+static int do_list(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_list *list = arg;
 	struct kch_entry *entries;
@@ -316,14 +321,18 @@ static int give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
 	return give_bytes(buffer, data, size, "buffer", message);
 }
 
-static int give_incoming(struct kch_get *get, struct kch_message *message)
+int kch_get_incoming(struct kch_incoming *record, struct kch_get *get,
+		     struct kch_message *message)
 {
 	struct kch_incoming_vm *in;
 	struct kch_rec_vm *entry;
 	size_t size;
 	int err;
 
-	err = kch_incoming_find(&kch.incoming, get->uuid, &in, message);
+	if (all_zero(get->uuid, sizeof(get->uuid)))
+		return give(get->buffer, &get->buffer_size, &record->record.header,
+			    sizeof(record->record.header), message);
+	err = kch_incoming_find(record, get->uuid, &in, message);
 	if (err)
 		return err;
 	/* In this version's layout, whatever version wrote it. */
@@ -338,7 +347,8 @@ static int give_incoming(struct kch_get *get, struct kch_message *message)
 	return err;
 }
 
-static int do_get(void *arg, void __user *user, struct kch_message *message)
+static int do_get(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_get *get = arg;
 	struct kch_outgoing_vm *vm;
@@ -348,10 +358,10 @@ static int do_get(void *arg, void __user *user, struct kch_message *message)
 	      check_which(get->which, message);
 	if (err)
 		return err;
+	if (get->which == KCH_INCOMING)
+		return kch_get_incoming(&kch.incoming, get, message);
 	if (all_zero(get->uuid, sizeof(get->uuid))) {
-		const struct kch_rec_header *header =
-			get->which == KCH_OUTGOING ? &kch.outgoing.header :
-						     &kch.incoming.record.header;
+		const struct kch_rec_header *header = &kch.outgoing.header;
 
 		if (!header->sequence) {
 			kch_say(message, "nothing was preserved yet");
@@ -360,8 +370,6 @@ static int do_get(void *arg, void __user *user, struct kch_message *message)
 		return give(get->buffer, &get->buffer_size, header,
 			    sizeof(*header), message);
 	}
-	if (get->which == KCH_INCOMING)
-		return give_incoming(get, message);
 	vm = kch_outgoing_find(&kch.outgoing, get->uuid);
 	if (!vm) {
 		kch_say(message, "no VM of id %pUb is preserved", get->uuid);
@@ -410,7 +418,8 @@ static const struct kch_rec_vm *known_as(const struct file *vm_file)
 	return NULL;
 }
 
-static int do_read(void *arg, void __user *user, struct kch_message *message)
+static int do_read(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_read *read = arg;
 	const struct kch_rec_vm *known;
@@ -447,8 +456,9 @@ out:
 	return err;
 }
 
-static int restore_vm(struct kch_restore *r, struct file *vm_file,
-		      void __user *scratch, struct kch_message *message)
+static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
+		      struct file *vm_file, void __user *scratch,
+		      struct kch_message *message)
 {
 	struct kch_kvm_facts facts;
 	struct kch_kvm_restore todo = { .vcpu_id = -1 };
@@ -457,8 +467,8 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 	struct file *other;
 	int err;
 
-	err = kch_incoming_find(&kch.incoming, r->uuid, &in, message) ?:
-	      kch_incoming_usable(&kch.incoming, r->flags, r, message);
+	err = kch_incoming_find(record, r->uuid, &in, message) ?:
+	      kch_incoming_usable(record, r->flags, r, message);
 	if (err)
 		return err;
 	other = kch_watch_get(in->watch);
@@ -476,7 +486,7 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 		return -ENOMEM;
 	kch_record_copy(&in->vm, saved);
 	kch_clock_fill_pairs(saved,
-		le32_to_cpu(kch.incoming.record.header.kvm_tsc_khz));
+		le32_to_cpu(record->record.header.kvm_tsc_khz));
 	todo.saved = saved;
 	todo.kvm_khz = facts.kvm_khz;
 	todo.frac_bits = facts.frac_bits;
@@ -503,13 +513,13 @@ static int restore_vm(struct kch_restore *r, struct file *vm_file,
 	if (r->flags & KCH_RESTORE_CHECK)
 		return 0;
 	r->mode = KCH_MODE_IDENTICAL;
-	kch_incoming_restored(&kch.incoming, in, vm_file);
+	kch_incoming_restored(record, in, vm_file);
 	return 0;
 }
 
-static int do_restore(void *arg, void __user *user, struct kch_message *message)
+int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
+			 void __user *user, struct kch_message *message)
 {
-	struct kch_restore *r = arg;
 	struct file *vm_file;
 	u32 weakest = r->mode, reserved = r->reserved;
 	int err;
@@ -530,7 +540,7 @@ static int do_restore(void *arg, void __user *user, struct kch_message *message)
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	/* KVM's answers need memory of the caller: its message is not made yet. */
-	err = restore_vm(r, vm_file,
+	err = restore_vm(record, r, vm_file,
 			 user + offsetof(struct kch_restore, message), message);
 	/* One that only asks is answered, and needs no trace. */
 	if (err && err != -EINTR && err != -ENOMEM &&
@@ -541,7 +551,14 @@ static int do_restore(void *arg, void __user *user, struct kch_message *message)
 	return err;
 }
 
-static int do_finish(void *arg, void __user *user, struct kch_message *message)
+static int do_restore(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
+{
+	return kch_restore_incoming(&kch.incoming, arg, user, message);
+}
+
+static int do_finish(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
 {
 	struct kch_finish *f = arg;
 	int err;
@@ -557,6 +574,35 @@ static int do_finish(void *arg, void __user *user, struct kch_message *message)
 	return err;
 }
 
+static int do_adopt(void *context, void *arg, void __user *user,
+		 struct kch_message *message)
+{
+	struct kch_adopt *a = arg;
+	struct kch_kvm_adopt todo = { .vcpu_id = -1 };
+	struct kch_kvm_facts facts;
+	struct file *vm_file;
+	int err;
+
+	if (a->flags || a->adopted || a->reserved)
+		return -EINVAL;
+	a->vcpu_id = -1;
+	vm_file = get_vm(a->vm_fd, message);
+	if (IS_ERR(vm_file))
+		return PTR_ERR(vm_file);
+	err = kch_selfcheck(&facts, message);
+	if (!err) {
+		todo.kvm_khz = facts.kvm_khz;
+		todo.frac_bits = facts.frac_bits;
+		err = kch_kvm_adopt(kch_kvm_of(vm_file), &todo, message);
+	}
+	a->adopted = todo.adopted;
+	a->vcpu_id = todo.vcpu_id;
+	a->found = todo.found;
+	a->expected = todo.expected;
+	fput(vm_file);
+	return err;
+}
+
 /* Every structure ends with its message, which the kernel only writes. */
 #define OP(name, type) {						\
 	.fn = do_##name,						\
@@ -564,11 +610,7 @@ static int do_finish(void *arg, void __user *user, struct kch_message *message)
 	.message = offsetof(struct type, message),			\
 }
 
-static const struct {
-	int (*fn)(void *arg, void __user *user, struct kch_message *message);
-	u32 size;
-	u32 message;
-} ops[] = {
+static const struct kch_ioctl_op ops[] = {
 	[_IOC_NR(KCH_IOC_INFO)] = OP(info, kch_info),
 	[_IOC_NR(KCH_IOC_PRESERVE)] = OP(preserve, kch_preserve),
 	[_IOC_NR(KCH_IOC_UNPRESERVE)] = OP(unpreserve, kch_unpreserve),
@@ -577,48 +619,31 @@ static const struct {
 	[_IOC_NR(KCH_IOC_READ)] = OP(read, kch_read),
 	[_IOC_NR(KCH_IOC_RESTORE)] = OP(restore, kch_restore),
 	[_IOC_NR(KCH_IOC_FINISH)] = OP(finish, kch_finish),
+	[_IOC_NR(KCH_IOC_ADOPT)] = OP(adopt, kch_adopt),
 };
 
-union any_arg {
-	struct kch_info info;
-	struct kch_preserve preserve;
-	struct kch_unpreserve unpreserve;
-	struct kch_list list;
-	struct kch_get get;
-	struct kch_read read;
-	struct kch_restore restore;
-	struct kch_finish finish;
-};
-
-static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_arg)
+long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user)
 {
-	void __user *user = (void __user *)user_arg;
-	unsigned int nr = _IOC_NR(cmd);
 	struct kch_message *message;
-	union any_arg *arg;
+	void *arg;
 	u32 size;
 	int err;
 
-	if (!capable(CAP_SYS_ADMIN))
-		return -EPERM;
-	if (_IOC_TYPE(cmd) != KCH_IOC_TYPE || nr >= ARRAY_SIZE(ops) ||
-	    cmd != _IO(KCH_IOC_TYPE, nr))
-		return -ENOTTY;
 	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
 	/* There is one version so far: nobody has a shorter structure. */
-	if (size < ops[nr].size)
+	if (size < op->size)
 		return -EINVAL;
-	arg = kzalloc(sizeof(*arg), GFP_KERNEL);
+	arg = kzalloc(op->size, GFP_KERNEL);
 	if (!arg)
 		return -ENOMEM;
-	err = copy_struct_from_user(arg, ops[nr].size, user, size);
+	err = copy_struct_from_user(arg, op->size, user, size);
 	if (err)
 		goto out;
-	message = (void *)arg + ops[nr].message;
+	message = arg + op->message;
 	memset(message, 0, sizeof(*message));
 	/* An answer that could not be given must not be found out afterwards. */
-	if (copy_to_user(user, arg, ops[nr].size)) {
+	if (copy_to_user(user, arg, op->size)) {
 		err = -EFAULT;
 		goto out;
 	}
@@ -626,13 +651,26 @@ static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_ar
 		err = -EINTR;
 		goto out;
 	}
-	err = ops[nr].fn(arg, user, message);
+	err = op->fn(context, arg, user, message);
 	mutex_unlock(&kch.lock);
-	if (copy_to_user(user, arg, ops[nr].size))
+	if (copy_to_user(user, arg, op->size))
 		err = -EFAULT;
 out:
 	kfree(arg);
 	return err;
+}
+
+static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_arg)
+{
+	void __user *user = (void __user *)user_arg;
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (_IOC_TYPE(cmd) != KCH_IOC_TYPE || nr >= ARRAY_SIZE(ops) ||
+	    cmd != _IO(KCH_IOC_TYPE, nr))
+		return -ENOTTY;
+	return kch_ioctl_run(&ops[nr], NULL, user);
 }
 
 static int kch_open(struct inode *inode, struct file *file)

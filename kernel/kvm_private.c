@@ -304,15 +304,44 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	return 0;
 }
 
+static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted,
+		       u32 kvm_khz, u8 frac_bits)
+{
+	vcpu_mul(vcpu) = le32_to_cpu(wanted->tsc_to_system_mul);
+	vcpu_shift(vcpu) = wanted->tsc_shift;
+	/* What KVM will compare with: it computes the pair anew if not. */
+	vcpu->arch.hw_tsc_khz = kch_scale_tsc(kvm_khz,
+					      vcpu->arch.l1_tsc_scaling_ratio,
+					      frac_bits);
+}
+
+/* A new page at the next KVM_RUN, but of the reference that is there. */
+static void keep_reference(struct kvm_vcpu *vcpu)
+{
+	/* Left by vCPU creation; would take a new reference at KVM_RUN. */
+	kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+	kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
+}
+
+static const struct kch_rec_vcpu *find_vcpu(const struct kch_rec_vm *entry, u32 id)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 n = le32_to_cpu(entry->vcpu_count);
+
+	for (; n; n--, vcpu++)
+		if (le32_to_cpu(vcpu->vcpu_id) == id)
+			return vcpu;
+	return NULL;
+}
+
 static void write_clock(struct kvm *kvm, const struct kch_kvm_restore *r)
 {
-	const struct kch_rec_vcpu *vcpus = (const void *)(r->saved + 1);
-	u32 count = le32_to_cpu(r->saved->vcpu_count), n;
+	const struct kch_rec_vcpu *wanted = (const void *)(r->saved + 1);
 	struct kvm_arch *ka = &kvm->arch;
 	struct kvm_vcpu *vcpu;
 	unsigned long i, flags;
-	u64 system_time_ns, offset;
 	struct kch_clock clock;
+	u64 offset;
 
 	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
 	write_seqcount_begin(&ka->pvclock_sc);
@@ -321,57 +350,44 @@ static void write_clock(struct kvm *kvm, const struct kch_kvm_restore *r)
 	 * a reference it takes later lands on the saved clock; then the pair
 	 * is moved back to the saved one, which the guest's page is made of.
 	 */
-	kch_clock_of(r->saved, vcpus, &clock);
+	kch_clock_of(r->saved, wanted, &clock);
 	offset = kch_clock_ns(&clock, ka->master_cycle_now) -
 		 ka->master_kernel_ns;
-	system_time_ns = clock.system_time_ns;
 	ka->kvmclock_offset = offset;
 	ka->master_cycle_now = clock.reference_cycles;
-	ka->master_kernel_ns = system_time_ns - offset;
+	ka->master_kernel_ns = clock.system_time_ns - offset;
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		for (n = 0; n < count; n++)
-			if (le32_to_cpu(vcpus[n].vcpu_id) == vcpu->vcpu_id)
-				break;
-		if (n == count)
-			continue;
-		vcpu_mul(vcpu) = le32_to_cpu(vcpus[n].tsc_to_system_mul);
-		vcpu_shift(vcpu) = vcpus[n].tsc_shift;
-		/* What KVM will compare with: it computes the pair anew if not. */
-		vcpu->arch.hw_tsc_khz =
-			kch_scale_tsc(r->kvm_khz, vcpu->arch.l1_tsc_scaling_ratio,
-				      r->frac_bits);
+		wanted = find_vcpu(r->saved, vcpu->vcpu_id);
+		if (wanted)
+			write_pair(vcpu, wanted, r->kvm_khz, r->frac_bits);
 	}
 	write_seqcount_end(&ka->pvclock_sc);
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
 
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		/* Left by vCPU creation; would take a new reference at KVM_RUN. */
-		kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
-		kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
-	}
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		keep_reference(vcpu);
 }
 
 static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
 {
-	const struct kch_rec_vcpu *vcpus = (const void *)(before + 1);
+	const struct kch_rec_vcpu *was;
 	struct kvm_arch *ka = &kvm->arch;
 	struct kvm_vcpu *vcpu;
 	unsigned long i, flags;
-	u32 n;
 
 	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
 	write_seqcount_begin(&ka->pvclock_sc);
 	ka->kvmclock_offset = le64_to_cpu(before->kvmclock_offset);
 	ka->master_cycle_now = le64_to_cpu(before->master_cycle_now);
 	ka->master_kernel_ns = le64_to_cpu(before->master_kernel_ns);
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		for (n = 0; n < le32_to_cpu(before->vcpu_count); n++) {
-			if (le32_to_cpu(vcpus[n].vcpu_id) != vcpu->vcpu_id)
-				continue;
-			vcpu_mul(vcpu) = le32_to_cpu(vcpus[n].tsc_to_system_mul);
-			vcpu_shift(vcpu) = vcpus[n].tsc_shift;
-			vcpu->arch.hw_tsc_khz = le32_to_cpu(vcpus[n].hw_tsc_khz);
-		}
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		was = find_vcpu(before, vcpu->vcpu_id);
+		if (!was)
+			continue;
+		vcpu_mul(vcpu) = le32_to_cpu(was->tsc_to_system_mul);
+		vcpu_shift(vcpu) = was->tsc_shift;
+		vcpu->arch.hw_tsc_khz = le32_to_cpu(was->hw_tsc_khz);
+	}
 	write_seqcount_end(&ka->pvclock_sc);
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
 	kvm_for_each_vcpu(i, vcpu, kvm)
@@ -497,6 +513,110 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		err = restore_locked(kvm, r, message);
 	}
 	unlock_vcpus(kvm, locked);
+	mutex_unlock(&kvm->lock);
+	return err;
+}
+
+/* May each vCPU that never ran take over the clock of one that did? */
+static int check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
+		       struct kch_message *message)
+{
+	const struct kch_rec_vcpu *vcpus = (const void *)(entry + 1);
+	const struct kch_rec_vcpu *ran = NULL;
+	u32 count = le32_to_cpu(entry->vcpu_count), i;
+
+	for (i = 0; i < count && !ran; i++)
+		if (le32_to_cpu(vcpus[i].flags) & KCH_VCPU_PAIR_VALID)
+			ran = &vcpus[i];
+	if (!ran) {
+		kch_say(message, "none of the VM's %u vCPUs has run: there is no clock to adopt",
+			count);
+		return -ENODATA;
+	}
+	for (i = 0; i < count; i++) {
+		a->vcpu_id = le32_to_cpu(vcpus[i].vcpu_id);
+		if (le32_to_cpu(vcpus[i].flags) & KCH_VCPU_PAIR_VALID)
+			continue;
+		a->found = le64_to_cpu(vcpus[i].tsc_scaling_ratio);
+		a->expected = le64_to_cpu(ran->tsc_scaling_ratio);
+		if (a->found != a->expected) {
+			kch_say(message, "vCPU %d has TSC scaling ratio %#llx, vCPU %u has %#llx",
+				a->vcpu_id, a->found, le32_to_cpu(ran->vcpu_id),
+				a->expected);
+			return -ERANGE;
+		}
+		a->found = le64_to_cpu(vcpus[i].tsc_offset);
+		a->expected = le64_to_cpu(ran->tsc_offset);
+		if (a->found != a->expected) {
+			kch_say(message, "vCPU %d has TSC offset %lld, vCPU %u has %lld",
+				a->vcpu_id, (s64)a->found,
+				le32_to_cpu(ran->vcpu_id), (s64)a->expected);
+			return -EL2NSYNC;
+		}
+	}
+	a->vcpu_id = -1;
+	a->found = 0;
+	a->expected = 0;
+	return 0;
+}
+
+/* Under the VM's lock: no vCPU is added meanwhile. */
+static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
+			struct kch_message *message)
+{
+	struct kch_rec_vm *entry;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, done;
+	int err;
+
+	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
+	if (err)
+		return err;
+	err = kch_kvm_entry_exact(entry, message) ?:
+	      check_added(entry, a, message);
+	if (err)
+		goto free;
+	/* From here on a vCPU that has not run does not start to. */
+	done = ULONG_MAX;
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (!vcpu->arch.hw_tsc_khz && !mutex_trylock(&vcpu->mutex)) {
+			kch_say(message, "vCPU %d is new, but in an ioctl, or running already",
+				vcpu->vcpu_id);
+			a->vcpu_id = vcpu->vcpu_id;
+			err = -EBUSY;
+			done = i;
+			break;
+		}
+	}
+	kch_clock_fill_pairs(entry, a->kvm_khz);
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (i == done)
+			break;
+		if (vcpu->arch.hw_tsc_khz)
+			continue;
+		if (!err) {
+			write_pair(vcpu, find_vcpu(entry, vcpu->vcpu_id),
+				   a->kvm_khz, a->frac_bits);
+			keep_reference(vcpu);
+			a->adopted++;
+		}
+		mutex_unlock(&vcpu->mutex);
+	}
+free:
+	kvfree(entry);
+	return err;
+}
+
+int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
+		  struct kch_message *message)
+{
+	int err;
+
+	a->vcpu_id = -1;
+	a->adopted = 0;
+	if (mutex_lock_killable(&kvm->lock))
+		return -EINTR;
+	err = adopt_locked(kvm, a, message);
 	mutex_unlock(&kvm->lock);
 	return err;
 }

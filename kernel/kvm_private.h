@@ -86,4 +86,26 @@ struct kch_kvm_restore {
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
 
+/**
+ * struct kch_kvm_adopt - see kch_kvm_adopt()
+ * @kvm_khz: in: frequency this host's KVM uses, kHz
+ * @frac_bits: in: fraction bits of its scaling ratios
+ * @adopted: out: vCPUs that got a clock
+ * @vcpu_id: out: the vCPU a refusal is about, -1 none
+ * @found: out: number found
+ * @expected: out: number expected
+ */
+struct kch_kvm_adopt {
+	u32 kvm_khz;
+	u8 frac_bits;
+	u32 adopted;
+	s32 vcpu_id;
+	u64 found;
+	u64 expected;
+};
+
+/* Errors: see KCH_IOC_ADOPT; nothing is changed then. */
+int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *adopt,
+		  struct kch_message *message);
+
 #endif /* KCH_KVM_PRIVATE_H */

@@ -29,6 +29,12 @@ extern struct kch_state kch;
 int kch_device_register(void);
 void kch_device_unregister(void);
 
+/* KCH_IOC_GET of a VM, KCH_IOC_RESTORE, from any record; with the lock. */
+int kch_get_incoming(struct kch_incoming *record, struct kch_get *get,
+		     struct kch_message *message);
+int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
+			 void __user *user, struct kch_message *message);
+
 /* debugfs.c */
 void kch_debugfs_register(void);
 void kch_debugfs_unregister(void);

@@ -340,6 +340,7 @@ static char *message_of(unsigned long request, void *arg)
 	case KCH_IOC_READ: return ((struct kch_read *)arg)->message;
 	case KCH_IOC_RESTORE: return ((struct kch_restore *)arg)->message;
 	case KCH_IOC_FINISH: return ((struct kch_finish *)arg)->message;
+	case KCH_IOC_ADOPT: return ((struct kch_adopt *)arg)->message;
 	default: return NULL;
 	}
 }
@@ -361,6 +362,12 @@ static int device_ioctl(unsigned long request, void *arg)
 	case KCH_IOC_FINISH:
 		((struct kch_finish *)arg)->restored = 1;
 		((struct kch_finish *)arg)->left = 0;
+		return 0;
+	case KCH_IOC_ADOPT:
+		if (((struct kch_adopt *)arg)->vm_fd != FAKE_VM_FD)
+			return fail(EBADFD, message_of(request, arg),
+				    "not a VM");
+		((struct kch_adopt *)arg)->adopted = 2;
 		return 0;
 	default: return fail(ENOTTY, NULL, NULL);
 	}

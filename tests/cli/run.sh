@@ -371,7 +371,7 @@ case_library() {
 		"$programs/test-library" >"$work/out" 2>&1 || status=$?
 	checks=$((checks + 1))
 	((status == 0)) || fault "status $status: $(grep -v '^ok' "$work/out" || true)"
-	has out '# Totals: pass:15 fail:0 skip:0'
+	has out '# Totals: pass:16 fail:0 skip:0'
 }
 
 case_status() {

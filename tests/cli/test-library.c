@@ -427,7 +427,7 @@ static void test_restore_refused(void)
 	fake.get_offset_errno[1] = ENOTTY;
 	refuse(2, EBADFD);
 	fake.get_offset_errno[1] = ENXIO;
-	refuse(2, ENXIO);
+	refuse(2, ENOSYS);
 	fake.get_offset_errno[1] = EIO;
 	refuse(2, EIO);
 	fake.get_offset_errno[1] = 0;
@@ -482,6 +482,18 @@ static void test_restore_put_back(void)
 		   "silent: %s", kch_last_message(handle));
 }
 
+static void test_adopt(void)
+{
+	uint32_t adopted;
+
+	set_up();
+	check_err(kch_vm_adopt(handle, FAKE_VM_FD, &adopted), 0);
+	ktap_check(adopted == 2, "%u", adopted);
+	check_err(kch_vm_adopt(handle, FAKE_VM_FD, NULL), 0);
+	check_err(kch_vm_adopt(handle, 0, &adopted), EBADFD);
+	ktap_check(adopted == 0, "%u", adopted);
+}
+
 static void test_finish(void)
 {
 	uint32_t restored, left;
@@ -509,6 +521,7 @@ int main(int argc, char **argv)
 		{ "restore_module_only", test_restore_module_only },
 		{ "restore_refused", test_restore_refused },
 		{ "restore_put_back", test_restore_put_back },
+		{ "adopt", test_adopt },
 		{ "finish", test_finish },
 	};
 

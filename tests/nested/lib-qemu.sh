@@ -10,6 +10,23 @@ readonly L1_GUEST_ADDR=0x31000000 L1_GUEST_SIZE=0x4000000
 readonly L1_INITRAMFS_ADDR=0x36000000 L1_INITRAMFS_SIZE=0x4000000
 readonly L1_MEM_MIN=1024 # MB: the ranges end at 0x3a000000
 
+# Where guest memory and initramfs are for a case with part=, which has a program as large as QEMU in
+# the initramfs, and a guest as large as Linux.
+readonly L1_LARGE_GUEST_ADDR=0x40000000 L1_LARGE_GUEST_SIZE=0x10000000
+readonly L1_LARGE_INITRAMFS_ADDR=0x50000000 L1_LARGE_INITRAMFS_SIZE=0x10000000
+readonly L1_LARGE_MEM_MIN=2048
+
+l1_ranges() { # PARAM...: sets GUEST_ADDR, GUEST_SIZE, INITRAMFS_ADDR, INITRAMFS_SIZE, MEM_MIN
+	GUEST_ADDR=$L1_GUEST_ADDR GUEST_SIZE=$L1_GUEST_SIZE
+	INITRAMFS_ADDR=$L1_INITRAMFS_ADDR INITRAMFS_SIZE=$L1_INITRAMFS_SIZE
+	MEM_MIN=$L1_MEM_MIN
+	if [[ " $* " == *" part="* ]]; then
+		GUEST_ADDR=$L1_LARGE_GUEST_ADDR GUEST_SIZE=$L1_LARGE_GUEST_SIZE
+		INITRAMFS_ADDR=$L1_LARGE_INITRAMFS_ADDR INITRAMFS_SIZE=$L1_LARGE_INITRAMFS_SIZE
+		MEM_MIN=$L1_LARGE_MEM_MIN
+	fi
+}
+
 # Self tests of the kernel that take half a second of each boot under emulation and have nothing
 # to do with clocks: the jitter entropy generator's, and checks of BPF type information.
 readonly L1_INITCALLS_SKIPPED=jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init
@@ -28,6 +45,7 @@ host_tsc_khz() {
 l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
 	local initramfs=$1 host=$2 next=$3 script=$4 word size
 	shift 4
+	l1_ranges "$@"
 	# Told the frequency, and nothing to measure it with. Measured under emulation on a busy
 	# machine it may be anything; a case that wants that says calibrate=yes. early_off_khz=N: told
 	# it wrong by N kHz, which the refinement puts right.
@@ -42,17 +60,17 @@ l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
 	*) printf '%s ' "tsc_early_khz=$(host_tsc_khz)" hpet=disable pmtmr=0 ;;
 	esac
 	size=$(stat -L -c %s -- "$initramfs")
-	((size <= L1_INITRAMFS_SIZE)) || die "$initramfs: larger than the range reserved for it"
+	((size <= INITRAMFS_SIZE)) || die "$initramfs: larger than the range reserved for it"
 	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.
 	# panic=-1: a panic resets at once, which ends QEMU. panic_on_warn: no verdict after a warning.
 	printf '%s ' console=ttyS0,115200 tsc=reliable panic=-1 panic_on_warn=1 \
 		"initcall_blacklist=$L1_INITCALLS_SKIPPED" \
-		"initrdmem=$L1_INITRAMFS_ADDR,$size" \
-		"memmap=$L1_INITRAMFS_SIZE\$$L1_INITRAMFS_ADDR" \
-		"memmap=$L1_GUEST_SIZE\$$L1_GUEST_ADDR" \
+		"initrdmem=$INITRAMFS_ADDR,$size" \
+		"memmap=$INITRAMFS_SIZE\$$INITRAMFS_ADDR" \
+		"memmap=$GUEST_SIZE\$$GUEST_ADDR" \
 		"memmap=$L1_REGION_SIZE\$$L1_REGION_ADDR" \
 		"kch.region_addr=$L1_REGION_ADDR" "kch.region_size=$L1_REGION_SIZE" \
-		"kch.guest_addr=$L1_GUEST_ADDR" "kch.guest_size=$L1_GUEST_SIZE" \
+		"kch.guest_addr=$GUEST_ADDR" "kch.guest_size=$GUEST_SIZE" \
 		"kch.host=$host" "kch.next=$next" "kch.script=$script" kch.stage=0
 	for word; do
 		case $word in
@@ -66,8 +84,10 @@ l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
 # Sets the array QEMU_ARGS: everything but the serial ports and the limits.
 l1_qemu_args() { # INITRAMFS VMLINUZ CMDLINE PARAM...
 	local initramfs=$1 vmlinuz=$2 cmdline=$3 word
-	local smp=2 mem=$L1_MEM_MIN cpu=EPYC,+svm,+npt
+	local smp=2 mem cpu=EPYC,+svm,+npt
 	shift 3
+	l1_ranges "$@"
+	mem=$MEM_MIN
 	for word; do
 		case $word in
 		smp=*) smp=${word#*=} ;;
@@ -75,7 +95,7 @@ l1_qemu_args() { # INITRAMFS VMLINUZ CMDLINE PARAM...
 		cpu=*) cpu=${word#*=} ;;
 		esac
 	done
-	((mem >= L1_MEM_MIN)) || die "mem=$mem: less than the $L1_MEM_MIN MB that the reserved ranges need"
+	((mem >= MEM_MIN)) || die "mem=$mem: less than the $MEM_MIN MB that the reserved ranges need"
 
 	# thread=single: with thread=multi, live patching of the emulated kernel's code goes wrong.
 	# The initramfs is put into memory by the loader device, not by -initrd, so that it stays.
@@ -85,7 +105,7 @@ l1_qemu_args() { # INITRAMFS VMLINUZ CMDLINE PARAM...
 		-nodefaults -no-user-config -no-reboot -display none
 		-uuid 6b636821-7465-4573-8174-6d616368696e
 		-kernel "$vmlinuz" -append "$cmdline"
-		-device "loader,file=$initramfs,addr=$L1_INITRAMFS_ADDR,force-raw=on"
+		-device "loader,file=$initramfs,addr=$INITRAMFS_ADDR,force-raw=on"
 	)
 	# A minimal firmware, where the distribution has it: 2 s less.
 	if [[ -r /usr/share/qemu/qboot.rom ]]; then

@@ -74,11 +74,21 @@ table_select "$full" "${only[@]}" # sets SELECTED
 
 # Kernels, module and initramfs of the selected cases; each step says nothing when it has nothing to do.
 initramfs_of() { # CASE
-	echo "$KCH_BUILD/nested/initramfs-$(table_lines "$1" | tr '\n' '+' | sed 's/+$//').cpio"
+	local part
+	part=$(table_param "$1" part "")
+	echo "$KCH_BUILD/nested/initramfs-$(table_lines "$1" | tr '\n' '+' | sed 's/+$//')${part:+-$part}.cpio"
+}
+
+# The kernel unpacks one archive after the other.
+add_part() { # NAME BASE INITRAMFS
+	local payload=$KCH_BUILD/nested/part-$1.cpio
+	"$KCH_ROOT/tests/$1/mk-payload.sh" "$payload"
+	cat -- "$2" "$payload" >"$3.new"
+	install_file "$3.new" "$3"
 }
 
 prepare() {
-	local name line module initramfs
+	local name line module initramfs part base
 	local -A line_done=() initramfs_done=()
 	for name in "${SELECTED[@]}"; do
 		while read -r line; do
@@ -100,8 +110,11 @@ prepare() {
 		initramfs=$(initramfs_of "$name")
 		[[ ${initramfs_done[$initramfs]:-} ]] && continue
 		initramfs_done[$initramfs]=1
+		part=$(table_param "$name" part "")
+		base=${initramfs%"${part:+-$part}.cpio"}.cpio
 		# shellcheck disable=SC2046 # one word per line
-		"$NESTED/mk-initramfs.sh" "$initramfs" $(table_lines "$name")
+		"$NESTED/mk-initramfs.sh" "$base" $(table_lines "$name")
+		[[ ! $part ]] || add_part "$part" "$base" "$initramfs"
 	done
 }
 

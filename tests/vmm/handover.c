@@ -68,3 +68,11 @@ void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 					 vm->mem->saved->uuid, &opts,
 					 &h->result));
 }
+
+void handover_adopt(const struct vm *vm, struct handover *h)
+{
+	struct kch_handle *handle = open_device(h);
+
+	if (handle)
+		finish(handle, h, kch_vm_adopt(handle, vm->fd, NULL));
+}

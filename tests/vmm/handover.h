@@ -28,4 +28,7 @@ void handover_prepare(const struct vm *vm, struct handover *h);
 /* When all other state is loaded. @flags: KCH_RESTORE_* */
 void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h);
 
+/* When vCPUs were added, before they run. */
+void handover_adopt(const struct vm *vm, struct handover *h);
+
 #endif /* KCH_VMM_HANDOVER_H */

@@ -32,6 +32,7 @@ static const char usage_text[] =
 "  --save-with module|none   put the clock into the handover record (none)\n"
 "  --hold stopped|running    stay in the background with the VM afterwards\n"
 "  --hot-add N               add so many vCPUs half-way\n"
+"  --adopt                   give them the others' clock (KCH_IOC_ADOPT)\n"
 "  --unsealed, --any-wall    KCH_RESTORE_UNSEALED, KCH_RESTORE_ANY_WALL\n"
 "  --report FILE             where the report goes (standard output)\n"
 "\n"
@@ -45,13 +46,14 @@ static const char usage_text[] =
 "2 usage, 4 the clock was refused.\n";
 
 enum {
-	OPT_ANY_WALL = 256, OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS,
+	OPT_ADOPT = 256, OPT_ANY_WALL, OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS,
 	OPT_MEM, OPT_METHOD, OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR,
 	OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT, OPT_SAVE_WITH, OPT_SECONDS,
 	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_HELP,
 };
 
 static const struct option options[] = {
+	{ "adopt", no_argument, NULL, OPT_ADOPT },
 	{ "any-wall", no_argument, NULL, OPT_ANY_WALL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "hold", required_argument, NULL, OPT_HOLD },
@@ -120,6 +122,9 @@ static void parse(int argc, char **argv, struct session *s,
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
+		case OPT_ADOPT:
+			s->adopt = true;
+			break;
 		case OPT_ANY_WALL:
 			s->restore_flags |= KCH_RESTORE_ANY_WALL;
 			break;

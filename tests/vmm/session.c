@@ -158,6 +158,18 @@ static void report_frequencies(const struct vm *vm, uint32_t saved_khz)
 		(saved_khz ? saved_khz : khz) * 1000ULL * SECONDS_PER_HOUR;
 }
 
+static void adopt(const struct vm *vm)
+{
+	struct handover h = { 0 };
+
+	handover_adopt(vm, &h);
+	if (h.error) {
+		report("adopt_errno", "%s", strerrorname_np(-h.error));
+		report("adopt_message", "%s", h.message);
+	}
+	report_check(!h.error, "adopt");
+}
+
 /* The VM runs on; the vCPUs that were there are watched while others come. */
 static void add_vcpus(const struct session *s, struct vm *vm)
 {
@@ -175,6 +187,8 @@ static void add_vcpus(const struct session *s, struct vm *vm)
 		__atomic_store_n(&vm->mem->shared->vcpu_count, vm->vcpu_count,
 				 __ATOMIC_SEQ_CST);
 		vcpu_set_entry(vcpu);
+		if (s->adopt)
+			adopt(vm);
 		vcpu_start(vcpu);
 	}
 	wait_observed(vm);

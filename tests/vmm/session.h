@@ -35,6 +35,7 @@ enum hold {
  * @restore_flags: KCH_RESTORE_*
  * @sabotage: what to spoil
  * @hot_add: vCPUs to add half-way
+ * @adopt: ask the module to give them the others' clock
  */
 struct session {
 	const char *mem;
@@ -50,6 +51,7 @@ struct session {
 	uint32_t restore_flags;
 	struct sabotage sabotage;
 	uint32_t hot_add;
+	bool adopt;
 };
 
 /*

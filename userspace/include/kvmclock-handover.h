@@ -506,7 +506,7 @@ struct kch_restore_result {
  * Return: 0, or any errno of KCH_IOC_RESTORE; -EBADF, -EBADFD (a member of
  * @vcpus is not a vCPU), -ELNRNG (@vcpus are not those that were saved),
  * -ERANGE (a vCPU's frequency is not the saved one: call kch_vm_prepare()
- * before making vCPUs), -ENXIO (this kernel has no KVM_VCPU_TSC_OFFSET), -EIO
+ * before making vCPUs), -ENOSYS (this kernel has no KVM_VCPU_TSC_OFFSET), -EIO
  * (not made by this process), -EINVAL (bad @opts, or @vcpus names a vCPU twice
  * or by the id of another), -E2BIG (unknown @opts), -ENOMEM.
  */
@@ -515,6 +515,22 @@ KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 			   const uint8_t uuid[KCH_UUID_SIZE],
 			   const struct kch_restore_opts *opts,
 			   struct kch_restore_result *result);
+
+/**
+ * kch_vm_adopt() - give added vCPUs the clock their VM has
+ * @handle: what kch_open() returned
+ * @vm_fd: in: the VM
+ * @adopted: out: vCPUs that got it; or NULL
+ *
+ * To be called between making a vCPU and its first KVM_RUN, in a VM that runs
+ * on with a restored clock; the other vCPUs may be running.  Without it the new
+ * vCPU's clock is computed from the host's present frequency, and may differ
+ * from the others'.
+ *
+ * Return: 0, or any errno of KCH_IOC_ADOPT.
+ */
+KCH_API int kch_vm_adopt(struct kch_handle *handle, int vm_fd,
+			 uint32_t *adopted);
 
 /**
  * kch_finish() - the incoming record is no longer needed

@@ -168,3 +168,15 @@ int kch_finish(struct kch_handle *handle, uint32_t flags, uint32_t *restored,
 		*left = finish.left;
 	return err;
 }
+
+int kch_vm_adopt(struct kch_handle *handle, int vm_fd, uint32_t *adopted)
+{
+	struct kch_adopt adopt = { .size = sizeof(adopt), .vm_fd = vm_fd };
+	int err;
+
+	kch_start(handle);
+	err = kch_ioctl(handle, KCH_IOC_ADOPT, &adopt, adopt.message);
+	if (adopted)
+		*adopted = adopt.adopted;
+	return err;
+}

@@ -145,6 +145,9 @@ static int remember(struct kch_handle *handle, struct vm_state *state)
 			return kch_fail(handle, -EBADFD,
 					"vCPU %u: file descriptor %d is not a vCPU",
 					vcpu->vcpu_id, vcpu->fd);
+		if (err == -ENXIO)
+			return kch_fail(handle, -ENOSYS,
+					"this kernel has no KVM_VCPU_TSC_OFFSET");
 		if (err == -EIO)
 			return kch_fail(handle, err,
 					"vCPU %u: the VM was not made by this process, or is dead",

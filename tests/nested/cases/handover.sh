@@ -14,7 +14,8 @@
 #   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement
 #   unsettled=yes  the next kernel never ends its calibration
 #   late=yes       the last VM stays saved until the last stage: the host is updated twice over it
-#   add=N          vCPUs added in the middle of the last stage
+#   add=N          vCPUs added in the middle of the last stage,
+#   adopt=yes      with the module's help
 #   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
 #
 # The checks are those of kch-vmm, and `verify`: the tool finds no difference either.
@@ -146,6 +147,7 @@ stage_n() {
 	if [ "$1" -eq "$KEXECS" ]; then
 		SAVE_OPTIONS="--save-with none --hold stopped"
 		[ -z "$(param add)" ] || STAGE_OPTIONS="--hot-add $(param add)"
+		[ "$(param adopt no)" = no ] || STAGE_OPTIONS="$STAGE_OPTIONS --adopt"
 		[ -z "$(param spoil)" ] ||
 			STAGE_OPTIONS="$(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi

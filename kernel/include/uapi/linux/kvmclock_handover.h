@@ -41,7 +41,7 @@
  * ENOENT          no VM of that id in the record
  * ENOBUFS         the buffer is too small; the bytes needed are reported
  * ENODATA         there is no record: none came from before the kexec, or
- *                 nothing was preserved yet
+ *                 nothing was preserved yet; no vCPU has a clock to adopt
  * EBADMSG         the record, or this VM's entry in it, is damaged
  * EPROTONOSUPPORT the record has incompatible features unknown to this module
  * EINPROGRESS     the record was never sealed: the reboot did not go through
@@ -56,8 +56,10 @@
  *                 clock already
  * EBUSY           a vCPU is running, or in an ioctl
  * ELNRNG          the VM's vCPUs are not those that were saved
- * EL2NSYNC        a vCPU's TSC offset is not the saved one: not set yet
- * ERANGE          a vCPU's TSC scaling ratio or frequency is not the saved one
+ * EL2NSYNC        a vCPU's TSC offset is not the saved one (not set yet), or that of
+ *                 its VM's other vCPUs
+ * ERANGE          a vCPU's TSC scaling ratio or frequency is not the saved one, or
+ *                 that of its VM's other vCPUs
  * EOVERFLOW       the written clock did not read back as saved; undone
  * ENOTEMPTY       finish: VMs in the record were not restored
  * =============== ==========================================================
@@ -399,6 +401,42 @@ struct kch_restore {
 	char  message[KCH_MESSAGE_SIZE];
 };
 
+/**
+ * struct kch_adopt - KCH_IOC_ADOPT: give added vCPUs the clock their VM has
+ * @size: in: sizeof(struct kch_adopt)
+ * @flags: in: must be 0
+ * @vm_fd: in: the VM
+ * @adopted: in: must be 0; out: vCPUs that got it
+ * @vcpu_id: out: the vCPU a refusal is about, or -1
+ * @reserved: in: must be 0
+ * @found: out: the number found, for refusals that compare numbers
+ * @expected: out: the number expected
+ * @message: out: why it was refused
+ *
+ * KVM computes the clock of a new vCPU from the host's present frequency, which
+ * need not be that of the kernel the others' clock is from; and KVM of some
+ * versions takes a new reference for all of them, a step.  Called between
+ * KVM_CREATE_VCPU and the new vCPU's first KVM_RUN this prevents both: the new
+ * vCPU gets the mul and shift of those that ran, and no reference is taken.
+ * The others may be running.  vCPUs that have run are left alone, so that
+ * calling it once too often does nothing.
+ *
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO;
+ * EBUSY (a new vCPU is in an ioctl already), EL2NSYNC, ERANGE (its TSC offset or
+ * scaling ratio is not that of the others), ENODATA (no vCPU has run yet).
+ */
+struct kch_adopt {
+	__u32 size;
+	__u32 flags;
+	__s32 vm_fd;
+	__u32 adopted;
+	__s32 vcpu_id;
+	__u32 reserved;
+	__u64 found;
+	__u64 expected;
+	char  message[KCH_MESSAGE_SIZE];
+};
+
 /* struct kch_finish::flags */
 #define KCH_FINISH_DISCARD	(1U << 0) /* also if VMs were not restored, or
 					   * the record is damaged */
@@ -431,5 +469,6 @@ struct kch_finish {
 #define KCH_IOC_READ		_IO(KCH_IOC_TYPE, 0x05)
 #define KCH_IOC_RESTORE		_IO(KCH_IOC_TYPE, 0x06)
 #define KCH_IOC_FINISH		_IO(KCH_IOC_TYPE, 0x07)
+#define KCH_IOC_ADOPT		_IO(KCH_IOC_TYPE, 0x08)
 
 #endif /* _UAPI_LINUX_KVMCLOCK_HANDOVER_H */
