@@ -85,7 +85,7 @@ static int need_region(struct kch_message *message)
 }
 
 static int do_info(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		   struct kch_message *message)
 {
 	struct kch_info *info = arg;
 	struct kch_kvm_facts facts;
@@ -140,7 +140,7 @@ static int do_info(void *context, void *arg, void __user *user,
 }
 
 static int do_preserve(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		       struct kch_message *message)
 {
 	struct kch_preserve *p = arg;
 	struct kch_kvm_facts facts;
@@ -188,7 +188,7 @@ out:
 }
 
 static int do_unpreserve(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+			 struct kch_message *message)
 {
 	struct kch_unpreserve *u = arg;
 	struct kch_kvm_facts facts = { };
@@ -269,7 +269,7 @@ static int check_which(u32 which, struct kch_message *message)
 }
 
 static int do_list(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		   struct kch_message *message)
 {
 	struct kch_list *list = arg;
 	struct kch_entry *entries;
@@ -348,7 +348,7 @@ int kch_get_incoming(struct kch_incoming *record, struct kch_get *get,
 }
 
 static int do_get(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		  struct kch_message *message)
 {
 	struct kch_get *get = arg;
 	struct kch_outgoing_vm *vm;
@@ -419,7 +419,7 @@ static const struct kch_rec_vm *known_as(const struct file *vm_file)
 }
 
 static int do_read(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		   struct kch_message *message)
 {
 	struct kch_read *read = arg;
 	const struct kch_rec_vm *known;
@@ -552,13 +552,13 @@ int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
 }
 
 static int do_restore(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		      struct kch_message *message)
 {
 	return kch_restore_incoming(&kch.incoming, arg, user, message);
 }
 
 static int do_finish(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		     struct kch_message *message)
 {
 	struct kch_finish *f = arg;
 	int err;
@@ -575,7 +575,7 @@ static int do_finish(void *context, void *arg, void __user *user,
 }
 
 static int do_adopt(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
+		    struct kch_message *message)
 {
 	struct kch_adopt *a = arg;
 	struct kch_kvm_adopt todo = { .vcpu_id = -1 };

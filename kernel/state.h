@@ -29,7 +29,23 @@ extern struct kch_state kch;
 int kch_device_register(void);
 void kch_device_unregister(void);
 
-/* KCH_IOC_GET of a VM, KCH_IOC_RESTORE, from any record; with the lock. */
+/**
+ * struct kch_ioctl_op - one ioctl
+ * @fn: does it, with the lock held; @context is of the file it came through
+ * @size: of its structure, which starts with its size
+ * @message: where in the structure the message is, at the end
+ */
+struct kch_ioctl_op {
+	int (*fn)(void *context, void *arg, void __user *user,
+		  struct kch_message *message);
+	u32 size;
+	u32 message;
+};
+
+/* Takes the structure from @user, and gives it back with the answer. */
+long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user);
+
+/* KCH_IOC_GET and KCH_IOC_RESTORE from any record; with the lock. */
 int kch_get_incoming(struct kch_incoming *record, struct kch_get *get,
 		     struct kch_message *message);
 int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
