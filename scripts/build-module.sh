@@ -31,6 +31,14 @@ mkdir -p "$object_dir"
 exec 9>"$object_dir/.lock"
 flock 9
 
+# Objects for another kernel, or for one of another configuration, look like those of this one to
+# Kbuild, which does not look beyond the folder it builds in.
+kernel_is=$(cat "$kernel"/{release,package,recipe} 2>/dev/null || true)
+if [[ $(cat "$object_dir/.kernel" 2>/dev/null || true) != "$kernel_is" ]]; then
+	find "$object_dir" -mindepth 1 ! -name .lock -delete
+	echo "$kernel_is" >"$object_dir/.kernel"
+fi
+
 # Links whose source is gone go first, so that a removed header is not found any more.
 find "$object_dir" -xtype l -delete
 (cd "$source" && find . -type d -print0) | (cd "$object_dir" && xargs -0 mkdir -p)

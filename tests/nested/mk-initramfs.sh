@@ -106,12 +106,13 @@ add_module() { # LINE NAME [FILE]
 		cp -- "$file" "$target/$name.ko"
 	else
 		cache=$KCH_BUILD/nested/modules/$release/$name.ko
-		if [[ ! -e $cache ]]; then
-			file=$(find_module "$line" "$name")
-			if [[ -z $file ]]; then
-				grep -q "/${name//_/[-_]}\\.ko" "$KCH_KERNELS/$line/modules/modules.builtin" && return
-				die "$line: no module $name"
-			fi
+		file=$(find_module "$line" "$name")
+		if [[ -z $file ]]; then
+			grep -q "/${name//_/[-_]}\\.ko" "$KCH_KERNELS/$line/modules/modules.builtin" && return
+			die "$line: no module $name"
+		fi
+		# A kernel of our own may be built again under the same name.
+		if [[ ! $cache -nt $file ]]; then
 			mkdir -p "${cache%/*}"
 			unpacked "$file" >"$work/$name.ko"
 			mv -- "$work/$name.ko" "$cache"
