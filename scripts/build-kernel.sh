@@ -140,9 +140,11 @@ publish() {
 }
 
 mkdir -p "$KCH_KERNELS" "$KCH_BUILD/source"
-exec 8>"$KCH_BUILD/source/.lock"
-flock 8
+# Several may build from the source at a time, and nobody while it is being replaced.
+exec 8>"$KCH_BUILD/source/.$version.lock"
+flock -x 8
 fetch_source
+flock -s 8
 # What it was made from, and where: the object folder names the source by its absolute path.
 recipe="$(<"$source/.package") $objects $(cat -- "${fragments[@]}" | sha256sum)"
 if [[ -e $dest/recipe && $(<"$dest/recipe") == "$recipe" && -e $dest/headers/Module.symvers ]]; then
