@@ -4,8 +4,8 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "check.h"
 #include "kch_probed.h"
-#include "kvm_private.h"
 
 /*
  * Since "KVM: x86: Remove per-vCPU pvclock cache" the vCPU keeps only the pair
@@ -188,27 +188,6 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	return 0;
 }
 
-int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
-			struct kch_message *message)
-{
-	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
-	u32 i;
-
-	for (i = 0; i < le32_to_cpu(entry->vcpu_count); i++, vcpu++) {
-		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_CATCHUP))
-			continue;
-		kch_say(message, "vCPU %u is in TSC catch-up: it was promised %u kHz, which this host does not run at and cannot scale to, so KVM moves its TSC offset itself",
-			le32_to_cpu(vcpu->vcpu_id),
-			le32_to_cpu(vcpu->virtual_tsc_khz));
-		return -ENOTRECOVERABLE;
-	}
-	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK)) {
-		kch_say(message, "KVM has no master clock for this VM: its vCPUs' TSCs do not match, the host's clocksource is not the TSC, or its first KVM_RUN or KVM_SET_CLOCK is still to come");
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
-
 /* How many vCPUs were locked: all, or those before @busy. */
 static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
 {
@@ -237,71 +216,6 @@ static void unlock_vcpus(struct kvm *kvm, u32 locked)
 			break;
 		mutex_unlock(&vcpu->mutex);
 	}
-}
-
-static int refuse_vcpu(struct kch_kvm_restore *r, u32 vcpu_id, u64 found,
-		       u64 expected, int err)
-{
-	r->vcpu_id = vcpu_id;
-	r->found = found;
-	r->expected = expected;
-	return err;
-}
-
-/* Compares what the VMM has set up with what was saved. */
-static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
-		       struct kch_message *message)
-{
-	const struct kch_rec_vcpu *has = (const void *)(live + 1);
-	const struct kch_rec_vcpu *saved = (const void *)(r->saved + 1);
-	u32 count = le32_to_cpu(live->vcpu_count), i;
-	u64 found, expected;
-
-	if (live->vcpu_count != r->saved->vcpu_count) {
-		r->found = count;
-		r->expected = le32_to_cpu(r->saved->vcpu_count);
-		kch_say(message, "the VM has %u vCPUs, %llu were saved", count,
-			r->expected);
-		return -ELNRNG;
-	}
-	for (i = 0; i < count; i++) {
-		u32 id = le32_to_cpu(has[i].vcpu_id);
-
-		if (has[i].vcpu_id == saved[i].vcpu_id)
-			continue;
-		expected = le32_to_cpu(saved[i].vcpu_id);
-		kch_say(message, "the VM has a vCPU %u where vCPU %llu was saved",
-			id, expected);
-		return refuse_vcpu(r, id, id, expected, -ELNRNG);
-	}
-	for (i = 0; i < count; i++) {
-		u32 id = le32_to_cpu(has[i].vcpu_id);
-
-		found = le64_to_cpu(has[i].tsc_scaling_ratio);
-		expected = le64_to_cpu(saved[i].tsc_scaling_ratio);
-		if (found != expected || live->tsc_scaling_frac_bits !=
-					 r->saved->tsc_scaling_frac_bits) {
-			kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
-				id, found, live->tsc_scaling_frac_bits, expected,
-				r->saved->tsc_scaling_frac_bits);
-			return refuse_vcpu(r, id, found, expected, -ERANGE);
-		}
-		found = le32_to_cpu(has[i].virtual_tsc_khz);
-		expected = le32_to_cpu(saved[i].virtual_tsc_khz);
-		if (found != expected) {
-			kch_say(message, "vCPU %u was given %llu kHz, saved was %llu kHz: KVM_SET_TSC_KHZ has to be set on the VM before its first vCPU",
-				id, found, expected);
-			return refuse_vcpu(r, id, found, expected, -ERANGE);
-		}
-		found = le64_to_cpu(has[i].tsc_offset);
-		expected = le64_to_cpu(saved[i].tsc_offset);
-		if (found != expected) {
-			kch_say(message, "vCPU %u has TSC offset %lld, saved was %lld: its VMM has not set KVM_VCPU_TSC_OFFSET yet, or has changed it since",
-				id, (s64)found, (s64)expected);
-			return refuse_vcpu(r, id, found, expected, -EL2NSYNC);
-		}
-	}
-	return 0;
 }
 
 static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted,
@@ -394,59 +308,6 @@ static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
 		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 }
 
-static u64 magnitude(s64 value)
-{
-	return value < 0 ? -(u64)value : value;
-}
-
-static bool is_worse(const struct kch_clock_error *a,
-		     const struct kch_clock_error *b)
-{
-	if (a->identical != b->identical)
-		return b->identical;
-	if (a->ns != b->ns)
-		return magnitude(a->ns) > magnitude(b->ns);
-	if (a->cycles != b->cycles)
-		return magnitude(a->cycles) > magnitude(b->cycles);
-	return magnitude(a->rate_ppb) > magnitude(b->rate_ppb);
-}
-
-/* Evaluates both functions of every vCPU at one host TSC; true if all agree. */
-static bool measure(const struct kch_rec_vm *live, struct kch_kvm_restore *r)
-{
-	const struct kch_rec_vcpu *a = (const void *)(r->saved + 1);
-	const struct kch_rec_vcpu *b = (const void *)(live + 1);
-	struct kch_clock want, have;
-	u32 i, mul;
-	s64 rate;
-	s8 shift;
-
-	memset(&r->error, 0, sizeof(r->error));
-	r->error.identical = true;
-	r->rebase_rate_ppb = 0;
-	r->host_tsc = le64_to_cpu(live->host_tsc);
-	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
-		struct kch_clock_error one;
-
-		kch_clock_of(r->saved, &a[i], &want);
-		kch_clock_of(live, &b[i], &have);
-		kch_clock_compare(&want, &have, r->host_tsc, &one);
-		if (is_worse(&one, &r->error)) {
-			r->error = one;
-			r->vcpu_id = le32_to_cpu(b[i].vcpu_id);
-		}
-		kch_pvclock_pair(kch_scale_tsc(r->kvm_khz,
-					       want.tsc_scaling_ratio,
-					       want.tsc_scaling_frac_bits) ?: 1,
-				 &mul, &shift);
-		rate = kch_pair_ppb(want.tsc_to_system_mul, want.tsc_shift,
-				    mul, shift);
-		if (magnitude(rate) > magnitude(r->rebase_rate_ppb))
-			r->rebase_rate_ppb = rate;
-	}
-	return r->error.identical;
-}
-
 static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 			  struct kch_message *message)
 {
@@ -461,10 +322,10 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	if (err == -ENOTRECOVERABLE)
 		goto out;
 	/* A wrong offset is also why there may be no master clock: say it first. */
-	err = check_vcpus(before, r, message) ?: err;
+	err = kch_check_vcpus(before, r, message) ?: err;
 	if (err)
 		goto out;
-	if (measure(before, r)) {
+	if (kch_check_identical(before, r)) {
 		kch_say(message, "the VM's clock is the saved one already");
 		err = -EALREADY;
 		goto out;
@@ -476,7 +337,7 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	write_clock(kvm, r);
 
 	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
-	if (!err && !measure(after, r)) {
+	if (!err && !kch_check_identical(after, r)) {
 		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
 			r->vcpu_id, r->error.ns, r->error.cycles,
 			r->error.rate_ppb);
@@ -505,7 +366,8 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	if (busy) {
 		kch_say(message, "vCPU %d is running, or in an ioctl",
 			busy->vcpu_id);
-		err = refuse_vcpu(r, busy->vcpu_id, 0, 0, -EBUSY);
+		r->vcpu_id = busy->vcpu_id;
+		err = -EBUSY;
 	} else if (kvm->created_vcpus != atomic_read(&kvm->online_vcpus)) {
 		kch_say(message, "a vCPU is being created");
 		err = -EBUSY;
@@ -515,49 +377,6 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	unlock_vcpus(kvm, locked);
 	mutex_unlock(&kvm->lock);
 	return err;
-}
-
-/* May each vCPU that never ran take over the clock of one that did? */
-static int check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
-		       struct kch_message *message)
-{
-	const struct kch_rec_vcpu *vcpus = (const void *)(entry + 1);
-	const struct kch_rec_vcpu *ran = NULL;
-	u32 count = le32_to_cpu(entry->vcpu_count), i;
-
-	for (i = 0; i < count && !ran; i++)
-		if (le32_to_cpu(vcpus[i].flags) & KCH_VCPU_PAIR_VALID)
-			ran = &vcpus[i];
-	if (!ran) {
-		kch_say(message, "none of the VM's %u vCPUs has run: there is no clock to adopt",
-			count);
-		return -ENODATA;
-	}
-	for (i = 0; i < count; i++) {
-		a->vcpu_id = le32_to_cpu(vcpus[i].vcpu_id);
-		if (le32_to_cpu(vcpus[i].flags) & KCH_VCPU_PAIR_VALID)
-			continue;
-		a->found = le64_to_cpu(vcpus[i].tsc_scaling_ratio);
-		a->expected = le64_to_cpu(ran->tsc_scaling_ratio);
-		if (a->found != a->expected) {
-			kch_say(message, "vCPU %d has TSC scaling ratio %#llx, vCPU %u has %#llx",
-				a->vcpu_id, a->found, le32_to_cpu(ran->vcpu_id),
-				a->expected);
-			return -ERANGE;
-		}
-		a->found = le64_to_cpu(vcpus[i].tsc_offset);
-		a->expected = le64_to_cpu(ran->tsc_offset);
-		if (a->found != a->expected) {
-			kch_say(message, "vCPU %d has TSC offset %lld, vCPU %u has %lld",
-				a->vcpu_id, (s64)a->found,
-				le32_to_cpu(ran->vcpu_id), (s64)a->expected);
-			return -EL2NSYNC;
-		}
-	}
-	a->vcpu_id = -1;
-	a->found = 0;
-	a->expected = 0;
-	return 0;
 }
 
 /* Under the VM's lock: no vCPU is added meanwhile. */
@@ -573,7 +392,7 @@ static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
 	if (err)
 		return err;
 	err = kch_kvm_entry_exact(entry, message) ?:
-	      check_added(entry, a, message);
+	      kch_check_added(entry, a, message);
 	if (err)
 		goto free;
 	/* From here on a vCPU that has not run does not start to. */
