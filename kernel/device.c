@@ -11,6 +11,7 @@
 
 #include "host.h"
 #include "kvm_private.h"
+#include "luo.h"
 #include "selfcheck.h"
 #include "state.h"
 #include "watch.h"
@@ -26,6 +27,7 @@ static_assert(sizeof(struct kch_read) == 312);
 static_assert(sizeof(struct kch_restore) == 360);
 static_assert(sizeof(struct kch_finish) == 272);
 static_assert(sizeof(struct kch_adopt) == 296);
+static_assert(sizeof(struct kch_clock_fd) == 352);
 
 static bool all_zero(const void *data, size_t size)
 {
@@ -33,7 +35,7 @@ static bool all_zero(const void *data, size_t size)
 }
 
 /* The VM's file with a reference, or an error. */
-static struct file *get_vm(int fd, struct kch_message *message)
+struct file *kch_get_vm(int fd, struct kch_message *message)
 {
 	struct file *file = fget(fd);
 
@@ -165,7 +167,7 @@ static int do_preserve(void *context, void *arg, void __user *user,
 	err = need_region(message);
 	if (err)
 		return err;
-	vm_file = get_vm(p->vm_fd, message);
+	vm_file = kch_get_vm(p->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	err = kch_selfcheck(&facts, message) ?:
@@ -432,7 +434,7 @@ static int do_read(void *context, void *arg, void __user *user,
 	err = bad_flags(read->flags, 0, message);
 	if (err)
 		return err;
-	vm_file = get_vm(read->vm_fd, message);
+	vm_file = kch_get_vm(read->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	err = kch_selfcheck(&facts, message) ?:
@@ -536,7 +538,7 @@ int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
 		return -EINVAL;
 	}
 	r->mode = KCH_MODE_NONE;
-	vm_file = get_vm(r->vm_fd, message);
+	vm_file = kch_get_vm(r->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	/* KVM's answers need memory of the caller: its message is not made yet. */
@@ -586,7 +588,7 @@ static int do_adopt(void *context, void *arg, void __user *user,
 	if (a->flags || a->adopted || a->reserved)
 		return -EINVAL;
 	a->vcpu_id = -1;
-	vm_file = get_vm(a->vm_fd, message);
+	vm_file = kch_get_vm(a->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	err = kch_selfcheck(&facts, message);
@@ -620,6 +622,13 @@ static const struct kch_ioctl_op ops[] = {
 	[_IOC_NR(KCH_IOC_RESTORE)] = OP(restore, kch_restore),
 	[_IOC_NR(KCH_IOC_FINISH)] = OP(finish, kch_finish),
 	[_IOC_NR(KCH_IOC_ADOPT)] = OP(adopt, kch_adopt),
+#ifdef KCH_LUO
+	[_IOC_NR(KCH_IOC_CLOCK_FD)] = {
+		.fn = kch_clock_fd,
+		.size = sizeof(struct kch_clock_fd),
+		.message = offsetof(struct kch_clock_fd, message),
+	},
+#endif
 };
 
 long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user)
@@ -668,7 +677,7 @@ static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_ar
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (_IOC_TYPE(cmd) != KCH_IOC_TYPE || nr >= ARRAY_SIZE(ops) ||
-	    cmd != _IO(KCH_IOC_TYPE, nr))
+	    !ops[nr].fn || cmd != _IO(KCH_IOC_TYPE, nr))
 		return -ENOTTY;
 	return kch_ioctl_run(&ops[nr], NULL, user);
 }

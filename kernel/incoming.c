@@ -156,6 +156,15 @@ int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
 				 found.generation);
 }
 
+int kch_incoming_open(struct kch_incoming *in, u8 *copy, size_t size)
+{
+	memset(in, 0, sizeof(*in));
+	in->copy = copy;
+	in->size = size;
+	in->error = kch_record_open(copy, size, &in->record, &in->message);
+	return in->error ? 0 : index_vms(in);
+}
+
 void kch_incoming_exit(struct kch_incoming *in)
 {
 	u32 i;

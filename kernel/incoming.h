@@ -55,6 +55,12 @@ struct kch_incoming {
 /* Copies the region, judges it, and sets up @out to go on from it. */
 int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
 		      const struct kch_region *region);
+
+/*
+ * One record that did not come in a region; keeps @copy, also if it is of no use
+ * (@in->error).  -ENOMEM; kch_incoming_exit() is due also then.
+ */
+int kch_incoming_open(struct kch_incoming *in, u8 *copy, size_t size);
 void kch_incoming_exit(struct kch_incoming *in);
 
 /* -ENODATA ... if there is no usable record, -ENOENT, -EBADMSG. */

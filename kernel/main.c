@@ -7,6 +7,7 @@
 #include <linux/module.h>
 #include <linux/reboot.h>
 
+#include "luo.h"
 #include "selfcheck.h"
 #include "state.h"
 #include "version.h"
@@ -78,12 +79,17 @@ static int __init kch_init(void)
 	err = kch_device_register();
 	if (err)
 		goto debugfs;
+	err = kch_luo_register();
+	if (err)
+		goto device;
 	if (!kch.incoming.error)
 		pr_info("kvmclock_handover: %u VMs came from kernel %s, generation %llu\n",
 			kch.incoming.count,
 			kch.incoming.record.header.kernel_release,
 			le64_to_cpu(kch.incoming.record.header.generation));
 	return 0;
+device:
+	kch_device_unregister();
 debugfs:
 	kch_debugfs_unregister();
 	unregister_reboot_notifier(&reboot_block);
@@ -99,6 +105,7 @@ module_init(kch_init);
 
 static void __exit kch_exit(void)
 {
+	kch_luo_unregister();
 	kch_device_unregister();
 	kch_debugfs_unregister();
 	unregister_reboot_notifier(&reboot_block);

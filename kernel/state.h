@@ -29,6 +29,9 @@ extern struct kch_state kch;
 int kch_device_register(void);
 void kch_device_unregister(void);
 
+/* The VM's file with a reference, or -EBADF, -EBADFD. */
+struct file *kch_get_vm(int fd, struct kch_message *message);
+
 /**
  * struct kch_ioctl_op - one ioctl
  * @fn: does it, with the lock held; @context is of the file it came through

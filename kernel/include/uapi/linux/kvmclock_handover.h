@@ -437,6 +437,38 @@ struct kch_adopt {
 	char  message[KCH_MESSAGE_SIZE];
 };
 
+/**
+ * struct kch_clock_fd - KCH_IOC_CLOCK_FD: a VM's clock as a file descriptor
+ * @size: in: sizeof(struct kch_clock_fd)
+ * @flags: in: must be 0
+ * @vm_fd: in: the VM, as KVM_CREATE_VM returned it or a duplicate
+ * @fd: out: the descriptor, close-on-exec; -1 if refused
+ * @uuid: in: the VM's id, not all zero
+ * @name: in: NUL-terminated, for people; may be empty
+ * @message: out: why it was refused
+ *
+ * The descriptor is for /dev/liveupdate: preserved in a session by its token, and
+ * retrieved from it after the kexec, it has the clock that the VM had.  It keeps
+ * the VM, though not the VM's memory, until it is closed, so that it can be
+ * preserved when the VM's process has ended.  Who has the descriptor can call on
+ * it, without capability, KCH_IOC_GET (of KCH_INCOMING) and KCH_IOC_RESTORE.
+ * Once restored from, it is the clock of the new VM.  Errors of these are those
+ * described there; ENODATA: it has not been through a kexec.
+ *
+ * Only where the driver is part of a kernel with LUO; ENOTTY elsewhere.
+ *
+ * Errors: EBADF EBADFD EIO ECHILD ENXIO.
+ */
+struct kch_clock_fd {
+	__u32 size;
+	__u32 flags;
+	__s32 vm_fd;
+	__s32 fd;
+	__u8  uuid[KCH_UUID_SIZE];
+	char  name[KCH_NAME_SIZE];
+	char  message[KCH_MESSAGE_SIZE];
+};
+
 /* struct kch_finish::flags */
 #define KCH_FINISH_DISCARD	(1U << 0) /* also if VMs were not restored, or
 					   * the record is damaged */
@@ -470,5 +502,6 @@ struct kch_finish {
 #define KCH_IOC_RESTORE		_IO(KCH_IOC_TYPE, 0x06)
 #define KCH_IOC_FINISH		_IO(KCH_IOC_TYPE, 0x07)
 #define KCH_IOC_ADOPT		_IO(KCH_IOC_TYPE, 0x08)
+#define KCH_IOC_CLOCK_FD	_IO(KCH_IOC_TYPE, 0x09)
 
 #endif /* _UAPI_LINUX_KVMCLOCK_HANDOVER_H */
