@@ -79,6 +79,7 @@ licence_of() { # FILE
 	kernel/include/uapi/*) echo 'GPL-2.0 WITH Linux-syscall-note' ;;
 	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch])
 		echo 'GPL-2.0 OR BSD-2-Clause' ;;
+	userspace/run/kvmclock-run.c) echo 'GPL-2.0' ;;
 	userspace/lib/* | userspace/include/* | userspace/run/*) echo 'LGPL-2.1-or-later' ;;
 	*.md | README* | Documentation/*) echo any ;;
 	*) echo 'GPL-2.0' ;;
