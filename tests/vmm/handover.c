@@ -5,9 +5,17 @@
 
 #include "handover.h"
 
+static int clock_fd;
+
+void handover_use_clock(int fd)
+{
+	clock_fd = fd;
+}
+
 static struct kch_handle *open_device(struct handover *h)
 {
-	struct kch_handle *handle = kch_open(NULL);
+	struct kch_open_opts opts = { .sz = sizeof(opts), .clock_fd = clock_fd };
+	struct kch_handle *handle = kch_open(&opts);
 
 	memset(h, 0, sizeof(*h));
 	if (!handle) {

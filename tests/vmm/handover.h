@@ -19,6 +19,9 @@ struct handover {
 	struct kch_restore_result result;
 };
 
+/* From now on the clock comes from this descriptor, not from the record. */
+void handover_use_clock(int fd);
+
 /* Puts the VM's clock into the record, under the id of its saved state. */
 void handover_save(const struct vm *vm, struct handover *h);
 

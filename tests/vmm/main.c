@@ -27,6 +27,7 @@ static const char usage_text[] =
 "  --name NAME               its name\n"
 "  --vcpus N                 vCPUs of a new VM (1)\n"
 "  --method METHOD           none, by-value, realtime or identical\n"
+"  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
 "  --iterations N            or until every vCPU has made so many\n"
 "  --save-with module|none   put the clock into the handover record (none)\n"
@@ -46,7 +47,7 @@ static const char usage_text[] =
 "2 usage, 4 the clock was refused.\n";
 
 enum {
-	OPT_ADOPT = 256, OPT_ANY_WALL, OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS,
+	OPT_ADOPT = 256, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS,
 	OPT_MEM, OPT_METHOD, OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR,
 	OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT, OPT_SAVE_WITH, OPT_SECONDS,
 	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_HELP,
@@ -55,6 +56,7 @@ enum {
 static const struct option options[] = {
 	{ "adopt", no_argument, NULL, OPT_ADOPT },
 	{ "any-wall", no_argument, NULL, OPT_ANY_WALL },
+	{ "clock-fd", required_argument, NULL, OPT_CLOCK_FD },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "hot-add", required_argument, NULL, OPT_HOT_ADD },
@@ -127,6 +129,9 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_ANY_WALL:
 			s->restore_flags |= KCH_RESTORE_ANY_WALL;
+			break;
+		case OPT_CLOCK_FD:
+			handover_use_clock(in_range(optarg, 1, INT32_MAX));
 			break;
 		case OPT_HELP:
 			usage(NULL);

@@ -56,10 +56,16 @@ struct kch_vm;
  * struct kch_open_opts - options of kch_open()
  * @sz: in: sizeof(struct kch_open_opts)
  * @device: in: path of the device; NULL for KCH_DEVICE
+ * @clock_fd: in: descriptor of one VM's clock (KCH_IOC_CLOCK_FD), from which that
+ *	VM is got and restored instead of from the device's incoming record; 0: none.
+ *	It stays the caller's and must stay open
+ * @reserved: in: must be 0
  */
 struct kch_open_opts {
 	size_t sz;
 	const char *device;
+	int32_t clock_fd;
+	uint32_t reserved;
 };
 
 /**

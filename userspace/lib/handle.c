@@ -41,9 +41,13 @@ void kch_also(struct kch_handle *handle, const char *format, ...)
 int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 	      const char *message)
 {
+	int fd = handle->fd;
 	int err;
 
-	if (ioctl(handle->fd, request, arg) >= 0)
+	/* Of what came from before the kexec the clock's descriptor has one VM. */
+	if (handle->clock_fd && (request == KCH_IOC_GET || request == KCH_IOC_RESTORE))
+		fd = handle->clock_fd;
+	if (ioctl(fd, request, arg) >= 0)
 		return 0;
 	err = -errno;
 	if (message[0])
@@ -63,9 +67,14 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 			  &open_opts, sizeof(open_opts));
 	if (err)
 		return NULL;
+	if (open_opts.reserved || open_opts.clock_fd < 0) {
+		errno = EINVAL;
+		return NULL;
+	}
 	handle = calloc(1, sizeof(*handle));
 	if (!handle)
 		return NULL;
+	handle->clock_fd = open_opts.clock_fd;
 	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE,
 			  O_RDWR | O_CLOEXEC);
 	if (handle->fd < 0) {

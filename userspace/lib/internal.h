@@ -12,6 +12,7 @@
 
 struct kch_handle {
 	int fd;
+	int clock_fd;
 	char message[2 * KCH_MESSAGE_SIZE];
 };
 
