@@ -39,6 +39,21 @@ for fragment in "${fragments[@]}"; do
 	[[ -r $fragment ]] || die "$line: no scripts/kernel-config/${fragment##*/}"
 done
 
+# With the fragment `intree` the driver is part of the kernel: on a copy of the source, by hard links.
+grafted=
+[[ " ${fragments[*]##*/} " != *' intree '* ]] || grafted=$KCH_BUILD/source/linux-$line
+
+graft() {
+	[[ $grafted ]] || return 0
+	if [[ ! -e $grafted/.package || $(<"$grafted/.package") != $(<"$source/.package") ]]; then
+		rm -rf -- "$grafted" "$grafted.new"
+		cp -al -- "$source" "$grafted.new"
+		mv -- "$grafted.new" "$grafted"
+	fi
+	"$KCH_ROOT/scripts/graft.sh" "$grafted"
+	source=$grafted
+}
+
 fetch_source() {
 	local package=linux-source-$version latest work
 	if [[ -e $source/.package && ! $update ]]; then
@@ -147,10 +162,14 @@ fetch_source
 flock -s 8
 # What it was made from, and where: the object folder names the source by its absolute path.
 recipe="$(<"$source/.package") $objects $(cat -- "${fragments[@]}" | sha256sum)"
+if [[ $grafted ]]; then
+	recipe+=" $(cd "$KCH_ROOT" && find kernel patches scripts/graft.sh -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)"
+fi
 if [[ -e $dest/recipe && $(<"$dest/recipe") == "$recipe" && -e $dest/headers/Module.symvers ]]; then
 	msg "$line: $(<"$dest/release") from $(<"$dest/package") is here"
 	exit 0
 fi
+graft
 configure
 compile
 publish

@@ -3,7 +3,7 @@
 #
 # Get a kernel and the headers to build modules for it, without installing either.
 #
-#   scripts/fetch-kernel.sh [--update] LINE      LINE: 6.1, 6.12, 7.3, 7.3-debug
+#   scripts/fetch-kernel.sh [--update] LINE      LINE: 6.1, 6.12, 7.3, 7.3-debug, 7.3-intree
 #
 #   --update   look for a newer version also when one is there already
 #

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# The flow of a host with a live update orchestrator: guest memory is a memfd, the clock a
+# descriptor of the driver, both in one LUO session; the kernel has the driver built in.
+#
+# Parameters (the kernel needs +kho=on +liveupdate=on, and kexec=file):
+#   vcpus=N, seconds=S, method=M   as in handover.sh
+#   early=yes      the guest is resumed at once, before the TSC's frequency could have been refined;
+#                  with calibrate=yes nothing but the old kernel can have told it
+#   abort=yes      the session is closed before the kexec: nothing may be there afterwards
+#   forge=WHAT     the record is spoiled in the new kernel before it is retrieved (kch-luo forge)
+#   errno=NAME     how retrieving it must fail then
+
+VCPUS=$(param vcpus 2)
+SECONDS_=$(param seconds 2)
+METHOD=$(param method identical)
+CLOCKSOURCE=/sys/devices/system/clocksource/clocksource0/current_clocksource
+
+value() { # KEY: of /run/out
+	sed -n "s/^$1=//p" /run/out
+}
+
+note_tsc() {
+	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)" \
+		"$(sed -n 's/^tsc_source: //p' /sys/kernel/debug/kvmclock_handover/status)" \
+		"clocksource $(cat $CLOCKSOURCE) uptime $(cut -d' ' -f1 /proc/uptime)"
+	dmesg | grep -E 'tsc: |kvmclock_handover' | tail -n 8 | while IFS= read -r _line; do
+		note kernel "$_line"
+	done
+}
+
+judge() {
+	if [ ! -s /run/luo ]; then
+		check report false
+		return
+	fi
+	while IFS= read -r _line; do
+		note vm "$_line"
+	done </run/luo
+	for _check in $(sed -n 's/^failed=//p' /run/luo); do
+		check "$_check" false
+	done
+	grep -q '^failed=' /run/luo || check clocks true
+}
+
+retrieve() {
+	if [ -n "$(param forge)" ]; then
+		"$KCH/kch-luo" forge "$(param forge)" >/run/out
+		note forged "$(value forged)"
+	fi
+	"$KCH/kch-luo" retrieve >/run/out
+	while IFS= read -r _line; do
+		note retrieve "$_line"
+	done </run/out
+	dmesg | grep 'kvmclock_handover: ' | while IFS= read -r _line; do
+		note kernel "$_line"
+	done
+	if [ "$(param abort no)" = yes ]; then
+		check_equal nothing_preserved "$(value session)" ENOENT
+		return
+	fi
+	check_equal memory "$(value memory)" ok
+	check_equal refused "$(value clock)" "$(param errno)"
+	check_equal refused_again "$(value clock_again)" "$(param errno)"
+	check_equal finish "$(value finish)" ok
+}
+
+stage_0() {
+	wait_settled
+	note_tsc
+	_abort=
+	[ "$(param abort no)" = no ] || _abort=--abort
+	"$KCH/kch-luo" $_abort start -- --vcpus "$VCPUS" --seconds "$SECONDS_" || true
+	judge
+	do_kexec
+}
+
+stage_n() {
+	if [ "$(param abort no)" = yes ] || [ -n "$(param forge)" ]; then
+		retrieve
+		return
+	fi
+	[ "$(param early no)" = yes ] || wait_settled
+	note_tsc
+	_last=
+	[ "$1" -lt "$KEXECS" ] || _last=--last
+	"$KCH/kch-luo" $_last resume -- --method "$METHOD" --seconds "$SECONDS_" || true
+	note_tsc
+	judge
+	[ "$1" -eq "$KEXECS" ] || do_kexec
+}
