@@ -75,7 +75,8 @@ none() { # WHAT < LINES
 # The licence that a file must name: by where it is, which says what it is built into.
 licence_of() { # FILE
 	case $1 in
-	COPYING | LICENSES/* | *.bin) echo none ;;
+	# A patch is of the files it changes; MAINTAINERS becomes part of the kernel's.
+	COPYING | LICENSES/* | *.bin | *.patch | kernel/intree/MAINTAINERS) echo none ;;
 	kernel/include/uapi/*) echo 'GPL-2.0 WITH Linux-syscall-note' ;;
 	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch])
 		echo 'GPL-2.0 OR BSD-2-Clause' ;;
@@ -105,7 +106,8 @@ check_licences() {
 check_text() {
 	local file bad=0 count
 	while IFS= read -r file; do
-		[[ $file == COPYING || $file == LICENSES/* ]] && continue
+		# In a patch an empty line of context is a blank.
+		[[ $file == COPYING || $file == LICENSES/* || $file == *.patch ]] && continue
 		count=$(wc -l <"$file")
 		if ((count > LINES_MAX)) && [[ $file != .clang-format ]]; then
 			echo "$file: $count lines, at most $LINES_MAX: what is in it that has a name of its own?"
