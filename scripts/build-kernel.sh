@@ -84,8 +84,8 @@ fetch_source() {
 
 # The kernel's own make must not see the options of one that called this script.
 kernel_make() { # ARGUMENT...
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL nice -n 2 make -C "$source" O="$objects" \
-		-j"${KCH_JOBS:-2}" "$@"
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL nice -n 2 setpriv --pdeathsig TERM \
+		make -C "$source" O="$objects" -j"${KCH_JOBS:-2}" "$@"
 }
 
 configure() {
@@ -118,14 +118,11 @@ compile() {
 	msg "$line: building $(<"$source/.package") with ${fragments[*]##*/}: some minutes"
 	kernel_make bzImage modules >"$objects/build.log" 2>&1 &
 	pid=$!
-	# shellcheck disable=SC2064
-	trap "kill $pid 2>/dev/null" EXIT
 	show_progress "$pid" &
 	watcher=$!
 	wait "$pid" || status=$?
 	kill "$watcher" 2>/dev/null || true
 	wait "$watcher" 2>/dev/null || true
-	trap - EXIT
 	if ((status)); then
 		tail -n 30 "$objects/build.log" >&2
 		die "$line: the kernel build failed (all of it: $objects/build.log)"
@@ -157,9 +154,12 @@ publish() {
 mkdir -p "$KCH_KERNELS" "$KCH_BUILD/source"
 # Several may build from the source at a time, and nobody while it is being replaced.
 exec 8>"$KCH_BUILD/source/.$version.lock"
-flock -x 8
-fetch_source
 flock -s 8
+if [[ ! -e $source/.package || $update ]]; then
+	flock -x 8
+	fetch_source
+	flock -s 8
+fi
 # What it was made from, and where: the object folder names the source by its absolute path.
 recipe="$(<"$source/.package") $objects $(cat -- "${fragments[@]}" | sha256sum)"
 if [[ $grafted ]]; then
