@@ -35,14 +35,16 @@ compile()
 	# always of the wall clock, its fields named otherwise.
 	if printf '%s\n' '#include <linux/timekeeping.h>' \
 		'void probe(struct system_time_snapshot *s);' \
-		'void probe(struct system_time_snapshot *s) { ktime_get_snapshot_id(CLOCK_REALTIME, s); }' |
+		'void probe(struct system_time_snapshot *s)' \
+		'{ ktime_get_snapshot_id(CLOCK_REALTIME, s); }' |
 		compile "$@"; then
 		echo "#define KCH_HAVE_SNAPSHOT_ID 1"
 	fi
 	# Clocksources have numbers since 5.13, the TSC has one since 6.9 or so.
 	if printf '%s\n' '#include <linux/timekeeping.h>' \
 		'int probe(struct system_time_snapshot *s);' \
-		'int probe(struct system_time_snapshot *s) { return s->cs_id == CSID_X86_TSC_EARLY; }' |
+		'int probe(struct system_time_snapshot *s)' \
+		'{ return s->cs_id == CSID_X86_TSC_EARLY; }' |
 		compile "$@"; then
 		echo "#define KCH_HAVE_CSID_X86_TSC 1"
 	fi

@@ -1,7 +1,3 @@
-if [[ $name == kvmclock_handover ]] && grep -qsx CONFIG_KVMCLOCK_HANDOVER=y "$kernel/headers/.config"; then
-	msg "$line: the driver is part of this kernel"
-	exit 0
-fi
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
@@ -30,6 +26,10 @@ object_dir=$KCH_BUILD/module/$line
 
 [[ -e $kernel/headers ]] || die "$line: not fetched yet: scripts/fetch-kernel.sh $line"
 [[ -e $source/Kbuild ]] || die "$source: no Kbuild"
+if [[ $name == kvmclock_handover ]] && grep -qsx CONFIG_KVMCLOCK_HANDOVER=y "$kernel/headers/.config"; then
+	msg "$line: the driver is part of this kernel"
+	exit 0
+fi
 mkdir -p "$object_dir"
 
 exec 9>"$object_dir/.lock"

@@ -56,6 +56,14 @@ apply_patches() {
 	done
 }
 
+# Without what is for user space only.
+for_kernel() { # NAME
+	case $1 in
+	portable.h) sed '/^#else \/\* user space \*\/$/,/^#endif \/\* __KERNEL__ \*\/$/d; /^#ifdef __KERNEL__$/,+1d' ;;
+	*) cat ;;
+	esac
+}
+
 put_driver() {
 	local file
 	for file in "$source"/*.[ch] "$source"/probe.sh; do
@@ -63,7 +71,7 @@ put_driver() {
 		# What these are for, KVM does itself.
 		kvm_private.c | selfcheck.c) continue ;;
 		esac
-		replace "$target/${file##*/}" <"$file"
+		for_kernel "${file##*/}" <"$file" | replace "$target/${file##*/}"
 	done
 	replace "$target/Makefile" <"$source/Kbuild"
 	replace "$target/Kconfig" <"$source/intree/Kconfig"

@@ -347,8 +347,7 @@ struct kch_read {
 /* struct kch_restore::flags */
 #define KCH_RESTORE_CHECK	(1U << 0) /* check everything, write nothing */
 #define KCH_RESTORE_UNSEALED	(1U << 1) /* take a record that was not sealed */
-#define KCH_RESTORE_ANY_WALL	(1U << 2) /* wall clock was stepped: do not use
-					   * it to judge the TSC */
+#define KCH_RESTORE_ANY_WALL	(1U << 2) /* the wall clock was stepped */
 #define KCH_RESTORE_FLAGS	(KCH_RESTORE_CHECK | KCH_RESTORE_UNSEALED | \
 				 KCH_RESTORE_ANY_WALL)
 
@@ -470,8 +469,7 @@ struct kch_clock_fd {
 };
 
 /* struct kch_finish::flags */
-#define KCH_FINISH_DISCARD	(1U << 0) /* also if VMs were not restored, or
-					   * the record is damaged */
+#define KCH_FINISH_DISCARD	(1U << 0) /* also VMs not restored, or damaged */
 
 /**
  * struct kch_finish - KCH_IOC_FINISH: the incoming record is no longer needed
