@@ -24,7 +24,7 @@ cd -- "$copy"
 spdx='SPDX-License-Identifier:'
 printf '%s\n' '# no licence' >planted-licences.txt
 printf '%s\n' "# $spdx GPL-2.0" 'white space ' >planted-text.txt
-printf '%s\n' "# $spdx GPL-2.0" 'see http://planted.example.org/' >planted-places.txt
+printf '%s\n' "# $spdx GPL-2.0" 'see http:/''/planted-places.example.org/' >planted-places.txt
 printf '%s\n' '#!/bin/sh' "# $spdx GPL-2.0" 'exit' >planted-modes.sh
 # The shell's text, not ours.
 # shellcheck disable=SC2016
