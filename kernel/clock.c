@@ -183,10 +183,17 @@ u64 kch_cycles_to_ns(u64 cycles, u32 khz)
 	return kch_mul_div(cycles, 1000000, khz);
 }
 
+/*
+ * A VM's vCPUs have one frequency, or a few.  A record that says otherwise must
+ * not keep the kernel busy: beyond these no sibling is looked for.
+ */
+#define SIBLINGS_MAX	256U
+
 void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
 {
 	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	u32 count = le32_to_cpu(entry->vcpu_count), i, n, mul;
+	u32 siblings = count < SIBLINGS_MAX ? count : SIBLINGS_MAX;
 
 	for (i = 0; i < count; i++) {
 		struct kch_rec_vcpu *to = &vcpus[i];
@@ -196,11 +203,11 @@ void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
 
 		if (le32_to_cpu(to->flags) & KCH_VCPU_PAIR_VALID)
 			continue;
-		for (n = 0; n < count; n++)
+		for (n = 0; n < siblings; n++)
 			if (le32_to_cpu(vcpus[n].flags) & KCH_VCPU_PAIR_VALID &&
 			    vcpus[n].tsc_scaling_ratio == to->tsc_scaling_ratio)
 				break;
-		if (n < count) {
+		if (n < siblings) {
 			to->tsc_to_system_mul = vcpus[n].tsc_to_system_mul;
 			to->tsc_shift = vcpus[n].tsc_shift;
 			to->hw_tsc_khz = vcpus[n].hw_tsc_khz;

@@ -467,6 +467,7 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	struct kch_incoming_vm *in;
 	struct kch_rec_vm *saved;
 	struct file *other;
+	u32 kvm_khz;
 	int err;
 
 	err = kch_incoming_find(record, r->uuid, &in, message) ?:
@@ -487,8 +488,8 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	if (!saved)
 		return -ENOMEM;
 	kch_record_copy(&in->vm, saved);
-	kch_clock_fill_pairs(saved,
-		le32_to_cpu(record->record.header.kvm_tsc_khz));
+	kvm_khz = le32_to_cpu(record->record.header.kvm_tsc_khz);
+	kch_clock_fill_pairs(saved, kvm_khz);
 	todo.saved = saved;
 	todo.kvm_khz = facts.kvm_khz;
 	todo.frac_bits = facts.frac_bits;

@@ -54,6 +54,7 @@ static void snapshot(struct system_time_snapshot *snap)
 {
 	ktime_get_snapshot_id(CLOCK_REALTIME, snap);
 }
+
 #define snapshot_real(snap)	((snap)->systime)
 #define snapshot_raw(snap)	((snap)->monoraw)
 #else
@@ -61,6 +62,7 @@ static void snapshot(struct system_time_snapshot *snap)
 {
 	ktime_get_snapshot(snap);
 }
+
 #define snapshot_real(snap)	((snap)->real)
 #define snapshot_raw(snap)	((snap)->raw)
 #endif

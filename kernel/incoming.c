@@ -235,6 +235,7 @@ void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
 void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 			     const struct kch_region *region)
 {
+	u32 kvm_khz = le32_to_cpu(in->record.header.kvm_tsc_khz);
 	struct kch_rec_vm *entry;
 	u32 i;
 
@@ -248,8 +249,7 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 		if (entry) {
 			kch_record_copy(vm, entry);
 			/* The next kernel's record says nothing of the old KVM. */
-			kch_clock_fill_pairs(entry,
-				le32_to_cpu(in->record.header.kvm_tsc_khz));
+			kch_clock_fill_pairs(entry, kvm_khz);
 			if (!kch_outgoing_carry(out, region, entry))
 				continue;
 		}

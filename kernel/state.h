@@ -17,7 +17,7 @@
  * @outgoing: the record for the next kernel
  */
 struct kch_state {
-	struct mutex lock;
+	struct mutex lock;	/* of all that follows */
 	struct kch_region region;
 	struct kch_incoming incoming;
 	struct kch_outgoing outgoing;

@@ -156,6 +156,7 @@ struct guest_vcpu {
  * @hour_cycles: guest TSC cycles of an hour
  * @lock: guards the next two; only ever tried, never waited for: its holder may
  *	be preempted for a whole time slice
+ * @pad: unused
  * @global_tsc: last TSC read by any vCPU
  * @global_clock_ns: last kvmclock read by any vCPU
  * @vcpu: one for each

@@ -168,16 +168,16 @@ static void parse(int argc, char **argv, struct session *s,
 		case OPT_OFFSET_ERROR:
 			s->sabotage.kind = SABOTAGE_TSC_ADJUST;
 			s->sabotage.cycles = in_range(optarg, INT64_MIN,
-						    INT64_MAX);
+						      INT64_MAX);
 			break;
 		case OPT_OFFSET_IOCTL:
 			s->sabotage.kind = SABOTAGE_TSC_OFFSET;
 			s->sabotage.cycles = in_range(optarg, INT64_MIN,
-						    INT64_MAX);
+						      INT64_MAX);
 			break;
 		case OPT_ON_VCPU:
 			s->sabotage.vcpu = in_range(optarg, 0,
-						  GUEST_VCPUS_MAX - 1);
+						    GUEST_VCPUS_MAX - 1);
 			break;
 		case OPT_REPORT:
 			*report_file = optarg;

@@ -307,7 +307,7 @@ typedef void (*print_fn)(struct output *out, unsigned int slot,
 
 /* Each whole entry of each valid record. */
 static void print_entries(struct output *out, const struct dump *dump,
-			   print_fn print)
+			  print_fn print)
 {
 	unsigned int slot;
 

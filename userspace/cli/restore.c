@@ -46,11 +46,11 @@ int cmd_restore(struct tool *tool)
 				     &opts, &result);
 		if (err) {
 			char *label = live_label(chosen);
+			const char *consequence = "guest clock not changed";
 
-			code = complain_last(tool, label, err,
-					     err == -EL2NSYNC ?
-					     "its VMM must set the saved TSC offsets first; guest clock not changed" :
-					     "guest clock not changed");
+			if (err == -EL2NSYNC)
+				consequence = "its VMM must set the saved TSC offsets first; guest clock not changed";
+			code = complain_last(tool, label, err, consequence);
 			free(label);
 		} else {
 			print_result(tool, chosen, uuid, &result);

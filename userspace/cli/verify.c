@@ -133,7 +133,7 @@ static void examine(struct tool *tool, struct audit *audit)
 	if (audit->worst.identical) {
 		audit->verdict = "identical";
 	} else {
-		char *text = xasprintf("vCPU %" PRIu32 " is off by %" PRId64 " ns, %" PRId64 " cycles, %" PRId64 " ppb",
+		char *text = xasprintf("vCPU %u is off by %" PRId64 " ns, %" PRId64 " cycles, %" PRId64 " ppb",
 				       audit->worst.vcpu_id, audit->worst.ns,
 				       audit->worst.cycles,
 				       audit->worst.rate_ppb);

@@ -41,13 +41,14 @@ each_vm() { # COMMAND...: with the number of each VM that is up in this stage
 	if [ "$(param late no)" = yes ] && [ "$STAGE" -gt 0 ] && [ "$STAGE" -lt "$KEXECS" ]; then
 		_up=$((VMS - 1))
 	fi
-	while [ $_vm -lt $_up ]; do
-		"$@" $_vm
+	while [ "$_vm" -lt "$_up" ]; do
+		"$@" "$_vm"
 		_vm=$((_vm + 1))
 	done
 }
 
 start_vm() { # NUMBER
+	# shellcheck disable=SC2086 # options, a word each
 	"$KCH/kch-vmm" run --mem "$(vm_mem "$1")" --id "$(vm_id "$1")" --name "vm$1" \
 		--vcpus "$VCPUS" --seconds "$SECONDS_" --report "/run/vm$1" $SAVE_OPTIONS &
 }
@@ -85,8 +86,8 @@ judge_vm() { # NUMBER
 
 verify() {
 	kvmclockctl verify >/run/verify 2>&1 && _status=0 || _status=$?
-	[ $_status -eq 0 ] || cat /run/verify >/dev/console
-	check verify test $_status -eq 0
+	[ "$_status" -eq 0 ] || cat /run/verify >/dev/console
+	check verify test "$_status" -eq 0
 }
 
 next_words() {
