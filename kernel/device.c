@@ -584,11 +584,19 @@ static int do_adopt(void *context, void *arg, void __user *user,
 	struct kch_kvm_adopt todo = { .vcpu_id = -1 };
 	struct kch_kvm_facts facts;
 	struct file *vm_file;
+	u32 reserved = a->reserved;
 	int err;
 
-	if (a->flags || a->adopted || a->reserved)
-		return -EINVAL;
+	memset_startat(a, 0, vcpu_id);
 	a->vcpu_id = -1;
+	err = bad_flags(a->flags, 0, message) ?:
+	      bad_reserved(reserved, message);
+	if (!err && a->adopted) {
+		kch_say(message, "adopted is %u, must be 0", a->adopted);
+		err = -EINVAL;
+	}
+	if (err)
+		return err;
 	vm_file = kch_get_vm(a->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
