@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "scene.h"
 #include "snapshot.h"
@@ -60,6 +60,9 @@ static const struct output {
 	OUTPUT(RESTORE, kch_restore, expected),
 	OUTPUT(FINISH, kch_finish, restored),
 	OUTPUT(FINISH, kch_finish, left),
+	OUTPUT(ADOPT, kch_adopt, vcpu_id),
+	OUTPUT(ADOPT, kch_adopt, found),
+	OUTPUT(ADOPT, kch_adopt, expected),
 };
 
 #define OUTPUTS	(sizeof(outputs) / sizeof(outputs[0]))
@@ -99,10 +102,10 @@ static void check_outputs(const struct condition *c, const struct attempt *attem
 	for (i = 0; i < OUTPUTS; i++) {
 		if (outputs[i].cmd != c->cmd)
 			continue;
-		ktap_check(memcmp(attempt->arg.bytes + outputs[i].offset, poison,
-				  outputs[i].bytes),
-			   "%s: %s: %s is what the caller had there",
-			   kch_call_of(c->cmd)->name, c->name, outputs[i].name);
+		check(memcmp(attempt->arg.bytes + outputs[i].offset, poison,
+			     outputs[i].bytes),
+		      "%s: %s: %s is what the caller had there",
+		      kch_call_of(c->cmd)->name, c->name, outputs[i].name);
 	}
 }
 
@@ -114,12 +117,12 @@ static void check_message(const struct condition *c, const struct attempt *attem
 
 	if (sabotage == SABOTAGE_MESSAGE)
 		wanted = "words that no message has";
-	if (!ktap_check(text, "%s: %s: no message came back", name, c->name))
+	if (!check(text, "%s: %s: no message came back", name, c->name))
 		return;
 	if (c->expected)
-		ktap_check(text[0], "%s: %s: the message is empty", name, c->name);
-	ktap_check(strstr(text, wanted), "%s: %s: message \"%s\" lacks \"%s\"",
-		   name, c->name, text, wanted);
+		check(text[0], "%s: %s: the message is empty", name, c->name);
+	check(strstr(text, wanted), "%s: %s: message \"%s\" lacks \"%s\"",
+	      name, c->name, text, wanted);
 }
 
 /* As if the call had changed something. */
@@ -162,11 +165,11 @@ void condition_run(const struct condition *c)
 
 	if (sabotage == SABOTAGE_ERRNO)
 		expected = EXDEV;
-	ktap_check(found == expected, "%s: %s: %s instead of %s (%s)", name,
-		   c->name, errno_name(found), errno_name(expected),
-		   message_of(&attempt, c->cmd) ?: "no message");
+	check(found == expected, "%s: %s: %s instead of %s (%s)", name,
+	      c->name, errno_name(found), errno_name(expected),
+	      message_of(&attempt, c->cmd) ?: "no message");
 	difference = snapshot_difference(before, after);
-	ktap_check(!difference, "%s: %s: changed: %s", name, c->name, difference);
+	check(!difference, "%s: %s: changed: %s", name, c->name, difference);
 	if (c->message) {
 		check_message(c, &attempt);
 		if (sabotage == SABOTAGE_OUTPUT)

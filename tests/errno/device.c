@@ -30,6 +30,7 @@ const struct kch_call kch_calls[KCH_CALLS] = {
 	CALL(READ, kch_read, 0),
 	CALL(RESTORE, kch_restore, KCH_RESTORE_FLAGS),
 	CALL(FINISH, kch_finish, KCH_FINISH_DISCARD),
+	CALL(ADOPT, kch_adopt, 0),
 };
 
 uint64_t region_start;
@@ -175,13 +176,15 @@ void region_clear(void)
 {
 	void *zero = calloc(1, region_size);
 
+	if (!zero)
+		die("no memory");
 	region_write(zero, region_size, 0);
 	free(zero);
 }
 
 char *debugfs_read(const char *name, size_t *size)
 {
-	size_t room = 65536, got = 0;
+	size_t room = 2 << 20, got = 0;
 	char path[128], *data;
 	ssize_t n;
 	int fd;
@@ -191,11 +194,12 @@ char *debugfs_read(const char *name, size_t *size)
 	if (fd < 0)
 		die("%s: %s", path, strerror(errno));
 	data = malloc(room + 1);
-	while ((n = read(fd, data + got, room - got)) > 0) {
+	if (!data)
+		die("no memory");
+	while ((n = read(fd, data + got, room - got)) > 0)
 		got += n;
-		if (got == room)
-			data = realloc(data, (room *= 2) + 1);
-	}
+	if (got == room)
+		die("%s has more than %zu bytes", path, room);
 	if (n < 0)
 		die("%s: %s", path, strerror(errno));
 	close(fd);

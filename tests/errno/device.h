@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdnoreturn.h>
 #include <linux/kvmclock_handover.h>
 
 #define KCH_DEBUGFS	"/sys/kernel/debug/kvmclock_handover/"
@@ -23,6 +22,7 @@ union kch_any {
 	struct kch_read read;
 	struct kch_restore restore;
 	struct kch_finish finish;
+	struct kch_adopt adopt;
 	char bytes[512];
 };
 
@@ -44,13 +44,13 @@ struct kch_call {
 	size_t message;
 };
 
-#define KCH_CALLS	8
+#define KCH_CALLS	9
 extern const struct kch_call kch_calls[KCH_CALLS];
 const struct kch_call *kch_call_of(unsigned int cmd);
 
 /* The test itself cannot go on; the exit status is not that of a failure. */
-noreturn void die(const char *format, ...)
-	__attribute__((format(printf, 1, 2)));
+void die(const char *format, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
 
 /* EBADFD rather than "File descriptor in bad state". */
 const char *errno_name(int err);

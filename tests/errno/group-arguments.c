@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdio.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -9,8 +11,7 @@
 #include <linux/capability.h>
 #include <linux/kvm.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "groups.h"
 #include "scene.h"
@@ -79,9 +80,15 @@ static void pointer_read_only(struct attempt *a)
 	mprotect(a->user, PAGE, PROT_READ);
 }
 
-static void number_next(struct attempt *a)
+static void number_unused(struct attempt *a)
 {
-	a->cmd = _IO(KCH_IOC_TYPE, KCH_CALLS);
+	a->cmd = _IO(KCH_IOC_TYPE, 0x7f);
+}
+
+/* Only in a kernel with LUO, of which the driver is part. */
+static void number_of_luo(struct attempt *a)
+{
+	a->cmd = KCH_IOC_CLOCK_FD;
 }
 
 static void number_of_another_type(struct attempt *a)
@@ -108,7 +115,8 @@ static const struct condition everywhere[] = {
 	{ .name = "unmapped structure", .spoil = pointer_unmapped, .expected = EFAULT },
 	{ .name = "structure cut by unmapped page", .spoil = pointer_cut, .expected = EFAULT },
 	{ .name = "read-only structure", .spoil = pointer_read_only, .expected = EFAULT },
-	{ .name = "number not in use", .spoil = number_next, .expected = ENOTTY },
+	{ .name = "number not in use", .spoil = number_unused, .expected = ENOTTY },
+	{ .name = "number for LUO", .spoil = number_of_luo, .expected = ENOTTY },
 	{ .name = "another type", .spoil = number_of_another_type, .expected = ENOTTY },
 	{ .name = "number with a size in it", .spoil = number_with_a_size, .expected = ENOTTY },
 	{ .name = "an ioctl of KVM", .spoil = number_of_kvm, .expected = ENOTTY },
@@ -124,6 +132,10 @@ static const struct condition reserved[] = {
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_RESTORE, "reserved set", SET(kch_restore, reserved, 1),
 	  .expected = EINVAL, .message = "reserved" },
+	{ KCH_IOC_ADOPT, "reserved set", SET(kch_adopt, reserved, 1),
+	  .expected = EINVAL, .message = "reserved" },
+	{ KCH_IOC_ADOPT, "adopted set", SET(kch_adopt, adopted, 1),
+	  .expected = EINVAL, .message = "adopted" },
 };
 
 /* Nothing is wrong: the longer structure is served, flags of INFO are output. */
@@ -176,13 +188,13 @@ void test_arguments(void)
 	conditions_run(accepted, sizeof(accepted) / sizeof(accepted[0]));
 
 	/* What was spoilt above is accepted otherwise. */
-	ktap_check(!preserve(&scene.vm, ID_NEW, &preserved), "PRESERVE: %s",
-		   preserved.message);
-	ktap_check(!unpreserve(ID_KEPT), "UNPRESERVE of what is preserved");
-	ktap_check(!restore(&scene.vm, ID_SAVED, 0, &restored), "RESTORE: %s",
-		   restored.message);
-	ktap_check(!finish(KCH_FINISH_DISCARD, &finished), "FINISH: %s",
-		   finished.message);
+	check(!preserve(&scene.vm, ID_NEW, &preserved), "PRESERVE: %s",
+	      preserved.message);
+	check(!unpreserve(ID_KEPT), "UNPRESERVE of what is preserved");
+	check(!restore(&scene.vm, ID_SAVED, 0, &restored), "RESTORE: %s",
+	      restored.message);
+	check(!finish(KCH_FINISH_DISCARD, &finished), "FINISH: %s",
+	      finished.message);
 	scene_end();
 }
 
@@ -244,13 +256,13 @@ void test_capabilities(void)
 	if (!pid)
 		_exit(without_capability());
 	waitpid(pid, &status, 0);
-	ktap_check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-		   "without CAP_SYS_ADMIN: status %#x (1 open, 2 to 8 files of debugfs, 10 to 17 ioctls)",
-		   status);
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	      "without CAP_SYS_ADMIN: status %#x (1 open, 2 to 8 files of debugfs, 10 to 18 ioctls)",
+	      status);
 	conditions_done += 1 + 7 + KCH_CALLS;
 	after = snapshot_take();
 	difference = snapshot_difference(before, after);
-	ktap_check(!difference, "changed: %s", difference);
+	check(!difference, "changed: %s", difference);
 	snapshot_free(before);
 	snapshot_free(after);
 	scene_end();

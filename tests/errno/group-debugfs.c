@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "groups.h"
 #include "scene.h"
@@ -52,13 +51,13 @@ static void check_keys(const char *name, const char *wanted)
 	for (line = strtok_r(text, "\n", &rest); line;
 	     line = strtok_r(NULL, "\n", &rest)) {
 		colon = strstr(line, ": ");
-		if (!ktap_check(colon, "%s: line without a key: %s", name, line))
+		if (!check(colon, "%s: line without a key: %s", name, line))
 			continue;
 		*colon = '\0';
 		strcat(strcat(found, line), " ");
 	}
-	ktap_check(!strcmp(found, wanted), "%s has the keys\n#   %s, expected\n#   %s",
-		   name, found, wanted);
+	check(!strcmp(found, wanted), "%s has the keys\n#   %s, expected\n#   %s",
+	      name, found, wanted);
 	free(text);
 }
 
@@ -67,7 +66,7 @@ static void check_line(const char *name, const char *wanted)
 	size_t size;
 	char *text = debugfs_read(name, &size);
 
-	ktap_check(strstr(text, wanted), "%s lacks \"%s\"", name, wanted);
+	check(strstr(text, wanted), "%s lacks \"%s\"", name, wanted);
 	free(text);
 }
 

@@ -1,30 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
+#include "fault.h"
 #include "forge.h"
 #include "groups.h"
 #include "scene.h"
 #include "snapshot.h"
 
-static void fault(const char *parameters, int expected)
+static void dead_one(struct attempt *a)
 {
-	int err = module_insert("kch_fault", parameters);
-
-	if (err == ENOENT)
-		die("no kch_fault.ko here: make -C tests/errno");
-	if (err != expected)
-		die("kch_fault %s: %s", parameters, errno_name(err));
+	a->arg.adopt.vm_fd = scene.vm.fd;
 }
 
 static const struct condition dead[] = {
 	{ KCH_IOC_PRESERVE, "dead VM", .expected = EIO, .message = "dead" },
 	{ KCH_IOC_READ, "dead VM", .expected = EIO, .message = "dead" },
 	{ KCH_IOC_RESTORE, "dead VM", .expected = EIO, .message = "dead" },
+	{ KCH_IOC_ADOPT, "dead VM", dead_one, .expected = EIO, .message = "dead" },
 };
+
+static const struct condition no_kvm[] = {
+	{ KCH_IOC_PRESERVE, "no /dev/kvm", .expected = ENXIO,
+	  .message = "/dev/kvm must be there" },
+	{ KCH_IOC_READ, "no /dev/kvm", .expected = ENXIO,
+	  .message = "/dev/kvm must be there" },
+	{ KCH_IOC_RESTORE, "no /dev/kvm", .expected = ENXIO,
+	  .message = "/dev/kvm must be there" },
+	{ KCH_IOC_ADOPT, "no /dev/kvm", .expected = ENXIO,
+	  .message = "/dev/kvm must be there" },
+};
+
+/* A VMM with descriptors of its VM, in a root that has no /dev/kvm. */
+void test_no_kvm(void)
+{
+	struct kch_restore arg;
+	struct kch_info info;
+
+	scene_begin();
+	module_unload();
+	if (mount("/dev/null", "/dev/kvm", NULL, MS_BIND, NULL))
+		die("mounting over /dev/kvm failed");
+	module_load();
+	device_info(&info);
+	check(!info.selfcheck_error && !(info.flags & KCH_INFO_SELFCHECKED),
+	      "INFO: %s, flags %#x", errno_name(info.selfcheck_error),
+	      info.flags);
+	conditions_run(no_kvm, sizeof(no_kvm) / sizeof(no_kvm[0]));
+	if (umount("/dev/kvm"))
+		die("unmounting from /dev/kvm failed");
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "with /dev/kvm: %s",
+	      arg.message);
+	scene_end();
+}
 
 void test_dead_vm(void)
 {
@@ -32,14 +64,14 @@ void test_dead_vm(void)
 
 	scene_begin();
 	snprintf(parameters, sizeof(parameters), "dead=%d", scene.vm.fd);
-	fault(parameters, ECANCELED);
-	conditions_run(dead, 3);
+	fault_insert(parameters, ECANCELED);
+	conditions_run(dead, sizeof(dead) / sizeof(dead[0]));
 
 	vm_destroy(&scene.vm);
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
 	snprintf(parameters, sizeof(parameters), "bugged=%d", scene.vm.fd);
-	fault(parameters, ECANCELED);
-	conditions_run(dead, 3);
+	fault_insert(parameters, ECANCELED);
+	conditions_run(dead, sizeof(dead) / sizeof(dead[0]));
 	scene_end();
 }
 
@@ -50,6 +82,8 @@ static const struct condition misread[] = {
 	  .message = "guest's frequency in kHz: this module reads" },
 	{ KCH_IOC_RESTORE, "KVM answers otherwise", .expected = ELIBBAD,
 	  .message = "guest's frequency in kHz: this module reads" },
+	{ KCH_IOC_ADOPT, "KVM answers otherwise", .expected = ELIBBAD,
+	  .message = "guest's frequency in kHz: this module reads" },
 };
 
 /* The module was built for another KVM, or this KVM was changed. */
@@ -59,22 +93,21 @@ void test_misread(void)
 
 	scene_begin();
 	module_unload();
-	fault("khz_lie=1", 0);
+	fault_insert("khz_lie=1", 0);
 	module_load();
 	device_info(&info);
-	ktap_check(info.selfcheck_error == ELIBBAD && info.message[0] &&
-		   !(info.flags & KCH_INFO_SELFCHECKED),
-		   "INFO: %s, flags %#x, %s", errno_name(info.selfcheck_error),
-		   info.flags, info.message);
-	conditions_run(misread, 3);
+	check(info.selfcheck_error == ELIBBAD && info.message[0] &&
+	      !(info.flags & KCH_INFO_SELFCHECKED),
+	      "INFO: %s, flags %#x, %s", errno_name(info.selfcheck_error),
+	      info.flags, info.message);
+	conditions_run(misread, sizeof(misread) / sizeof(misread[0]));
 	module_unload();
-	if (module_remove("kch_fault"))
-		die("kch_fault cannot be unloaded");
+	fault_remove();
 	module_load();
 	device_info(&info);
-	ktap_check(!info.selfcheck_error && info.flags & KCH_INFO_SELFCHECKED,
-		   "without the fault: %s, flags %#x",
-		   errno_name(info.selfcheck_error), info.flags);
+	check(!info.selfcheck_error && info.flags & KCH_INFO_SELFCHECKED,
+	      "without the fault: %s, flags %#x",
+	      errno_name(info.selfcheck_error), info.flags);
 	scene_end();
 }
 
@@ -101,15 +134,14 @@ void test_lost_write(void)
 	module_load();
 	/* The self-check is over when this comes. */
 	if (!restore(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &arg)) {
-		fault("lost_write=1", 0);
+		fault_insert("lost_write=1", 0);
 		vm_set_clock(&scene.vm, 1000000000);
 		vm_set_clock(&scene.kept, 1000000000);
 		vm_set_clock(&scene.spare, 1000000000);
-		conditions_run(lost_write, 1);
-		if (module_remove("kch_fault"))
-			die("kch_fault cannot be unloaded");
+		conditions_run(lost_write, sizeof(lost_write) / sizeof(lost_write[0]));
+		fault_remove();
 	}
-	ktap_check(!restore(&scene.vm, ID_SAVED, 0, &arg), "without the fault: %s",
-		   arg.message);
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "without the fault: %s",
+	      arg.message);
 	scene_end();
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "forge.h"
 #include "groups.h"
@@ -177,10 +177,10 @@ static const struct kind kinds[] = {
 	{ "64 fraction bits", .entry = fraction_bits, .error = EBADMSG,
 	  .message = "damaged", .finish_error = ENOTEMPTY },
 	{ "saved without master clock", .entry = no_master_clock,
-	  .error = EBADMSG, .message = "no exact clock was saved",
+	  .error = EOPNOTSUPP, .message = "no master clock",
 	  .finish_error = ENOTEMPTY },
 	{ "saved in TSC catch-up", .entry = catchup,
-	  .error = EBADMSG, .message = "no exact clock was saved",
+	  .error = ENOTRECOVERABLE, .message = "vCPU 1 is in TSC catch-up",
 	  .finish_error = ENOTEMPTY },
 
 	{ "other id", .entry = other_id, .error = ENOENT,
@@ -255,25 +255,25 @@ static void check_shown(const struct forged *forged)
 	size_t size;
 
 	device_info(&info);
-	ktap_check(info.flags & KCH_INFO_EVIDENCE &&
-		   !(info.flags & KCH_INFO_INCOMING) == !!now.header_error,
-		   "%s: INFO: flags %#x", now.name, info.flags);
+	check(info.flags & KCH_INFO_EVIDENCE &&
+	      !(info.flags & KCH_INFO_INCOMING) == !!now.header_error,
+	      "%s: INFO: flags %#x", now.name, info.flags);
 	if (now.header_error) {
-		ktap_check(info.incoming_error == now.header_error &&
-			   strstr(info.message, now.message),
-			   "%s: INFO: %s, %s", now.name,
-			   errno_name(info.incoming_error), info.message);
+		check(info.incoming_error == now.header_error &&
+		      strstr(info.message, now.message),
+		      "%s: INFO: %s, %s", now.name,
+		      errno_name(info.incoming_error), info.message);
 	} else {
-		ktap_check(info.incoming_vms == 1 || now.image == cut_to_header,
-			   "%s: INFO: %u VMs", now.name, info.incoming_vms);
-		ktap_check(!info.incoming_error || info.incoming_error == now.error,
-			   "%s: INFO: %s", now.name, errno_name(info.incoming_error));
+		check(info.incoming_vms == 1 || now.image == cut_to_header,
+		      "%s: INFO: %u VMs", now.name, info.incoming_vms);
+		check(!info.incoming_error || info.incoming_error == now.error,
+		      "%s: INFO: %s", now.name, errno_name(info.incoming_error));
 	}
 	evidence = debugfs_read("incoming_raw", &size);
-	ktap_check(size == region_size &&
-		   !memcmp(evidence, forged->image,
-			   sizeof(forged->header) + forged->size),
-		   "%s: the evidence is not what was found", now.name);
+	check(size == region_size &&
+	      !memcmp(evidence, forged->image,
+		      sizeof(forged->header) + forged->size),
+	      "%s: the evidence is not what was found", now.name);
 	free(evidence);
 }
 
@@ -305,26 +305,26 @@ static void one_kind(struct forged *forged)
 	conditions_run(looks, sizeof(looks) / sizeof(looks[0]));
 	if (now.error == EBADMSG && !now.header_error &&
 	    !list(KCH_INCOMING, &entry, &count) && !now.entry)
-		ktap_check(entry.flags == KCH_ENTRY_DAMAGED, "%s: LIST: flags %#x",
-			   now.name, entry.flags);
+		check(entry.flags == KCH_ENTRY_DAMAGED, "%s: LIST: flags %#x",
+		      now.name, entry.flags);
 	if (!now.error || now.flag) {
 		condition_run(&allowed);
-		ktap_check(!restore(&scene.vm, ID_SAVED, now.flag, &arg) &&
-			   arg.mode == KCH_MODE_IDENTICAL && !arg.error_ns,
-			   "%s: RESTORE: %s, %lld ns", now.name, arg.message,
-			   arg.error_ns);
+		check(!restore(&scene.vm, ID_SAVED, now.flag, &arg) &&
+		      arg.mode == KCH_MODE_IDENTICAL && !arg.error_ns,
+		      "%s: RESTORE: %s, %lld ns", now.name, arg.message,
+		      arg.error_ns);
 		/* For the next kind. */
 		vm_set_clock(&scene.vm, 1000000000);
 	}
 	/* Given up on purpose, it does not come back. */
 	if (now.header_error != ENODATA) {
-		ktap_check(!finish(KCH_FINISH_DISCARD, &finished),
-			   "%s: FINISH: %s", now.name, finished.message);
+		check(!finish(KCH_FINISH_DISCARD, &finished),
+		      "%s: FINISH: %s", now.name, finished.message);
 		module_unload();
 		module_load();
 		device_info(&info);
-		ktap_check(info.incoming_error == ENODATA, "%s: after FINISH: %s (%s)",
-			   now.name, errno_name(info.incoming_error), info.message);
+		check(info.incoming_error == ENODATA, "%s: after FINISH: %s (%s)",
+		      now.name, errno_name(info.incoming_error), info.message);
 	}
 }
 
@@ -416,21 +416,21 @@ void test_two_records(void)
 		condition_run(&one);
 
 		/* What is preserved now must be the newest, and spare the record. */
-		ktap_check(!preserve(&scene.spare, ID_NEW, &preserved), "%s: %s",
-			   pair->name, preserved.message);
+		check(!preserve(&scene.spare, ID_NEW, &preserved), "%s: %s",
+		      pair->name, preserved.message);
 		size = sizeof(header);
-		ktap_check(!get(KCH_OUTGOING, 0, &header, &size) &&
-			   (header.sequence > 2000 || pair->image),
-			   "%s: sequence %llu", pair->name, header.sequence);
+		check(!get(KCH_OUTGOING, 0, &header, &size) &&
+		      (header.sequence > 2000 || pair->image),
+		      "%s: sequence %llu", pair->name, header.sequence);
 		module_unload();
 		module_load();
 		device_info(&info);
-		ktap_check(info.incoming_error == pair->error ||
-			   (pair->error == ENOENT && !info.incoming_error),
-			   "%s, loaded again: %s (%s)", pair->name,
-			   errno_name(info.incoming_error), info.message);
-		ktap_check(info.outgoing_vms == 1, "%s, loaded again: %u outgoing",
-			   pair->name, info.outgoing_vms);
+		check(info.incoming_error == pair->error ||
+		      (pair->error == ENOENT && !info.incoming_error),
+		      "%s, loaded again: %s (%s)", pair->name,
+		      errno_name(info.incoming_error), info.message);
+		check(info.outgoing_vms == 1, "%s, loaded again: %u outgoing",
+		      pair->name, info.outgoing_vms);
 	}
 	scene_end();
 }

@@ -7,8 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "groups.h"
 #include "scene.h"
@@ -47,6 +46,7 @@ static pid_t child_with_vm(uint8_t id)
 
 		vm_create_ready(&vm, 1, SCENE_OFFSET);
 		ready = preserve(&vm, id, &arg) ? 'n' : 'y';
+		close(device);
 		if (write(ends[1], &ready, 1) != 1)
 			_exit(1);
 		for (;;)
@@ -56,7 +56,7 @@ static pid_t child_with_vm(uint8_t id)
 	if (read(ends[0], &ready, 1) != 1)
 		ready = 'n';
 	close(ends[0]);
-	ktap_check(ready == 'y', "a child's VM was not preserved");
+	check(ready == 'y', "a child's VM was not preserved");
 	return pid;
 }
 
@@ -95,20 +95,21 @@ static void one_round(unsigned int round)
 	pid_t alive, killed;
 
 	module_load();
+	/* First the children, or they would inherit the other VMs. */
+	alive = child_with_vm(0x33);
+	killed = child_with_vm(0x34);
 	vm_create_ready(&here, 1, SCENE_OFFSET);
 	vm_create_ready(&closed, 1, SCENE_OFFSET);
 	scene_preserve(&here, 0x31);
 	scene_preserve(&closed, 0x32);
-	alive = child_with_vm(0x33);
-	killed = child_with_vm(0x34);
 
 	vm_destroy(&closed);
 	end_child(killed);
-	ktap_check(is_live(0x31) && is_live(0x33), "round %u: VMs alive are not live",
-		   round);
-	ktap_check(becomes_dead(0x32), "round %u: a VM that was closed is live", round);
-	ktap_check(becomes_dead(0x34), "round %u: a VM whose process died is live",
-		   round);
+	check(is_live(0x31) && is_live(0x33), "round %u: VMs alive are not live",
+	      round);
+	check(becomes_dead(0x32), "round %u: a VM that was closed is live", round);
+	check(becomes_dead(0x34), "round %u: a VM whose process died is live",
+	      round);
 	free(debugfs_read("vms", &size));
 
 	/* Which of the two goes first must not matter. */
@@ -131,14 +132,15 @@ void test_lifetime(void)
 	unsigned int i, before;
 
 	region_clear();
+	kvm_open();
 	before = users_of("kvm_amd");
 	for (i = 0; i < ROUNDS; i++)
 		one_round(i);
 	/* Files are let go a little later than their processes are reaped. */
 	for (i = 0; i < 50 && users_of("kvm_amd") != before; i++)
 		usleep(20000);
-	ktap_check(users_of("kvm_amd") == before, "kvm_amd has %u users, before %u",
-		   users_of("kvm_amd"), before);
+	check(users_of("kvm_amd") == before, "kvm_amd has %u users, before %u",
+	      users_of("kvm_amd"), before);
 }
 
 /* A VM that is watched must not outlive the process that closed it. */
@@ -149,14 +151,15 @@ void test_references(void)
 	struct vm vm;
 	int i;
 
+	kvm_open();
 	before = users_of("kvm_amd");
 	scene_begin();
 	if (restore(&scene.vm, ID_SAVED, 0, &arg))
 		die("RESTORE: %s", arg.message);
 	scene_end();
-	ktap_check(users_of("kvm_amd") == before,
-		   "kvm_amd has %u users after a restore, before %u",
-		   users_of("kvm_amd"), before);
+	check(users_of("kvm_amd") == before,
+	      "kvm_amd has %u users after a restore, before %u",
+	      users_of("kvm_amd"), before);
 
 	module_load();
 	for (i = 0; i < ROUNDS; i++) {
@@ -165,9 +168,9 @@ void test_references(void)
 		vm_destroy(&vm);
 		scene_unpreserve(0x41);
 	}
-	ktap_check(users_of("kvm_amd") == before,
-		   "kvm_amd has %u users after %u VMs, before %u",
-		   users_of("kvm_amd"), ROUNDS, before);
+	check(users_of("kvm_amd") == before,
+	      "kvm_amd has %u users after %u VMs, before %u",
+	      users_of("kvm_amd"), ROUNDS, before);
 	module_unload();
 	region_clear();
 }

@@ -5,16 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
+#include "fault.h"
 #include "groups.h"
 #include "scene.h"
 #include "snapshot.h"
 
-/* As the command line of the case has them; see cases/errno-load.sh. */
-#define HOLE		"0x50000000"	/* reserved, but no memory is there */
-#define NOTHING		"0x60000000"	/* not reserved, and no memory */
+/* As the command line of the case has them: region in tests/nested/cases.tbl. */
+#define HOLE		"0x90000000"	/* reserved, but no memory is there */
+#define NOTHING		"0xa0000000"	/* not reserved, and no memory */
 #define RAM		"0x01000000"	/* where the kernel itself is */
 #define LABEL		"kch"
 #define LABEL_ODD	"kchodd"	/* of 4096 + 64 bytes */
@@ -97,14 +97,14 @@ static void refused(const struct load *load, bool has_labels)
 	make_parameters(parameters, sizeof(parameters), load->parameters);
 	kernel_said("");
 	err = module_insert("kvmclock_handover", parameters);
-	ktap_check(err == expected, "%s (%s): %s instead of %s", load->name,
-		   parameters, errno_name(err), errno_name(expected));
-	ktap_check(kernel_said(message) == 1, "%s (%s): the log lacks \"%s\"",
-		   load->name, parameters, message);
+	check(err == expected, "%s (%s): %s instead of %s", load->name,
+	      parameters, errno_name(err), errno_name(expected));
+	check(kernel_said(message) == 1, "%s (%s): the log lacks \"%s\"",
+	      load->name, parameters, message);
 	if (!err)
 		module_remove("kvmclock_handover");
-	ktap_check(access(KCH_DEVICE, F_OK) && access(KCH_DEBUGFS "status", F_OK),
-		   "%s: something was left behind", load->name);
+	check(access(KCH_DEVICE, F_OK) && access(KCH_DEBUGFS "status", F_OK),
+	      "%s: something was left behind", load->name);
 	conditions_done++;
 }
 
@@ -130,10 +130,9 @@ static void claimed_before(void)
 
 	snprintf(parameters, sizeof(parameters), "claim=%llu,4096",
 		 (unsigned long long)region_start + 8192);
-	if (module_insert("kch_fault", parameters))
-		die("kch_fault %s failed", parameters);
+	fault_insert(parameters, 0);
 	refused(&load, true);
-	module_remove("kch_fault");
+	fault_remove();
 }
 
 static void by_label(void)
@@ -143,19 +142,19 @@ static void by_label(void)
 
 	module_load_with("reserve_mem=" LABEL);
 	device_info(&info);
-	ktap_check(info.backend == KCH_BACKEND_RESERVE_MEM &&
-		   info.region_size == 1 << 20 && info.region_start,
-		   "backend %u, %llu bytes at %#llx", info.backend,
-		   info.region_size, info.region_start);
+	check(info.backend == KCH_BACKEND_RESERVE_MEM &&
+	      info.region_size == 1 << 20 && info.region_start,
+	      "backend %u, %llu bytes at %#llx", info.backend,
+	      info.region_size, info.region_start);
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
 	scene_preserve(&scene.vm, ID_NEW);
 	module_unload();
 	module_load_with("reserve_mem=" LABEL);
 	device_info(&info);
-	ktap_check(info.outgoing_vms == 1, "%u VMs after loading again",
-		   info.outgoing_vms);
-	ktap_check(restore(&scene.vm, ID_NEW, 0, &arg) == ENODATA,
-		   "this boot's own record is nothing to restore from");
+	check(info.outgoing_vms == 1, "%u VMs after loading again",
+	      info.outgoing_vms);
+	check(restore(&scene.vm, ID_NEW, 0, &arg) == ENODATA,
+	      "this boot's own record is nothing to restore from");
 	vm_destroy(&scene.vm);
 	module_unload();
 }
@@ -170,13 +169,13 @@ void test_load(void)
 	for (i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
 		refused(&loads[i], has_labels);
 	claimed_before();
-	ktap_check(!lines_in_iomem("kvmclock_handover"),
-		   "memory is claimed still");
+	check(!lines_in_iomem("kvmclock_handover"),
+	      "memory is claimed still");
 	module_load();
-	ktap_check(lines_in_iomem("kvmclock_handover") == 1,
-		   "the region is not claimed");
+	check(lines_in_iomem("kvmclock_handover") == 1,
+	      "the region is not claimed");
 	device_info(&info);
-	ktap_check(info.backend == KCH_BACKEND_RANGE, "backend %u", info.backend);
+	check(info.backend == KCH_BACKEND_RANGE, "backend %u", info.backend);
 	module_unload();
 	if (has_labels)
 		by_label();
@@ -198,21 +197,21 @@ void test_reload(void)
 		die("what was preserved cannot be had");
 	module_unload();
 	module_load();
-	ktap_check(!list(KCH_OUTGOING, entries, &count) && count == 2 &&
-		   entries[0].uuid[0] == ID_KEPT && entries[1].uuid[0] == ID_NEW,
-		   "%u VMs after loading again", count);
+	check(!list(KCH_OUTGOING, entries, &count) && count == 2 &&
+	      entries[0].uuid[0] == ID_KEPT && entries[1].uuid[0] == ID_NEW,
+	      "%u VMs after loading again", count);
 	size = sizeof(after);
-	ktap_check(!get(KCH_OUTGOING, ID_NEW, after, &size) &&
-		   !memcmp(before, after, size), "another entry after loading again");
+	check(!get(KCH_OUTGOING, ID_NEW, after, &size) &&
+	      !memcmp(before, after, size), "another entry after loading again");
 	/* Which VMs those were is not known any more, only their ids. */
-	ktap_check(!(entries[1].flags & KCH_ENTRY_LIVE), "flags %#x",
-		   entries[1].flags);
-	ktap_check(preserve(&scene.spare, ID_NEW, &arg) == EEXIST, "%s",
-		   arg.message);
+	check(!(entries[1].flags & KCH_ENTRY_LIVE), "flags %#x",
+	      entries[1].flags);
+	check(preserve(&scene.spare, ID_NEW, &arg) == EEXIST, "%s",
+	      arg.message);
 	device_info(&info);
-	ktap_check(info.outgoing_vms == 2 && info.incoming_vms == 1 &&
-		   info.generation == 8, "%u outgoing, %u incoming, generation %llu",
-		   info.outgoing_vms, info.incoming_vms, info.generation);
-	ktap_check(!unpreserve(ID_NEW) && !unpreserve(ID_KEPT), "unpreserving both");
+	check(info.outgoing_vms == 2 && info.incoming_vms == 1 &&
+	      info.generation == 8, "%u outgoing, %u incoming, generation %llu",
+	      info.outgoing_vms, info.incoming_vms, info.generation);
+	check(!unpreserve(ID_NEW) && !unpreserve(ID_KEPT), "unpreserving both");
 	scene_end();
 }

@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "forge.h"
 #include "groups.h"
@@ -148,76 +148,76 @@ static void there_and_back(void)
 
 	entry = (void *)buffer;
 	vcpus = (void *)(entry + 1);
-	ktap_check(!preserve(&scene.vm, ID_NEW, &arg), "%s", arg.message);
+	check(!preserve(&scene.vm, ID_NEW, &arg), "%s", arg.message);
 	device_info(&info);
-	ktap_check(arg.needed == 320 + 256 + 320 && info.outgoing_used == arg.needed,
-		   "needed: %llu bytes, used: %llu", arg.needed,
-		   info.outgoing_used);
-	ktap_check(arg.capacity == region_size / 2 &&
-		   info.outgoing_capacity == arg.capacity,
-		   "capacity: %llu bytes, INFO has %llu", arg.capacity,
-		   info.outgoing_capacity);
-	ktap_check(info.outgoing_vms == 2 && info.incoming_vms == 1 &&
-		   !info.restored_vms && info.generation == 8,
-		   "INFO: %u outgoing, %u incoming, %u restored, generation %llu",
-		   info.outgoing_vms, info.incoming_vms, info.restored_vms,
-		   info.generation);
-	ktap_check(info.flags == (KCH_INFO_INCOMING | KCH_INFO_SEALED |
-				  KCH_INFO_EVIDENCE | KCH_INFO_SELFCHECKED) &&
-		   !info.incoming_error && !info.selfcheck_error && !info.message[0],
-		   "INFO: flags %#x, errors %d and %d, %s", info.flags,
-		   info.incoming_error, info.selfcheck_error, info.message);
-	ktap_check(info.abi_version == KCH_ABI_VERSION &&
-		   info.modes == 1U << KCH_MODE_IDENTICAL &&
-		   info.backend == KCH_BACKEND_RANGE &&
-		   info.tsc_source >= KCH_TSC_SETTLED && info.tsc_khz &&
-		   info.kvm_tsc_khz && info.region_start == region_start &&
-		   info.region_size == region_size,
-		   "INFO: ABI %u, modes %#x, backend %u, TSC %u %u kHz, KVM %u kHz, region %#llx %llu",
-		   info.abi_version, info.modes, info.backend, info.tsc_source,
-		   info.tsc_khz, info.kvm_tsc_khz, info.region_start,
-		   info.region_size);
+	check(arg.needed == 320 + 256 + 320 && info.outgoing_used == arg.needed,
+	      "needed: %llu bytes, used: %llu", arg.needed,
+	      info.outgoing_used);
+	check(arg.capacity == region_size / 2 &&
+	      info.outgoing_capacity == arg.capacity,
+	      "capacity: %llu bytes, INFO has %llu", arg.capacity,
+	      info.outgoing_capacity);
+	check(info.outgoing_vms == 2 && info.incoming_vms == 1 &&
+	      !info.restored_vms && info.generation == 8,
+	      "INFO: %u outgoing, %u incoming, %u restored, generation %llu",
+	      info.outgoing_vms, info.incoming_vms, info.restored_vms,
+	      info.generation);
+	check(info.flags == (KCH_INFO_INCOMING | KCH_INFO_SEALED |
+			     KCH_INFO_EVIDENCE | KCH_INFO_SELFCHECKED) &&
+	      !info.incoming_error && !info.selfcheck_error && !info.message[0],
+	      "INFO: flags %#x, errors %d and %d, %s", info.flags,
+	      info.incoming_error, info.selfcheck_error, info.message);
+	check(info.abi_version == KCH_ABI_VERSION &&
+	      info.modes == 1U << KCH_MODE_IDENTICAL &&
+	      info.backend == KCH_BACKEND_RANGE &&
+	      info.tsc_source >= KCH_TSC_SETTLED && info.tsc_khz &&
+	      info.kvm_tsc_khz && info.region_start == region_start &&
+	      info.region_size == region_size,
+	      "INFO: ABI %u, modes %#x, backend %u, TSC %u %u kHz, KVM %u kHz, region %#llx %llu",
+	      info.abi_version, info.modes, info.backend, info.tsc_source,
+	      info.tsc_khz, info.kvm_tsc_khz, info.region_start,
+	      info.region_size);
 
-	ktap_check(!list(KCH_OUTGOING, entries, &count) && count == 2,
-		   "%u VMs listed", count);
-	ktap_check(entries[0].uuid[5] == ID_KEPT && entries[1].uuid[5] == ID_NEW &&
-		   !strcmp(entries[1].name, "vm-22") &&
-		   entries[1].flags == KCH_ENTRY_LIVE &&
-		   entries[1].vcpu_count == 2 && entries[1].bytes == 320 &&
-		   entries[1].pid == getpid(),
-		   "%s: flags %#x, %u vCPUs, %u bytes, process %d",
-		   entries[1].name, entries[1].flags, entries[1].vcpu_count,
-		   entries[1].bytes, entries[1].pid);
-	ktap_check(!get(KCH_OUTGOING, ID_NEW, buffer, &size) && size == 320,
-		   "%u bytes", size);
-	ktap_check(entry->tsc_scaling_frac_bits && entry->vcpu_count == 2 &&
-		   entry->flags & KCH_VM_MASTER_CLOCK &&
-		   entry->default_tsc_khz == info.kvm_tsc_khz,
-		   "%u fraction bits, %u vCPUs, flags %#x, %u kHz",
-		   entry->tsc_scaling_frac_bits, entry->vcpu_count, entry->flags,
-		   entry->default_tsc_khz);
-	ktap_check(vcpus[0].tsc_offset == SCENE_OFFSET && vcpus[1].vcpu_id == 1 &&
-		   vcpus[1].tsc_offset == SCENE_OFFSET &&
-		   vcpus[1].flags & KCH_VCPU_PAIR_VALID &&
-		   vcpus[1].tsc_to_system_mul,
-		   "offset %lld, mul %u", (long long)vcpus[1].tsc_offset,
-		   vcpus[1].tsc_to_system_mul);
+	check(!list(KCH_OUTGOING, entries, &count) && count == 2,
+	      "%u VMs listed", count);
+	check(entries[0].uuid[5] == ID_KEPT && entries[1].uuid[5] == ID_NEW &&
+	      !strcmp(entries[1].name, "vm-22") &&
+	      entries[1].flags == KCH_ENTRY_LIVE &&
+	      entries[1].vcpu_count == 2 && entries[1].bytes == 320 &&
+	      entries[1].pid == getpid(),
+	      "%s: flags %#x, %u vCPUs, %u bytes, process %d",
+	      entries[1].name, entries[1].flags, entries[1].vcpu_count,
+	      entries[1].bytes, entries[1].pid);
+	check(!get(KCH_OUTGOING, ID_NEW, buffer, &size) && size == 320,
+	      "%u bytes", size);
+	check(entry->tsc_scaling_frac_bits && entry->vcpu_count == 2 &&
+	      entry->flags & KCH_VM_MASTER_CLOCK &&
+	      entry->default_tsc_khz == info.kvm_tsc_khz,
+	      "%u fraction bits, %u vCPUs, flags %#x, %u kHz",
+	      entry->tsc_scaling_frac_bits, entry->vcpu_count, entry->flags,
+	      entry->default_tsc_khz);
+	check(vcpus[0].tsc_offset == SCENE_OFFSET && vcpus[1].vcpu_id == 1 &&
+	      vcpus[1].tsc_offset == SCENE_OFFSET &&
+	      vcpus[1].flags & KCH_VCPU_PAIR_VALID &&
+	      vcpus[1].tsc_to_system_mul,
+	      "offset %lld, mul %u", (long long)vcpus[1].tsc_offset,
+	      vcpus[1].tsc_to_system_mul);
 	size = sizeof(header);
-	ktap_check(!get(KCH_OUTGOING, 0, &header, &size) && size == sizeof(header),
-		   "%u bytes of header", size);
-	ktap_check(header.vm_count == 2 && header.total_size == 896 &&
-		   header.generation == 8 && header.sequence == 1002 &&
-		   !header.flags && header.tsc_khz == info.tsc_khz &&
-		   header.kvm_tsc_khz == info.kvm_tsc_khz,
-		   "%u VMs, %llu bytes, generation %llu, sequence %llu, flags %#x",
-		   header.vm_count, header.total_size, header.generation,
-		   header.sequence, header.flags);
+	check(!get(KCH_OUTGOING, 0, &header, &size) && size == sizeof(header),
+	      "%u bytes of header", size);
+	check(header.vm_count == 2 && header.total_size == 896 &&
+	      header.generation == 8 && header.sequence == 1002 &&
+	      !header.flags && header.tsc_khz == info.tsc_khz &&
+	      header.kvm_tsc_khz == info.kvm_tsc_khz,
+	      "%u VMs, %llu bytes, generation %llu, sequence %llu, flags %#x",
+	      header.vm_count, header.total_size, header.generation,
+	      header.sequence, header.flags);
 
-	ktap_check(!unpreserve(ID_NEW), "unpreserving");
+	check(!unpreserve(ID_NEW), "unpreserving");
 	count = 4;
-	ktap_check(!list(KCH_OUTGOING, entries, &count) && count == 1,
-		   "%u VMs left", count);
-	ktap_check(unpreserve(ID_NEW) == ENOENT, "twice unpreserved");
+	check(!list(KCH_OUTGOING, entries, &count) && count == 1,
+	      "%u VMs left", count);
+	check(unpreserve(ID_NEW) == ENOENT, "twice unpreserved");
 }
 
 void test_outgoing(void)
@@ -228,9 +228,9 @@ void test_outgoing(void)
 	conditions_run(outgoing, sizeof(outgoing) / sizeof(outgoing[0]));
 	there_and_back();
 	/* A VM that runs is preserved like any other. */
-	vm_start(&scene.spare);
-	ktap_check(!preserve(&scene.spare, ID_NEW, &arg), "running VM: %s",
-		   arg.message);
+	vm_start(&scene.spare, 0);
+	check(!preserve(&scene.spare, ID_NEW, &arg), "running VM: %s",
+	      arg.message);
 	vm_stop(&scene.spare);
 	scene_end();
 }
@@ -264,26 +264,26 @@ void test_full(void)
 	vm_create_ready(&scene.vm, 25, SCENE_OFFSET);
 	snapshot_watch(&scene.vm);
 	conditions_run(full_of_one, 1);
-	ktap_check(preserve(&scene.vm, ID_NEW, &arg) == ENOSPC &&
-		   arg.needed == 2112 && arg.capacity == 2048,
-		   "needed %llu of %llu", arg.needed, arg.capacity);
+	check(preserve(&scene.vm, ID_NEW, &arg) == ENOSPC &&
+	      arg.needed == 2112 && arg.capacity == 2048,
+	      "needed %llu of %llu", arg.needed, arg.capacity);
 	vm_destroy(&scene.vm);
 
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
 	for (i = 0; i < SMALL_VMS; i++) {
 		vm_create_ready(&small[i], 1, SCENE_OFFSET + i);
 		snapshot_watch(&small[i]);
-		ktap_check(!preserve(&small[i], 0x80 + i, &arg) &&
-			   arg.needed == 320 + 256 * (i + 1), "VM %u: %s, %llu bytes",
-			   i, arg.message, arg.needed);
+		check(!preserve(&small[i], 0x80 + i, &arg) &&
+		      arg.needed == 320 + 256 * (i + 1), "VM %u: %s, %llu bytes",
+		      i, arg.message, arg.needed);
 	}
 	conditions_run(full, 1);
-	ktap_check(preserve(&scene.vm, ID_NEW, &arg) == ENOSPC &&
-		   arg.needed == 2176 && arg.capacity == 2048,
-		   "needed %llu of %llu", arg.needed, arg.capacity);
+	check(preserve(&scene.vm, ID_NEW, &arg) == ENOSPC &&
+	      arg.needed == 2176 && arg.capacity == 2048,
+	      "needed %llu of %llu", arg.needed, arg.capacity);
 	/* The room of those that go is there for others. */
-	ktap_check(!unpreserve(0x80) && !preserve(&scene.vm, ID_NEW, &arg),
-		   "a VM in the place of another: %s", arg.message);
+	check(!unpreserve(0x80) && !preserve(&scene.vm, ID_NEW, &arg),
+	      "a VM in the place of another: %s", arg.message);
 
 	snapshot_watch_none();
 	for (i = 0; i < SMALL_VMS; i++)
@@ -327,22 +327,22 @@ void test_slots(void)
 	/* Slot 0 is still needed: all is written to slot 1. */
 	for (i = 0; i < 4; i++) {
 		look_at_slots(sequence);
-		ktap_check(sequence[0] == 1000 && sequence[1] == 1001 + i,
-			   "sequences %llu and %llu after %u changes",
-			   (unsigned long long)sequence[0],
-			   (unsigned long long)sequence[1], i + 1);
+		check(sequence[0] == 1000 && sequence[1] == 1001 + i,
+		      "sequences %llu and %llu after %u changes",
+		      (unsigned long long)sequence[0],
+		      (unsigned long long)sequence[1], i + 1);
 		if (i & 1)
 			scene_unpreserve(ID_NEW);
 		else
 			scene_preserve(&scene.spare, ID_NEW);
 	}
 	/* Finished with: it is taken back, and the outgoing one is kept. */
-	ktap_check(!finish(KCH_FINISH_DISCARD, &finished), "%s", finished.message);
+	check(!finish(KCH_FINISH_DISCARD, &finished), "%s", finished.message);
 	look_at_slots(sequence);
-	ktap_check(!sequence[0] && sequence[1] == 1005,
-		   "sequences %llu and %llu after FINISH",
-		   (unsigned long long)sequence[0],
-		   (unsigned long long)sequence[1]);
+	check(!sequence[0] && sequence[1] == 1005,
+	      "sequences %llu and %llu after FINISH",
+	      (unsigned long long)sequence[0],
+	      (unsigned long long)sequence[1]);
 	/* From here on they alternate. */
 	for (i = 0; i < 6; i++) {
 		if (i & 1)
@@ -350,37 +350,41 @@ void test_slots(void)
 		else
 			scene_preserve(&scene.spare, ID_NEW);
 		look_at_slots(sequence);
-		ktap_check(sequence[i & 1] == 1006 + i &&
-			   sequence[!(i & 1)] == 1005 + i,
-			   "sequences %llu and %llu after %u more changes",
-			   (unsigned long long)sequence[0],
-			   (unsigned long long)sequence[1], i + 1);
+		check(sequence[i & 1] == 1006 + i &&
+		      sequence[!(i & 1)] == 1005 + i,
+		      "sequences %llu and %llu after %u more changes",
+		      (unsigned long long)sequence[0],
+		      (unsigned long long)sequence[1], i + 1);
 	}
 	scene_end();
 }
 
-static void id_of_new(struct attempt *a)
-{
-	set_uuid(a->arg.unpreserve.uuid, ID_NEW);
-}
+#define BROKEN_START	0xfff80000ULL
+#define BROKEN_SIZE	0x100000
+/* In it, slot 0 in the ROM of the firmware. */
+#define ROM_START	0xffff0000ULL
+#define ROM_SIZE	0x20000
 
 static const struct condition broken_memory[] = {
 	{ KCH_IOC_PRESERVE, "memory that does not keep it", .expected = EREMOTEIO,
 	  .message = "does not read back" },
-	{ KCH_IOC_FINISH, "memory that does not keep it", .expected = EREMOTEIO,
+};
+
+static const struct condition rom[] = {
+	{ KCH_IOC_FINISH, "memory that cannot be written", .expected = EREMOTEIO,
 	  .message = "does not read back" },
 };
 
 static const struct condition broken_memory_own[] = {
-	{ KCH_IOC_UNPRESERVE, "memory that does not keep it", id_of_new,
+	{ KCH_IOC_UNPRESERVE, "memory that does not keep it",
 	  .expected = EREMOTEIO, .message = "does not read back" },
 	{ KCH_IOC_PRESERVE, "memory that does not keep it", .expected = EREMOTEIO,
 	  .message = "does not read back" },
 };
 
 /*
- * The region lies across 4 GiB: slot 0 is the firmware's ROM, slot 1 is RAM
- * (see the case's parameters).
+ * The region lies across 4 GiB: where slot 0 starts there is no memory, slot 1
+ * is RAM (see the case's parameters).
  */
 void test_broken_memory(void)
 {
@@ -388,24 +392,31 @@ void test_broken_memory(void)
 	size_t size_before = region_size;
 	struct forged forged;
 
-	region_start = (1ULL << 32) - 65536;
-	region_size = 131072;
+	region_start = BROKEN_START;
+	region_size = BROKEN_SIZE;
 	condition_base = scene_base;
 	vm_create_ready(&scene.vm, 1, SCENE_OFFSET);
 	snapshot_watch(&scene.vm);
 
 	module_load();
-	conditions_run(broken_memory, 2);
+	conditions_run(broken_memory, 1);
 	module_unload();
 
-	/* This boot's own record in slot 1, as if slot 0 had died since. */
+	region_start = ROM_START;
+	region_size = ROM_SIZE;
+	module_load();
+	conditions_run(rom, 1);
+	module_unload();
+	region_size = BROKEN_SIZE;
+
+	/* This boot's own record in slot 1, slot 0 comes next. */
 	region_start = start_before;
 	module_load();
 	forge_begin(&forged);
-	forge_add(&forged, &scene.vm, ID_NEW);
+	forge_add(&forged, &scene.vm, ID_KEPT);
 	module_unload();
 	forged.header.boot_id[3] ^= 0xff;
-	region_start = (1ULL << 32) - 65536;
+	region_start = BROKEN_START;
 	forge_write(&forged, 1);
 	module_load();
 	conditions_run(broken_memory_own, 2);

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
+#include "fault.h"
 #include "forge.h"
 #include "groups.h"
 #include "scene.h"
@@ -169,19 +171,19 @@ static void numbers_of_refusals(void)
 	struct kch_restore arg;
 
 	restore(&wrong.fewer, ID_SAVED, 0, &arg);
-	ktap_check(arg.vcpu_id == -1 && arg.found == 1 && arg.expected == 2 &&
-		   arg.mode == KCH_MODE_NONE,
-		   "fewer vCPUs: vCPU %d, found %llu, expected %llu, mode %u",
-		   arg.vcpu_id, arg.found, arg.expected, arg.mode);
+	check(arg.vcpu_id == -1 && arg.found == 1 && arg.expected == 2 &&
+	      arg.mode == KCH_MODE_NONE,
+	      "fewer vCPUs: vCPU %d, found %llu, expected %llu, mode %u",
+	      arg.vcpu_id, arg.found, arg.expected, arg.mode);
 	restore(&wrong.others, ID_SAVED, 0, &arg);
-	ktap_check(arg.vcpu_id == 2 && arg.found == 2 && arg.expected == 1,
-		   "other vCPUs: vCPU %d, found %llu, expected %llu",
-		   arg.vcpu_id, arg.found, arg.expected);
+	check(arg.vcpu_id == 2 && arg.found == 2 && arg.expected == 1,
+	      "other vCPUs: vCPU %d, found %llu, expected %llu",
+	      arg.vcpu_id, arg.found, arg.expected);
 	restore(&wrong.off_by_one, ID_SAVED, 0, &arg);
-	ktap_check(arg.vcpu_id == 1 && arg.found == SCENE_OFFSET + 1 &&
-		   arg.expected == SCENE_OFFSET,
-		   "offset off by one: vCPU %d, found %lld, expected %lld",
-		   arg.vcpu_id, (long long)arg.found, (long long)arg.expected);
+	check(arg.vcpu_id == 1 && arg.found == SCENE_OFFSET + 1 &&
+	      arg.expected == SCENE_OFFSET,
+	      "offset off by one: vCPU %d, found %lld, expected %lld",
+	      arg.vcpu_id, (long long)arg.found, (long long)arg.expected);
 }
 
 /* The clock is the saved one: in what was read, and for KVM. */
@@ -194,28 +196,28 @@ static void check_restored(const struct vm *vm, const struct kch_restore *arg)
 	struct kch_rec_vcpu *live_vcpu = (void *)(live + 1);
 	uint32_t size = sizeof(saved_bytes), i;
 
-	ktap_check(arg->mode == KCH_MODE_IDENTICAL && !arg->error_ns &&
-		   !arg->error_cycles && !arg->error_rate_ppb &&
-		   arg->vcpu_id == -1 && arg->host_tsc && arg->blackout_ns,
-		   "mode %u, %lld ns, %lld cycles, %lld ppb, vCPU %d, blackout %llu ns",
-		   arg->mode, arg->error_ns, arg->error_cycles,
-		   arg->error_rate_ppb, arg->vcpu_id, arg->blackout_ns);
+	check(arg->mode == KCH_MODE_IDENTICAL && !arg->error_ns &&
+	      !arg->error_cycles && !arg->error_rate_ppb &&
+	      arg->vcpu_id == -1 && arg->host_tsc && arg->blackout_ns,
+	      "mode %u, %lld ns, %lld cycles, %lld ppb, vCPU %d, blackout %llu ns",
+	      arg->mode, arg->error_ns, arg->error_cycles,
+	      arg->error_rate_ppb, arg->vcpu_id, arg->blackout_ns);
 	if (get(KCH_INCOMING, ID_SAVED, saved, &size) ||
 	    read_entry(vm, live, sizeof(live_bytes)))
 		die("what was saved, or the live clock, cannot be read");
 	for (i = 0; i < vm->vcpus; i++) {
-		ktap_check(live->master_cycle_now == saved->master_cycle_now &&
-			   live->master_kernel_ns + live->kvmclock_offset ==
-			   saved->master_kernel_ns + saved->kvmclock_offset,
-			   "reference %llu, saved %llu", live->master_cycle_now,
-			   saved->master_cycle_now);
-		ktap_check(live_vcpu[i].tsc_to_system_mul ==
-			   saved_vcpu[i].tsc_to_system_mul &&
-			   live_vcpu[i].tsc_shift == saved_vcpu[i].tsc_shift &&
-			   live_vcpu[i].tsc_offset == saved_vcpu[i].tsc_offset,
-			   "vCPU %u: mul %u, saved %u", i,
-			   live_vcpu[i].tsc_to_system_mul,
-			   saved_vcpu[i].tsc_to_system_mul);
+		check(live->master_cycle_now == saved->master_cycle_now &&
+		      live->master_kernel_ns + live->kvmclock_offset ==
+		      saved->master_kernel_ns + saved->kvmclock_offset,
+		      "reference %llu, saved %llu", live->master_cycle_now,
+		      saved->master_cycle_now);
+		check(live_vcpu[i].tsc_to_system_mul ==
+		      saved_vcpu[i].tsc_to_system_mul &&
+		      live_vcpu[i].tsc_shift == saved_vcpu[i].tsc_shift &&
+		      live_vcpu[i].tsc_offset == saved_vcpu[i].tsc_offset,
+		      "vCPU %u: mul %u, saved %u", i,
+		      live_vcpu[i].tsc_to_system_mul,
+		      saved_vcpu[i].tsc_to_system_mul);
 		vm_run_once(vm, i);
 	}
 }
@@ -233,7 +235,7 @@ static void restore_in_child(const struct vm *vm)
 		_exit(restore(vm, ID_SAVED, 0, &arg) || arg.error_ns ||
 		      arg.mode != KCH_MODE_IDENTICAL);
 	waitpid(pid, &status, 0);
-	ktap_check(!status, "restored by another process: status %#x", status);
+	check(!status, "restored by another process: status %#x", status);
 }
 
 void test_restore(void)
@@ -251,86 +253,104 @@ void test_restore(void)
 	conditions_run(refused, sizeof(refused) / sizeof(refused[0]));
 	i = kernel_said("its clock was not changed");
 	/* All but those with arguments that are wrong in themselves. */
-	ktap_check(sabotage || i == sizeof(refused) / sizeof(refused[0]) - 2,
-		   "%u lines in the kernel's log", i);
+	check(sabotage || i == sizeof(refused) / sizeof(refused[0]) - 2,
+	      "%u lines in the kernel's log", i);
 	conditions_run(check_only, sizeof(check_only) / sizeof(check_only[0]));
 	numbers_of_refusals();
-	vm_start(&scene.vm);
+	vm_start(&scene.vm, 0);
 	conditions_run(running, sizeof(running) / sizeof(running[0]));
 	vm_stop(&scene.vm);
 
-	ktap_check(!restore(&scene.vm, ID_SAVED, 0, &arg), "%s", arg.message);
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "%s", arg.message);
 	check_restored(&scene.vm, &arg);
 	device_info(&info);
-	ktap_check(info.restored_vms == 1, "%u VMs restored", info.restored_vms);
-	ktap_check(!list(KCH_INCOMING, entries, &count) &&
-		   entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE),
-		   "flags %#x of the restored VM", entries[0].flags);
+	check(info.restored_vms == 1, "%u VMs restored", info.restored_vms);
+	check(!list(KCH_INCOMING, entries, &count) &&
+	      entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE),
+	      "flags %#x of the restored VM", entries[0].flags);
 	conditions_run(again, sizeof(again) / sizeof(again[0]));
 
 	/* That VM's process may be gone before it ever ran: then once more. */
 	snapshot_watch_none();
 	vm_create_ready(&second, 2, SCENE_OFFSET);
-	ktap_check(restore(&second, ID_SAVED, 0, &arg) == EALREADY,
-		   "a second VM while the first is there");
+	check(restore(&second, ID_SAVED, 0, &arg) == EALREADY,
+	      "a second VM while the first is there");
 	vm_destroy(&scene.vm);
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
 	restore_in_child(&second);
-	ktap_check(!list(KCH_INCOMING, entries, &count) &&
-		   entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE) &&
-		   entries[0].pid == getpid(),
-		   "flags %#x, process %d", entries[0].flags, entries[0].pid);
+	check(!list(KCH_INCOMING, entries, &count) &&
+	      entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE) &&
+	      entries[0].pid == getpid(),
+	      "flags %#x, process %d", entries[0].flags, entries[0].pid);
 	vm_destroy(&second);
 	drop_wrong();
 	scene_end();
 }
 
-#define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/"
+#define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
-static bool clocksource_is(const char *wanted)
-{
-	char name[32] = "";
-	int fd = open(CLOCKSOURCE "current_clocksource", O_RDONLY | O_CLOEXEC);
-
-	if (read(fd, name, sizeof(name) - 1) < 0)
-		die("the clocksource cannot be read");
-	close(fd);
-	name[strcspn(name, "\n")] = '\0';
-	return !strcmp(name, wanted);
-}
-
-static const struct condition unsettled[] = {
+static const struct condition early[] = {
 	{ KCH_IOC_RESTORE, "TSC frequency not settled", .expected = EAGAIN,
 	  .message = "still being calibrated" },
 	{ KCH_IOC_RESTORE, "TSC frequency not settled, check only", checks_only,
 	  .expected = EAGAIN, .message = "still being calibrated" },
 };
 
-/* Has to be the first in the boot: calibration ends a second after it began. */
+static const struct condition no_tsc[] = {
+	{ KCH_IOC_RESTORE, "the clocksource is not the TSC", .expected = EAGAIN,
+	  .message = "clocksource is not the TSC" },
+};
+
+/*
+ * Calibration is over before a program can run here, and there is no other
+ * clocksource to switch to; so the kernel is made to say something else: to the
+ * module where clocksources have numbers, else in the file that it reads.
+ */
+static void pretend_clocksource(const char *parameter, const char *line)
+{
+	static const char name[] = "/run/clocksource";
+	int fd, err = module_insert(FAULT_MODULE, parameter);
+
+	if (err && err != EOPNOTSUPP)
+		die(FAULT_MODULE " %s: %s", parameter, errno_name(err));
+	if (!err)
+		return;
+	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+		die("%s cannot be written", name);
+	close(fd);
+	if (mount(name, CLOCKSOURCE, NULL, MS_BIND, NULL))
+		die("mounting %s: %s", name, strerror(errno));
+}
+
+static void pretend_no_longer(void)
+{
+	if (module_remove(FAULT_MODULE) && umount(CLOCKSOURCE))
+		die("the clocksource cannot be put right");
+}
+
 void test_settled(void)
 {
 	struct kch_restore arg;
 	struct kch_info info;
-	int tries = 150;
 
-	if (!clocksource_is("tsc-early")) {
-		ktap_skip("the clocksource is not tsc-early any more");
-		return;
-	}
 	scene_begin();
+	pretend_clocksource("clocksource=1", "tsc-early\n");
 	device_info(&info);
-	conditions_run(unsettled, sizeof(unsettled) / sizeof(unsettled[0]));
-	if (!clocksource_is("tsc-early"))
-		printf("# the frequency was settled before this was over\n");
-	ktap_check(info.tsc_source == KCH_TSC_EARLY && info.incoming_error == EAGAIN,
-		   "INFO: source %u, error %d", info.tsc_source,
-		   info.incoming_error);
-	while (!clocksource_is("tsc") && tries--)
-		usleep(100000);
-	/* KVM's reference went with the clocksource: the VMM sets it again. */
-	vm_set_clock(&scene.vm, 1);
-	ktap_check(!restore(&scene.vm, ID_SAVED, 0, &arg), "once settled: %s",
-		   arg.message);
+	check(info.tsc_source == KCH_TSC_EARLY && info.incoming_error == EAGAIN,
+	      "INFO: source %u, error %d", info.tsc_source, info.incoming_error);
+	conditions_run(early, sizeof(early) / sizeof(early[0]));
+	pretend_no_longer();
+
+	pretend_clocksource("clocksource=2", "hpet\n");
+	device_info(&info);
+	check(info.tsc_source == KCH_TSC_UNKNOWN && info.incoming_error == EAGAIN,
+	      "INFO: source %u, error %d", info.tsc_source, info.incoming_error);
+	conditions_run(no_tsc, sizeof(no_tsc) / sizeof(no_tsc[0]));
+	pretend_no_longer();
+
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "once settled: %s",
+	      arg.message);
 	check_restored(&scene.vm, &arg);
 	scene_end();
 }
@@ -359,22 +379,22 @@ static void check_finished(void)
 	size_t size;
 
 	device_info(&info);
-	ktap_check(!info.incoming_vms && !info.restored_vms &&
-		   info.outgoing_vms == 1 && info.incoming_error == ENODATA &&
-		   info.flags == KCH_INFO_SELFCHECKED,
-		   "INFO: %u incoming, %u restored, %u outgoing, error %d, flags %#x",
-		   info.incoming_vms, info.restored_vms, info.outgoing_vms,
-		   info.incoming_error, info.flags);
+	check(!info.incoming_vms && !info.restored_vms &&
+	      info.outgoing_vms == 1 && info.incoming_error == ENODATA &&
+	      info.flags == KCH_INFO_SELFCHECKED,
+	      "INFO: %u incoming, %u restored, %u outgoing, error %d, flags %#x",
+	      info.incoming_vms, info.restored_vms, info.outgoing_vms,
+	      info.incoming_error, info.flags);
 	free(debugfs_read("incoming_raw", &size));
-	ktap_check(!size, "%zu bytes of evidence after FINISH", size);
+	check(!size, "%zu bytes of evidence after FINISH", size);
 	conditions_run(finished, sizeof(finished) / sizeof(finished[0]));
 	/* In the region too: the next module does not find it again. */
 	module_unload();
 	module_load();
 	device_info(&info);
-	ktap_check(info.incoming_error == ENODATA && info.outgoing_vms == 1,
-		   "loaded again: error %d, %u outgoing", info.incoming_error,
-		   info.outgoing_vms);
+	check(info.incoming_error == ENODATA && info.outgoing_vms == 1,
+	      "loaded again: error %d, %u outgoing", info.incoming_error,
+	      info.outgoing_vms);
 }
 
 void test_finish(void)
@@ -384,20 +404,20 @@ void test_finish(void)
 
 	scene_begin();
 	conditions_run(left, sizeof(left) / sizeof(left[0]));
-	ktap_check(finish(0, &arg) == ENOTEMPTY && arg.left == 1 && !arg.restored,
-		   "left %u, restored %u", arg.left, arg.restored);
-	ktap_check(!finish(KCH_FINISH_DISCARD, &arg) && arg.left == 1 &&
-		   !arg.restored, "%s: left %u, restored %u", arg.message,
-		   arg.left, arg.restored);
+	check(finish(0, &arg) == ENOTEMPTY && arg.left == 1 && !arg.restored,
+	      "left %u, restored %u", arg.left, arg.restored);
+	check(!finish(KCH_FINISH_DISCARD, &arg) && arg.left == 1 &&
+	      !arg.restored, "%s: left %u, restored %u", arg.message,
+	      arg.left, arg.restored);
 	check_finished();
 	scene_end();
 
 	scene_begin();
 	if (restore(&scene.vm, ID_SAVED, 0, &restored))
 		die("restoring: %s", restored.message);
-	ktap_check(!finish(0, &arg) && !arg.left && arg.restored == 1,
-		   "%s: left %u, restored %u", arg.message, arg.left,
-		   arg.restored);
+	check(!finish(0, &arg) && !arg.left && arg.restored == 1,
+	      "%s: left %u, restored %u", arg.message, arg.left,
+	      arg.restored);
 	check_finished();
 	scene_end();
 }

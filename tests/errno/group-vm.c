@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <string.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <linux/kvm.h>
 
-#include "ktap.h"
-
+#include "check.h"
 #include "condition.h"
 #include "groups.h"
 #include "scene.h"
@@ -76,7 +76,7 @@ static void drop_others(void)
 	vm_destroy(&other.catchup);
 }
 
-/* Where the VM is named, in the three structures that name one. */
+/* Where the VM is named, in the four structures that name one. */
 static void set_fd(struct attempt *a, int fd)
 {
 	switch (a->cmd) {
@@ -88,6 +88,9 @@ static void set_fd(struct attempt *a, int fd)
 		break;
 	case KCH_IOC_RESTORE:
 		a->arg.restore.vm_fd = fd;
+		break;
+	case KCH_IOC_ADOPT:
+		a->arg.adopt.vm_fd = fd;
 		break;
 	}
 }
@@ -156,6 +159,12 @@ static const struct condition no_clock[] = {
 	  .expected = ENOTRECOVERABLE, .message = "vCPU 0 is in TSC catch-up" },
 	{ KCH_IOC_RESTORE, "vCPU in TSC catch-up", fd_catchup,
 	  .expected = ENOTRECOVERABLE, .message = "vCPU 0 is in TSC catch-up" },
+	{ KCH_IOC_ADOPT, "VM whose clock was not set yet", fd_fresh,
+	  .expected = EOPNOTSUPP, .message = "no master clock" },
+	{ KCH_IOC_ADOPT, "vCPUs whose TSCs differ", fd_apart,
+	  .expected = EOPNOTSUPP, .message = "no master clock" },
+	{ KCH_IOC_ADOPT, "vCPU in TSC catch-up", fd_catchup,
+	  .expected = ENOTRECOVERABLE, .message = "vCPU 0 is in TSC catch-up" },
 	/* READ is for audits too: it tells what there is. */
 	{ KCH_IOC_READ, "VM whose clock was not set yet", fd_fresh, .message = "" },
 	{ KCH_IOC_READ, "vCPUs whose TSCs differ", fd_apart, .message = "" },
@@ -189,13 +198,13 @@ static const struct condition read_buffer[] = {
 void test_vm(void)
 {
 	static const unsigned int takes_vm[] = {
-		KCH_IOC_PRESERVE, KCH_IOC_READ, KCH_IOC_RESTORE,
+		KCH_IOC_PRESERVE, KCH_IOC_READ, KCH_IOC_RESTORE, KCH_IOC_ADOPT,
 	};
 	unsigned int i, n;
 
 	scene_begin();
 	make_others();
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < sizeof(takes_vm) / sizeof(takes_vm[0]); i++) {
 		for (n = 0; n < sizeof(not_a_vm) / sizeof(not_a_vm[0]); n++) {
 			struct condition one = not_a_vm[n];
 
@@ -207,6 +216,11 @@ void test_vm(void)
 	conditions_run(read_buffer, sizeof(read_buffer) / sizeof(read_buffer[0]));
 	drop_others();
 	scene_end();
+}
+
+static void id_none(struct attempt *a)
+{
+	set_uuid(a->arg.get.uuid, 0);
 }
 
 static const struct condition no_region[] = {
@@ -224,6 +238,8 @@ static const struct condition no_region[] = {
 	{ KCH_IOC_GET, "no region: no record came",
 	  SET(kch_get, which, KCH_INCOMING), .expected = ENODATA,
 	  .message = "no region" },
+	{ KCH_IOC_GET, "header of what was not preserved", id_none,
+	  .expected = ENODATA, .message = "nothing was preserved yet" },
 	/* Auditing works. */
 	{ KCH_IOC_READ, "no region", .message = "" },
 	{ KCH_IOC_LIST, "no region", .message = "" },
@@ -239,13 +255,13 @@ void test_no_region(void)
 	snapshot_watch(&scene.vm);
 	module_load_with("");
 	device_info(&info);
-	ktap_check(info.backend == KCH_BACKEND_NONE && !info.region_size &&
-		   !info.outgoing_capacity && info.incoming_error == ENODEV,
-		   "INFO: backend %u, %llu bytes, capacity %llu, error %d",
-		   info.backend, info.region_size, info.outgoing_capacity,
-		   info.incoming_error);
-	ktap_check(info.flags == KCH_INFO_SELFCHECKED, "INFO: flags %#x",
-		   info.flags);
+	check(info.backend == KCH_BACKEND_NONE && !info.region_size &&
+	      !info.outgoing_capacity && info.incoming_error == ENODEV,
+	      "INFO: backend %u, %llu bytes, capacity %llu, error %d",
+	      info.backend, info.region_size, info.outgoing_capacity,
+	      info.incoming_error);
+	check(info.flags == KCH_INFO_SELFCHECKED, "INFO: flags %#x",
+	      info.flags);
 	conditions_run(no_region, sizeof(no_region) / sizeof(no_region[0]));
 	snapshot_watch_none();
 	vm_destroy(&scene.vm);

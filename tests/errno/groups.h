@@ -26,10 +26,14 @@ void test_finish(void);
 void test_incoming(void);
 void test_two_records(void);
 
-/* group-fault.c: KVM gone wrong; needs the module kch_fault */
+/* group-fault.c: KVM gone, or gone wrong; needs the module kch_fault */
+void test_no_kvm(void);
 void test_dead_vm(void);
 void test_misread(void);
 void test_lost_write(void);
+
+/* group-adopt.c: vCPUs added to a VM */
+void test_adopt(void);
 
 /* group-load.c: parameters of the module */
 void test_load(void);

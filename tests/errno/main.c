@@ -16,6 +16,7 @@
 
 #include "ktap.h"
 
+#include "check.h"
 #include "condition.h"
 #include "groups.h"
 
@@ -34,8 +35,10 @@ static const struct ktap_case cases[] = {
 	{ "restore", test_restore },
 	{ "settled", test_settled },
 	{ "finish", test_finish },
+	{ "adopt", test_adopt },
 	{ "incoming", test_incoming },
 	{ "two-records", test_two_records },
+	{ "no-kvm", test_no_kvm },
 	{ "dead-vm", test_dead_vm },
 	{ "misread", test_misread },
 	{ "lost-write", test_lost_write },
@@ -45,6 +48,23 @@ static const struct ktap_case cases[] = {
 	{ "references", test_references },
 	{ "debugfs", test_debugfs },
 };
+
+bool check_at(bool condition, const char *file, int line, const char *expression,
+	      const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return ktap_check_at(condition, file, line, expression, "%s", text);
+}
+
+void skip(const char *reason)
+{
+	ktap_skip("%s", reason);
+}
 
 static enum sabotage sabotage_of(const char *name)
 {

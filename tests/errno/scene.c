@@ -43,6 +43,14 @@ int restore(const struct vm *vm, uint8_t id, uint32_t flags,
 	return device_call(KCH_IOC_RESTORE, arg);
 }
 
+int adopt(const struct vm *vm, struct kch_adopt *arg)
+{
+	memset(arg, 0, sizeof(*arg));
+	arg->size = sizeof(*arg);
+	arg->vm_fd = vm->fd;
+	return device_call(KCH_IOC_ADOPT, arg);
+}
+
 int finish(uint32_t flags, struct kch_finish *arg)
 {
 	memset(arg, 0, sizeof(*arg));
@@ -133,6 +141,9 @@ void scene_base(unsigned int cmd, union kch_any *arg)
 		arg->restore.mode = KCH_MODE_IDENTICAL;
 		set_uuid(arg->restore.uuid, ID_SAVED);
 		break;
+	case KCH_IOC_ADOPT:
+		arg->adopt.vm_fd = scene.grown.fd;
+		break;
 	case KCH_IOC_FINISH:
 		arg->finish.flags = KCH_FINISH_DISCARD;
 		break;
@@ -146,6 +157,9 @@ void scene_begin(void)
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
 	vm_create_ready(&scene.kept, 1, SCENE_OFFSET + 1);
 	vm_create_ready(&scene.spare, 1, SCENE_OFFSET + 2);
+	vm_create_ready(&scene.grown, 2, SCENE_OFFSET + 3);
+	vm_add(&scene.grown, 2);
+	vm_set_offset(&scene.grown, 2, SCENE_OFFSET + 3);
 	condition_base = scene_base;
 
 	region_clear();
@@ -162,6 +176,7 @@ void scene_begin(void)
 	snapshot_watch(&scene.vm);
 	snapshot_watch(&scene.kept);
 	snapshot_watch(&scene.spare);
+	snapshot_watch(&scene.grown);
 }
 
 void scene_end(void)
@@ -171,4 +186,5 @@ void scene_end(void)
 	vm_destroy(&scene.vm);
 	vm_destroy(&scene.kept);
 	vm_destroy(&scene.spare);
+	vm_destroy(&scene.grown);
 }

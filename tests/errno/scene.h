@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What most groups of tests start from: a region with a sealed record "from
- * before the kexec" in slot 0, the module loaded, and three VMs.
+ * before the kexec" in slot 0, the module loaded, and four VMs.
  */
 #ifndef KCH_ERRNO_SCENE_H
 #define KCH_ERRNO_SCENE_H
@@ -21,11 +21,13 @@
  * @vm: two vCPUs, its clock is in the incoming record, five seconds ahead
  * @kept: one vCPU, preserved
  * @spare: one vCPU, in no record
+ * @grown: three vCPUs, the last was added and did not run yet
  */
 struct scene {
 	struct vm vm;
 	struct vm kept;
 	struct vm spare;
+	struct vm grown;
 };
 
 extern struct scene scene;
@@ -48,6 +50,7 @@ int preserve(const struct vm *vm, uint8_t id, struct kch_preserve *arg);
 int unpreserve(uint8_t id);
 int restore(const struct vm *vm, uint8_t id, uint32_t flags,
 	    struct kch_restore *arg);
+int adopt(const struct vm *vm, struct kch_adopt *arg);
 int finish(uint32_t flags, struct kch_finish *arg);
 int list(uint32_t which, struct kch_entry *entries, uint32_t *count);
 int get(uint32_t which, uint8_t id, void *buffer, uint32_t *size);

@@ -34,6 +34,7 @@ struct seen_vm {
 /**
  * struct seen_record - one record, as the device gives it
  * @error: of KCH_IOC_LIST
+ * @header_error: of KCH_IOC_GET for the header
  * @count: VMs in it
  * @header: its header
  * @entries: from KCH_IOC_LIST
@@ -41,6 +42,7 @@ struct seen_vm {
  */
 struct seen_record {
 	int error;
+	int header_error;
 	uint32_t count;
 	struct kch_rec_header header;
 	struct kch_entry entries[RECORD_VMS_MAX];
@@ -140,9 +142,7 @@ static void see_record(struct seen_record *seen, uint32_t which)
 	if (seen->error)
 		return;
 	seen->count = list.count;
-	if (device_call(KCH_IOC_GET, &get))
-		die("the header of record %u cannot be had: %s", which,
-		    get.message);
+	seen->header_error = device_call(KCH_IOC_GET, &get);
 	for (i = 0; i < seen->count; i++) {
 		if (seen->entries[i].flags & KCH_ENTRY_DAMAGED)
 			continue;
@@ -163,6 +163,9 @@ struct snapshot *snapshot_take(void)
 	if (!s)
 		die("no memory");
 	device_info(&s->info);
+	/* How long ago it was is told there. */
+	if (s->info.incoming_error == ETIME)
+		memset(s->info.message, 0, sizeof(s->info.message));
 	s->vms = watched_count;
 	for (i = 0; i < watched_count; i++)
 		see_vm(&s->vm[i], watched[i], s->info.kvm_tsc_khz);
@@ -202,7 +205,8 @@ static const char *record_difference(const struct seen_record *a,
 		return "LIST's errno";
 	if (a->count != b->count)
 		return "number of VMs";
-	if (memcmp(&a->header, &b->header, sizeof(a->header)))
+	if (a->header_error != b->header_error ||
+	    memcmp(&a->header, &b->header, sizeof(a->header)))
 		return "its header";
 	if (memcmp(a->entries, b->entries, sizeof(a->entries)))
 		return "what LIST gives";

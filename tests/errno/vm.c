@@ -153,16 +153,17 @@ static void *run(void *arg)
 	struct vm *vm = arg;
 
 	while (vm->running)
-		ioctl(vm->vcpu[0], KVM_RUN, 0);
+		ioctl(vm->vcpu[vm->turn], KVM_RUN, 0);
 	return NULL;
 }
 
-void vm_start(struct vm *vm)
+void vm_start(struct vm *vm, uint32_t index)
 {
 	struct sigaction kick = { .sa_handler = on_kick };
 
 	sigaction(SIGUSR1, &kick, NULL);
-	enter(vm, 0, CODE_LOOP);
+	enter(vm, index, CODE_LOOP);
+	vm->turn = index;
 	vm->running = true;
 	if (pthread_create(&vm->thread, NULL, run, vm))
 		die("pthread_create failed");

@@ -15,7 +15,9 @@
  * @vcpu: what KVM_CREATE_VCPU returned, @vcpus of them
  * @vcpus: how many
  * @ram: its only page
- * @thread: runs the first vCPU, if @running
+ * @thread: runs vCPU @turn
+ * @turn: which that is
+ * @running: there is such a thread
  */
 struct vm {
 	int fd;
@@ -23,6 +25,7 @@ struct vm {
 	uint32_t vcpus;
 	uint8_t *ram;
 	pthread_t thread;
+	uint32_t turn;
 	volatile bool running;
 };
 
@@ -43,8 +46,8 @@ void vm_set_clock(const struct vm *vm, uint64_t ns);
 /* Enters the guest, which halts at once. */
 void vm_run_once(const struct vm *vm, uint32_t index);
 
-/* The first vCPU runs from the one to the other. */
-void vm_start(struct vm *vm);
+/* A vCPU runs from the one to the other. */
+void vm_start(struct vm *vm, uint32_t index);
 void vm_stop(struct vm *vm);
 
 #endif /* KCH_ERRNO_VM_H */

@@ -5,9 +5,12 @@
  * a driver that had the memory first.  It does what its parameters say:
  *
  *	dead=FD, bugged=FD	marks a VM of the loading process, and is not loaded
+ *	ratio=FD		the TSC of its last vCPU is scaled, a little
  *	claim=START,SIZE	claims that memory
  *	khz_lie=1		KVM_GET_TSC_KHZ answers one kHz too much
  *	lost_write=1		a clock just written is one ns off when read back
+ *	clocksource=1		the clocksource is the TSC, still being calibrated
+ *	clocksource=2		the clocksource is another one
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -15,26 +18,38 @@
 #include <linux/kprobes.h>
 #include <linux/kvm_host.h>
 #include <linux/module.h>
+#include <linux/timekeeping.h>
 
 static int dead = -1;
 module_param(dead, int, 0);
 static int bugged = -1;
 module_param(bugged, int, 0);
+static int ratio = -1;
+module_param(ratio, int, 0);
 static unsigned long claim[2];
 module_param_array(claim, ulong, NULL, 0);
 static bool khz_lie;
 module_param(khz_lie, bool, 0);
 static bool lost_write;
 module_param(lost_write, bool, 0);
+static int clocksource;
+module_param(clocksource, int, 0);
 
 static int mark_vm(void)
 {
-	struct file *file = fget(dead >= 0 ? dead : bugged);
+	struct file *file = fget(dead >= 0 ? dead : bugged >= 0 ? bugged : ratio);
 	struct kvm *kvm;
+	int n;
 
 	if (!file)
 		return -EBADF;
 	kvm = file->private_data;
+	if (ratio >= 0) {
+		n = atomic_read(&kvm->online_vcpus);
+		kvm_get_vcpu(kvm, n - 1)->arch.l1_tsc_scaling_ratio++;
+		fput(file);
+		return -ECANCELED;
+	}
 	/* As kvm_vm_dead() and kvm_vm_bugged() do; the latter without a splat. */
 	kvm->vm_dead = true;
 	if (bugged >= 0)
@@ -81,11 +96,38 @@ static struct kprobe read_probe = {
 	.pre_handler = spoil,
 };
 
+/* ktime_get_snapshot(snapshot) */
+static int note_snapshot(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	*(unsigned long *)probe->data = regs->di;
+	return 0;
+}
+
+static int change_clocksource(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+#if HAVE_CSID
+	struct system_time_snapshot *snapshot;
+
+	snapshot = *(struct system_time_snapshot **)probe->data;
+	if (snapshot->cs_id == CSID_X86_TSC)
+		snapshot->cs_id = clocksource == 1 ? CSID_X86_TSC_EARLY :
+						     CSID_GENERIC;
+#endif
+	return 0;
+}
+
+static struct kretprobe snapshot_probe = {
+	.kp.symbol_name = "ktime_get_snapshot",
+	.data_size = sizeof(unsigned long),
+	.entry_handler = note_snapshot,
+	.handler = change_clocksource,
+};
+
 static int __init fault_init(void)
 {
 	int err = 0;
 
-	if (dead >= 0 || bugged >= 0)
+	if (dead >= 0 || bugged >= 0 || ratio >= 0)
 		return mark_vm();
 	if (claim[1] && !request_mem_region(claim[0], claim[1], "kch_fault"))
 		return -EBUSY;
@@ -93,6 +135,9 @@ static int __init fault_init(void)
 		err = register_kretprobe(&khz_probe);
 	else if (lost_write)
 		err = register_kprobe(&read_probe);
+	else if (clocksource)
+		err = HAVE_CSID ?
+		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
 	if (err && claim[1])
 		release_mem_region(claim[0], claim[1]);
 	return err;
@@ -105,6 +150,8 @@ static void __exit fault_exit(void)
 		unregister_kretprobe(&khz_probe);
 	if (lost_write)
 		unregister_kprobe(&read_probe);
+	if (clocksource)
+		unregister_kretprobe(&snapshot_probe);
 	if (claim[1])
 		release_mem_region(claim[0], claim[1]);
 }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The module of faults, see fault/kch_fault.c. */
+#ifndef KCH_ERRNO_FAULT_H
+#define KCH_ERRNO_FAULT_H
+
+#define FAULT_MODULE	"kch_fault"
+
+/* Dies if insmod has another errno than that. */
+void fault_insert(const char *parameters, int expected);
+void fault_remove(void);
+
+#endif /* KCH_ERRNO_FAULT_H */
