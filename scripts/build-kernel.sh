@@ -45,9 +45,12 @@ grafted=
 
 graft() {
 	[[ $grafted ]] || return 0
-	if [[ ! -e $grafted/.package || $(<"$grafted/.package") != $(<"$source/.package") ]]; then
+	local made_of
+	made_of="$(<"$source/.package") $(cat -- "$KCH_ROOT"/patches/*.patch | sha256sum)"
+	if [[ ! -e $grafted/.made-of || $(<"$grafted/.made-of") != "$made_of" ]]; then
 		rm -rf -- "$grafted" "$grafted.new"
 		cp -al -- "$source" "$grafted.new"
+		echo "$made_of" >"$grafted.new/.made-of"
 		mv -- "$grafted.new" "$grafted"
 	fi
 	"$KCH_ROOT/scripts/graft.sh" "$grafted"
