@@ -5,6 +5,9 @@
 #include <string.h>
 #include "live.h"
 
+static const char offsets_first[] =
+	"its VMM must set the saved TSC offsets first; guest clock not changed";
+
 static void print_result(struct tool *tool, const struct live_vm *vm,
 			 const uint8_t *uuid,
 			 const struct kch_restore_result *result)
@@ -49,7 +52,7 @@ int cmd_restore(struct tool *tool)
 			const char *consequence = "guest clock not changed";
 
 			if (err == -EL2NSYNC)
-				consequence = "its VMM must set the saved TSC offsets first; guest clock not changed";
+				consequence = offsets_first;
 			code = complain_last(tool, label, err, consequence);
 			free(label);
 		} else {

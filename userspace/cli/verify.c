@@ -133,10 +133,11 @@ static void examine(struct tool *tool, struct audit *audit)
 	if (audit->worst.identical) {
 		audit->verdict = "identical";
 	} else {
-		char *text = xasprintf("vCPU %u is off by %" PRId64 " ns, %" PRId64 " cycles, %" PRId64 " ppb",
-				       audit->worst.vcpu_id, audit->worst.ns,
-				       audit->worst.cycles,
-				       audit->worst.rate_ppb);
+		char *text = xasprintf("vCPU %u is off by %lld ns, %lld cycles, %lld ppb",
+				       audit->worst.vcpu_id,
+				       (long long)audit->worst.ns,
+				       (long long)audit->worst.cycles,
+				       (long long)audit->worst.rate_ppb);
 
 		audit->verdict = "differs";
 		complain_of(tool, audit->entry, 0, text,
