@@ -38,7 +38,9 @@ demo: setup
 test: nested
 	@scripts/test.sh
 
+# The fuzzer and the checks on the checks need tools of their own.
 test-full: nested
+	@scripts/setup.sh --check
 	@scripts/test.sh --full
 
 check:

@@ -40,8 +40,10 @@ suite() { # NAME COMMAND...
 
 suite unit make --no-print-directory -s -C "$KCH_ROOT/tests/unit" run
 suite cli "$KCH_ROOT/tests/cli/run.sh"
-suite test-bed "$KCH_ROOT/tests/nested/run.sh" --self-test
+suite judge "$KCH_ROOT/tests/nested/check-judge.sh"
 if [[ $full ]]; then
+	suite test-bed "$KCH_ROOT/tests/nested/run.sh" --self-test
+	suite checks "$KCH_ROOT/scripts/check-control.sh"
 	suite mutants make --no-print-directory -s -C "$KCH_ROOT/tests/unit" mutants
 	suite fuzz make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" run
 	suite nested "$KCH_ROOT/tests/nested/run.sh" --full
