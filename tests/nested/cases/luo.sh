@@ -5,8 +5,8 @@
 #
 # Parameters (the kernel needs +kho=on +liveupdate=on, and kexec=file):
 #   vcpus=N, seconds=S, method=M   as in handover.sh
-#   early=yes      the guest is resumed at once, before the TSC's frequency could have been refined;
-#                  with calibrate=yes nothing but the old kernel can have told it
+#   early=yes      the guest is resumed at once, without waiting for the TSC's frequency to be refined; with
+#                  calibrate=yes and kvm=none it must be that of the old kernel, taken over
 #   abort=yes      the session is closed before the kexec: nothing may be there afterwards
 #   forge=WHAT     the record is spoiled in the new kernel before it is retrieved (kch-luo forge)
 #   errno=NAME     how retrieving it must fail then
@@ -29,6 +29,7 @@ note_tsc() {
 	done
 }
 
+# shellcheck disable=SC2013 # words
 judge() {
 	if [ ! -s /run/luo ]; then
 		check report false
@@ -67,6 +68,7 @@ retrieve() {
 
 stage_0() {
 	wait_settled
+	load_kvm
 	note_tsc
 	_abort=
 	[ "$(param abort no)" = no ] || _abort=--abort
@@ -75,17 +77,27 @@ stage_0() {
 	do_kexec
 }
 
+# Nothing else can have told it, and nothing changes it.
+judge_tsc() {
+	check taken_over test "$(dmesg | grep -c 'tsc: Frequency of .* taken over')" = 1
+	check not_refined test "$(dmesg | grep -c 'tsc: Refined')" = 0
+	check_equal tsc_source "$(sed -n 's/^tsc_source: //p' /sys/kernel/debug/kvmclock_handover/status)" known
+	check_equal rebase_rate_ppb "$(sed -n 's/^rebase_rate_ppb=//p' /run/luo)" 0
+}
+
 stage_n() {
 	if [ "$(param abort no)" = yes ] || [ -n "$(param forge)" ]; then
 		retrieve
 		return
 	fi
 	[ "$(param early no)" = yes ] || wait_settled
-	note_tsc
+	load_kvm
 	_last=
 	[ "$1" -lt "$KEXECS" ] || _last=--last
+	note resume_uptime_s "$(cut -d' ' -f1 /proc/uptime)"
 	"$KCH/kch-luo" $_last resume -- --method "$METHOD" --seconds "$SECONDS_" || true
 	note_tsc
 	judge
+	[ "$(param early no)" = no ] || judge_tsc
 	[ "$1" -eq "$KEXECS" ] || do_kexec
 }
