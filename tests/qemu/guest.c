@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * First and only program of the Linux guest: looks at its clocks and writes
- * what it sees to /dev/ttyS1, for analyse.c to judge.  It has no idea of what
+ * what it sees to /dev/ttyS0, for analyse.c to judge.  It has no idea of what
  * happens to the host.  Lines, all numbers decimal:
  *
  *	G key value		once: the guest's kernel, clocksource, vCPUs
@@ -288,7 +288,7 @@ static void set_up(void)
 	    mount("sysfs", "/sys", "sysfs", 0, NULL) ||
 	    (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY))
 		abort();
-	out = open("/dev/ttyS1", O_WRONLY | O_NOCTTY);
+	out = open("/dev/ttyS0", O_WRONLY | O_NOCTTY);
 	if (out < 0 || tcgetattr(out, &raw))
 		abort();
 	cfmakeraw(&raw);

@@ -40,7 +40,7 @@ add_libraries_of() { # PROGRAM
 
 install -s -- "$qemu" "$root/usr/bin/qemu-system-x86_64"
 add_libraries_of "$qemu"
-for rom in qboot.rom kvmvapic.bin linuxboot_dma.bin; do
+for rom in qboot.rom bios-microvm.bin kvmvapic.bin linuxboot_dma.bin; do
 	install -m 644 -- "$share/$rom" "$root$share/$rom"
 done
 install -- "$KCH_BUILD/userspace/kvmclock-run" "$root/usr/sbin/"

@@ -51,8 +51,9 @@ void run_clock_prepare(struct run_machine *machine)
 }
 
 /*
- * A guest that starts from its reset has a TSC of 0 and a clock that was not
- * set, or set to what it was anyway.
+ * To a guest that starts from its reset a VMM gives no time but what it has
+ * read from the same VM before, if any.  A guest that comes back gets one from
+ * elsewhere, and that is more than the new VM has had yet.
  */
 static bool comes_back(const struct run_machine *machine)
 {
@@ -61,10 +62,9 @@ static bool comes_back(const struct run_machine *machine)
 	if (run_options.incoming != RUN_INCOMING_AUTO)
 		return run_options.incoming == RUN_INCOMING_YES;
 	for (i = 0; i < machine->vcpu_count; i++)
-		if (machine->vcpus[i].tsc)
+		if (machine->vcpus[i].tsc > machine->vcpus[i].tsc_read)
 			return true;
-	return machine->clock_set_ns &&
-	       machine->clock_set_ns != machine->clock_got_ns;
+	return machine->clock_set_ns > machine->clock_read_ns;
 }
 
 /* The clock as the VMM left it, and against the saved one if there is one. */

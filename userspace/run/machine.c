@@ -126,7 +126,10 @@ static int get_clock(int vm_fd, void *arg)
 		return result;
 	pthread_rwlock_wrlock(&lock);
 	if (machine.vm_fd == vm_fd) {
-		machine.clock_got_ns = ((struct kvm_clock_data *)arg)->clock;
+		uint64_t clock_ns = ((struct kvm_clock_data *)arg)->clock;
+
+		if (clock_ns > machine.clock_read_ns)
+			machine.clock_read_ns = clock_ns;
 		if (machine.state == RUN_RUNNING && run_clock_save(&machine)) {
 			machine.state = RUN_STOPPED;
 			watch_vcpus(true);
@@ -162,7 +165,18 @@ static void pass_gate(int vcpu_fd)
 	pthread_rwlock_unlock(&lock);
 }
 
-static void remember_msrs(struct run_vcpu *vcpu, const struct kvm_msrs *msrs)
+static void remember_read(struct run_vcpu *vcpu, const struct kvm_msrs *msrs,
+			  int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (msrs->entries[i].index == MSR_IA32_TSC &&
+		    msrs->entries[i].data > vcpu->tsc_read)
+			vcpu->tsc_read = msrs->entries[i].data;
+}
+
+static void remember_written(struct run_vcpu *vcpu, const struct kvm_msrs *msrs)
 {
 	uint32_t i;
 
@@ -174,7 +188,7 @@ static void remember_msrs(struct run_vcpu *vcpu, const struct kvm_msrs *msrs)
 	}
 }
 
-static int vcpu_ioctl(int fd, unsigned long request, void *arg)
+static int vcpu_ioctl(int fd, uint32_t request, void *arg)
 {
 	struct run_vcpu *vcpu;
 	int result, saved_errno;
@@ -183,16 +197,21 @@ static int vcpu_ioctl(int fd, unsigned long request, void *arg)
 	/* Only the vCPU's own thread writes to its entry. */
 	vcpu = vcpu_of(fd);
 	if (vcpu && request == KVM_SET_MSRS)
-		remember_msrs(vcpu, arg);
+		remember_written(vcpu, arg);
 	result = run_real_ioctl(fd, request, arg);
 	saved_errno = errno;
+	if (vcpu && request == KVM_GET_MSRS)
+		remember_read(vcpu, arg, result);
 	pthread_rwlock_unlock(&lock);
 	errno = saved_errno;
 	return result;
 }
 
-int run_ioctl(int fd, unsigned long request, void *arg)
+int run_ioctl(int fd, unsigned long full_request, void *arg)
 {
+	/* KVM looks at 32 bits, and QEMU's int brings its sign along. */
+	uint32_t request = (uint32_t)full_request;
+
 	switch (request) {
 	case KVM_CREATE_VM:
 		return create_vm(fd, arg);

@@ -68,12 +68,14 @@ extern struct run_options run_options;
  * @fd: as KVM_CREATE_VCPU returned it
  * @id: as given to that
  * @tsc: what the VMM last wrote to MSR_IA32_TSC, cycles
+ * @tsc_read: the largest value it has read from there, cycles
  * @tsc_deadline: what it last wrote to MSR_IA32_TSC_DEADLINE, cycles
  */
 struct run_vcpu {
 	int fd;
 	uint32_t id;
 	uint64_t tsc;
+	uint64_t tsc_read;
 	uint64_t tsc_deadline;
 };
 
@@ -91,7 +93,7 @@ enum run_state {
  * @vcpu_count: vCPUs made before the first ran; later ones are not in @vcpus
  * @vcpus: these vCPUs, in the order in which they were made
  * @clock_set_ns: what the VMM last set with KVM_SET_CLOCK, ns; 0 nothing
- * @clock_got_ns: what KVM_GET_CLOCK last told it, ns
+ * @clock_read_ns: the largest value KVM_GET_CLOCK has told it, ns
  * @prepare_errno: 0, or why the saved TSC frequency could not be set
  * @prepare_message: the same in words
  */
@@ -101,7 +103,7 @@ struct run_machine {
 	uint32_t vcpu_count;
 	struct run_vcpu *vcpus;
 	uint64_t clock_set_ns;
-	uint64_t clock_got_ns;
+	uint64_t clock_read_ns;
 	int prepare_errno;
 	char prepare_message[2 * KCH_MESSAGE_SIZE];
 };
