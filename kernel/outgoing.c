@@ -34,9 +34,10 @@ struct kch_outgoing_vm *kch_outgoing_find(struct kch_outgoing *out,
 	return NULL;
 }
 
-static void insert(struct kch_outgoing *out, struct kch_outgoing_vm *vm)
+static void insert(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
+		   struct list_head *before)
 {
-	list_add_tail(&vm->link, &out->vms);
+	list_add(&vm->link, before);
 	out->entries_size += vm->size;
 	out->count++;
 }
@@ -131,7 +132,7 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
 		}
 		kch_record_copy(&found, vm->entry);
 		kch_rec_entry_close(vm->entry);
-		insert(out, vm);
+		insert(out, vm, out->vms.prev);
 	}
 	return 0;
 }
@@ -182,7 +183,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	}
 	kch_rec_entry_close(entry);
 	vm->watch = kch_watch_start(vm_file);
-	insert(out, vm);
+	insert(out, vm, out->vms.prev);
 	err = write_record(out, region, 0, kvm_khz, message);
 	if (err) {
 		take_out(out, vm);
@@ -206,7 +207,7 @@ int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region
 	kch_rec_entry_close(entry);
 	vm->entry = entry;
 	vm->size = size;
-	insert(out, vm);
+	insert(out, vm, out->vms.prev);
 	return 0;
 }
 
@@ -216,16 +217,18 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 			struct kch_message *message)
 {
 	struct kch_outgoing_vm *vm = kch_outgoing_find(out, uuid);
+	struct list_head *before;
 	int err;
 
 	if (!vm) {
 		kch_say(message, "no VM of id %pUb is preserved", uuid);
 		return -ENOENT;
 	}
+	before = vm->link.prev;
 	take_out(out, vm);
 	err = write_record(out, region, 0, kvm_khz, message);
 	if (err)
-		insert(out, vm);
+		insert(out, vm, before);
 	else
 		destroy(vm);
 	return err;

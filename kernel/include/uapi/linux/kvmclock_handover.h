@@ -9,7 +9,9 @@
  *
  * Every ioctl that refuses changes nothing, returns an errno of its own (see
  * the table), and fills @message with what was found, what was expected and
- * what that means for the guest.  The structure is copied back on error too.
+ * what that means for the guest.  The structure is copied back on error too,
+ * but for EPERM, ENOTTY, E2BIG, EFAULT of the structure itself, and EINVAL for
+ * its size.
  *
  * Errors every ioctl can return:
  *
