@@ -413,13 +413,16 @@ void test_broken_memory(void)
 	region_start = start_before;
 	module_load();
 	forge_begin(&forged);
+	/* Two, so that their order can be seen to stay. */
 	forge_add(&forged, &scene.vm, ID_KEPT);
+	forge_add(&forged, &scene.vm, ID_UNKNOWN);
 	module_unload();
 	forged.header.boot_id[3] ^= 0xff;
 	region_start = BROKEN_START;
 	forge_write(&forged, 1);
 	module_load();
-	conditions_run(broken_memory_own, 2);
+	conditions_run(broken_memory_own, sizeof(broken_memory_own) /
+		       sizeof(broken_memory_own[0]));
 	module_unload();
 
 	snapshot_watch_none();

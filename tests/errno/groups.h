@@ -6,6 +6,7 @@
 /* group-arguments.c: what is common to all ioctls */
 void test_arguments(void);
 void test_capabilities(void);
+void test_unprovoked(void);
 
 /* group-vm.c: what a VM can be that PRESERVE, READ and RESTORE want */
 void test_vm(void);

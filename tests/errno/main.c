@@ -26,6 +26,7 @@
 static const struct ktap_case cases[] = {
 	{ "arguments", test_arguments },
 	{ "capabilities", test_capabilities },
+	{ "unprovoked", test_unprovoked },
 	{ "vm", test_vm },
 	{ "no-region", test_no_region },
 	{ "outgoing", test_outgoing },
