@@ -5,8 +5,9 @@
 #
 # Parameters (the kernel needs +kho=on +liveupdate=on, and kexec=file):
 #   vcpus=N, seconds=S, method=M   as in handover.sh
-#   early=yes      the guest is resumed at once, without waiting for the TSC's frequency to be refined; with
-#                  calibrate=yes and kvm=none it must be that of the old kernel, taken over
+#   early=yes      the guest is resumed by the first process there is, before the frequency of the TSC
+#                  would have been refined (luo-init.sh); with calibrate=yes and kvm=none it must be
+#                  that of the old kernel, taken over
 #   abort=yes      the session is closed before the kexec: nothing may be there afterwards
 #   forge=WHAT     the record is spoiled in the new kernel before it is retrieved (kch-luo forge)
 #   errno=NAME     how retrieving it must fail then
@@ -66,15 +67,17 @@ retrieve() {
 	check_equal finish "$(value finish)" ok
 }
 
-stage_0() {
-	wait_settled
-	load_kvm
-	note_tsc
-	_abort=
-	[ "$(param abort no)" = no ] || _abort=--abort
-	"$KCH/kch-luo" $_abort start -- --vcpus "$VCPUS" --seconds "$SECONDS_" || true
-	judge
-	do_kexec
+early() {
+	[ "$(param early no)" = yes ]
+}
+
+# Into the next kernel.
+leave() {
+	if early; then
+		do_kexec "$NEXT_LINE" rdinit=/kch/cases/luo-init.sh
+	else
+		do_kexec
+	fi
 }
 
 # Nothing else can have told it, and nothing changes it.
@@ -83,6 +86,21 @@ judge_tsc() {
 	check not_refined test "$(dmesg | grep -c 'tsc: Refined')" = 0
 	check_equal tsc_source "$(sed -n 's/^tsc_source: //p' /sys/kernel/debug/kvmclock_handover/status)" known
 	check_equal rebase_rate_ppb "$(sed -n 's/^rebase_rate_ppb=//p' /run/luo)" 0
+	# Refinement begins when the clocksource is registered, and takes a second.
+	note early_resume "$(cat /times);" \
+		"refinement would have begun at" \
+		"$(dmesg | sed -n 's/^\[ *\([0-9.]*\)\] clocksource: tsc: .*/\1/p') s"
+}
+
+stage_0() {
+	wait_settled
+	load_kvm
+	note_tsc
+	_abort=
+	[ "$(param abort no)" = no ] || _abort=--abort
+	"$KCH/kch-luo" $_abort start -- --vcpus "$VCPUS" --seconds "$SECONDS_" || true
+	judge
+	leave
 }
 
 stage_n() {
@@ -90,14 +108,17 @@ stage_n() {
 		retrieve
 		return
 	fi
-	[ "$(param early no)" = yes ] || wait_settled
-	load_kvm
-	_last=
-	[ "$1" -lt "$KEXECS" ] || _last=--last
-	note resume_uptime_s "$(cut -d' ' -f1 /proc/uptime)"
-	"$KCH/kch-luo" $_last resume -- --method "$METHOD" --seconds "$SECONDS_" || true
+	if early; then
+		cp /report /run/luo
+	else
+		wait_settled
+		load_kvm
+		_last=
+		[ "$1" -lt "$KEXECS" ] || _last=--last
+		"$KCH/kch-luo" $_last resume -- --method "$METHOD" --seconds "$SECONDS_" || true
+	fi
 	note_tsc
 	judge
-	[ "$(param early no)" = no ] || judge_tsc
-	[ "$1" -eq "$KEXECS" ] || do_kexec
+	! early || judge_tsc
+	[ "$1" -eq "$KEXECS" ] || leave
 }
