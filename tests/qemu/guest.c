@@ -10,6 +10,9 @@
  *	B cpu checks count max_ns	readings compared with the one before and
  *				the last of any vCPU; how many were below, by
  *				how much
+ *	V tsc_timestamp system_time mul shift flags
+ *				the first vCPU's pvclock page, as the vDSO has
+ *				it mapped into every process
  *	W number due_ns tsc	a process that slept until CLOCK_MONOTONIC was
  *				due_ns woke at tsc
  *	T number due_ns tsc	the same of a timerfd
@@ -136,6 +139,54 @@ static void look_back(uint64_t *own, uint64_t *count, uint64_t *max_ns)
 	*own = now;
 }
 
+/* The layout is KVM's ABI. */
+struct pvclock {
+	uint32_t version;
+	uint32_t pad;
+	uint64_t tsc_timestamp;
+	uint64_t system_time;
+	uint32_t tsc_to_system_mul;
+	int8_t tsc_shift;
+	uint8_t flags;
+	uint8_t pad_end[2];
+};
+
+static const volatile struct pvclock *pvclock;
+
+/* The second page of the kernel's data for the vDSO, from 4.5 to 6.12. */
+static void find_pvclock(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long start;
+	char text[256];
+
+	while (maps && fgets(text, sizeof(text), maps))
+		if (strstr(text, "[vvar]") && sscanf(text, "%lx", &start) == 1)
+			pvclock = (const void *)(start + 4096);
+	if (!pvclock)
+		abort();
+	fclose(maps);
+}
+
+static void show_pvclock(void)
+{
+	struct pvclock now;
+
+	do {
+		now.version = pvclock->version;
+		__sync_synchronize();
+		now.tsc_timestamp = pvclock->tsc_timestamp;
+		now.system_time = pvclock->system_time;
+		now.tsc_to_system_mul = pvclock->tsc_to_system_mul;
+		now.tsc_shift = pvclock->tsc_shift;
+		now.flags = pvclock->flags;
+		__sync_synchronize();
+	} while ((now.version & 1) || now.version != pvclock->version);
+	line("V %llu %llu %u %d %u", (unsigned long long)now.tsc_timestamp,
+	     (unsigned long long)now.system_time, now.tsc_to_system_mul,
+	     now.tsc_shift, now.flags);
+}
+
 static void *vcpu_thread(void *arg)
 {
 	uint64_t own = 0, count = 0, max_ns = 0, checks = 0, due;
@@ -162,6 +213,8 @@ static void *vcpu_thread(void *arg)
 		for (i = 0; i < SPIN_READS; i++)
 			look_back(&own, &count, &max_ns);
 		checks += SPIN_READS;
+		if (cpu == 0 && round % 4 == 0)
+			show_pvclock();
 		if (++round % 4 == 0)
 			line("B %d %llu %llu %llu", cpu, (unsigned long long)checks,
 			     (unsigned long long)count, (unsigned long long)max_ns);
@@ -313,6 +366,7 @@ int main(void)
 	static uint64_t begin;
 
 	set_up();
+	find_pvclock();
 	line("G vcpus %ld", cpus);
 	begin = read_ns(CLOCK_MONOTONIC);
 	start_sleepers(begin);
