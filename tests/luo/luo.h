@@ -22,6 +22,8 @@ int session_finish(int session);
 
 /* vm.c: starts kch-vmm, whose report then is in @report; its exit status. */
 int vm_start(char *const arguments[], const char *report, pid_t *pid);
+/* Ends it, and waits until it is gone. */
+void vm_end(pid_t pid);
 /* The clock's descriptor of the VM that process has. */
 int vm_clock_fd(pid_t pid, const uint8_t uuid[16]);
 

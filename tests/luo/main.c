@@ -26,6 +26,7 @@ static const char usage_text[] =
 "\n"
 "  --abort          of start: close the session again\n"
 "  --last           of resume: do not preserve them again\n"
+"  --end-vmm        the VMM has ended when they are preserved\n"
 "  --size BYTES     of the memory (4 MiB)\n"
 "  --session NAME   (kch)\n"
 "  --report FILE    of kch-vmm (/run/luo)\n"
@@ -50,6 +51,7 @@ static struct {
 	char id[40];
 	bool abort;
 	bool last;
+	bool end_vmm;
 } options = {
 	.session = "kch",
 	.report = "/run/luo",
@@ -110,9 +112,13 @@ static int run_vmm(const char *command, char *const more[], pid_t *pid)
 }
 
 /* Closing the session takes back what is in it: somebody keeps it open. */
-static void keep_preserved(void)
+static void keep_preserved(pid_t vmm)
 {
-	int session = must(session_create(options.session), "creating the session");
+	int session;
+
+	if (options.end_vmm)
+		vm_end(vmm);
+	session = must(session_create(options.session), "creating the session");
 
 	must(session_preserve_fd(session, MEMORY_FD, MEMORY_TOKEN), "preserving the memory");
 	must(session_preserve_fd(session, CLOCK_FD, CLOCK_TOKEN), "preserving the clock");
@@ -138,7 +144,7 @@ static int start(char *const vmm_options[])
 	place(memory, MEMORY_FD);
 	status = run_vmm("run", vmm_options, &pid);
 	place(vm_clock_fd(pid, options.uuid), CLOCK_FD);
-	keep_preserved();
+	keep_preserved(pid);
 	return status;
 }
 
@@ -156,7 +162,7 @@ static int resume(char *const vmm_options[])
 	close(session);
 	status = run_vmm("resume", vmm_options, &pid);
 	if (!options.last)
-		keep_preserved();
+		keep_preserved(pid);
 	return status;
 }
 
@@ -183,6 +189,7 @@ int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{ "abort", no_argument, NULL, 'a' },
+		{ "end-vmm", no_argument, NULL, 'e' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "id", required_argument, NULL, 'i' },
 		{ "last", no_argument, NULL, 'l' },
@@ -198,6 +205,7 @@ int main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'a': options.abort = true; break;
+		case 'e': options.end_vmm = true; break;
 		case 'i': digit = atoi(optarg) % 10; break;
 		case 'l': options.last = true; break;
 		case 'r': options.report = optarg; break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,4 +96,18 @@ int vm_clock_fd(pid_t pid, const uint8_t uuid[16])
 	fclose(device);
 	close(clock.vm_fd);
 	return clock.fd;
+}
+
+void vm_end(pid_t pid)
+{
+	int tries = 200;
+
+	if (kill(pid, SIGTERM))
+		die("process %d: %s", pid, strerror(errno));
+	/* Not our child: kch-vmm's parent has ended. */
+	while (!kill(pid, 0)) {
+		if (!tries--)
+			die("process %d does not end", pid);
+		usleep(50000);
+	}
 }

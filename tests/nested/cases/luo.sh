@@ -8,6 +8,7 @@
 #   early=yes      the guest is resumed by the first process there is, before the frequency of the TSC
 #                  would have been refined (luo-init.sh); with calibrate=yes and kvm=none it must be
 #                  that of the old kernel, taken over
+#   end=yes        the VMM has ended when its memory and clock are preserved
 #   abort=yes      the session is closed before the kexec: nothing may be there afterwards
 #   forge=WHAT     the record is spoiled in the new kernel before it is retrieved (kch-luo forge)
 #   errno=NAME     how retrieving it must fail then
@@ -67,6 +68,10 @@ retrieve() {
 	check_equal finish "$(value finish)" ok
 }
 
+end_vmm() {
+	[ "$(param end no)" = no ] || echo --end-vmm
+}
+
 early() {
 	[ "$(param early no)" = yes ]
 }
@@ -98,7 +103,8 @@ stage_0() {
 	note_tsc
 	_abort=
 	[ "$(param abort no)" = no ] || _abort=--abort
-	"$KCH/kch-luo" $_abort start -- --vcpus "$VCPUS" --seconds "$SECONDS_" || true
+	# shellcheck disable=SC2046 # a word or none
+	"$KCH/kch-luo" $_abort $(end_vmm) start -- --vcpus "$VCPUS" --seconds "$SECONDS_" || true
 	judge
 	leave
 }
@@ -115,7 +121,8 @@ stage_n() {
 		load_kvm
 		_last=
 		[ "$1" -lt "$KEXECS" ] || _last=--last
-		"$KCH/kch-luo" $_last resume -- --method "$METHOD" --seconds "$SECONDS_" || true
+		# shellcheck disable=SC2046
+		"$KCH/kch-luo" $_last $(end_vmm) resume -- --method "$METHOD" --seconds "$SECONDS_" || true
 	fi
 	note_tsc
 	judge
