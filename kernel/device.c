@@ -589,12 +589,9 @@ static int do_adopt(void *context, void *arg, void __user *user,
 
 	memset_startat(a, 0, vcpu_id);
 	a->vcpu_id = -1;
+	a->adopted = 0;
 	err = bad_flags(a->flags, 0, message) ?:
 	      bad_reserved(reserved, message);
-	if (!err && a->adopted) {
-		kch_say(message, "adopted is %u, must be 0", a->adopted);
-		err = -EINVAL;
-	}
 	if (err)
 		return err;
 	vm_file = kch_get_vm(a->vm_fd, message);

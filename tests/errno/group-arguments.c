@@ -134,8 +134,6 @@ static const struct condition reserved[] = {
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_ADOPT, "reserved set", SET(kch_adopt, reserved, 1),
 	  .expected = EINVAL, .message = "reserved" },
-	{ KCH_IOC_ADOPT, "adopted set", SET(kch_adopt, adopted, 1),
-	  .expected = EINVAL, .message = "adopted" },
 };
 
 /* Nothing is wrong: the longer structure is served, flags of INFO are output. */

@@ -407,7 +407,7 @@ struct kch_restore {
  * @size: in: sizeof(struct kch_adopt)
  * @flags: in: must be 0
  * @vm_fd: in: the VM
- * @adopted: in: must be 0; out: vCPUs that got it
+ * @adopted: out: vCPUs that got it
  * @vcpu_id: out: the vCPU a refusal is about, or -1
  * @reserved: in: must be 0
  * @found: out: the number found, for refusals that compare numbers
