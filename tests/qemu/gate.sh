@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Test kvmclock-run and its library without KVM: the gate, with threads; what is said and returned
+# when a clock cannot be restored; options; what the library costs.
+#
+#   tests/qemu/gate.sh
+
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+root=$(cd -- "$here/../.." && pwd -P)
+userspace=$root/build/userspace
+programs=$root/build/tests/qemu/gate
+id=11111111-1111-1111-1111-111111111111
+
+make --no-print-directory -s -C "$root/userspace" >&2
+make --no-print-directory -s -C "$here" >&2
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+number=0 failed=0
+
+result() { # STATUS NAME [REASON]
+	number=$((number + 1))
+	if (($1 == 0)); then
+		echo "ok $number $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number $2${3:+ # $3}"
+		sed 's/^/#   /' "$work/out"
+	fi
+}
+
+# STATUS expected, TEXT to be said (empty: nothing at all), NAME, then options and -- command.
+run() {
+	local expected=$1 text=$2 name=$3 status=0
+	shift 3
+	LD_PRELOAD=$programs/fake-kvm.so timeout 60 "$userspace/kvmclock-run" "$@" \
+		>"$work/out" 2>&1 || status=$?
+	if ((status != expected)); then
+		result 1 "$name" "status $status, expected $expected"
+	elif [[ $text ]] && ! grep -qF -- "$text" "$work/out"; then
+		result 1 "$name" "not said: $text"
+	elif [[ ! $text ]] && grep -q '^kvmclock-run:' "$work/out"; then
+		result 1 "$name" "said something"
+	else
+		result 0 "$name"
+	fi
+}
+
+gate() { # STATUS TEXT NAME CASE [OPTION...]
+	local expected=$1 text=$2 name=$3 case=$4
+	shift 4
+	run "$expected" "$text" "$name" --id "$id" "$@" -- "$programs/test-gate" "$case"
+}
+
+echo "KTAP version 1"
+for try in 1 2 3; do
+	gate 0 "clock restored: identical" "comes back, $try" comes-back -v
+done
+gate 0 "" "comes back, quietly" comes-back
+gate 0 "this guest starts anew" "starts anew with a record" starts-anew
+gate 0 "clock restored" "... unless one says it comes back" comes-back --incoming yes -v
+gate 0 "saved clock taken back" "stop, go, stop, end" stop-and-go -v
+gate 0 "clock restored" "the frequency settles later" try-again -v
+gate 1 "refused by the test" "does not wait for ever" try-again --wait 0
+gate 0 "clock not restored: refused by the test; the guest's kvmclock is" "refused" refused
+gate 4 "the guest is not started (--require)" "refused, required" refused --require
+gate 0 "the module kvmclock_handover is not loaded" "no module" no-module
+gate 4 "the module kvmclock_handover is not loaded" "no module, required" no-module --require
+gate 0 "3 vCPUs were saved, there are 4" "another number of vCPUs" other-vcpus
+gate 4 "3 vCPUs were saved, there are 4" "... required" other-vcpus --require
+gate 0 "process 77 has another VM of this id" "an id saved twice" saved-twice
+gate 0 "is dropped" "a stale record" stale
+
+run 2 "usage:" "no id" -- true
+run 2 "not a UUID" "a bad id" --id web1 -- true
+run 2 "usage:" "no program" --id "$id"
+run 127 "not found" "a program that is not there" --id "$id" -- no-such-program
+run 1 "linked statically" "a static program" --id "$id" -- "$root/build/tests/qemu/guest"
+run 2 "--wait" "a bad number" --id "$id" --wait soon -- true
+run 0 "" "a program without a VM" --id "$id" -- true
+run 0 "usage:" "help" --help
+
+# The message also in the log file.
+gate 0 "clock restored" "a log file" comes-back -v --log "$work/log"
+status=0
+grep -q "^kvmclock-run: $id: clock restored" "$work/log" || status=1
+result $status "... has the message"
+
+# One load, one branch and a jump: against the shortest ioctl there is. The limit leaves room for a
+# busy machine; the figures are for people.
+status=0
+"$userspace/kvmclock-run" --id "$id" -- "$programs/bench" >"$work/out" || status=$?
+echo "# $(<"$work/out")"
+awk '{ sub(/.*ratio=/, ""); exit !($0 < 1.15) }' "$work/out" || status=1
+result $status "cost of an ioctl"
+
+echo "1..$number"
+echo "# $((number - failed)) passed, $failed failed, 0 skipped"
+((failed == 0))

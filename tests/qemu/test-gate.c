@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The wrapper's gate, with the VMM's part played here and KVM's by fake-kvm.so;
+ * gate.sh runs one case per process, with the environment kvmclock-run makes.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "fake-kvm.h"
+#include "ktap.h"
+
+#define MSR_TSC		0x10
+#define MSR_TSC_DEADLINE 0x6e0
+#define VCPUS		4
+
+static struct fake_kvm *kvm;
+static int vm_fd, vcpu_fds[VCPUS];
+
+/* As QEMU passes it: through an int, so that the sign comes along. */
+static int int_ioctl(int fd, int request, void *arg)
+{
+	return ioctl(fd, request, arg);
+}
+
+static void set_msr(int fd, uint32_t index, uint64_t value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+
+	ktap_check(int_ioctl(fd, (int)KVM_SET_MSRS, &msr) == 1, "errno %d", errno);
+}
+
+static void make_vm(uint64_t tsc)
+{
+	int i, kvm_fd = open("/dev/null", O_RDWR);
+
+	kvm = dlsym(RTLD_DEFAULT, "fake_kvm");
+	ktap_check(kvm, "no fake KVM");
+	vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+	for (i = 0; i < VCPUS; i++) {
+		vcpu_fds[i] = ioctl(vm_fd, KVM_CREATE_VCPU, (void *)(uintptr_t)i);
+		set_msr(vcpu_fds[i], MSR_TSC, tsc);
+		set_msr(vcpu_fds[i], MSR_TSC_DEADLINE, tsc ? tsc + 5 : 0);
+	}
+}
+
+static void get_clock(void)
+{
+	struct kvm_clock_data clock;
+
+	ktap_check(!int_ioctl(vm_fd, (int)KVM_GET_CLOCK, &clock), "errno %d", errno);
+}
+
+/* A vCPU's thread: some other ioctls, then it runs. */
+static void *vcpu_thread(void *arg)
+{
+	int fd = *(int *)arg, i;
+
+	for (i = 0; i < 2000; i++)
+		ioctl(fd, KVM_GET_REGS, NULL);
+	for (i = 0; i < 100; i++)
+		ioctl(fd, KVM_RUN, NULL);
+	return NULL;
+}
+
+static void run_all(void)
+{
+	pthread_t threads[VCPUS];
+	int i;
+
+	for (i = 0; i < VCPUS; i++)
+		pthread_create(&threads[i], NULL, vcpu_thread, &vcpu_fds[i]);
+	for (i = 0; i < VCPUS; i++)
+		pthread_join(threads[i], NULL);
+	ktap_check(kvm->runs == VCPUS * 100, "%d", kvm->runs);
+}
+
+static void prepare_record(void)
+{
+	kvm = dlsym(RTLD_DEFAULT, "fake_kvm");
+	kvm->has_record = true;
+	kvm->record_vcpus = VCPUS;
+}
+
+static void test_comes_back(void)
+{
+	prepare_record();
+	make_vm(12345);
+	ktap_check(kvm->prepares == 1, "%d", kvm->prepares);
+	run_all();
+	ktap_check(kvm->restores == 1, "%d", kvm->restores);
+	ktap_check(!kvm->runs_before_restore, "%d", kvm->runs_before_restore);
+	ktap_check(!kvm->busy_at_restore, "%d", kvm->busy_at_restore);
+	ktap_check(kvm->offsets_written == VCPUS, "%d", kvm->offsets_written);
+	ktap_check(kvm->deadlines_after_restore == VCPUS, "%d",
+		   kvm->deadlines_after_restore);
+	ktap_check(kvm->deadline == 12350, "%lu", (unsigned long)kvm->deadline);
+}
+
+static void test_starts_anew(void)
+{
+	prepare_record();
+	make_vm(0);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	ktap_check(kvm->restores == 0, "%d", kvm->restores);
+	ktap_check(kvm->runs == 1, "%d", kvm->runs);
+}
+
+static void test_stop_and_go(void)
+{
+	make_vm(0);
+	get_clock();
+	ktap_check(kvm->preserves == 0, "saved before it ran");
+	ioctl(vcpu_fds[1], KVM_RUN, NULL);
+	get_clock();
+	ktap_check(kvm->preserves == 1 && kvm->saved, "%d", kvm->preserves);
+	get_clock();
+	ktap_check(kvm->preserves == 1, "%d", kvm->preserves);
+	ioctl(vcpu_fds[3], KVM_RUN, NULL);
+	ktap_check(kvm->unpreserves == 1 && !kvm->saved, "%d", kvm->unpreserves);
+	get_clock();
+	ktap_check(kvm->preserves == 2 && kvm->saved, "%d", kvm->preserves);
+	close(vm_fd);
+	ktap_check(kvm->saved, "the end of the VM took the record");
+}
+
+static void test_try_again(void)
+{
+	prepare_record();
+	kvm->restore_errno = EAGAIN;
+	kvm->restore_errno_count = 3;
+	make_vm(12345);
+	run_all();
+	ktap_check(kvm->restores == 1, "%d", kvm->restores);
+	ktap_check(!kvm->runs_before_restore, "%d", kvm->runs_before_restore);
+}
+
+/* With --require the process ends in KVM_RUN, and gate.sh sees the status. */
+static void test_refused(void)
+{
+	prepare_record();
+	kvm->restore_errno = ETIME;
+	kvm->restore_errno_count = 1000;
+	make_vm(12345);
+	run_all();
+	ktap_check(kvm->restores == 0, "%d", kvm->restores);
+}
+
+static void test_no_module(void)
+{
+	kvm = dlsym(RTLD_DEFAULT, "fake_kvm");
+	kvm->no_module = true;
+	make_vm(12345);
+	run_all();
+}
+
+static void test_other_vcpus(void)
+{
+	prepare_record();
+	kvm->record_vcpus = VCPUS - 1;
+	make_vm(12345);
+	run_all();
+	ktap_check(kvm->restores == 0 && kvm->offsets_written == 0, "%d %d",
+		   kvm->restores, kvm->offsets_written);
+}
+
+/* The id is another VM's, which is there: its record must stay. */
+static void test_saved_twice(void)
+{
+	make_vm(0);
+	kvm->saved = true;
+	kvm->saved_live = true;
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	get_clock();
+	ktap_check(kvm->preserves == 0 && kvm->unpreserves == 0, "%d %d",
+		   kvm->preserves, kvm->unpreserves);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	ktap_check(kvm->saved && kvm->runs == 2, "%d", kvm->runs);
+}
+
+/* ... and which is not: what it left goes when the guest runs. */
+static void test_stale(void)
+{
+	make_vm(0);
+	kvm->saved = true;
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	ktap_check(kvm->unpreserves == 1 && !kvm->saved, "%d", kvm->unpreserves);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct ktap_case cases[] = {
+		{ "comes-back", test_comes_back },
+		{ "starts-anew", test_starts_anew },
+		{ "stop-and-go", test_stop_and_go },
+		{ "try-again", test_try_again },
+		{ "refused", test_refused },
+		{ "no-module", test_no_module },
+		{ "other-vcpus", test_other_vcpus },
+		{ "saved-twice", test_saved_twice },
+		{ "stale", test_stale },
+	};
+
+	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+}
