@@ -2,8 +2,10 @@
 /*
  * What a Linux guest saw of its clocks before and after: guest.c wrote it.
  *
- *	kch-qemu-analyse BEFORE AFTER OFFSET_BEFORE OFFSET_AFTER [--points]
+ *	kch-qemu-analyse BEFORE AFTER OFFSET_BEFORE OFFSET_AFTER STOPPED [--points]
  *
+ * STOPPED: host TSC when the guest had stopped: what it saw before that, and
+ * wrote after it had come back, belongs to what was before.
  * OFFSET_*: TSC offset of the guest's vCPUs, guest minus host, cycles, as KVM's
  * debugfs has it.  Only the host's axis needs it: the guest's own TSC is the
  * axis of all *_offset_ns.  Prints lines key=value; with --points the error
@@ -142,7 +144,9 @@ static void read_page(struct stretch *stretch, const char *text)
 	stretch->last_page = page;
 }
 
-static void read_line(struct stretch *stretch, const char *text)
+/* Of the file of after: what comes in time before @stopped belongs to @before. */
+static void read_line(struct stretch *stretch, struct stretch *before,
+		      uint64_t stopped, const char *text)
 {
 	unsigned long checks, back, back_ns;
 	struct sample sample;
@@ -156,6 +160,10 @@ static void read_line(struct stretch *stretch, const char *text)
 			   &sample.ns[0], &sample.tsc[1], &sample.width[1],
 			   &sample.ns[1], &sample.tsc[2], &sample.width[2],
 			   &sample.ns[2]) != 10)
+			return;
+		if (sample.tsc[CLOCKS - 1] < stopped)
+			stretch = before;
+		else if (sample.tsc[0] < stopped)
 			return;
 		stretch->samples = grow(stretch->samples, stretch->sample_count,
 					sizeof(sample));
@@ -180,6 +188,8 @@ static void read_line(struct stretch *stretch, const char *text)
 		if (sscanf(text + 1, "%u %ld %lu", &wake.number, &wake.due_ns,
 			   &wake.tsc) != 3)
 			return;
+		if (wake.tsc < stopped)
+			stretch = before;
 		stretch->wakes = grow(stretch->wakes, stretch->wake_count,
 				      sizeof(wake));
 		stretch->wakes[stretch->wake_count++] = wake;
@@ -193,7 +203,8 @@ static void read_line(struct stretch *stretch, const char *text)
 	}
 }
 
-static void read_file(const char *path, struct stretch *stretch)
+static void read_file(const char *path, struct stretch *stretch,
+		      struct stretch *before, uint64_t stopped)
 {
 	FILE *file = fopen(path, "re");
 	char text[LINE_SIZE];
@@ -206,7 +217,7 @@ static void read_file(const char *path, struct stretch *stretch)
 	while (fgets(text, sizeof(text), file))
 		if (text[strlen(text) - 1] == '\n') {
 			text[strlen(text) - 1] = '\0';
-			read_line(stretch, text);
+			read_line(stretch, before, stopped, text);
 		}
 	fclose(file);
 }
@@ -376,6 +387,7 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 	const struct wake *wake;
 	size_t i;
 
+	/* From the first reading on; what woke before that was not late. */
 	for (i = 0; i < after->sample_count; i++)
 		resumed = fmin(resumed, (double)kvmclock(page, after->samples[i].tsc[0] +
 						       shift) + boottime);
@@ -391,9 +403,6 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 		late = at - fmax((double)wake->due_ns, resumed);
 		during += (double)wake->due_ns < resumed;
 		count++;
-		/* The first event may come before the first sample. */
-		if (late < 0 && at < resumed && (double)wake->due_ns < at)
-			late = 0;
 		late_max = fmax(late_max, late);
 		early_max = fmax(early_max, (double)wake->due_ns - at);
 	}
@@ -438,20 +447,21 @@ static void print_points(const struct page *page, const struct stretch *stretch,
 int main(int argc, char **argv)
 {
 	static struct stretch before, after;
-	uint64_t offset_before, offset_after, shift, back = 0;
+	uint64_t offset_before, offset_after, stopped, shift, back = 0;
 	double offsets[CLOCKS];
 	struct page page;
 	int64_t zero, start;
 	int c, cpu;
 
-	if (argc < 5 || (argc == 6 && strcmp(argv[5], "--points")) || argc > 6) {
-		fprintf(stderr, "usage: %s BEFORE AFTER OFFSET_BEFORE OFFSET_AFTER [--points]\n",
+	if (argc < 6 || (argc == 7 && strcmp(argv[6], "--points")) || argc > 7) {
+		fprintf(stderr, "usage: %s BEFORE AFTER OFFSET_BEFORE OFFSET_AFTER STOPPED [--points]\n",
 			argv[0]);
 		return 2;
 	}
-	read_file(argv[1], &before);
-	read_file(argv[2], &after);
 	offset_before = (uint64_t)strtoll(argv[3], NULL, 10);
+	stopped = (uint64_t)strtoll(argv[5], NULL, 10) + offset_before;
+	read_file(argv[1], &before, &before, 0);
+	read_file(argv[2], &after, &before, stopped);
 	offset_after = (uint64_t)strtoll(argv[4], NULL, 10);
 	/* From the guest's TSC after to what it would be with the old offset. */
 	shift = offset_before - offset_after;
@@ -498,7 +508,7 @@ int main(int argc, char **argv)
 	check(!after.complaints, "log");
 	judge_wakes(&page, &before, &after, shift,
 		    offsets[1] + (double)base[1]);
-	if (argc == 6) {
+	if (argc == 7) {
 		print_points(&page, &before, 0, offsets, zero);
 		print_points(&page, &after, shift, offsets, zero);
 	}

@@ -117,6 +117,8 @@ stage_0() {
 	monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\""
 	wait_for 100 test -e /run/saved || lost_guest first "the migration did not end"
 	at "guest saved"
+	kvmclockctl show --json --id "$VM_ID" --outgoing |
+		sed -n 's/.*"host_tsc": *"\{0,1\}\([0-9]*\).*/\1/p' | head -n 1 >"$CARRIED/stopped"
 	quit_qemu first
 	cp /run/first.data "$CARRIED/before"
 	check saved grep -q "clock saved" /run/first.err
@@ -130,7 +132,7 @@ judge_guest() { # METHOD
 	[ "$(param points no)" = no ] || _points=--points
 	# shellcheck disable=SC2086 # no word, or one
 	"$KCH/kch-qemu-analyse" "$CARRIED/before" "/run/$1.data" "$(cat "$CARRIED/tsc-offset")" \
-		"$(cat "/run/$1.offset")" $_points >"/run/$1.result" || true
+		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points >"/run/$1.result" || true
 	while IFS= read -r _line; do
 		note "$1" "$_line"
 	done <"/run/$1.result"
