@@ -204,14 +204,30 @@ int main(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
 		switch (option) {
-		case 'a': options.abort = true; break;
-		case 'e': options.end_vmm = true; break;
-		case 'i': digit = atoi(optarg) % 10; break;
-		case 'l': options.last = true; break;
-		case 'r': options.report = optarg; break;
-		case 's': options.session = optarg; break;
-		case 'z': options.size = strtoul(optarg, NULL, 0); break;
-		case 'v': options.vmm = optarg; break;
+		case 'a':
+			options.abort = true;
+			break;
+		case 'e':
+			options.end_vmm = true;
+			break;
+		case 'i':
+			digit = atoi(optarg) % 10;
+			break;
+		case 'l':
+			options.last = true;
+			break;
+		case 'r':
+			options.report = optarg;
+			break;
+		case 's':
+			options.session = optarg;
+			break;
+		case 'z':
+			options.size = strtoul(optarg, NULL, 0);
+			break;
+		case 'v':
+			options.vmm = optarg;
+			break;
 		default:
 			fputs(usage_text, option == 'h' ? stdout : stderr);
 			return option == 'h' ? 0 : 2;

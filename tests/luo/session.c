@@ -18,7 +18,7 @@ struct session_by_name {
 struct file_by_token {
 	uint32_t size;
 	int32_t fd;
-	uint64_t token __attribute__((__aligned__(8)));
+	uint64_t token;
 };
 
 struct finish {
