@@ -46,7 +46,7 @@ done
 install -- "$KCH_BUILD/userspace/kvmclock-run" "$root/usr/sbin/"
 install -- "$KCH_BUILD/userspace/libkvmclock-run.so" "$root/usr/lib/"
 for program in "$KCH_BUILD"/tests/qemu/*; do
-	[[ ! -x $program || $program == */guest ]] || install -- "$program" "$root/usr/libexec/kch/"
+	[[ ! -f $program || $program == */guest ]] || install -- "$program" "$root/usr/libexec/kch/"
 done
 
 mkdir -p "$work/guest/dev"
