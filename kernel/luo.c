@@ -112,6 +112,10 @@ static int write_record(struct clock_file *clock, u32 flags, void **preserved,
 	err = make_entry(clock, &kvm_khz, &entry, message);
 	if (err)
 		return err;
+	if (flags & KCH_REC_SEALED && clock->vm_file) {
+		entry->flags |= cpu_to_le32(KCH_VM_AT_SEAL);
+		kch_rec_entry_close(entry);
+	}
 	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	if (!memory || folio_size(virt_to_folio(memory)) < sizeof(header) + size) {
 		memory = kho_alloc_preserve(sizeof(header) + size);
