@@ -125,6 +125,7 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "module_version: %s\n", KCH_MODULE_VERSION);
 	seq_printf(m, "abi_version: %u\n", KCH_ABI_VERSION);
 	seq_printf(m, "backend: %s\n", backend_names[kch.region.backend]);
+	seq_printf(m, "backend_why: %s\n", kch.region.why.text);
 	seq_printf(m, "region_start: %pa\n", &kch.region.start);
 	seq_printf(m, "region_bytes: %zu\n", kch.region.size);
 	if (kch.region.memory)

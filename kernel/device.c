@@ -82,7 +82,8 @@ static int need_region(struct kch_message *message)
 {
 	if (kch.region.memory)
 		return 0;
-	kch_say(message, "the module has no region to keep a record in: load it with region= or reserve_mem=");
+	kch_say(message, "the module has no region to keep a record in (%.160s): load it with region= or reserve_mem=",
+		kch.region.why.text);
 	return -ENODEV;
 }
 
@@ -138,6 +139,8 @@ static int do_info(void *context, void *arg, void __user *user,
 	}
 	if (info->selfcheck_error)
 		*message = why;
+	else if (!message->text[0])
+		kch_say(message, "backend: %.200s", kch.region.why.text);
 	return 0;
 }
 

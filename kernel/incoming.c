@@ -111,26 +111,41 @@ static void judge_slot(struct kch_incoming *in, unsigned int slot,
 }
 
 int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
-		      const struct kch_region *region)
+		      struct kch_region *region)
 {
 	struct found found = { };
 	unsigned int slot;
 	u8 boot_id[16];
+	bool shared = kch_region_shared(region);
 	int err, keep;
 
 	memset(in, 0, sizeof(*in));
 	in->error = -ENODATA;
 	if (!region->memory) {
 		in->error = -ENODEV;
-		kch_say(&in->message, "the module has no region: none was given");
+		kch_say(&in->message, "the module has no region: %.200s",
+			region->why.text);
 		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
 	}
-	kch_say(&in->message, "no record came from before the kexec");
-	in->copy = kvmalloc(region->size, GFP_KERNEL);
+	if (region->incoming_error) {
+		in->error = region->incoming_error;
+		in->message = region->incoming_message;
+		pr_err("kvmclock_handover: %s; no guest clock can be restored\n",
+		       in->message.text);
+		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
+	}
+	kch_say(&in->message, "no record came from before the kexec%s%.200s",
+		region->incoming_message.text[0] ? ": " : "",
+		region->incoming_message.text);
+	if (region->incoming_message.text[0])
+		pr_notice("kvmclock_handover: %s\n", in->message.text);
+	if (!region->incoming)
+		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
+	in->copy = kvmalloc(region->incoming_size, GFP_KERNEL);
 	if (!in->copy)
 		return -ENOMEM;
-	in->size = region->size;
-	memcpy(in->copy, region->memory, region->size);
+	in->size = region->incoming_size;
+	memcpy(in->copy, region->incoming, region->incoming_size);
 
 	kch_host_boot_id(boot_id);
 	for (slot = 0; slot < 2; slot++)
@@ -150,7 +165,10 @@ int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
 		pr_err("kvmclock_handover: no guest clock can be restored from the region; its bytes are kept in debugfs\n");
 	}
 	/* What cannot be read here is kept in place for who can, if possible. */
-	keep = in->error == -ENODATA ? -1 : (int)in->slot;
+	keep = in->error == -ENODATA || !shared ? -1 : (int)in->slot;
+	/* Nothing was preserved: memory that came for it alone is not needed. */
+	if (in->error == -ENODATA && !shared)
+		kch_region_finish_incoming(region);
 	return kch_outgoing_init(out, found.have_own ? &found.own : NULL,
 				 found.own_slot, keep, found.sequence,
 				 found.generation);
@@ -262,29 +280,17 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 void kch_incoming_supersede(struct kch_incoming *in,
 			    const struct kch_region *region)
 {
-	if (!in->error)
+	if (!in->error && kch_region_shared(region))
 		kch_record_revoke(region->memory +
 				  in->slot * kch_slot_size(region->size));
 }
 
-int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
-			const struct kch_region *region, bool discard,
+static int revoke_slots(const struct kch_region *region,
 			struct kch_message *message)
 {
 	size_t slot_size = kch_slot_size(region->size);
-	u32 left = in->count + in->damaged - in->restored;
 	unsigned int slot;
 
-	if (in->error && (in->error == -ENODATA || in->error == -ENODEV ||
-			  !discard)) {
-		*message = in->message;
-		return in->error;
-	}
-	if (left && !discard) {
-		kch_say(message, "%u of the record's %u VMs were not restored: their clocks would be lost",
-			left, in->count + in->damaged);
-		return -ENOTEMPTY;
-	}
 	for (slot = 0; slot < 2; slot++) {
 		void *at = region->memory + slot * slot_size;
 		struct kch_record found;
@@ -304,6 +310,33 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 			return -EREMOTEIO;
 		}
 	}
+	return 0;
+}
+
+int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
+			struct kch_region *region, bool discard,
+			struct kch_message *message)
+{
+	u32 left = in->count + in->damaged - in->restored;
+	int err = 0;
+
+	if (in->error && (in->error == -ENODATA || in->error == -ENODEV ||
+			  !discard)) {
+		*message = in->message;
+		return in->error;
+	}
+	if (left && !discard) {
+		kch_say(message, "%u of the record's %u VMs were not restored: their clocks would be lost",
+			left, in->count + in->damaged);
+		return -ENOTEMPTY;
+	}
+	/* Memory of its own goes back; in shared memory, only its slot. */
+	if (kch_region_shared(region))
+		err = revoke_slots(region, message);
+	else
+		kch_region_finish_incoming(region);
+	if (err)
+		return err;
 	kch_incoming_exit(in);
 	in->damaged = 0;
 	in->restored = 0;

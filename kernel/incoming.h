@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The record that came from before the kexec, and what was restored from it.
- * It is a copy of the whole region, made before anything is written to it;
+ * It is a copy of all that came, made before anything is written to it;
  * a damaged one is kept as it is, for evidence.  Needs kch_lock.
  */
 #ifndef KCH_INCOMING_H
@@ -52,9 +52,9 @@ struct kch_incoming {
 	u32 restored;
 };
 
-/* Copies the region, judges it, and sets up @out to go on from it. */
+/* Copies what came, judges it, and sets up @out to go on from it. */
 int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
-		      const struct kch_region *region);
+		      struct kch_region *region);
 
 /*
  * One record that did not come in a region; keeps @copy, also if it is of no use
@@ -89,9 +89,9 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 void kch_incoming_supersede(struct kch_incoming *in,
 			    const struct kch_region *region);
 
-/* Takes the record back in the region, and forgets it. */
+/* Takes the record back in the region, or gives its memory back; forgets it. */
 int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
-			const struct kch_region *region, bool discard,
+			struct kch_region *region, bool discard,
 			struct kch_message *message);
 
 #endif /* KCH_INCOMING_H */

@@ -6,6 +6,7 @@
  */
 #include <linux/module.h>
 #include <linux/reboot.h>
+#include <linux/sizes.h>
 
 #include "luo.h"
 #include "selfcheck.h"
@@ -16,6 +17,10 @@ struct kch_state kch = {
 	.lock = __MUTEX_INITIALIZER(kch.lock),
 };
 
+static char *backend;
+module_param(backend, charp, 0400);
+MODULE_PARM_DESC(backend, "where records are kept: range, reserve_mem, kho, or auto (default): what is named below, else KHO if it is on");
+
 static char *region;
 module_param(region, charp, 0400);
 MODULE_PARM_DESC(region, "START,SIZE of a physical range kept free by memmap=SIZE$START, as in 0x30000000,1M");
@@ -23,6 +28,10 @@ MODULE_PARM_DESC(region, "START,SIZE of a physical range kept free by memmap=SIZ
 static char *reserve_mem;
 module_param(reserve_mem, charp, 0400);
 MODULE_PARM_DESC(reserve_mem, "label of a range kept by reserve_mem=SIZE:ALIGN:LABEL");
+
+static unsigned long kho_size = SZ_1M;
+module_param(kho_size, ulong, 0400);
+MODULE_PARM_DESC(kho_size, "bytes to preserve with KHO, a power of two (1 MiB)");
 
 /*
  * The last moment at which processes and their VMs are still there, and the
@@ -36,8 +45,13 @@ static int seal(struct notifier_block *block, unsigned long event, void *cmd)
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
 	mutex_lock(&kch.lock);
-	/* With nothing restored or preserved here, what is there stays as it is. */
-	if (kch.region.memory && (kch.outgoing.count || kch.incoming.restored)) {
+	/*
+	 * With nothing restored or preserved here, what is there stays as it
+	 * is; unless it is in memory that ends with this kernel.
+	 */
+	if (kch.region.memory &&
+	    (kch.outgoing.count || kch.incoming.restored ||
+	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
 		kch_selfcheck_known(&facts, NULL);
 		kch_incoming_carry_over(&kch.incoming, &kch.outgoing,
 					&kch.region);
@@ -53,17 +67,24 @@ static struct notifier_block reboot_block = { .notifier_call = seal };
 
 static int __init kch_init(void)
 {
+	const struct kch_region_wish wish = {
+		.backend = backend,
+		.range = region,
+		.label = reserve_mem,
+		.kho_size = kho_size,
+	};
 	struct kch_message message = { "" };
 	struct kch_kvm_facts facts;
 	int err;
 
-	err = kch_region_claim(&kch.region, region, reserve_mem, &message);
+	err = kch_region_claim(&kch.region, &wish, &message);
 	if (err) {
 		pr_err("kvmclock_handover: %s\n", message.text);
 		return err;
 	}
 	if (kch.region.backend == KCH_BACKEND_NONE)
-		pr_notice("kvmclock_handover: no region given: clocks can be read, but not handed over\n");
+		pr_notice("kvmclock_handover: no region (%s): clocks can be read, but not handed over\n",
+			  kch.region.why.text);
 	err = kch_incoming_init(&kch.incoming, &kch.outgoing, &kch.region);
 	if (err)
 		goto free;

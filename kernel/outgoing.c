@@ -190,6 +190,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		vm->entry = NULL;	/* remains the caller's */
 		destroy(vm);
 	}
+	kch_region_hold(region, out->count);
 	return err;
 }
 
@@ -231,6 +232,7 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 		insert(out, vm, before);
 	else
 		destroy(vm);
+	kch_region_hold(region, out->count);
 	return err;
 }
 

@@ -31,6 +31,16 @@ compile()
 		compile "$@"; then
 		echo "#define KCH_HAVE_RESERVE_MEM 1"
 	fi
+	# KHO in the form in which an entry is plain memory with a size, since
+	# 7.1 or so; before it was a device tree.
+	if printf '%s\n' '#include <linux/kexec_handover.h>' \
+		'#ifndef CONFIG_KEXEC_HANDOVER' '#error' '#endif' \
+		'int probe(phys_addr_t *p, size_t *s, void *m);' \
+		'int probe(phys_addr_t *p, size_t *s, void *m) { kho_restore_free(m);' \
+		'return kho_add_subtree("a", m, *s) + kho_retrieve_subtree("a", p, s); }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_KHO 1"
+	fi
 	# The snapshot is of a clock one names, since 7.1 or so; before it was
 	# always of the wall clock, its fields named otherwise.
 	if printf '%s\n' '#include <linux/timekeeping.h>' \

@@ -1,170 +1,150 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <linux/io.h>
-#include <linux/ioport.h>
 #include <linux/mm.h>
-#include <linux/sizes.h>
-#include <asm/cacheflush.h>
+#include <linux/module.h>
+#include <linux/slab.h>
 
-#include "kch_probed.h"
 #include "region.h"
 
-#define REGION_MIN	SZ_4K
-#define REGION_MAX	SZ_64M
-
-static int parse_range(const char *range, u64 *start, u64 *size)
+/* The range is named, but another backend was asked for: is something in it? */
+static void look_into_range(const char *range, struct kch_message *message)
 {
-	char *end;
+	struct kch_region region = { };
+	struct kch_record record;
+	unsigned int slot;
+	u8 *copy;
 
-	*start = memparse(range, &end);
-	if (end == range || *end != ',')
-		return -EINVAL;
-	range = end + 1;
-	*size = memparse(range, &end);
-	if (end == range || *end)
-		return -EINVAL;
-	return 0;
+	if (kch_region_claim_range(&region, range, NULL))
+		return;
+	copy = kvmalloc(region.size, GFP_KERNEL);
+	if (copy) {
+		memcpy(copy, region.memory, region.size);
+		if (!kch_region_open(copy, region.size, &record, &slot, NULL))
+			kch_say(message, "a record of kernel %.63s is in the range %.64s, where this backend does not look: load the module with backend=range",
+				record.header.kernel_release, range);
+	}
+	kvfree(copy);
+	kch_region_release_range(&region);
 }
 
-static int check_size(u64 start, u64 size, struct kch_message *message)
+static int claim_kho(struct kch_region *region,
+		     const struct kch_region_wish *wish,
+		     struct kch_message *message)
 {
-	if (!PAGE_ALIGNED(start) || !PAGE_ALIGNED(size)) {
-		kch_say(message, "region %#llx,%#llx: start and size must be multiples of %lu",
-			start, size, PAGE_SIZE);
-		return -EDOM;
-	}
-	if (size < REGION_MIN || size > REGION_MAX || start + size < start) {
-		kch_say(message, "region of %llu bytes, possible are %u to %u",
-			size, REGION_MIN, REGION_MAX);
-		return -EMSGSIZE;
-	}
-	return 0;
+	int err = kch_region_claim_kho(region, wish->kho_size, message);
+
+	if (!err && !region->incoming && wish->range)
+		look_into_range(wish->range, &region->incoming_message);
+	return err;
 }
 
-static int claim_range(struct kch_region *region, const char *range,
-		       struct kch_message *message)
+/* "auto": what was named is meant. */
+static int claim_auto(struct kch_region *region,
+		      const struct kch_region_wish *wish,
+		      struct kch_message *message)
 {
-	u64 start, size;
+	struct kch_message why_not;
 	int err;
 
-	err = parse_range(range, &start, &size);
-	if (err) {
-		kch_say(message, "region=%s: expected START,SIZE, as in region=0x30000000,1M",
-			range);
-		return err;
+	if (wish->range) {
+		kch_say(&region->why, "region= was given");
+		return kch_region_claim_range(region, wish->range, message);
 	}
-	err = check_size(start, size, message);
-	if (err)
-		return err;
-	if (region_intersects(start, size, IORESOURCE_SYSTEM_RAM,
-			      IORES_DESC_NONE) != REGION_DISJOINT) {
-		kch_say(message, "region %#llx,%#llx is RAM this kernel uses: reserve it with memmap=%lluK$%#llx on its command line",
-			start, size, size / SZ_1K, start);
-		return -EADDRINUSE;
+	if (wish->label) {
+		kch_say(&region->why, "reserve_mem= was given");
+		return kch_region_claim_label(region, wish->label, message);
 	}
-	if (region_intersects(start, size, IORESOURCE_MEM,
-			      IORES_DESC_RESERVED) != REGION_INTERSECTS) {
-		kch_say(message, "region %#llx,%#llx is not reserved memory: reserve it with memmap=%lluK$%#llx on the kernel's command line",
-			start, size, size / SZ_1K, start);
-		return -EADDRNOTAVAIL;
+	if (!kch_region_kho_offered(&why_not)) {
+		kch_say(&region->why, "neither region= nor reserve_mem= was given, and %.200s",
+			why_not.text);
+		return 0;
 	}
-	if (!request_mem_region(start, size, "kvmclock_handover")) {
-		kch_say(message, "region %#llx,%#llx: claimed by another driver (see /proc/iomem)",
-			start, size);
-		return -EBUSY;
-	}
-	region->memory = memremap(start, size, MEMREMAP_WB);
-	if (!region->memory) {
-		release_mem_region(start, size);
-		kch_say(message, "region %#llx,%#llx cannot be mapped", start, size);
-		return -ENOMEM;
-	}
-	region->backend = KCH_BACKEND_RANGE;
-	region->start = start;
-	region->size = size;
-	return 0;
+	err = claim_kho(region, wish, message);
+	kch_say(&region->why, "this kernel offers KHO, and neither region= nor reserve_mem= was given");
+	return err;
 }
 
-#ifdef KCH_HAVE_RESERVE_MEM
-static int claim_label(struct kch_region *region, const char *label,
-		       struct kch_message *message)
+static int claim_told(struct kch_region *region,
+		      const struct kch_region_wish *wish,
+		      struct kch_message *message)
 {
-	phys_addr_t start, size;
+	const char *backend = wish->backend;
 	int err;
 
-	if (!reserve_mem_find_by_name(label, &start, &size)) {
-		kch_say(message, "no reserve_mem=...:%s on the kernel's command line",
-			label);
-		return -ENOENT;
+	if (!strcmp(backend, "kho")) {
+		if (!kch_region_kho_offered(message))
+			return -EOPNOTSUPP;
+		err = claim_kho(region, wish, message);
+	} else if (!strcmp(backend, "range")) {
+		if (!wish->range) {
+			kch_say(message, "backend=range needs region=START,SIZE");
+			return -EINVAL;
+		}
+		err = kch_region_claim_range(region, wish->range, message);
+	} else if (!strcmp(backend, "reserve_mem")) {
+		if (!wish->label) {
+			kch_say(message, "backend=reserve_mem needs reserve_mem=LABEL");
+			return -EINVAL;
+		}
+		err = kch_region_claim_label(region, wish->label, message);
+	} else {
+		kch_say(message, "backend=%.32s: auto, range, reserve_mem or kho is possible",
+			backend);
+		return -EINVAL;
 	}
-	err = check_size(start, size, message);
-	if (err)
-		return err;
-	/* RAM the kernel gave up at boot: nothing to request, part of its map. */
-	region->memory = memremap(start, size, MEMREMAP_WB);
-	if (!region->memory) {
-		kch_say(message, "reserve_mem=...:%s cannot be mapped", label);
-		return -ENOMEM;
-	}
-	region->backend = KCH_BACKEND_RESERVE_MEM;
-	region->start = start;
-	region->size = size;
-	return 0;
-}
-#else
-static int claim_label(struct kch_region *region, const char *label,
-		       struct kch_message *message)
-{
-	kch_say(message, "this kernel has no reserve_mem=: use region=");
-	return -EOPNOTSUPP;
-}
-#endif
-
-/*
- * A reserved range need not have memory behind it.  Tried on a cell that no
- * record uses for long: the end of the last slot, and put back.
- */
-static bool answers(const struct kch_region *region)
-{
-	u64 *cell = region->memory + region->size - sizeof(*cell);
-	u64 was = READ_ONCE(*cell), test = ~was, is;
-
-	WRITE_ONCE(*cell, test);
-	clflush_cache_range(cell, sizeof(*cell));
-	is = READ_ONCE(*cell);
-	WRITE_ONCE(*cell, was);
-	return is == test && READ_ONCE(*cell) == was;
+	kch_say(&region->why, "backend=%s was given", backend);
+	return err;
 }
 
-int kch_region_claim(struct kch_region *region, const char *range,
-		     const char *label, struct kch_message *message)
+int kch_region_claim(struct kch_region *region,
+		     const struct kch_region_wish *wish,
+		     struct kch_message *message)
 {
 	int err;
 
 	memset(region, 0, sizeof(*region));
-	if (range && label) {
+	if (wish->range && wish->label) {
 		kch_say(message, "both region= and reserve_mem= given");
 		return -EINVAL;
 	}
-	if (range)
-		err = claim_range(region, range, message);
-	else if (label)
-		err = claim_label(region, label, message);
+	if (wish->backend && strcmp(wish->backend, "auto"))
+		err = claim_told(region, wish, message);
 	else
-		return 0;
-	if (!err && !answers(region)) {
-		kch_say(message, "no memory answers at %pa: the region does not keep what is written to it",
-			&region->start);
-		kch_region_release(region);
-		err = -EADDRNOTAVAIL;
-	}
+		err = claim_auto(region, wish, message);
+	if (!err && region->backend != KCH_BACKEND_KHO)
+		kch_region_kho_came(&region->incoming_message);
 	return err;
 }
 
 void kch_region_release(struct kch_region *region)
 {
-	if (region->memory)
-		memunmap(region->memory);
-	if (region->backend == KCH_BACKEND_RANGE)
-		release_mem_region(region->start, region->size);
-	memset(region, 0, sizeof(*region));
+	switch (region->backend) {
+	case KCH_BACKEND_RANGE:
+	case KCH_BACKEND_RESERVE_MEM:
+		kch_region_release_range(region);
+		break;
+	case KCH_BACKEND_KHO:
+		kch_region_release_kho(region);
+		break;
+	case KCH_BACKEND_NONE:
+		break;
+	}
+}
+
+void kch_region_finish_incoming(struct kch_region *region)
+{
+	if (region->backend == KCH_BACKEND_KHO)
+		kch_region_finish_kho(region);
+}
+
+void kch_region_hold(const struct kch_region *region, bool needed)
+{
+	static bool held;
+
+	if (region->backend != KCH_BACKEND_KHO || held == needed)
+		return;
+	held = needed;
+	if (needed)
+		__module_get(THIS_MODULE);
+	else
+		module_put(THIS_MODULE);
 }

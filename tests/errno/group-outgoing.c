@@ -164,7 +164,8 @@ static void there_and_back(void)
 	      info.generation);
 	check(info.flags == (KCH_INFO_INCOMING | KCH_INFO_SEALED |
 			     KCH_INFO_EVIDENCE | KCH_INFO_SELFCHECKED) &&
-	      !info.incoming_error && !info.selfcheck_error && !info.message[0],
+	      !info.incoming_error && !info.selfcheck_error &&
+	      !strncmp(info.message, "backend: ", 9),
 	      "INFO: flags %#x, errors %d and %d, %s", info.flags,
 	      info.incoming_error, info.selfcheck_error, info.message);
 	check(info.abi_version == KCH_ABI_VERSION &&

@@ -192,4 +192,34 @@ struct kch_rec_vcpu {
 	__u8   reserved[10];
 };
 
+/*
+ * Where a record is when its memory is preserved with KHO: an entry of this
+ * name in KHO's root leads to a struct kch_kho_entry, at the start of a page.
+ */
+#define KCH_KHO_NAME		"kvmclock-handover"
+#define KCH_KHO_MAGIC		"KVMCLKPT"
+#define KCH_KHO_VERSION		1
+
+/**
+ * struct kch_kho_entry - what the name in KHO leads to
+ * @magic: KCH_KHO_MAGIC, without its NUL
+ * @version: KCH_KHO_VERSION; another one is refused.  The entry may grow at its
+ *	end without that
+ * @reserved: zero
+ * @start: physical address of the region, a multiple of its size, bytes
+ * @bytes: size of the region, a power of two: one folio preserved with KHO
+ * @crc32c: CRC32C of the bytes before it; at this offset in every version
+ * @returned: not zero once the region was given back to the kernel, written by
+ *	the kernel that found it, for itself
+ */
+struct kch_kho_entry {
+	__u8   magic[8];
+	__le32 version;
+	__le32 reserved;
+	__le64 start;
+	__le64 bytes;
+	__le32 crc32c;
+	__le32 returned;
+};
+
 #endif /* _LINUX_KVMCLOCK_HANDOVER_RECORD_H */

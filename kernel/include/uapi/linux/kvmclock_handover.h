@@ -112,10 +112,10 @@ enum kch_tsc_source {
 
 /**
  * enum kch_backend - where the record is kept
- * @KCH_BACKEND_NONE: no region was given
+ * @KCH_BACKEND_NONE: no region was given, and the kernel offers none
  * @KCH_BACKEND_RANGE: a physical range the firmware map marks reserved
  * @KCH_BACKEND_RESERVE_MEM: a reserve_mem= label
- * @KCH_BACKEND_KHO: kexec handover memory
+ * @KCH_BACKEND_KHO: pages preserved with kexec handover (KHO)
  */
 enum kch_backend {
 	KCH_BACKEND_NONE	= 0,
@@ -153,7 +153,8 @@ enum kch_backend {
  *	from the record as a whole
  * @selfcheck_error: out: 0, or ELIBBAD and the like
  * @reserved: must be zero
- * @message: out: the reason for @incoming_error or @selfcheck_error
+ * @message: out: the reason for @incoming_error or @selfcheck_error; without
+ *	either, why this backend is used
  *
  * Callable at any time.  Only the errors of every ioctl.
  */
