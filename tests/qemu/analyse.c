@@ -36,8 +36,12 @@
 /* Rounding of the function and of the guest's timekeeping, each below 1 ns. */
 #define ROUNDING_NS	2
 
-/* Later than this is a timer that does not work, also on a busy machine. */
-#define LATE_MAX_NS	(2 * NS_PER_S)
+/*
+ * Later than this is a timer that does not work, also on a busy machine.  For
+ * those that were due while nothing ran: all wake at once, by nested emulation.
+ */
+#define LATE_MAX_NS	(3 * NS_PER_S)
+#define CATCH_UP_MAX_NS	(10 * NS_PER_S)
 
 static const char *const clock_names[CLOCKS] = { "raw", "boottime", "realtime" };
 
@@ -285,7 +289,7 @@ static double misfit(const struct page *page, const struct stretch *stretch,
 static struct interval slope_of(const struct page *page,
 				const struct stretch *stretch, int c)
 {
-	double low = -1e-2, high = 1e-2, best, inside, outside;
+	double low = -0.01, high = 0.01, best, inside, outside;
 	struct interval result;
 	int i;
 
@@ -300,7 +304,7 @@ static struct interval slope_of(const struct page *page,
 	best = (low + high) / 2;
 	if (misfit(page, stretch, c, best) > 0)
 		return (struct interval){ INFINITY, -INFINITY };
-	for (inside = best, outside = -1e-2, i = 0; i < 100; i++) {
+	for (inside = best, outside = -0.01, i = 0; i < 100; i++) {
 		double middle = (inside + outside) / 2;
 
 		if (misfit(page, stretch, c, middle) > 0)
@@ -309,7 +313,7 @@ static struct interval slope_of(const struct page *page,
 			inside = middle;
 	}
 	result.low = inside;
-	for (inside = best, outside = 1e-2, i = 0; i < 100; i++) {
+	for (inside = best, outside = 0.01, i = 0; i < 100; i++) {
 		double middle = (inside + outside) / 2;
 
 		if (misfit(page, stretch, c, middle) > 0)
@@ -381,7 +385,8 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 			const struct stretch *after, uint64_t shift,
 			double boottime)
 {
-	double resumed = INFINITY, at, late, late_max = 0, early_max = 0;
+	double resumed = INFINITY, at, late, early_max = 0;
+	double late_max = 0, catch_up_max = 0;
 	bool woke[2][SLEEPERS_MAX] = {};
 	unsigned int count = 0, during = 0, missing = 0, kind, number;
 	const struct wake *wake;
@@ -401,9 +406,13 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 		wake = &after->wakes[i];
 		at = (double)kvmclock(page, wake->tsc + shift) + boottime;
 		late = at - fmax((double)wake->due_ns, resumed);
-		during += (double)wake->due_ns < resumed;
 		count++;
-		late_max = fmax(late_max, late);
+		if ((double)wake->due_ns < resumed) {
+			during++;
+			catch_up_max = fmax(catch_up_max, late);
+		} else {
+			late_max = fmax(late_max, late);
+		}
 		early_max = fmax(early_max, (double)wake->due_ns - at);
 	}
 	/* They are due in the order of their numbers. */
@@ -416,11 +425,13 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 	       during, missing);
 	printf("timer_late_max_ns=%.0f\ntimer_early_max_ns=%.0f\n", late_max,
 	       early_max);
+	printf("timer_catch_up_max_ns=%.0f\n", catch_up_max);
 	check(count && during, "timers");
 	check(!missing, "timers_missing");
 	/* The resolution of the old clock on this axis is one reading. */
 	check(early_max <= 1000, "timer_early");
-	check(late_max <= LATE_MAX_NS, "timer_late");
+	check(late_max <= LATE_MAX_NS && catch_up_max <= CATCH_UP_MAX_NS,
+	      "timer_late");
 }
 
 static void print_points(const struct page *page, const struct stretch *stretch,
@@ -450,7 +461,8 @@ int main(int argc, char **argv)
 	uint64_t offset_before, offset_after, stopped, shift, back = 0;
 	double offsets[CLOCKS];
 	struct page page;
-	int64_t zero, start;
+	bool same;
+	int64_t zero, start, error;
 	int c, cpu;
 
 	if (argc < 6 || (argc == 7 && strcmp(argv[6], "--points")) || argc > 7) {
@@ -479,10 +491,9 @@ int main(int argc, char **argv)
 			  kvmclock(&page, before.samples[0].tsc[c]);
 	start = kvmclock(&page, after.samples[0].tsc[0] + shift);
 	printf("away_ns=%ld\n", start - zero);
-	printf("page_identical=%d\n", same_page(&page, &after.first_page) &&
-				      !after.page_changed);
-	check(!before.page_changed && !after.page_changed &&
-	      same_page(&page, &after.first_page), "page_identical");
+	same = same_page(&page, &after.first_page) && !after.page_changed;
+	printf("page_identical=%d\n", same);
+	check(!before.page_changed && same, "page_identical");
 	printf("tsc_offset_change_cycles=%ld\n",
 	       (int64_t)(offset_after - offset_before));
 	printf("tsc_error_ns=%ld\n", kvmclock(&page, page.tsc_timestamp +
@@ -493,10 +504,10 @@ int main(int argc, char **argv)
 		judge_clock(&page, &before, &after, c);
 		offsets[c] = middle(offset_of(&page, &before, c));
 		/* Against the host's time: the first reading, unlike the above. */
+		error = after.samples[0].ns[c] - base[c] -
+			kvmclock(&page, after.samples[0].tsc[c] + shift);
 		printf("%s_error_ns=%.0f\n", clock_names[c],
-		       (double)(after.samples[0].ns[c] - base[c] -
-				kvmclock(&page, after.samples[0].tsc[c] + shift)) -
-		       offsets[c]);
+		       (double)error - offsets[c]);
 	}
 	for (cpu = 0; cpu < CPUS_MAX; cpu++)
 		back += after.back[cpu];

@@ -157,12 +157,11 @@ static const volatile struct pvclock *pvclock;
 static void find_pvclock(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
-	unsigned long start;
 	char text[256];
 
 	while (maps && fgets(text, sizeof(text), maps))
-		if (strstr(text, "[vvar]") && sscanf(text, "%lx", &start) == 1)
-			pvclock = (const void *)(start + 4096);
+		if (strstr(text, "[vvar]"))
+			pvclock = (const void *)(strtoul(text, NULL, 16) + 4096);
 	if (!pvclock)
 		abort();
 	fclose(maps);

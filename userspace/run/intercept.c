@@ -81,7 +81,10 @@ static inline uint8_t is_watched(int fd)
 PUBLIC int watched_ioctl(int fd, unsigned long request, void *arg) __asm__("ioctl");
 int watched_ioctl(int fd, unsigned long request, void *arg)
 {
-	if (__builtin_expect(is_watched(fd) | (request == KVM_CREATE_VM), 0))
+	bool is_create = request == KVM_CREATE_VM;
+
+	/* One test for both. */
+	if (__builtin_expect(is_watched(fd) | is_create, 0))
 		return run_ioctl(fd, request, arg);
 	return run_real_ioctl(fd, request, arg);
 }

@@ -7,6 +7,9 @@
 # shellcheck source=tests/nested/cases/qemu.sh
 . /kch/cases/qemu.sh
 
+# A QEMU that has ended must not end the script by its monitor.
+trap '' PIPE
+
 # NAME, the line's TEXT, then options of QEMU: started without --require, and with it.
 refused() {
 	_case=$1
@@ -32,8 +35,7 @@ stage_1() {
 	at carried
 	refused vcpus "1 vCPUs were saved, there are 2" -smp 2
 	at vcpus
-	refused frequency "kHz" -cpu host,tsc-frequency=2000000000
-	at frequency
+	# QEMU refuses another TSC frequency than the migrated one itself.
 	rmmod kvmclock_handover
 	refused module "the module kvmclock_handover is not loaded"
 	load_module
