@@ -254,9 +254,19 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 			     const struct kch_region *region)
 {
 	u32 kvm_khz = le32_to_cpu(in->record.header.kvm_tsc_khz);
+	struct kch_restore unused = { };
+	struct kch_message message = { "" };
 	struct kch_rec_vm *entry;
 	u32 i;
 
+	if (in->error || in->count == in->restored)
+		return;
+	/* A new seal must not vouch for what would be refused here. */
+	if (kch_incoming_usable(in, 0, &unused, &message)) {
+		pr_err("kvmclock_handover: %u VMs were not restored, and their clocks are not carried on: %s\n",
+		       in->count - in->restored, message.text);
+		return;
+	}
 	for (i = 0; i < in->count; i++) {
 		const struct kch_record_vm *vm = &in->vms[i].vm;
 

@@ -41,7 +41,7 @@ bool kch_region_kho_offered(struct kch_message *why_not)
 {
 	if (kho_is_enabled())
 		return true;
-	kch_say(why_not, "KHO is off: kho=on is not on this kernel's command line");
+	kch_say(why_not, "KHO is off: kho=on is not on this kernel's command line, or the kernel found no memory for it (its log says that)");
 	return false;
 }
 
