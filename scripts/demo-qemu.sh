@@ -73,23 +73,26 @@ END {
 gnuplot <<EOF
 set terminal svg size 840,420 font "sans-serif,13" background "white"
 set output "$svg.new"
-set title "A Linux guest's clock through a host kexec (CLOCK_MONOTONIC_RAW, Debian's QEMU)"
+set title "A Linux guest's CLOCK_MONOTONIC_RAW through a host kexec, Debian's QEMU" noenhanced
 set xlabel "host time since the guest was stopped, s"
 set ylabel "error of the guest's clock"
 set key outside bottom center horizontal
 set grid
+set yrange [-5.2:3.2]
 # Logarithmic on both sides of zero, linear within a millisecond of it.
 f(x) = x > 0 ? log10(1 + x / 1e-3) : -log10(1 - x / 1e-3)
 set ytics ("+1 s" f(1), "+100 ms" f(0.1), "+10 ms" f(0.01), "0" 0, "-10 ms" f(-0.01), \
-	"-100 ms" f(-0.1), "-1 s" f(-1), "-10 s" f(-10), "-60 s" f(-60))
+	"-100 ms" f(-0.1), "-1 s" f(-1), "-10 s" f(-10), "-100 s" f(-100))
 set arrow from 0, graph 0 to 0, graph 1 nohead dashtype 2 linecolor "gray40"
 set label "stopped; kexec" at 0.5, graph 0.95
 plot "$points/alone" using 1:(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#c03020" \
 	title "QEMU alone", \
 	"$points/realtime" using 1:(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#d09000" \
-	title "TSC offset, KVM\\\\_CLOCK\\\\_REALTIME", \
+	title "TSC offset, KVM_CLOCK_REALTIME" noenhanced, \
 	"$points/ours" using 1:(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#207040" \
 	title "kvmclock-run"
 EOF
-mv -f -- "$svg.new" "$svg"
+# A licence, as every file has one, and no white space at the end of lines.
+sed -e '1a <!-- SPDX-License-Identifier: GPL-2.0 -->' -e 's/[[:space:]]*$//' "$svg.new" >"$svg"
+rm -f -- "$svg.new"
 msg "the picture: ${svg#"$KCH_ROOT/"}"

@@ -21,7 +21,7 @@ refused() {
 	wait_for 20 gone || true
 	check "$_case-said" grep -q "clock not restored: .*$_text.*; the guest's kvmclock is [0-9.]* s" \
 		"/run/$_case.err"
-	note "$_case" "$(grep '^kvmclock-run' "/run/$_case.err" | head -n 1)"
+	note "$_case" "$(grep '^kvmclock-run.*not restored' "/run/$_case.err" | head -n 1)"
 
 	start_qemu "$_case-required" kvmclock-run --id "$VM_ID" --wait 0 --require -- \
 		-incoming "exec:cat $CARRIED/state" "$@"
@@ -62,5 +62,5 @@ stage_1() {
 	wait_for 20 gone || true
 	at twin
 	check finish kvmclockctl finish
-	refused deleted "no record"
+	refused deleted "the record was finished with"
 }
