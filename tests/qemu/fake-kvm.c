@@ -164,6 +164,10 @@ static int vcpu(unsigned long request, void *arg)
 	case KVM_SET_DEVICE_ATTR:
 		add(fake->offsets_written, 1);
 		break;
+	case KVM_GET_REGS:
+		/* Long enough to be seen by a restore at the same time. */
+		usleep(500);
+		break;
 	case KVM_GET_TSC_KHZ:
 		result = KHZ;
 		break;
