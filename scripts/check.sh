@@ -44,7 +44,8 @@ tree_files() {
 }
 
 c_files() { grep -E '\.[chS]$' "$work/files"; }
-text_files() { grep -vE '\.bin$' "$work/files"; }
+# A picture is what a tool made of a run.
+text_files() { grep -vE '\.(bin|svg)$' "$work/files"; }
 
 shell_files() {
 	local file first
@@ -76,7 +77,7 @@ none() { # WHAT < LINES
 licence_of() { # FILE
 	case $1 in
 	# A patch is of the files it changes; the others become part of one.
-	COPYING | LICENSES/* | *.bin | *.patch | kernel/intree/MAINTAINERS | kernel/intree/message)
+	COPYING | LICENSES/* | *.bin | *.svg | *.patch | kernel/intree/MAINTAINERS | kernel/intree/message)
 		echo none ;;
 	kernel/include/uapi/*) echo 'GPL-2.0 WITH Linux-syscall-note' ;;
 	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch])
