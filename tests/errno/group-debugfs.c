@@ -13,7 +13,7 @@
  * have these keys, in this order, and no others.
  */
 static const char status_keys[] =
-	"module_version abi_version backend region_start region_bytes "
+	"module_version abi_version backend backend_why region_start region_bytes "
 	"capacity_bytes outgoing_bytes outgoing_vms generation incoming_vms "
 	"incoming_damaged_vms incoming_restored_vms incoming_errno "
 	"incoming_message tsc_khz tsc_source kvm_tsc_khz tsc_scaling_frac_bits "
