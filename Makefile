@@ -35,6 +35,11 @@ demo: setup
 	@scripts/build-nested.sh 6.12
 	@scripts/demo.sh
 
+# The same for a Linux guest of Debian's QEMU, with a picture.
+demo-qemu: setup
+	@scripts/build-nested.sh 6.1 6.12
+	@scripts/demo-qemu.sh
+
 test: nested
 	@scripts/test.sh
 
@@ -56,5 +61,5 @@ distclean:
 help:
 	@sed -n '3,11s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install setup nested demo test test-full check \
+.PHONY: all module userspace install setup nested demo demo-qemu test test-full check \
 	clean distclean help

@@ -30,6 +30,7 @@ cpio               | cpio                 | makes the initramfs of the emulated 
 busybox-static     | busybox              | user space of the emulated host
 kexec-tools        | kexec                | runs in the emulated host
 qemu-system-x86    | qemu-system-x86_64   | the emulated host
+gnuplot-nox        | gnuplot              | the picture of make demo-qemu
 util-linux         | setpriv              | the emulator dies with the test runner
 ca-certificates    | -                    | fetching kernels over https mirrors
 flex               | flex                 | build of the 7.3 kernel
