@@ -32,8 +32,8 @@ static int refuse_vcpu(struct kch_kvm_restore *r, u32 vcpu_id, u64 found,
 }
 
 /* Compares what the VMM has set up with what was saved. */
-int kch_check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
-		    struct kch_message *message)
+static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		       struct kch_message *message)
 {
 	const struct kch_rec_vcpu *has = (const void *)(live + 1);
 	const struct kch_rec_vcpu *saved = (const void *)(r->saved + 1);
@@ -178,5 +178,24 @@ int kch_check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
 	a->vcpu_id = -1;
 	a->found = 0;
 	a->expected = 0;
+	return 0;
+}
+
+int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		    struct kch_message *message)
+{
+	int err = kch_kvm_entry_exact(live, message);
+
+	if (err == -ENOTRECOVERABLE)
+		return err;
+	/* A wrong offset is also why there may be no master clock: say it first. */
+	err = check_vcpus(live, r, message) ?: err;
+	if (err)
+		return err;
+	if (kch_check_identical(live, r)) {
+		kch_say(message, "the VM's clock is the saved one already");
+		return -EALREADY;
+	}
+	r->vcpu_id = -1;
 	return 0;
 }

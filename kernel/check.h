@@ -8,8 +8,11 @@
 
 #include "kvm_private.h"
 
-/* -ELNRNG, -ERANGE, -EL2NSYNC: the VMM has not set up what was saved. */
-int kch_check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+/*
+ * May the VM get the saved clock?  -ENOTRECOVERABLE, -EOPNOTSUPP; -ELNRNG, -ERANGE,
+ * -EL2NSYNC: its VMM has not set up what was saved; -EALREADY.
+ */
+int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		    struct kch_message *message);
 
 /* Evaluates both functions of every vCPU at one host TSC; true if all agree. */

@@ -219,20 +219,8 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		err = -EBUSY;
 		goto out;
 	}
-	err = kch_kvm_entry_exact(before, message);
-	if (err == -ENOTRECOVERABLE)
-		goto out;
-	/* A wrong offset is also why there may be no master clock: say it first. */
-	err = kch_check_vcpus(before, r, message) ?: err;
-	if (err)
-		goto out;
-	if (kch_check_identical(before, r)) {
-		kch_say(message, "the VM's clock is the saved one already");
-		err = -EALREADY;
-		goto out;
-	}
-	r->vcpu_id = -1;
-	if (r->check_only)
+	err = kch_check_ready(before, r, message);
+	if (err || r->check_only)
 		goto out;
 
 	/* KVM looks at all that was checked once more, with its locks. */

@@ -318,20 +318,8 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	      kch_kvm_read(kvm, r->frac_bits, &before, message);
 	if (err)
 		return err;
-	err = kch_kvm_entry_exact(before, message);
-	if (err == -ENOTRECOVERABLE)
-		goto out;
-	/* A wrong offset is also why there may be no master clock: say it first. */
-	err = kch_check_vcpus(before, r, message) ?: err;
-	if (err)
-		goto out;
-	if (kch_check_identical(before, r)) {
-		kch_say(message, "the VM's clock is the saved one already");
-		err = -EALREADY;
-		goto out;
-	}
-	r->vcpu_id = -1;
-	if (r->check_only)
+	err = kch_check_ready(before, r, message);
+	if (err || r->check_only)
 		goto out;
 
 	write_clock(kvm, r);
