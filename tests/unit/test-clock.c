@@ -349,6 +349,71 @@ static void test_clock_at_its_reference(void)
 	}
 }
 
+/*
+ * A scaled guest's kvmclock over 20 years (at 24 GHz its TSC wraps then), for
+ * every shift that a frequency can lead to and ratios from a quarter to four:
+ * what the guest computes from its page, whose numbers are made as KVM makes
+ * them, is what the clock gives from the host's TSC; and it never goes back.
+ */
+static void test_scaled_clock_over_years(void)
+{
+	static const u8 frac_bits[] = { 32, 48 };
+	u64 ratio, timestamp, limit;
+	struct kch_clock c;
+	s8 shift_max = -64, shift_min = 64;
+	u32 host_khz, guest_khz;
+	int round, i;
+
+	random_seed(8);
+	for (round = 0; round < 4000; round++) {
+		/* From 1 MHz to 6 GHz, the same number of each power of two. */
+		host_khz = (u32)(6000000 >> round % 13) + (u32)(random64() % 1000);
+		c.tsc_scaling_frac_bits = frac_bits[round & 1];
+		ratio = (1ULL << (c.tsc_scaling_frac_bits - 2)) +
+			random64() % (15ULL << (c.tsc_scaling_frac_bits - 2));
+		c.tsc_scaling_ratio = ratio;
+		guest_khz = (u32)reference_scale(host_khz, ratio,
+						 c.tsc_scaling_frac_bits) + 1;
+		kch_pvclock_pair(guest_khz, &c.tsc_to_system_mul, &c.tsc_shift);
+		shift_max = c.tsc_shift > shift_max ? c.tsc_shift : shift_max;
+		shift_min = c.tsc_shift < shift_min ? c.tsc_shift : shift_min;
+		c.tsc_offset = random64();
+		c.reference_cycles = random64() >> 8;
+		c.system_time_ns = random64() >> 2;
+		timestamp = reference_sum(reference_scale(c.reference_cycles, ratio,
+							  c.tsc_scaling_frac_bits),
+					  c.tsc_offset);
+		limit = 20 * SECONDS_PER_YEAR * 1000 * host_khz;
+		for (i = 0; i < 20; i++) {
+			u64 last_ns = i ? kch_clock_ns(&c, c.reference_cycles +
+						       limit / 20 * i) : c.system_time_ns;
+			u64 host = c.reference_cycles + limit / 20 * i +
+				   random64() % (limit / 20);
+			u64 tsc = reference_sum(reference_scale(host, ratio,
+								c.tsc_scaling_frac_bits),
+						c.tsc_offset);
+			u64 ns = kch_clock_ns(&c, host);
+			u64 expected = reference_pvclock(timestamp, c.system_time_ns,
+							 c.tsc_to_system_mul,
+							 c.tsc_shift, tsc);
+
+			ktap_check(ns == expected && ns == c.system_time_ns +
+				   guest_scale_delta(tsc - timestamp,
+						     c.tsc_to_system_mul, c.tsc_shift),
+				   "%u kHz ratio %#llx >> %u, %llu cycles: %llu ns, expected %llu",
+				   host_khz, (unsigned long long)ratio,
+				   c.tsc_scaling_frac_bits,
+				   (unsigned long long)(host - c.reference_cycles),
+				   (unsigned long long)ns, (unsigned long long)expected);
+			ktap_check(ns >= last_ns, "%u kHz: went back by %llu ns",
+				   host_khz, (unsigned long long)(last_ns - ns));
+		}
+	}
+	/* The range that was to be gone through. */
+	ktap_check(shift_min <= -4 && shift_max >= 11, "shifts %d to %d",
+		   shift_min, shift_max);
+}
+
 /* The two kinds of entry are little-endian memory: written here by hand. */
 static void test_clock_of_record_entry(void)
 {
@@ -423,6 +488,7 @@ int main(int argc, char **argv)
 		{ "clock_against_reference", test_clock_against_reference },
 		{ "clock_offset_wraps", test_clock_offset_wraps },
 		{ "clock_at_its_reference", test_clock_at_its_reference },
+		{ "scaled_clock_over_years", test_scaled_clock_over_years },
 		{ "clock_of_record_entry", test_clock_of_record_entry },
 		{ "cycles_to_ns", test_cycles_to_ns },
 	};
