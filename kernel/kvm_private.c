@@ -153,6 +153,12 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		kch_say(message, "the VM has no vCPU, and without one no clock");
 		return -ECHILD;
 	}
+	/* No VM has that many: the layout this was built with is not KVM's. */
+	if (count > KVM_MAX_VCPUS) {
+		kch_say(message, "the VM seems to have %u vCPUs, KVM allows %u: this module does not understand this KVM",
+			count, KVM_MAX_VCPUS);
+		return -ELIBBAD;
+	}
 	to = kvzalloc(kch_rec_entry_size(count), GFP_KERNEL);
 	if (!to)
 		return -ENOMEM;

@@ -39,8 +39,9 @@ int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm);
  * not closed.  Needs no lock and waits for nobody, so that it also works in
  * the reboot path.  The caller frees @entry with kvfree().
  *
- * -EIO dead, -ECHILD no vCPU, -ENOMEM.  A VM without master clock or with a
- * vCPU in catch-up is read like any other; its flags say so.
+ * -EIO dead, -ECHILD no vCPU, -ELIBBAD more vCPUs than there can be, -ENOMEM.  A
+ * VM without master clock or with a vCPU in catch-up is read like any other; its
+ * flags say so.
  */
 int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message);

@@ -86,6 +86,18 @@ static const struct condition misread[] = {
 	  .message = "guest's frequency in kHz: this module reads" },
 };
 
+/* As if the number were read from somewhere else in KVM's structure. */
+static const struct condition misread_count[] = {
+	{ KCH_IOC_PRESERVE, "as many vCPUs as no VM has", .expected = ELIBBAD,
+	  .message = "seems to have 1000000000 vCPUs" },
+	{ KCH_IOC_READ, "as many vCPUs as no VM has", .expected = ELIBBAD,
+	  .message = "seems to have 1000000000 vCPUs" },
+	{ KCH_IOC_RESTORE, "as many vCPUs as no VM has", .expected = ELIBBAD,
+	  .message = "seems to have 1000000000 vCPUs" },
+	{ KCH_IOC_ADOPT, "as many vCPUs as no VM has", .expected = ELIBBAD,
+	  .message = "seems to have 1000000000 vCPUs" },
+};
+
 /* The module was built for another KVM, or this KVM was changed. */
 void test_misread(void)
 {
@@ -108,6 +120,11 @@ void test_misread(void)
 	check(!info.selfcheck_error && info.flags & KCH_INFO_SELFCHECKED,
 	      "without the fault: %s, flags %#x",
 	      errno_name(info.selfcheck_error), info.flags);
+	/* Its function is there only now; the check of itself was passed. */
+	fault_insert("vcpus=1000000000", 0);
+	conditions_run(misread_count,
+		       sizeof(misread_count) / sizeof(misread_count[0]));
+	fault_remove();
 	scene_end();
 }
 

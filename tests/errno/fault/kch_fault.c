@@ -8,6 +8,7 @@
  *	ratio=FD		the TSC of its last vCPU is scaled, a little
  *	claim=START,SIZE	claims that memory
  *	khz_lie=1		KVM_GET_TSC_KHZ answers one kHz too much
+ *	vcpus=N			a VM that the module reads seems to have N vCPUs
  *	lost_write=1		a clock just written is one ns off when read back
  *	clocksource=1		the clocksource is the TSC, still being calibrated
  *	clocksource=2		the clocksource is another one
@@ -30,6 +31,8 @@ static unsigned long claim[2];
 module_param_array(claim, ulong, NULL, 0);
 static bool khz_lie;
 module_param(khz_lie, bool, 0);
+static int vcpus;
+module_param(vcpus, int, 0);
 static bool lost_write;
 module_param(lost_write, bool, 0);
 static int clocksource;
@@ -74,6 +77,37 @@ static struct kretprobe khz_probe = {
 	.kp.symbol_name = "kvm_arch_vcpu_ioctl",
 	.entry_handler = note_ioctl,
 	.handler = lie,
+};
+
+struct vcpu_count {
+	struct kvm *kvm;
+	int count;
+};
+
+/* kch_kvm_read(kvm, ...) */
+static int forge_count(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	struct vcpu_count *was = (void *)probe->data;
+
+	was->kvm = (struct kvm *)regs->di;
+	was->count = atomic_read(&was->kvm->online_vcpus);
+	atomic_set(&was->kvm->online_vcpus, vcpus);
+	return 0;
+}
+
+static int true_count(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	struct vcpu_count *was = (void *)probe->data;
+
+	atomic_set(&was->kvm->online_vcpus, was->count);
+	return 0;
+}
+
+static struct kretprobe count_probe = {
+	.kp.symbol_name = "kch_kvm_read",
+	.data_size = sizeof(struct vcpu_count),
+	.entry_handler = forge_count,
+	.handler = true_count,
 };
 
 /*
@@ -133,6 +167,8 @@ static int __init fault_init(void)
 		return -EBUSY;
 	if (khz_lie)
 		err = register_kretprobe(&khz_probe);
+	else if (vcpus)
+		err = register_kretprobe(&count_probe);
 	else if (lost_write)
 		err = register_kprobe(&read_probe);
 	else if (clocksource)
@@ -148,6 +184,8 @@ static void __exit fault_exit(void)
 {
 	if (khz_lie)
 		unregister_kretprobe(&khz_probe);
+	if (vcpus)
+		unregister_kretprobe(&count_probe);
 	if (lost_write)
 		unregister_kprobe(&read_probe);
 	if (clocksource)
