@@ -52,10 +52,7 @@ find "$object_dir" -xtype l -delete
 		[[ $(readlink -- "$link" || true) == "$source/$file" ]] || ln -sfn -- "$source/$file" "$link"
 	done
 
-# Without BTF: debug information is stripped below, and pahole, which makes it where the headers come
-# with a vmlinux (Debian's from 6.12.117 on), is not needed then.
-make_args=(-C "$kernel/headers" M="$object_dir" -j"${KCH_JOBS:-2}" KCH_ROOT="$KCH_ROOT"
-	CONFIG_DEBUG_INFO_BTF_MODULES=)
+make_args=(-C "$kernel/headers" M="$object_dir" -j"${KCH_JOBS:-2}" KCH_ROOT="$KCH_ROOT")
 # Debian's headers name the compiler the kernel was built with; where that one is not, the
 # default compiler does, with a warning by Kbuild.
 command -v x86_64-linux-gnu-gcc-12 >/dev/null || make_args+=(CC=gcc)
@@ -64,6 +61,7 @@ command -v x86_64-linux-gnu-gcc-12 >/dev/null || make_args+=(CC=gcc)
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make "${make_args[@]}" modules \
 	>"$object_dir/build.log" 2>&1 || { cat "$object_dir/build.log" >&2; die "$line: build failed"; }
 [[ $verbose ]] && cat "$object_dir/build.log"
+# "vmlinux is unavailable": fetch-kernel.sh keeps none, and a module without BTF is all that is lost.
 grep -E 'warning:|WARNING:' "$object_dir/build.log" >&2 || true
 [[ -e $object_dir/$name.ko ]] || die "$line: the build made no $name.ko"
 

@@ -131,6 +131,8 @@ relocate_headers() { # ROOT RELEASE
 	# The text is make's, not the shell's.
 	# shellcheck disable=SC2016
 	sed -i 's|^include /usr/src/|include $(dir $(abspath $(lastword $(MAKEFILE_LIST))))../|' "$makefile"
+	# Only for BTF in modules, which needs pahole, and is stripped again.
+	rm -f -- "$1/usr/src/linux-headers-$2/vmlinux"
 	# The links of the image package to the headers are absolute and of no use here.
 	rm -f -- "$1/lib/modules/$2/build" "$1/lib/modules/$2/source"
 	leftover=$(grep -rlE --include=Makefile --include=Kbuild --include='*.mk' --include='Makefile.*' \
