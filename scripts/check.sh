@@ -232,7 +232,7 @@ check_cppcheck() {
 	cppcheck -q --std=c11 --language=c --platform=unix64 --inline-suppr \
 		--enable=warning,performance,portability --error-exitcode=1 \
 		--template='{file}:{line}: {severity}: {message} [{id}]' "${suppress[@]}" \
-		-Ikernel/include -Ikernel/include/uapi -Iuserspace/include -Ikernel -Itests/errno \
+		-Ikernel/include -Ikernel/include/uapi -Iuserspace/include -Ikernel -Itests/errno -Itests/lib \
 		kernel/record.c kernel/clock.c userspace tests 2>&1
 }
 

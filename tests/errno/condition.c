@@ -136,8 +136,8 @@ static void sabotage_between(void)
 		vm_set_offset(&scene.vm, 0, vm_offset(&scene.vm, 0) + 1);
 		break;
 	case SABOTAGE_RECORD:
-		scene_preserve(&scene.spare, 0x5a);
-		scene_unpreserve(0x5a);
+		must_preserve(&scene.spare, 0x5a);
+		must_unpreserve(0x5a);
 		break;
 	default:
 		break;

@@ -100,8 +100,8 @@ static void one_round(unsigned int round)
 	killed = child_with_vm(0x34);
 	vm_create_ready(&here, 1, SCENE_OFFSET);
 	vm_create_ready(&closed, 1, SCENE_OFFSET);
-	scene_preserve(&here, 0x31);
-	scene_preserve(&closed, 0x32);
+	must_preserve(&here, 0x31);
+	must_preserve(&closed, 0x32);
 
 	vm_destroy(&closed);
 	end_child(killed);
@@ -114,8 +114,8 @@ static void one_round(unsigned int round)
 
 	/* Which of the two goes first must not matter. */
 	if (round & 1) {
-		scene_unpreserve(0x33);
-		scene_unpreserve(0x34);
+		must_unpreserve(0x33);
+		must_unpreserve(0x34);
 		module_unload();
 		end_child(alive);
 		vm_destroy(&here);
@@ -164,9 +164,9 @@ void test_references(void)
 	module_load();
 	for (i = 0; i < ROUNDS; i++) {
 		vm_create_ready(&vm, 1, SCENE_OFFSET);
-		scene_preserve(&vm, 0x41);
+		must_preserve(&vm, 0x41);
 		vm_destroy(&vm);
-		scene_unpreserve(0x41);
+		must_unpreserve(0x41);
 	}
 	check(users_of("kvm_amd") == before,
 	      "kvm_amd has %u users after %u VMs, before %u",

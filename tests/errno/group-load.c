@@ -147,7 +147,7 @@ static void by_label(void)
 	      "backend %u, %llu bytes at %#llx", info.backend,
 	      info.region_size, info.region_start);
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
-	scene_preserve(&scene.vm, ID_NEW);
+	must_preserve(&scene.vm, ID_NEW);
 	module_unload();
 	module_load_with("reserve_mem=" LABEL);
 	device_info(&info);
@@ -191,7 +191,7 @@ void test_reload(void)
 	struct kch_info info;
 
 	scene_begin();
-	scene_preserve(&scene.spare, ID_NEW);
+	must_preserve(&scene.spare, ID_NEW);
 	size = sizeof(before);
 	if (get(KCH_OUTGOING, ID_NEW, before, &size))
 		die("what was preserved cannot be had");

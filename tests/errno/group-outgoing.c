@@ -333,9 +333,9 @@ void test_slots(void)
 		      (unsigned long long)sequence[0],
 		      (unsigned long long)sequence[1], i + 1);
 		if (i & 1)
-			scene_unpreserve(ID_NEW);
+			must_unpreserve(ID_NEW);
 		else
-			scene_preserve(&scene.spare, ID_NEW);
+			must_preserve(&scene.spare, ID_NEW);
 	}
 	/* Finished with: it is taken back, and the outgoing one is kept. */
 	check(!finish(KCH_FINISH_DISCARD, &finished), "%s", finished.message);
@@ -347,9 +347,9 @@ void test_slots(void)
 	/* From here on they alternate. */
 	for (i = 0; i < 6; i++) {
 		if (i & 1)
-			scene_unpreserve(ID_NEW);
+			must_unpreserve(ID_NEW);
 		else
-			scene_preserve(&scene.spare, ID_NEW);
+			must_preserve(&scene.spare, ID_NEW);
 		look_at_slots(sequence);
 		check(sequence[i & 1] == 1006 + i &&
 		      sequence[!(i & 1)] == 1005 + i,
@@ -391,7 +391,7 @@ void test_broken_memory(void)
 {
 	uint64_t start_before = region_start;
 	size_t size_before = region_size;
-	struct forged forged;
+	static struct forged forged;
 
 	region_start = BROKEN_START;
 	region_size = BROKEN_SIZE;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <stdio.h>
 #include <string.h>
 
 #include "forge.h"
@@ -7,106 +6,6 @@
 #include "snapshot.h"
 
 struct scene scene;
-
-void set_uuid(__u8 uuid[KCH_UUID_SIZE], uint8_t id)
-{
-	memset(uuid, id, KCH_UUID_SIZE);
-}
-
-int preserve(const struct vm *vm, uint8_t id, struct kch_preserve *arg)
-{
-	memset(arg, 0, sizeof(*arg));
-	arg->size = sizeof(*arg);
-	arg->vm_fd = vm->fd;
-	set_uuid(arg->uuid, id);
-	snprintf(arg->name, sizeof(arg->name), "vm-%02x", id);
-	return device_call(KCH_IOC_PRESERVE, arg);
-}
-
-int unpreserve(uint8_t id)
-{
-	struct kch_unpreserve arg = { .size = sizeof(arg) };
-
-	set_uuid(arg.uuid, id);
-	return device_call(KCH_IOC_UNPRESERVE, &arg);
-}
-
-int restore(const struct vm *vm, uint8_t id, uint32_t flags,
-	    struct kch_restore *arg)
-{
-	memset(arg, 0, sizeof(*arg));
-	arg->size = sizeof(*arg);
-	arg->flags = flags;
-	arg->vm_fd = vm->fd;
-	arg->mode = KCH_MODE_IDENTICAL;
-	set_uuid(arg->uuid, id);
-	return device_call(KCH_IOC_RESTORE, arg);
-}
-
-int adopt(const struct vm *vm, struct kch_adopt *arg)
-{
-	memset(arg, 0, sizeof(*arg));
-	arg->size = sizeof(*arg);
-	arg->vm_fd = vm->fd;
-	return device_call(KCH_IOC_ADOPT, arg);
-}
-
-int finish(uint32_t flags, struct kch_finish *arg)
-{
-	memset(arg, 0, sizeof(*arg));
-	arg->size = sizeof(*arg);
-	arg->flags = flags;
-	return device_call(KCH_IOC_FINISH, arg);
-}
-
-int list(uint32_t which, struct kch_entry *entries, uint32_t *count)
-{
-	struct kch_list arg = {
-		.size = sizeof(arg),
-		.which = which,
-		.entry_size = sizeof(*entries),
-		.entries = (uintptr_t)entries,
-		.count = *count,
-	};
-	int err = device_call(KCH_IOC_LIST, &arg);
-
-	*count = arg.count;
-	return err;
-}
-
-int get(uint32_t which, uint8_t id, void *buffer, uint32_t *size)
-{
-	struct kch_get arg = {
-		.size = sizeof(arg),
-		.which = which,
-		.buffer = (uintptr_t)buffer,
-		.buffer_size = *size,
-	};
-	int err;
-
-	set_uuid(arg.uuid, id);
-	err = device_call(KCH_IOC_GET, &arg);
-	*size = arg.buffer_size;
-	return err;
-}
-
-void scene_preserve(const struct vm *vm, uint8_t id)
-{
-	struct kch_preserve arg;
-	int err = preserve(vm, id, &arg);
-
-	if (err)
-		die("preserving a VM as %02x: %s: %s", id, errno_name(err),
-		    arg.message);
-}
-
-void scene_unpreserve(uint8_t id)
-{
-	int err = unpreserve(id);
-
-	if (err)
-		die("unpreserving %02x: %s", id, errno_name(err));
-}
 
 static char buffer[65536];
 
@@ -152,7 +51,7 @@ void scene_base(unsigned int cmd, union kch_any *arg)
 
 void scene_begin(void)
 {
-	struct forged forged;
+	static struct forged forged;
 
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
 	vm_create_ready(&scene.kept, 1, SCENE_OFFSET + 1);
@@ -170,7 +69,7 @@ void scene_begin(void)
 	region_clear();
 	forge_write(&forged, 0);
 	module_load();
-	scene_preserve(&scene.kept, ID_KEPT);
+	must_preserve(&scene.kept, ID_KEPT);
 
 	snapshot_watch_none();
 	snapshot_watch(&scene.vm);

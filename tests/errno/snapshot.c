@@ -8,9 +8,8 @@
 #include "clock.h"
 #include "record.h"
 
-#include "device.h"
+#include "calls.h"
 #include "snapshot.h"
-#include "vm.h"
 
 #define WATCHED_MAX	24
 #define ENTRY_MAX	(sizeof(struct kch_rec_vm) + \
@@ -73,18 +72,6 @@ void snapshot_watch(const struct vm *vm)
 void snapshot_watch_none(void)
 {
 	watched_count = 0;
-}
-
-int read_entry(const struct vm *vm, struct kch_rec_vm *entry, size_t size)
-{
-	struct kch_read read = {
-		.size = sizeof(read),
-		.vm_fd = vm->fd,
-		.buffer = (uintptr_t)entry,
-		.buffer_size = size,
-	};
-
-	return device_call(KCH_IOC_READ, &read);
 }
 
 /* KVM's own clock, against the function that was read, at KVM's own instant. */

@@ -23,8 +23,4 @@ void snapshot_free(struct snapshot *snapshot);
 const char *snapshot_difference(const struct snapshot *before,
 				const struct snapshot *after);
 
-/* The VM's entry by KCH_IOC_READ: 0 or an errno. */
-struct kch_rec_vm;
-int read_entry(const struct vm *vm, struct kch_rec_vm *entry, size_t size);
-
 #endif /* KCH_ERRNO_SNAPSHOT_H */

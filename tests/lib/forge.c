@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <string.h>
 
-#include "device.h"
+#include "calls.h"
 #include "forge.h"
-#include "scene.h"
-#include "snapshot.h"
 
 /* What a header says of this host and this moment is what the module says. */
 static void host_header(struct kch_rec_header *header)
@@ -13,10 +11,10 @@ static void host_header(struct kch_rec_header *header)
 	struct vm vm;
 
 	vm_create_ready(&vm, 1, 0);
-	scene_preserve(&vm, 0xee);
+	must_preserve(&vm, 0xee);
 	if (get(KCH_OUTGOING, 0, header, &size))
 		die("the outgoing record's header cannot be had");
-	scene_unpreserve(0xee);
+	must_unpreserve(0xee);
 	vm_destroy(&vm);
 }
 
@@ -37,7 +35,7 @@ void forge_begin(struct forged *forged)
 }
 
 struct kch_rec_vm *forge_add(struct forged *forged, const struct vm *vm,
-			     uint8_t id)
+			     uint32_t id)
 {
 	struct kch_rec_vm *entry = (void *)(forged->entries + forged->size);
 	int err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The module, its device, its region and what it shows in debugfs. */
-#ifndef KCH_ERRNO_DEVICE_H
-#define KCH_ERRNO_DEVICE_H
+#ifndef KCH_TESTS_DEVICE_H
+#define KCH_TESTS_DEVICE_H
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -88,4 +88,4 @@ char *debugfs_read(const char *name, size_t *size);
 /* What the kernel said since the last call that has TEXT in it: lines. */
 unsigned int kernel_said(const char *text);
 
-#endif /* KCH_ERRNO_DEVICE_H */
+#endif /* KCH_TESTS_DEVICE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* VMs with as much in them as their clocks need, and hardly a guest. */
-#ifndef KCH_ERRNO_VM_H
-#define KCH_ERRNO_VM_H
+#ifndef KCH_TESTS_VM_H
+#define KCH_TESTS_VM_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -50,4 +50,4 @@ void vm_run_once(const struct vm *vm, uint32_t index);
 void vm_start(struct vm *vm, uint32_t index);
 void vm_stop(struct vm *vm);
 
-#endif /* KCH_ERRNO_VM_H */
+#endif /* KCH_TESTS_VM_H */

@@ -3,13 +3,13 @@
  * Records as a kernel before the kexec would have left them: this host's own
  * header with another boot's id, VMs' clocks as they are now, moved on.
  */
-#ifndef KCH_ERRNO_FORGE_H
-#define KCH_ERRNO_FORGE_H
+#ifndef KCH_TESTS_FORGE_H
+#define KCH_TESTS_FORGE_H
 
 #include "record.h"
 #include "vm.h"
 
-#define FORGED_SIZE_MAX	16384
+#define FORGED_SIZE_MAX	0x60000	/* most of a slot of a region of 1 MiB */
 #define FORGED_AHEAD_NS	5000000000ULL
 
 /**
@@ -33,7 +33,7 @@ void forge_begin(struct forged *forged);
 
 /* The VM's clock as it is now, but FORGED_AHEAD_NS ahead; returns its entry. */
 struct kch_rec_vm *forge_add(struct forged *forged, const struct vm *vm,
-			     uint8_t id);
+			     uint32_t id);
 
 /* The first entry, its vCPU @index; forge_close() after changing them. */
 struct kch_rec_vm *forge_entry(struct forged *forged);
@@ -50,4 +50,4 @@ void forge_put(const struct forged *forged, unsigned int slot);
 /* forge_make() and forge_put(). */
 void forge_write(struct forged *forged, unsigned int slot);
 
-#endif /* KCH_ERRNO_FORGE_H */
+#endif /* KCH_TESTS_FORGE_H */
