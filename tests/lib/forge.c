@@ -34,23 +34,37 @@ void forge_begin(struct forged *forged)
 	strcpy(forged->header.kernel_release, "0.0-forged");
 }
 
-struct kch_rec_vm *forge_add(struct forged *forged, const struct vm *vm,
-			     uint32_t id)
+struct kch_rec_vm *forge_add_entry(struct forged *forged,
+				   const struct kch_rec_vm *read, uint32_t id)
 {
 	struct kch_rec_vm *entry = (void *)(forged->entries + forged->size);
-	int err;
+	size_t size = kch_rec_entry_size(le32_to_cpu(read->vcpu_count));
 
-	err = read_entry(vm, entry, FORGED_SIZE_MAX - forged->size);
-	if (err)
-		die("reading a VM's clock: %s", errno_name(err));
+	if (size > FORGED_SIZE_MAX - forged->size)
+		die("a forged record has no room for another %zu bytes", size);
+	memcpy(entry, read, size);
 	entry->kvmclock_offset = cpu_to_le64(le64_to_cpu(entry->kvmclock_offset) +
 					     FORGED_AHEAD_NS);
 	set_uuid(entry->uuid, id);
 	strcpy(entry->name, "forged");
 	kch_rec_entry_close(entry);
-	forged->size += le32_to_cpu(entry->size);
+	forged->size += size;
 	forged->count++;
 	return entry;
+}
+
+struct kch_rec_vm *forge_add(struct forged *forged, const struct vm *vm,
+			     uint32_t id)
+{
+	static uint8_t bytes[sizeof(struct kch_rec_vm) +
+			     VM_VCPUS_MAX * sizeof(struct kch_rec_vcpu)]
+		__attribute__((aligned(8)));
+	struct kch_rec_vm *read = (void *)bytes;
+	int err = read_entry(vm, read, sizeof(bytes));
+
+	if (err)
+		die("reading a VM's clock: %s", errno_name(err));
+	return forge_add_entry(forged, read, id);
 }
 
 struct kch_rec_vm *forge_entry(struct forged *forged)

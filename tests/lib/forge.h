@@ -35,6 +35,10 @@ void forge_begin(struct forged *forged);
 struct kch_rec_vm *forge_add(struct forged *forged, const struct vm *vm,
 			     uint32_t id);
 
+/* The same from what KCH_IOC_READ gave. */
+struct kch_rec_vm *forge_add_entry(struct forged *forged,
+				   const struct kch_rec_vm *read, uint32_t id);
+
 /* The first entry, its vCPU @index; forge_close() after changing them. */
 struct kch_rec_vm *forge_entry(struct forged *forged);
 struct kch_rec_vcpu *forge_vcpu(struct forged *forged, uint32_t index);
