@@ -23,39 +23,36 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static struct spread spread_of(double *values, uint32_t count)
+static struct spread spread_of(const double *values, uint32_t first, uint32_t last)
 {
-	qsort(values, count, sizeof(*values), compare);
-	return (struct spread){
-		values[count / 4], values[count / 2], values[count * 3 / 4],
-	};
-}
+	static double sorted[PAIRS_MAX];
+	uint32_t count = last - first;
+	struct spread spread;
 
-static struct spread spread_from(const double *values, uint32_t first,
-				 uint32_t last)
-{
-	double sorted[PAIRS_MAX];
-
-	memcpy(sorted, values + first, (last - first) * sizeof(*values));
-	return spread_of(sorted, last - first);
+	memcpy(sorted, values + first, count * sizeof(*values));
+	qsort(sorted, count, sizeof(*sorted), compare);
+	spread.low = sorted[count / 4];
+	spread.median = sorted[count / 2];
+	spread.high = sorted[count * 3 / 4];
+	return spread;
 }
 
 struct spread pairs_base(const struct pairs *pairs, uint32_t first, uint32_t last)
 {
-	return spread_from(pairs->base, first, last);
+	return spread_of(pairs->base, first, last);
 }
 
 struct spread pairs_ours(const struct pairs *pairs, uint32_t first, uint32_t last)
 {
-	return spread_from(pairs->ours, first, last);
+	return spread_of(pairs->ours, first, last);
 }
 
 struct spread pairs_ratio(const struct pairs *pairs, uint32_t first, uint32_t last)
 {
-	double ratio[PAIRS_MAX];
+	static double ratio[PAIRS_MAX];
 	uint32_t i;
 
 	for (i = first; i < last; i++)
-		ratio[i - first] = pairs->ours[i] / pairs->base[i];
-	return spread_of(ratio, last - first);
+		ratio[i] = pairs->ours[i] / pairs->base[i];
+	return spread_of(ratio, first, last);
 }
