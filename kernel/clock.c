@@ -8,6 +8,24 @@ u64 kch_scale_tsc(u64 host_cycles, u64 ratio, u8 frac_bits)
 	return (u64)(((unsigned __int128)host_cycles * ratio) >> frac_bits);
 }
 
+u64 kch_unscale_tsc(u64 guest_cycles, u64 ratio, u8 frac_bits)
+{
+	u64 low = 0, high = U64_MAX;
+
+	/* The scaled TSC grows with the host's; a 128-bit quotient is no kernel's. */
+	if (((unsigned __int128)high * ratio) >> frac_bits < guest_cycles)
+		return high;
+	while (low < high) {
+		u64 middle = low + (high - low) / 2;
+
+		if (((unsigned __int128)middle * ratio) >> frac_bits >= guest_cycles)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
 u64 kch_clock_tsc(const struct kch_clock *clock, u64 host_cycles)
 {
 	return kch_scale_tsc(host_cycles, clock->tsc_scaling_ratio,
@@ -111,13 +129,8 @@ s64 kch_pair_ppb(u32 mul_a, s8 shift_a, u32 mul_b, s8 shift_b)
 }
 
 /* The same factor may be written with more or with fewer fraction bits. */
-static s64 scaling_ppb(const struct kch_clock *saved,
-		       const struct kch_clock *live)
+s64 kch_scaling_ppb(u64 a, u8 bits_a, u64 b, u8 bits_b)
 {
-	u64 a = saved->tsc_scaling_ratio, b = live->tsc_scaling_ratio;
-	u8 bits_a = saved->tsc_scaling_frac_bits;
-	u8 bits_b = live->tsc_scaling_frac_bits;
-
 	/* Bits are added to the one with fewer as long as it has room. */
 	for (; bits_a < bits_b && !(a >> 63); bits_a++)
 		a <<= 1;
@@ -143,7 +156,7 @@ void kch_clock_compare(const struct kch_clock *saved,
 		       const struct kch_clock *live, u64 host_cycles,
 		       struct kch_clock_error *error)
 {
-	s64 pair_ppb;
+	s64 pair_ppb, scaling_ppb;
 
 	error->ns = (s64)(kch_clock_ns(live, host_cycles) -
 			  kch_clock_ns(saved, host_cycles));
@@ -152,7 +165,11 @@ void kch_clock_compare(const struct kch_clock *saved,
 	/* Small rates add; large ones saturate or are wrong in the 2nd order. */
 	pair_ppb = kch_pair_ppb(saved->tsc_to_system_mul, saved->tsc_shift,
 				live->tsc_to_system_mul, live->tsc_shift);
-	error->rate_ppb = saturating_add(pair_ppb, scaling_ppb(saved, live));
+	scaling_ppb = kch_scaling_ppb(saved->tsc_scaling_ratio,
+				      saved->tsc_scaling_frac_bits,
+				      live->tsc_scaling_ratio,
+				      live->tsc_scaling_frac_bits);
+	error->rate_ppb = saturating_add(pair_ppb, scaling_ppb);
 	error->identical =
 		saved->reference_cycles == live->reference_cycles &&
 		saved->system_time_ns == live->system_time_ns &&
@@ -161,6 +178,13 @@ void kch_clock_compare(const struct kch_clock *saved,
 		saved->tsc_scaling_frac_bits == live->tsc_scaling_frac_bits &&
 		saved->tsc_to_system_mul == live->tsc_to_system_mul &&
 		saved->tsc_shift == live->tsc_shift;
+}
+
+u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits,
+			u64 host_cycles)
+{
+	return kch_clock_tsc(saved, host_cycles) -
+	       kch_scale_tsc(host_cycles, ratio, frac_bits);
 }
 
 void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,

@@ -48,6 +48,13 @@ struct kch_clock_error {
 /* guest TSC cycles = (host * ratio >> frac_bits), KVM's kvm_scale_tsc() */
 u64 kch_scale_tsc(u64 host_cycles, u64 ratio, u8 frac_bits);
 
+/*
+ * The first host TSC at which the scaled one is @guest_cycles; that is the one
+ * it came from unless the ratio is below one, where several have the same.
+ * Saturates.  @ratio > 0.
+ */
+u64 kch_unscale_tsc(u64 guest_cycles, u64 ratio, u8 frac_bits);
+
 /* The guest's TSC when the host's is @host_cycles. */
 u64 kch_clock_tsc(const struct kch_clock *clock, u64 host_cycles);
 
@@ -82,6 +89,16 @@ void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
  * have computed at @kvm_khz.
  */
 void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
+
+/* How much faster a TSC with ratio b is than one with ratio a, parts per 1e9. */
+s64 kch_scaling_ppb(u64 ratio_a, u8 bits_a, u64 ratio_b, u8 bits_b);
+
+/*
+ * The TSC offset with which a vCPU of another scaling ratio has, at @host_cycles,
+ * the TSC that @saved has then: continuous there, and at another rate.
+ */
+u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits,
+			u64 host_cycles);
 
 /* What @cycles are in ns at @khz; saturates.  @khz > 0. */
 u64 kch_cycles_to_ns(u64 cycles, u32 khz);

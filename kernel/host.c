@@ -9,9 +9,9 @@
 #include <asm/processor.h>
 #include <asm/tsc.h>
 
-#include "clock.h"
 #include "host.h"
 #include "kch_probed.h"
+#include "machine.h"
 #include "version.h"
 
 #ifdef KCH_HAVE_ASM_CPUID_API
@@ -21,13 +21,6 @@
 #define CLOCKSOURCE_FILE \
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 #define BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
-
-/*
- * A new kernel's wall clock starts from a battery clock of whole seconds, read
- * at an unknown point in its second, and may run unsynchronised for a while.
- */
-#define WALL_SLACK_NS	(2 * NSEC_PER_SEC)
-#define WALL_SLACK_PPM	1000
 
 /*
  * For what the kernel has no function, but a file that is user ABI.
@@ -205,72 +198,19 @@ void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)
 		sizeof(header->module_version));
 }
 
-/* For messages, the kernel prints no floats: seconds as "12.345". */
-static const char *seconds(u64 ns, char *text, size_t size)
-{
-	snprintf(text, size, "%llu.%03u", ns / NSEC_PER_SEC,
-		 (u32)(ns % NSEC_PER_SEC / NSEC_PER_MSEC));
-	return text;
-}
-
 int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
 			  u64 *blackout_ns, u64 *found, u64 *expected,
 			  struct kch_message *message)
 {
-	u32 khz = le32_to_cpu(header->tsc_khz);
-	u64 then = le64_to_cpu(header->host_tsc);
-	u64 by_tsc_ns, apart_ns;
-	char found_s[24], expected_s[24];
+	struct kch_machine machine = { .cpu_signature = cpuid_eax(1) };
 	struct kch_instant now;
-	s64 by_wall_ns;
-	u8 id[16];
 
-	machine_id(id);
-	if (memcmp(id, header->machine_id, sizeof(id))) {
-		kch_say(message, "the record is from machine %pUb, this is %pUb",
-			header->machine_id, id);
-		return -EREMCHG;
-	}
-	if (le32_to_cpu(header->cpu_signature) != cpuid_eax(1) ||
-	    memcmp(header->cpu_vendor, boot_cpu_data.x86_vendor_id,
-		   sizeof(header->cpu_vendor))) {
-		*found = cpuid_eax(1);
-		*expected = le32_to_cpu(header->cpu_signature);
-		kch_say(message, "the record is from a CPU %.4s %#x, this is %.4s %#x",
-			header->cpu_vendor, (u32)*expected,
-			boot_cpu_data.x86_vendor_id, (u32)*found);
-		return -EREMCHG;
-	}
-
+	machine_id(machine.id);
+	memcpy(machine.cpu_vendor, boot_cpu_data.x86_vendor_id,
+	       sizeof(machine.cpu_vendor));
 	kch_host_instant(&now);
-	*found = now.host_tsc;
-	*expected = then;
-	if (!khz) {
-		kch_say(message, "the record does not say the host TSC frequency: what passed since cannot be told");
-		return -ETIME;
-	}
-	if (now.host_tsc < then) {
-		kch_say(message, "host TSC is behind the saved one (%s s < %s s): the machine was reset",
-			seconds(kch_cycles_to_ns(now.host_tsc, khz), found_s,
-				sizeof(found_s)),
-			seconds(kch_cycles_to_ns(then, khz), expected_s,
-				sizeof(expected_s)));
-		return -ETIME;
-	}
-	by_tsc_ns = kch_cycles_to_ns(now.host_tsc - then, khz);
-	by_wall_ns = now.realtime_ns - le64_to_cpu(header->realtime_ns);
-	*blackout_ns = by_tsc_ns;
-	apart_ns = by_wall_ns < 0 ? by_tsc_ns - by_wall_ns :
-		   by_tsc_ns > by_wall_ns ? by_tsc_ns - by_wall_ns :
-		   by_wall_ns - by_tsc_ns;
-	if (!any_wall && apart_ns > WALL_SLACK_NS +
-				    by_tsc_ns / (1000000 / WALL_SLACK_PPM)) {
-		kch_say(message, "since the seal %s s passed by the host TSC, but %s%s s by the wall clock: the TSC was reset or stopped, or the wall clock was set",
-			seconds(by_tsc_ns, found_s, sizeof(found_s)),
-			by_wall_ns < 0 ? "-" : "",
-			seconds(abs(by_wall_ns), expected_s,
-				sizeof(expected_s)));
-		return -ETIME;
-	}
-	return 0;
+	machine.host_tsc = now.host_tsc;
+	machine.realtime_ns = now.realtime_ns;
+	return kch_machine_same(header, &machine, any_wall, blackout_ns, found,
+				expected, message);
 }

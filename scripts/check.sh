@@ -80,7 +80,8 @@ licence_of() { # FILE
 	COPYING | LICENSES/* | *.bin | *.svg | *.patch | kernel/intree/MAINTAINERS | kernel/intree/message)
 		echo none ;;
 	kernel/include/uapi/*) echo 'GPL-2.0 WITH Linux-syscall-note' ;;
-	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch])
+	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch] | \
+	kernel/machine.[ch])
 		echo 'GPL-2.0 OR BSD-2-Clause' ;;
 	userspace/run/kvmclock-run.c) echo 'GPL-2.0' ;;
 	userspace/lib/* | userspace/include/* | userspace/run/*) echo 'LGPL-2.1-or-later' ;;
@@ -249,7 +250,7 @@ check_headers() {
 			# Twice: the guard against being included again.
 			printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
 				$mode -pedantic -Wall -Wextra -Wundef -Werror -fsyntax-only -I. \
-					-Ikernel/include/uapi -Ikernel/include - ||
+					-Ikernel/include/uapi -Ikernel/include -Iuserspace/include - ||
 				{ echo "$header: $mode"; bad=1; }
 		done
 	done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Are the unit tests any good? Breaks a copy of clock.c or record.c, one way at a
+# Are the unit tests any good? Breaks a copy of clock.c, record.c or machine.c, one way at a
 # time, and demands that the tests fail.
 #
 #   mutants.sh [NAME...]      (make -C tests/unit mutants)
@@ -37,7 +37,7 @@ ppb-stopped-clock        | clock.c  | s/return mul_b ? S64_MAX : 0;/return 0;/
 scaling-ignores-bits     | clock.c  | s/bits_a < bits_b \&\& !(a >> 63)/0/
 compare-ns-sign          | clock.c  | s/(s64)(kch_clock_ns(live, host_cycles) -/(s64)-(kch_clock_ns(live, host_cycles) -/
 compare-cycles-sign      | clock.c  | s/(s64)(kch_clock_tsc(live, host_cycles) -/(s64)-(kch_clock_tsc(live, host_cycles) -/
-compare-no-rate-of-ratio | clock.c  | s/scaling_ppb(saved, live));/0);/
+compare-no-rate-of-ratio | clock.c  | s/saturating_add(pair_ppb, scaling_ppb);/pair_ppb;/
 compare-adds-unsaturated | clock.c  | s/return a > 0 ? S64_MAX : S64_MIN;/return sum;/
 identical-no-reference   | clock.c  | s/saved->reference_cycles == live->reference_cycles \&\&//
 identical-no-system-time | clock.c  | s/saved->system_time_ns == live->system_time_ns \&\&//
@@ -49,6 +49,20 @@ identical-no-shift       | clock.c  | s/saved->tsc_shift == live->tsc_shift;/tru
 clock-of-no-kvm-offset   | clock.c  | /le64_to_cpu(vm->kvmclock_offset);/s/le64_to_cpu(vm->kvmclock_offset)/0/
 cycles-to-ns-wraps       | clock.c  | s/return U64_MAX;/return 0;/
 cycles-to-ns-limit       | clock.c  | s/1000000) >> 64 >= khz/1000000) >> 64 > khz + 1/
+unscale-first-not-found  | clock.c  | s/>> frac_bits >= guest_cycles)/>> frac_bits > guest_cycles)/
+unscale-no-saturation    | clock.c  | s/return high;/return 0;/
+rederive-no-offset       | clock.c  | s/return kch_clock_tsc(saved, host_cycles) -/return kch_clock_tsc(saved, host_cycles) - saved->tsc_offset -/
+rederive-old-ratio       | clock.c  | s/kch_scale_tsc(host_cycles, ratio, frac_bits);$/kch_scale_tsc(host_cycles, saved->tsc_scaling_ratio, frac_bits);/
+machine-any-id           | machine.c | s/if (memcmp(now->id, header->machine_id, sizeof(now->id))) {/if (0) {/
+machine-any-cpu          | machine.c | s/!= now->cpu_signature ||/!= now->cpu_signature \&\&/
+machine-tsc-back         | machine.c | s/if (now->host_tsc < then) {/if (0) {/
+machine-no-frequency     | machine.c | s/if (!khz) {/if (0) {/
+machine-wall-ignored     | machine.c | s/if (!any_wall \&\& apart_ns/if (0 \&\& apart_ns/
+machine-wall-always      | machine.c | s/if (!any_wall \&\& apart_ns/if (apart_ns/
+machine-wall-slack       | machine.c | s/(2 \* NS_PER_S)/(3 * NS_PER_S)/
+machine-wall-ppm         | machine.c | s/WALL_SLACK_PPM.1000$/WALL_SLACK_PPM 999/
+machine-wall-back        | machine.c | s/by_tsc_ns + wall_ns;/by_tsc_ns - wall_ns;/
+machine-wall-wraps       | machine.c | s/by_tsc_ns > U64_MAX - wall_ns ? U64_MAX :/0 ? U64_MAX :/
 header-crc-unchecked     | record.c | s/if (crc != le32_to_cpu(header->crc32c)) {/if (0) {/
 entry-crc-unchecked      | record.c | s/if (crc != le32_to_cpu(vm->vm.crc32c)) {/if (0) {/
 crc-skips-reserved2      | record.c | s/const size_t commit = offsetof(struct kch_rec_header, commit);/const size_t commit = offsetof(struct kch_rec_header, reserved2);/
@@ -128,17 +142,18 @@ try() { # SOURCES BUILD PROGRAM...
 # The programs that a file is in.
 declare -A programs=(
 	[clock.c]='test-sample test-clock test-pair'
+	[machine.c]=test-machine
 	[record.c]='test-sample test-record test-damage test-write'
 )
 
 rm -rf -- "$work"
 mkdir -p "$work"
 passed=0 failed=0
-cp -- "$root"/kernel/{clock,record}.c "$work/"
+cp -- "$root"/kernel/{clock,record,machine}.c "$work/"
 status=0
 # Unquoted: lists of names.
 # shellcheck disable=SC2086
-try "$work" "$work/unbroken" ${programs[clock.c]} ${programs[record.c]} || status=$?
+try "$work" "$work/unbroken" ${programs[clock.c]} ${programs[record.c]} ${programs[machine.c]} || status=$?
 if ((status)); then
 	echo "not ok - unbroken: the tests must pass before they are tested (see $work/unbroken.log)"
 	echo "# 0 passed, 1 failed, 0 skipped"
@@ -150,7 +165,7 @@ while IFS='|' read -r name file command; do
 	[[ $name ]] || continue
 	(($# == 0)) || [[ " $* " == *" $name "* ]] || continue
 	mkdir -p "$work/$name.src"
-	cp -- "$root"/kernel/{clock,record}.c "$work/$name.src/"
+	cp -- "$root"/kernel/{clock,record,machine}.c "$work/$name.src/"
 	sed -i -- "$command" "$work/$name.src/$file"
 	# Objects that the mutation does not touch need not be made again.
 	cp -a -- "$work/unbroken" "$work/$name"

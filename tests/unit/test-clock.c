@@ -138,6 +138,97 @@ static void test_scale_over_years(void)
 	}
 }
 
+/* KVM's host cycle comes back from the page's; below one, the first of several. */
+static void test_unscale(void)
+{
+	int i;
+
+	random_seed(11);
+	for (i = 0; i < RANDOM_ROUNDS; i++) {
+		u8 frac = random64() % 2 ? 48 : 32;
+		/* A factor from 1/16 to 16, and any uptime to 80 years or so. */
+		u64 ratio = (1ULL << (frac - 4)) +
+			    random64() % ((1ULL << (frac + 4)) - (1ULL << (frac - 4)));
+		u64 host = random_edgy64() >> 6;
+		u64 guest = reference_scale(host, ratio, frac);
+		u64 got = kch_unscale_tsc(guest, ratio, frac);
+
+		ktap_check(reference_scale(got, ratio, frac) == guest &&
+			   (got == 0 || reference_scale(got - 1, ratio, frac) < guest),
+			   "%llu with %#llx >> %u: %llu, from %llu",
+			   (unsigned long long)guest, (unsigned long long)ratio,
+			   frac, (unsigned long long)got,
+			   (unsigned long long)host);
+		if (ratio >= 1ULL << frac)
+			ktap_check(got == host, "%llu, expected %llu",
+				   (unsigned long long)got,
+				   (unsigned long long)host);
+	}
+	ktap_check(kch_unscale_tsc(U64_MAX, 1, 1) == U64_MAX, "saturates");
+	ktap_check(kch_unscale_tsc(0, 1, 63) == 0, "0");
+	ktap_check(kch_unscale_tsc(U64_MAX, 1, 0) == U64_MAX, "unscaled");
+	ktap_check(kch_unscale_tsc(1, 1ULL << 63, 0) == 1, "2^63");
+}
+
+/*
+ * Another ratio on another frequency, any uptime: at the one host TSC both
+ * TSCs are equal, modulo 2^64, and from there they part at the rate that is told.
+ */
+static void test_rederive(void)
+{
+	int i;
+
+	random_seed(12);
+	for (i = 0; i < RANDOM_ROUNDS; i++) {
+		u8 frac = random64() % 2 ? 48 : 32;
+		struct kch_clock saved = {
+			.tsc_offset = random_edgy64(),
+			.tsc_scaling_ratio = random_edgy64() >> (62 - frac),
+			.tsc_scaling_frac_bits = frac,
+		};
+		u64 ratio = random_edgy64() >> (62 - frac);
+		u64 host = random_edgy64();
+		u64 offset = kch_rederive_offset(&saved, ratio, frac, host);
+		u64 then = reference_sum(reference_scale(host, saved.tsc_scaling_ratio,
+							 frac), saved.tsc_offset);
+		u64 now = reference_sum(reference_scale(host, ratio, frac), offset);
+
+		ktap_check(then == now, "host %#llx: %#llx, expected %#llx",
+			   (unsigned long long)host, (unsigned long long)now,
+			   (unsigned long long)then);
+	}
+}
+
+static void test_scaling_ppb(void)
+{
+	static const struct {
+		u64 a, b;
+		u8 bits_a, bits_b;
+		s64 ppb;
+	} known[] = {
+		{ 1, 1, 0, 0, 0 },
+		{ 1, 1ULL << 48, 0, 48, 0 },
+		{ 1ULL << 48, 1ULL << 32, 48, 32, 0 },
+		{ 1ULL << 32, 2ULL << 32, 32, 32, 1000000000 },
+		{ 2ULL << 32, 1ULL << 32, 32, 32, -500000000 },
+		{ 1000000000, 1000000001, 0, 0, 1 },
+		{ 1000000001, 1000000000, 0, 0, 0 },
+		{ 1000000000, 999999999, 0, 0, -1 },
+		{ 1, U64_MAX, 63, 0, S64_MAX },
+		{ 0, 1, 32, 32, S64_MAX },
+		{ U64_MAX, 0, 0, 63, -1000000000 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		s64 got = kch_scaling_ppb(known[i].a, known[i].bits_a,
+					  known[i].b, known[i].bits_b);
+
+		ktap_check(got == known[i].ppb, "known[%zu]: %lld, expected %lld",
+			   i, (long long)got, (long long)known[i].ppb);
+	}
+}
+
 static void check_pvclock(u64 tsc_timestamp, u64 system_time_ns, u32 mul,
 			  s8 shift, u64 guest_tsc)
 {
@@ -480,6 +571,9 @@ int main(int argc, char **argv)
 		{ "scale_of_one_changes_nothing", test_scale_of_one_changes_nothing },
 		{ "scale_known_values", test_scale_known_values },
 		{ "scale_over_years", test_scale_over_years },
+		{ "unscale", test_unscale },
+		{ "rederive", test_rederive },
+		{ "scaling_ppb", test_scaling_ppb },
 		{ "pvclock_against_reference", test_pvclock_against_reference },
 		{ "pvclock_at_the_edges", test_pvclock_at_the_edges },
 		{ "pvclock_against_guest_instructions", test_pvclock_against_guest_instructions },

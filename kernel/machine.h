@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Is this the machine that a record is from, and did its TSC run on since?
+ * Pure: the module and the library each say who they are and what time it is.
+ */
+#ifndef KCH_MACHINE_H
+#define KCH_MACHINE_H
+
+#include "record.h"
+
+/**
+ * struct kch_machine - a machine at one instant
+ * @id: DMI product UUID, all zero if it has none
+ * @cpu_signature: CPUID leaf 1 EAX
+ * @cpu_vendor: first four bytes of the CPUID vendor string
+ * @host_tsc: cycles
+ * @realtime_ns: CLOCK_REALTIME at @host_tsc
+ */
+struct kch_machine {
+	u8 id[16];
+	u32 cpu_signature;
+	char cpu_vendor[4];
+	u64 host_tsc;
+	u64 realtime_ns;
+};
+
+/*
+ * @any_wall: the wall clock was stepped and is no witness.  -EREMCHG, -ETIME.
+ * @blackout_ns: host time since the record's instant, by its TSC.
+ * @found, @expected: the numbers that a refusal compared.
+ */
+int kch_machine_same(const struct kch_rec_header *header,
+		     const struct kch_machine *now, bool any_wall,
+		     u64 *blackout_ns, u64 *found, u64 *expected,
+		     struct kch_message *message);
+
+#endif /* KCH_MACHINE_H */
