@@ -7,14 +7,19 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "clock.h"
 #include "fake.h"
 
 #define VM_LINK		"anon_inode:kvm-vm"
 #define FAKE_LINK	"/memfd:fake-vm-%d"
 
+#define MSR_IA32_TSC	0x10
+/* As in version 6 of its series: 32 bytes, written. */
+#define KVM_SET_CLOCK_GUEST	_IOC(_IOC_WRITE, KVMIO, 0xd6, 32)
+
 struct fake fake = { .error_number = -1 };
 
-static int device_fd = -1;
+static int device_fd = -1, kvm_fd = -1, scratch_fd = -1;
 
 __printf(1, 2)
 static void note(const char *format, ...)
@@ -96,6 +101,14 @@ int open(const char *path, int flags, ...)
 	if (!strcmp(path, KCH_DEVICE)) {
 		device_fd = real("/dev/null", flags);
 		return device_fd;
+	}
+	if (!strcmp(path, "/dev/kvm")) {
+		if (fake.no_kvm) {
+			errno = ENOENT;
+			return -1;
+		}
+		kvm_fd = real("/dev/null", flags);
+		return kvm_fd;
 	}
 	va_start(args, flags);
 	if (flags & O_CREAT)
@@ -373,6 +386,80 @@ static int device_ioctl(unsigned long request, void *arg)
 	}
 }
 
+/* The wall clock, as KVM and the host agree on it. */
+static uint64_t realtime_at(uint64_t cycles)
+{
+	return 1700000000000000000ULL + kch_cycles_to_ns(cycles, fake.kvm_khz);
+}
+
+static uint64_t clock_at(const struct fake_clock *c, uint64_t cycles)
+{
+	uint32_t mul;
+	int8_t shift;
+
+	kch_pvclock_pair(fake.kvm_khz, &mul, &shift);
+	return kch_pvclock_ns(c->reference_cycles, c->reference_ns, mul, shift,
+			      cycles);
+}
+
+static int get_clock(const struct fake_clock *c, struct kvm_clock_data *data)
+{
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	memset(data, 0, sizeof(*data));
+	data->clock = clock_at(c, now);
+	if (!c->master)
+		return 0;
+	data->flags = KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME |
+		      KVM_CLOCK_HOST_TSC;
+	data->realtime = realtime_at(now);
+	data->host_tsc = now;
+	return 0;
+}
+
+/* The jitter repeats, so that every run sees the same. */
+static int set_clock(struct fake_clock *c, const struct kvm_clock_data *data)
+{
+	uint64_t now = __builtin_ia32_rdtsc(), at;
+	int64_t delay = c->delay_ns;
+
+	if (c->jitter_ns)
+		delay += (c->sets * 2654435761U >> 7) % c->jitter_ns;
+	c->sets++;
+	note("clock ");
+	c->reference_cycles = now;
+	c->reference_ns = data->clock;
+	at = realtime_at(now) + (uint64_t)delay;
+	if (data->flags & KVM_CLOCK_REALTIME && at > data->realtime)
+		c->reference_ns += at - data->realtime;
+	return 0;
+}
+
+static int set_clock_guest(struct fake_clock *c, unsigned int index,
+			   const void *page)
+{
+	uint64_t now = __builtin_ia32_rdtsc(), timestamp, system_time;
+	uint32_t mul;
+
+	if (c->guest_errno == ENOTTY)
+		return fail(ENOTTY, NULL, NULL);
+	if (page == (void *)-1L)
+		return fail(EFAULT, NULL, NULL);
+	if (c->guest_errno)
+		return fail(c->guest_errno, NULL, NULL);
+	memcpy(c->guest_page, page, sizeof(c->guest_page));
+	memcpy(&timestamp, c->guest_page + 8, sizeof(timestamp));
+	memcpy(&system_time, c->guest_page + 16, sizeof(system_time));
+	memcpy(&mul, c->guest_page + 24, sizeof(mul));
+	c->reference_cycles = now;
+	c->reference_ns = kch_pvclock_ns(timestamp, system_time, mul,
+					 (int8_t)c->guest_page[28],
+					 now + fake.offsets[index]) +
+			  (uint64_t)c->guest_error_ns;
+	note("guest%u ", index);
+	return 0;
+}
+
 static int vm_ioctl(unsigned long request, void *arg)
 {
 	struct kvm_clock_data *clock = arg;
@@ -389,10 +476,14 @@ static int vm_ioctl(unsigned long request, void *arg)
 		note("khz=%u ", fake.vm_khz);
 		return 0;
 	case KVM_GET_CLOCK:
+		if (fake.clock)
+			return get_clock(fake.clock, clock);
 		memset(clock, 0, sizeof(*clock));
 		clock->clock = fake.clock_ns;
 		return 0;
 	case KVM_SET_CLOCK:
+		if (fake.clock)
+			return set_clock(fake.clock, clock);
 		fake.clock_ns = clock->clock;
 		fake.no_master_clock = false;
 		note("clock ");
@@ -405,8 +496,20 @@ static int vm_ioctl(unsigned long request, void *arg)
 static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 {
 	const struct kvm_device_attr *attr = arg;
+	struct kvm_msrs *msrs = arg;
 
 	switch (request) {
+	case KVM_GET_MSRS:
+		msrs->entries[0].data = (uint64_t)-5;
+		if (msrs->entries[0].index == MSR_IA32_TSC)
+			msrs->entries[0].data = __builtin_ia32_rdtsc() +
+						fake.offsets[index] +
+						fake.tsc_apart[index];
+		return 1;
+	case KVM_SET_CLOCK_GUEST:
+		if (fake.clock)
+			return set_clock_guest(fake.clock, index, arg);
+		return fail(EINVAL, NULL, NULL);
 	case KVM_GET_TSC_KHZ:
 		return (int)fake.vcpu_khz[index];
 	case KVM_GET_DEVICE_ATTR:
@@ -438,6 +541,12 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (fd == device_fd && fd >= 0)
 		return device_ioctl(request, arg);
+	if (fd == kvm_fd && fd >= 0 && request == KVM_CREATE_VM) {
+		scratch_fd = syscall(SYS_dup, kvm_fd);
+		return scratch_fd;
+	}
+	if (fd == scratch_fd && fd >= 0 && request == KVM_GET_TSC_KHZ)
+		return (int)fake.kvm_khz;
 	if (fd == FAKE_VM_FD)
 		return vm_ioctl(request, arg);
 	if (fd >= FAKE_VCPU_FD && fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX)

@@ -53,8 +53,29 @@ struct fake {
 	bool has_vcpu_ids;		/* /proc/self/fd tells vcpu_ids */
 	uint32_t vcpu_ids[FAKE_VCPUS_MAX];
 	bool knows_vms;			/* FAKE_KNOWN */
+	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
+	bool no_kvm;			/* no /dev/kvm */
+	uint64_t tsc_apart[FAKE_VCPUS_MAX]; /* MSR_IA32_TSC is off by so much */
 	/* What was done that changes something, one word each. */
 	char log[FAKE_LOG_SIZE];
+};
+
+/*
+ * A VM's kvmclock as KVM keeps it, a function of this machine's TSC, which is
+ * taken to have the frequency fake.kvm_khz.
+ */
+struct fake_clock {
+	bool master;			/* KVM_CLOCK_HOST_TSC and REALTIME are given */
+	uint64_t reference_cycles;
+	uint64_t reference_ns;
+	/* What passes between its reference and its reading of the wall clock. */
+	int64_t delay_ns;
+	uint32_t jitter_ns;		/* ... more, up to that, now and then */
+	uint32_t sets;			/* times it was set */
+	/* KVM_SET_CLOCK_GUEST: 0 it is there, or the errno. */
+	int guest_errno;
+	int64_t guest_error_ns;		/* what it is off by */
+	uint8_t guest_page[32];		/* what it was given */
 };
 
 extern struct fake fake;

@@ -76,12 +76,25 @@ static void restore_identical(struct vm *vm, uint32_t flags, struct handover *h)
 	handover_restore(vm, flags, h);
 }
 
+static void prepare_converged(struct vm *vm, struct handover *h)
+{
+	handover_stock_prepare(vm, h);
+}
+
+static void restore_converged(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	handover_stock_restore(vm, flags, h);
+}
+
 static const struct clock_method methods[] = {
-	{ "none", NULL, restore_nothing },
-	{ "by-value", NULL, restore_by_value },
-	{ "realtime", NULL, restore_realtime },
-	{ "identical", prepare_identical, restore_identical },
-	{ NULL, NULL, NULL },
+	{ "none", KCH_MODE_NONE, NULL, restore_nothing },
+	{ "by-value", KCH_MODE_NONE, NULL, restore_by_value },
+	{ "realtime", KCH_MODE_NONE, NULL, restore_realtime },
+	{ "converged", KCH_MODE_CONVERGED, prepare_converged,
+	  restore_converged },
+	{ "identical", KCH_MODE_IDENTICAL, prepare_identical,
+	  restore_identical },
+	{ NULL, KCH_MODE_NONE, NULL, NULL },
 };
 
 const struct clock_method *clock_method_find(const char *name)

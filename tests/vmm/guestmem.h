@@ -18,8 +18,9 @@
 #include "guest.h"
 
 #define SAVED_MAGIC		0x4556415356484346ULL
-#define SAVED_VERSION		1
+#define SAVED_VERSION		2
 #define SAVED_SIZE		0x10000	/* bytes before the guest's RAM */
+#define SAVED_STOCK_SIZE	2048	/* for kch_stock_save() */
 
 /**
  * struct saved_clock - what a vCPU's guest had for a clock
@@ -68,6 +69,8 @@ struct saved_vcpu {
  * @tsc_khz: KVM_GET_TSC_KHZ, kHz
  * @host_tsc: host TSC when it was saved, cycles
  * @clock: KVM_GET_CLOCK, at the same time
+ * @stock_size: bytes of @stock in use; 0: it was refused
+ * @stock: what kch_stock_save() made of the clock
  * @pvclock: the page that holds the vCPUs' kvmclock
  * @vcpu: its vCPUs
  */
@@ -82,6 +85,8 @@ struct saved_vm {
 	uint32_t tsc_khz;
 	uint64_t host_tsc;
 	struct kvm_clock_data clock;
+	uint64_t stock_size;
+	uint8_t stock[SAVED_STOCK_SIZE];
 	uint8_t pvclock[GUEST_PVCLOCK_SIZE];
 	struct saved_vcpu vcpu[GUEST_VCPUS_MAX];
 };

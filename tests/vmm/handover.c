@@ -6,10 +6,20 @@
 #include "handover.h"
 
 static int clock_fd;
+static uint64_t bound;
+static uint32_t rounds;
 
 void handover_use_clock(int fd)
 {
 	clock_fd = fd;
+}
+
+void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max)
+{
+	if (bound_ns)
+		bound = bound_ns;
+	if (rounds_max)
+		rounds = rounds_max;
 }
 
 static struct kch_handle *open_device(struct handover *h)
@@ -54,6 +64,79 @@ void handover_prepare(const struct vm *vm, struct handover *h)
 						 vm->mem->saved->uuid));
 }
 
+static struct kch_handle *open_stock(struct handover *h)
+{
+	memset(h, 0, sizeof(*h));
+	h->error = -ENOMEM;
+	return kch_open_stock();
+}
+
+void handover_stock_save(const struct vm *vm, struct handover *h)
+{
+	struct kch_stock_vcpu vcpus[GUEST_VCPUS_MAX];
+	struct guest_pvclock pages[GUEST_VCPUS_MAX];
+	struct saved_vm *saved = vm->mem->saved;
+	struct kch_handle *handle = open_stock(h);
+	size_t size = sizeof(saved->stock);
+	uint32_t i;
+
+	if (!handle)
+		return;
+	for (i = 0; i < vm->vcpu_count; i++) {
+		pages[i] = guestmem_read_page(vm->mem, i);
+		vcpus[i].vcpu_id = vm->vcpu[i].id;
+		vcpus[i].fd = vm->vcpu[i].fd;
+		vcpus[i].pvclock = &pages[i];
+	}
+	finish(handle, h, kch_stock_save(handle, vm->fd, vcpus, vm->vcpu_count,
+					 saved->uuid, saved->name, saved->stock,
+					 &size));
+	saved->stock_size = h->error ? 0 : size;
+}
+
+void handover_stock_prepare(const struct vm *vm, struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kch_handle *handle = open_stock(h);
+
+	if (handle)
+		finish(handle, h, kch_stock_prepare(handle, vm->fd, saved->stock,
+						    saved->stock_size));
+}
+
+static void fill_fds(const struct vm *vm, struct kch_vcpu_fd *vcpus)
+{
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpu_count; i++) {
+		vcpus[i].vcpu_id = vm->vcpu[i].id;
+		vcpus[i].fd = vm->vcpu[i].fd;
+	}
+}
+
+void handover_stock_restore(const struct vm *vm, uint32_t flags,
+			    struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kch_handle *handle = open_stock(h);
+	struct kch_restore_opts opts = {
+		.sz = sizeof(opts),
+		.flags = flags,
+		.bound_ns = bound,
+		.rounds_max = rounds,
+	};
+	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
+
+	if (!handle)
+		return;
+	fill_fds(vm, vcpus);
+	h->result.sz = sizeof(h->result);
+	finish(handle, h, kch_stock_restore(handle, vm->fd, vcpus,
+					    vm->vcpu_count, saved->stock,
+					    saved->stock_size, &opts,
+					    &h->result));
+}
+
 void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 {
 	struct kch_handle *handle = open_device(h);
@@ -63,14 +146,10 @@ void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 		.mode = KCH_MODE_IDENTICAL,
 	};
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
-	uint32_t i;
 
 	if (!handle)
 		return;
-	for (i = 0; i < vm->vcpu_count; i++) {
-		vcpus[i].vcpu_id = vm->vcpu[i].id;
-		vcpus[i].fd = vm->vcpu[i].fd;
-	}
+	fill_fds(vm, vcpus);
 	h->result.sz = sizeof(h->result);
 	finish(handle, h, kch_vm_restore(handle, vm->fd, vcpus, vm->vcpu_count,
 					 vm->mem->saved->uuid, &opts,

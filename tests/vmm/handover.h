@@ -3,7 +3,7 @@
 #ifndef KCH_VMM_HANDOVER_H
 #define KCH_VMM_HANDOVER_H
 
-#include <kvmclock-handover.h>
+#include <kvmclock-handover-stock.h>
 
 #include "vm.h"
 
@@ -22,6 +22,9 @@ struct handover {
 /* From now on the clock comes from this descriptor, not from the record. */
 void handover_use_clock(int fd);
 
+/* What a restore without the module is to reach, see struct kch_restore_opts. */
+void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max);
+
 /* Puts the VM's clock into the record, under the id of its saved state. */
 void handover_save(const struct vm *vm, struct handover *h);
 
@@ -30,6 +33,12 @@ void handover_prepare(const struct vm *vm, struct handover *h);
 
 /* When all other state is loaded. @flags: KCH_RESTORE_* */
 void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h);
+
+/* The same three without the module, to and from the VM's saved state. */
+void handover_stock_save(const struct vm *vm, struct handover *h);
+void handover_stock_prepare(const struct vm *vm, struct handover *h);
+void handover_stock_restore(const struct vm *vm, uint32_t flags,
+			    struct handover *h);
 
 /* When vCPUs were added, before they run. */
 void handover_adopt(const struct vm *vm, struct handover *h);

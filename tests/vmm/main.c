@@ -26,7 +26,8 @@ static const char usage_text[] =
 "                            finds it on the command line of this process\n"
 "  --name NAME               its name\n"
 "  --vcpus N                 vCPUs of a new VM (1)\n"
-"  --method METHOD           none, by-value, realtime or identical\n"
+"  --method METHOD           none, by-value, realtime, converged or identical\n"
+"  --bound NS, --rounds N    of converged: bound_ns, rounds_max\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
 "  --iterations N            or until every vCPU has made so many\n"
@@ -41,21 +42,25 @@ static const char usage_text[] =
 "  --on-vcpu I               where (0)\n"
 "  --offset-error CYCLES     the guest moves its TSC offset by IA32_TSC_ADJUST\n"
 "  --offset-ioctl CYCLES     the VMM moves it by KVM_VCPU_TSC_OFFSET\n"
+"  --clock-error NS          the VMM sets the clock so far off, by KVM_SET_CLOCK\n"
 "  --mul-bit BIT             that bit of mul is wrong in the page\n"
 "\n"
 "Exit status: 0 all checks hold, 1 some failed (failed=CHECK in the report),\n"
 "2 usage, 4 the clock was refused.\n";
 
 enum {
-	OPT_ADOPT = 256, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS,
-	OPT_MEM, OPT_METHOD, OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR,
-	OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT, OPT_SAVE_WITH, OPT_SECONDS,
-	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_HELP,
+	OPT_ADOPT = 256, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
+	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MUL_BIT,
+	OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT,
+	OPT_ROUNDS, OPT_SAVE_WITH, OPT_SECONDS, OPT_UNSEALED, OPT_UUID, OPT_VCPUS,
+	OPT_HELP,
 };
 
 static const struct option options[] = {
 	{ "adopt", no_argument, NULL, OPT_ADOPT },
 	{ "any-wall", no_argument, NULL, OPT_ANY_WALL },
+	{ "bound", required_argument, NULL, OPT_BOUND },
+	{ "clock-error", required_argument, NULL, OPT_CLOCK_ERROR },
 	{ "clock-fd", required_argument, NULL, OPT_CLOCK_FD },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "hold", required_argument, NULL, OPT_HOLD },
@@ -70,6 +75,7 @@ static const struct option options[] = {
 	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
 	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
 	{ "report", required_argument, NULL, OPT_REPORT },
+	{ "rounds", required_argument, NULL, OPT_ROUNDS },
 	{ "save-with", required_argument, NULL, OPT_SAVE_WITH },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "uuid", required_argument, NULL, OPT_UUID },
@@ -129,6 +135,16 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_ANY_WALL:
 			s->restore_flags |= KCH_RESTORE_ANY_WALL;
+			break;
+		case OPT_BOUND:
+			handover_use_bound(in_range(optarg, 1, INT64_MAX), 0);
+			break;
+		case OPT_CLOCK_ERROR:
+			s->sabotage.kind = SABOTAGE_CLOCK;
+			s->sabotage.ns = in_range(optarg, INT64_MIN, INT64_MAX);
+			break;
+		case OPT_ROUNDS:
+			handover_use_bound(0, in_range(optarg, 1, KCH_ROUNDS_MAX));
 			break;
 		case OPT_CLOCK_FD:
 			handover_use_clock(in_range(optarg, 1, INT32_MAX));

@@ -7,6 +7,8 @@
 #ifndef KCH_VMM_MEASURE_H
 #define KCH_VMM_MEASURE_H
 
+#include <kvmclock-handover.h>
+
 #include "vm.h"
 
 /**
@@ -42,8 +44,13 @@ bool measure_enough(const struct vm *vm, const struct baseline *base,
 /* Of a stopped VM: reports and checks what the guest itself found. */
 void measure_guest(const struct vm *vm, const struct baseline *base);
 
-/* Of a stopped VM: the clock now against the one saved before. */
-void measure_restored(const struct vm *vm, const struct baseline *base);
+/*
+ * Of a stopped VM: the clock now against the one saved before.  If @result says
+ * a mode weaker than identical, its errors must be within what @result promises;
+ * else there must be none.
+ */
+void measure_restored(const struct vm *vm, const struct baseline *base,
+		      const struct kch_restore_result *result);
 
 /*
  * Of a stopped VM: what adding vCPUs did to those that were there, and whether

@@ -1,6 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
 #include "report.h"
 #include "sabotage.h"
+
+static void move_clock(const struct vm *vm, int64_t ns)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		die("KVM_GET_CLOCK: %s", strerror(errno));
+	clock.clock += ns;
+	clock.flags &= KVM_CLOCK_REALTIME;
+	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))
+		die("KVM_SET_CLOCK: %s", strerror(errno));
+}
 
 void sabotage_before_run(const struct sabotage *s, struct vm *vm)
 {
@@ -8,6 +24,8 @@ void sabotage_before_run(const struct sabotage *s, struct vm *vm)
 
 	if (s->kind == SABOTAGE_TSC_OFFSET)
 		vcpu_set_tsc_offset(vcpu, vcpu_tsc_offset(vcpu) + s->cycles);
+	if (s->kind == SABOTAGE_CLOCK)
+		move_clock(vm, s->ns);
 }
 
 /* As KVM writes it, so that the guest never computes from half a change. */

@@ -22,18 +22,22 @@
  *	it has seen the right one and KVM has written the page for the last time:
  *	it does so once more 100 ms after a vCPU's first run.  The guest's clock
  *	truly goes by the wrong number from then on.
+ * @SABOTAGE_CLOCK: KVM_SET_CLOCK before the first run, to a value that is off
+ *	by so many ns.
  */
 enum sabotage_kind {
 	SABOTAGE_NONE,
 	SABOTAGE_TSC_ADJUST,
 	SABOTAGE_TSC_OFFSET,
 	SABOTAGE_MUL,
+	SABOTAGE_CLOCK,
 };
 
 struct sabotage {
 	enum sabotage_kind kind;
 	uint32_t vcpu;
 	int64_t cycles;
+	int64_t ns;
 	unsigned int bit;
 };
 

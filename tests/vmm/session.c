@@ -99,7 +99,8 @@ static void report_refusal(const struct handover *h)
 }
 
 /* False when the clock was refused: the VM must not run then. */
-static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem)
+static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
+		   struct kch_restore_result *result)
 {
 	struct handover h = { 0 };
 	uint32_t i;
@@ -137,9 +138,17 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem)
 		       (long long)h.result.rebase_rate_ppb);
 		report("restore_blackout_ns", "%llu",
 		       (unsigned long long)h.result.blackout_ns);
-		report_check(h.result.mode == KCH_MODE_IDENTICAL &&
-			     !h.result.error_ns && !h.result.error_cycles &&
-			     !h.result.error_rate_ppb, "mode");
+		report("restore_slack_ns", "%llu",
+		       (unsigned long long)h.result.error_slack_ns);
+		report("restore_growth_ppb", "%llu",
+		       (unsigned long long)h.result.error_growth_ppb);
+		report("restore_rounds", "%u", h.result.rounds);
+		report_check(h.result.mode == s->method->mode &&
+			     !h.result.error_cycles, "mode");
+		report_check(h.result.mode != KCH_MODE_IDENTICAL ||
+			     (!h.result.error_ns && !h.result.error_rate_ppb),
+			     "mode");
+		*result = h.result;
 	} else {
 		report("mode", "stock");
 	}
@@ -211,6 +220,12 @@ static void save(const struct session *s, struct vm *vm)
 		report_check(!h.error, "save");
 	}
 	report("saved", "%d", !h.error);
+	/* With the rest of the state, for who comes back without the module. */
+	handover_stock_save(vm, &h);
+	if (h.error) {
+		report("stock_errno", "%s", strerrorname_np(-h.error));
+		report("stock_message", "%s", h.message);
+	}
 }
 
 static void hold(const struct session *s, struct vm *vm)
@@ -236,6 +251,7 @@ static int finish(int status, void (*done)(int status))
 
 int session_run(const struct session *s, void (*done)(int status))
 {
+	struct kch_restore_result result = { 0 };
 	uint32_t saved_khz = 0;
 	struct baseline base;
 	struct guestmem mem;
@@ -246,7 +262,7 @@ int session_run(const struct session *s, void (*done)(int status))
 	guestmem_map(&mem, s->mem);
 	report("pid", "%d", getpid());
 	if (s->method) {
-		if (!resume(s, &vm, &mem)) {
+		if (!resume(s, &vm, &mem, &result)) {
 			vm_destroy(&vm);
 			return finish(EXIT_REFUSED, done);
 		}
@@ -271,7 +287,7 @@ int session_run(const struct session *s, void (*done)(int status))
 	vm_stop(&vm);
 	measure_guest(&vm, &base);
 	if (s->method)
-		measure_restored(&vm, &base);
+		measure_restored(&vm, &base, &result);
 	if (s->hot_add)
 		add_vcpus(s, &vm);
 	save(s, &vm);

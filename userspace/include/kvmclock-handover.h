@@ -443,20 +443,38 @@ struct kch_vcpu_fd {
 	int32_t fd;
 };
 
+/*
+ * struct kch_restore_opts::flags, besides those of the device: accept a clock
+ * of a weaker mode whose error is larger than @bound_ns, too.
+ */
+#define KCH_RESTORE_BEST_EFFORT	(1U << 31)
+
+#define KCH_ROUNDS_DEFAULT	100
+#define KCH_ROUNDS_MAX		10000
+
 /**
- * struct kch_restore_opts - options of kch_vm_restore()
+ * struct kch_restore_opts - options of a restore
  * @sz: in: sizeof(struct kch_restore_opts)
  * @flags: in: KCH_RESTORE_*
- * @mode: in: the weakest enum kch_mode accepted; 0 for KCH_MODE_IDENTICAL
+ * @mode: in: the weakest enum kch_mode accepted; 0 for KCH_MODE_IDENTICAL, or
+ *	KCH_MODE_CONVERGED of kch_stock_restore()
+ * @bound_ns: in: of the modes weaker than identical, the error of kvmclock that
+ *	is small enough, ns; 0: none, take the best of the rounds
+ * @rounds_max: in: how often KVM_SET_CLOCK is tried to get there, at most
+ *	KCH_ROUNDS_MAX; 0 for KCH_ROUNDS_DEFAULT
+ * @reserved: in: must be 0
  */
 struct kch_restore_opts {
 	size_t sz;
 	uint32_t flags;
 	uint32_t mode;
+	uint64_t bound_ns;
+	uint32_t rounds_max;
+	uint32_t reserved;
 };
 
 /**
- * struct kch_restore_result - what kch_vm_restore() reached, measured
+ * struct kch_restore_result - what a restore reached, measured
  * @sz: in: sizeof(struct kch_restore_result)
  * @mode: enum kch_mode; KCH_MODE_NONE after a refusal
  * @vcpu_id: the vCPU a refusal is about, or -1
@@ -469,6 +487,13 @@ struct kch_restore_opts {
  * @blackout_ns: host time from the seal of the record to now, ns
  * @found: the number found, for refusals that compare numbers
  * @expected: the number expected
+ * @error_slack_ns: how far @error_ns may be off, because KVM could not be asked
+ *	for clock and host TSC of one instant, ns
+ * @error_growth_ppb: at most so fast the error grows, parts per 1e9 of the time
+ *	that has passed since @host_tsc; 0 for KCH_MODE_IDENTICAL
+ * @rounds: times KVM_SET_CLOCK was tried
+ * @refusal: of a mode weaker than identical that kch_vm_restore() reached: the
+ *	errno (positive) with which the module refused that; else 0
  */
 struct kch_restore_result {
 	size_t sz;
@@ -482,6 +507,10 @@ struct kch_restore_result {
 	uint64_t blackout_ns;
 	uint64_t found;
 	uint64_t expected;
+	uint64_t error_slack_ns;
+	uint64_t error_growth_ppb;
+	uint32_t rounds;
+	int32_t refusal;
 };
 
 /**

@@ -44,6 +44,8 @@ int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 	int fd = handle->fd;
 	int err;
 
+	if (fd < 0)
+		return kch_fail(handle, -ENOTTY, "this handle is without the module");
 	/* Of what came from before the kexec the clock's descriptor has one VM. */
 	if (handle->clock_fd && (request == KCH_IOC_GET || request == KCH_IOC_RESTORE))
 		fd = handle->clock_fd;
@@ -97,7 +99,8 @@ void kch_close(struct kch_handle *handle)
 {
 	if (!handle)
 		return;
-	close(handle->fd);
+	if (handle->fd >= 0)
+		close(handle->fd);
 	free(handle);
 }
 

@@ -60,6 +60,18 @@ int kch_entry_sizes(struct kch_handle *handle, enum kch_which which,
 bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
 		  struct kch_clock *clock);
 
+/* Bytes of struct kch_restore_result in its first version. */
+#define KCH_RESTORE_RESULT_MIN	offsetofend(struct kch_restore_result, expected)
+
+/*
+ * The caller's options as @to, whatever version they are of; and whether
+ * @result, if it is not NULL, is long enough.
+ */
+int kch_restore_opts_read(struct kch_handle *handle,
+			  const struct kch_restore_opts *opts,
+			  const struct kch_restore_result *result,
+			  struct kch_restore_opts *to);
+
 /* MODULE parameter of kvm; @fallback if it cannot be read. */
 uint32_t kch_kvm_parameter(const char *name, uint32_t fallback);
 

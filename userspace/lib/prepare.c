@@ -2,7 +2,7 @@
 /* After the kexec, before the first vCPU: the TSC frequency. */
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
-#include "internal.h"
+#include "stock.h"
 
 /* KVM's default for the module parameter tsc_tolerance_ppm */
 #define KVM_TSC_TOLERANCE_PPM	250
@@ -23,9 +23,8 @@ uint32_t kch_kvm_parameter(const char *name, uint32_t fallback)
 	return value;
 }
 
-/* The one frequency all saved vCPUs had, which is what new ones must get. */
-static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
-		     uint32_t *khz)
+int kch_saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
+		  uint32_t *khz)
 {
 	uint32_t i;
 
@@ -40,9 +39,10 @@ static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
 	return 0;
 }
 
-/* Whether KVM would run vCPUs at @khz without moving their offsets itself. */
-static bool within_tolerance(uint32_t khz, uint32_t host_khz, uint32_t ppm)
+bool kch_khz_is_unscaled(uint32_t khz, uint32_t host_khz)
 {
+	uint32_t ppm = kch_kvm_parameter("tsc_tolerance_ppm",
+					 KVM_TSC_TOLERANCE_PPM);
 	/* adjust_tsc_khz() of KVM, so that the borders are the same. */
 	uint64_t low = (uint64_t)host_khz * (1000000 - ppm) / 1000000;
 	uint64_t high = (uint64_t)host_khz * (1000000 + ppm) / 1000000;
@@ -50,18 +50,47 @@ static bool within_tolerance(uint32_t khz, uint32_t host_khz, uint32_t ppm)
 	return khz >= low && khz <= high;
 }
 
+int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
+		uint32_t host_khz)
+{
+	int now_khz;
+
+	now_khz = ioctl(vm_fd, KVM_GET_TSC_KHZ, 0);
+	if (now_khz < 0 && errno != ENOTTY && errno != EINVAL)
+		return kch_fail(handle, -errno, "KVM_GET_TSC_KHZ: %s",
+				errno == EIO ? "the VM was not made by this process" :
+					       strerror(errno));
+	if (now_khz >= 0 && (uint32_t)now_khz == khz)
+		return 0;
+
+	/*
+	 * The capability is about scaling.  Without it KVM still takes the
+	 * number, and keeps the TSC unscaled within its tolerance.
+	 */
+	if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_TSC_CONTROL) <= 0 &&
+	    !kch_khz_is_unscaled(khz, host_khz))
+		return kch_fail(handle, -ERANGE,
+				"TSC of %u kHz saved, the host has %u kHz and this CPU no TSC scaling: KVM would emulate it by moving the guest's TSC",
+				khz, host_khz);
+	if (ioctl(vm_fd, KVM_SET_TSC_KHZ, khz) < 0)
+		return kch_fail(handle, errno == ENOTTY ? -ERANGE : -errno,
+				"KVM_SET_TSC_KHZ of %u kHz on the VM, which has %d kHz: %s",
+				khz, now_khz, strerror(errno));
+	return 0;
+}
+
 int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
 		   const uint8_t uuid[KCH_UUID_SIZE])
 {
 	struct kch_info info = { .size = sizeof(info) };
-	uint32_t khz, host_khz, ppm;
 	struct kch_vm *vm, *live;
-	int err, now_khz;
+	uint32_t khz;
+	int err;
 
 	err = kch_vm_get(handle, KCH_INCOMING, uuid, &vm);
 	if (err)
 		return err;
-	err = saved_khz(handle, vm, &khz);
+	err = kch_saved_khz(handle, vm, &khz);
 	kch_vm_free(vm);
 	if (err)
 		return err;
@@ -80,28 +109,6 @@ int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
 		return err;
 	kch_start(handle);
 
-	now_khz = ioctl(vm_fd, KVM_GET_TSC_KHZ, 0);
-	if (now_khz < 0 && errno != ENOTTY && errno != EINVAL)
-		return kch_fail(handle, -errno, "KVM_GET_TSC_KHZ: %s",
-				errno == EIO ? "the VM was not made by this process" :
-					       strerror(errno));
-	if (now_khz >= 0 && (uint32_t)now_khz == khz)
-		return 0;
-
-	host_khz = info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz;
-	ppm = kch_kvm_parameter("tsc_tolerance_ppm", KVM_TSC_TOLERANCE_PPM);
-	/*
-	 * The capability is about scaling.  Without it KVM still takes the
-	 * number, and keeps the TSC unscaled within its tolerance.
-	 */
-	if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_TSC_CONTROL) <= 0 &&
-	    !within_tolerance(khz, host_khz, ppm))
-		return kch_fail(handle, -ERANGE,
-				"TSC of %u kHz saved, the host has %u kHz and this CPU no TSC scaling: KVM would emulate it by moving the guest's TSC",
-				khz, host_khz);
-	if (ioctl(vm_fd, KVM_SET_TSC_KHZ, khz) < 0)
-		return kch_fail(handle, errno == ENOTTY ? -ERANGE : -errno,
-				"KVM_SET_TSC_KHZ of %u kHz on the VM, which has %d kHz: %s",
-				khz, now_khz, strerror(errno));
-	return 0;
+	return kch_set_khz(handle, vm_fd, khz,
+			   info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz);
 }

@@ -6,7 +6,10 @@
 #   vcpus=N        vCPUs of each VM (1)
 #   vms=N          VMs at once, a process each (1)
 #   seconds=S      how long they run in each stage (2)
-#   method=M       how the clock comes back: identical (default), none, by-value, realtime
+#   method=M       how the clock comes back: identical (default), converged, none, by-value,
+#                  realtime
+#   bound=NS       of converged: the error that is small enough,
+#   rounds=N       and how often it is tried
 #   save=vmm       the VMM asks for its clock to be preserved (default);
 #   save=tool      or it knows nothing of it, and kvmclockctl saves it from outside, while it runs
 #   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
@@ -148,9 +151,11 @@ stage_n() {
 	if [ "$1" -eq "$KEXECS" ]; then
 		SAVE_OPTIONS="--save-with none --hold stopped"
 		[ -z "$(param add)" ] || STAGE_OPTIONS="--hot-add $(param add)"
+		[ -z "$(param bound)" ] || STAGE_OPTIONS="--bound $(param bound)"
+		[ -z "$(param rounds)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --rounds $(param rounds)"
 		[ "$(param adopt no)" = no ] || STAGE_OPTIONS="$STAGE_OPTIONS --adopt"
 		[ -z "$(param spoil)" ] ||
-			STAGE_OPTIONS="$(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
+			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi
 	[ "$(param unsettled no)$1" = yes1 ] || wait_settled
 	note tsc_khz "$(field status tsc_khz)"

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The library without the module, against the KVM of fake.c, whose clock goes
+ * by this machine's TSC: what is saved, what a restore reaches, what it reports,
+ * and that nothing is left of one that was refused.
+ */
+#include <stdlib.h>
+#include <kvmclock-handover-stock.h>
+#include "clock.h"
+#include "fake.h"
+#include "ktap.h"
+
+#define OFFSET		0xfffffff000000000ULL
+#define OLD_OFFSET	0x5555ULL
+#define TSC_KHZ		2596124U
+#define DELAY_NS	1700
+#define BUFFER_SIZE	1024
+#define SAVED_OFFSETS	"offset0=fffffff000000000 offset1=fffffff000000000 clock "
+
+static struct kch_handle *handle;
+static struct fake_clock kvm_clock;
+static const uint8_t uuid[KCH_UUID_SIZE] = { 1, 2, 3 };
+
+/* struct pvclock_vcpu_time_info */
+struct page {
+	uint32_t version;
+	uint32_t pad0;
+	uint64_t tsc_timestamp;
+	uint64_t system_time;
+	uint32_t mul;
+	int8_t shift;
+	uint8_t flags;
+	uint8_t pad[2];
+};
+
+static struct page pages[2];
+static struct kch_stock_vcpu vcpus[] = {
+	{ .vcpu_id = 0, .fd = FAKE_VCPU_FD, .pvclock = &pages[0] },
+	{ .vcpu_id = 1, .fd = FAKE_VCPU_FD + 1, .pvclock = &pages[1] },
+};
+
+static const struct kch_vcpu_fd fds[] = {
+	{ .vcpu_id = 1, .fd = FAKE_VCPU_FD + 1 },
+	{ .vcpu_id = 0, .fd = FAKE_VCPU_FD },
+};
+
+static uint8_t buffer[BUFFER_SIZE];
+static size_t size;
+
+/* A VM of two vCPUs that has run for a while, with a master clock. */
+static void set_up(void)
+{
+	unsigned int i;
+
+	kch_close(handle);
+	memset(&fake, 0, sizeof(fake));
+	memset(&kvm_clock, 0, sizeof(kvm_clock));
+	fake.error_number = -1;
+	fake.kvm_khz = TSC_KHZ;
+	fake.vm_khz = TSC_KHZ;
+	fake.clock = &kvm_clock;
+	kvm_clock.master = true;
+	kvm_clock.reference_cycles = __builtin_ia32_rdtsc() - 5000000000ULL;
+	kvm_clock.reference_ns = 77000000123ULL;
+	kvm_clock.delay_ns = DELAY_NS;
+	kvm_clock.guest_errno = ENOTTY;
+	for (i = 0; i < FAKE_VCPUS_MAX; i++) {
+		fake.offsets[i] = OFFSET;
+		fake.vcpu_khz[i] = TSC_KHZ;
+	}
+	for (i = 0; i < 2; i++) {
+		pages[i] = (struct page){ .version = 8, .flags = 1 };
+		pages[i].tsc_timestamp = kvm_clock.reference_cycles + OFFSET;
+		pages[i].system_time = kvm_clock.reference_ns;
+		kch_pvclock_pair(TSC_KHZ, &pages[i].mul, &pages[i].shift);
+		vcpus[i].vcpu_id = i;
+		vcpus[i].fd = FAKE_VCPU_FD + (int)i;
+		vcpus[i].pvclock = &pages[i];
+	}
+	size = sizeof(buffer);
+	handle = kch_open_stock();
+	if (!handle)
+		abort();
+}
+
+#define check_err(call, expected) \
+	do { \
+		int err_ = (call); \
+		ktap_check(err_ == -(expected), "%d (%s), expected %d", err_, \
+			   kch_last_message(handle), -(expected)); \
+		ktap_check(!(expected) || errno == (expected), "errno %d", errno); \
+		ktap_check(!(expected) == !kch_last_message(handle)[0], \
+			   "message: '%s'", kch_last_message(handle)); \
+	} while (0)
+
+static int save(void)
+{
+	size = sizeof(buffer);
+	return kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, uuid, "web1", buffer,
+			      &size);
+}
+
+/* The same VM as a new one: other offsets, another clock, another frequency. */
+static void saved_and_new(uint32_t new_khz)
+{
+	set_up();
+	if (save())
+		abort();
+	fake.offsets[0] = OLD_OFFSET;
+	fake.offsets[1] = OLD_OFFSET;
+	fake.kvm_khz = new_khz;
+	kvm_clock.reference_cycles = __builtin_ia32_rdtsc();
+	kvm_clock.reference_ns = 1000;
+}
+
+static int restore(const struct kch_restore_opts *opts,
+		   struct kch_restore_result *result)
+{
+	return kch_stock_restore(handle, FAKE_VM_FD, fds, 2, buffer, size, opts,
+				 result);
+}
+
+static void check_unchanged(void)
+{
+	ktap_check(fake.offsets[0] == OLD_OFFSET, "%#lx", fake.offsets[0]);
+	ktap_check(fake.offsets[1] == OLD_OFFSET, "%#lx", fake.offsets[1]);
+}
+
+/* What vCPU 0's guest had, and has, at one host TSC. */
+static int64_t true_error_ns(uint64_t host_tsc)
+{
+	uint32_t mul;
+	int8_t shift;
+
+	kch_pvclock_pair(fake.kvm_khz, &mul, &shift);
+	return (int64_t)(kch_pvclock_ns(kvm_clock.reference_cycles,
+					kvm_clock.reference_ns, mul, shift,
+					host_tsc) -
+			 kch_pvclock_ns(pages[0].tsc_timestamp,
+					pages[0].system_time, pages[0].mul,
+					pages[0].shift, host_tsc + OFFSET));
+}
+
+static void test_save(void)
+{
+	struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	struct kch_vm *vm = NULL;
+
+	set_up();
+	size = 0;
+	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, uuid, NULL, NULL,
+				 &size), ENOBUFS);
+	ktap_check(size == 320 + 192 + 2 * 64, "%zu", size);
+	check_err(save(), 0);
+	ktap_check(size == 320 + 192 + 2 * 64, "%zu", size);
+	ktap_check(!fake.log[0], "saving writes: %s", fake.log);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	if (!vm)
+		return;
+	ktap_check(!kch_vm_info(vm, &info), "errno %d", errno);
+	ktap_check(info.vcpu_count == 2 && !strcmp(info.name, "web1") &&
+		   info.flags == KCH_VM_INFO_MASTER_CLOCK, "%u '%s' %#x",
+		   info.vcpu_count, info.name, info.flags);
+	ktap_check(info.master_cycle_now == kvm_clock.reference_cycles, "%lu",
+		   info.master_cycle_now);
+	ktap_check(info.master_kernel_ns + (uint64_t)info.kvmclock_offset ==
+		   kvm_clock.reference_ns, "%lu", info.master_kernel_ns);
+	ktap_check(!kch_vm_vcpu(vm, 1, &vcpu), "errno %d", errno);
+	ktap_check(vcpu.vcpu_id == 1 && vcpu.tsc_offset == OFFSET &&
+		   vcpu.tsc_scaling_ratio == 1 && vcpu.ia32_tsc_adjust == -5 &&
+		   vcpu.virtual_tsc_khz == TSC_KHZ, "%u %#lx %lu %ld %u",
+		   vcpu.vcpu_id, vcpu.tsc_offset, vcpu.tsc_scaling_ratio,
+		   vcpu.ia32_tsc_adjust, vcpu.virtual_tsc_khz);
+	ktap_check(vcpu.tsc_to_system_mul == pages[1].mul &&
+		   vcpu.tsc_shift == pages[1].shift, "%u %d",
+		   vcpu.tsc_to_system_mul, vcpu.tsc_shift);
+	kch_vm_free(vm);
+}
+
+/* KVM evaluates at the host's frequency; the page may be of another kernel. */
+static void test_save_old_pair(void)
+{
+	struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
+	struct kch_vm *vm = NULL;
+
+	set_up();
+	kch_pvclock_pair(TSC_KHZ + 40, &pages[0].mul, &pages[0].shift);
+	pages[1] = pages[0];
+	check_err(save(), 0);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	if (!vm)
+		return;
+	kch_vm_vcpu(vm, 0, &vcpu);
+	ktap_check(vcpu.tsc_to_system_mul == pages[0].mul, "%u",
+		   vcpu.tsc_to_system_mul);
+	kch_vm_free(vm);
+}
+
+/* Without pages: what KVM_GET_CLOCK says; with one of two: that one's reference. */
+static void test_save_without_page(void)
+{
+	static const struct page never;
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
+	struct kch_vm *vm = NULL;
+
+	set_up();
+	vcpus[0].pvclock = NULL;
+	check_err(save(), 0);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	kch_vm_info(vm, &info);
+	ktap_check(info.master_cycle_now == kvm_clock.reference_cycles, "%lu",
+		   info.master_cycle_now);
+	kch_vm_free(vm);
+	/* A page KVM never wrote to is as none. */
+	pages[1] = never;
+	check_err(save(), 0);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	kch_vm_info(vm, &info);
+	kch_vm_vcpu(vm, 1, &vcpu);
+	ktap_check(info.master_cycle_now == info.host_tsc &&
+		   info.master_kernel_ns == info.kvmclock_ns, "%lu %lu",
+		   info.master_cycle_now, info.host_tsc);
+	ktap_check(!(vcpu.flags & KCH_VCPU_INFO_PVCLOCK), "%#x", vcpu.flags);
+	kch_vm_free(vm);
+}
+
+#define refuse(expected) \
+	do { \
+		check_err(save(), expected); \
+		ktap_check(!fake.log[0], "%s", fake.log); \
+		set_up(); \
+	} while (0)
+
+static void test_save_refused(void)
+{
+	static const uint8_t zero[KCH_UUID_SIZE];
+	char name[KCH_NAME_SIZE + 1];
+
+	set_up();
+	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 0, uuid, NULL, buffer,
+				 &size), EINVAL);
+	size = sizeof(buffer);
+	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, zero, NULL, buffer,
+				 &size), EINVAL);
+	memset(name, 'x', sizeof(name));
+	name[KCH_NAME_SIZE] = '\0';
+	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, uuid, name, buffer,
+				 &size), ENAMETOOLONG);
+	vcpus[1].vcpu_id = 0;
+	refuse(EINVAL);
+	fake.has_vcpu_ids = true;
+	fake.vcpu_ids[1] = 5;
+	refuse(EINVAL);
+	fake.get_offset_errno[1] = ENOTTY;
+	refuse(EBADFD);
+	fake.get_offset_errno[1] = ENXIO;
+	refuse(ENOSYS);
+	fake.get_offset_errno[1] = EIO;
+	refuse(EIO);
+	fake.no_kvm = true;
+	refuse(ENXIO);
+	pages[1].version = 9;
+	refuse(EBADMSG);
+	pages[1].mul = 0;
+	refuse(EBADMSG);
+	pages[1].shift = 32;
+	refuse(EBADMSG);
+	pages[1].shift = -32;
+	refuse(EBADMSG);
+	/* 300 ppm off, and no scaling: KVM emulates it. */
+	fake.vcpu_khz[1] = TSC_KHZ + 779;
+	refuse(ENOTRECOVERABLE);
+	fake.tsc_apart[1] = 1000000000;
+	refuse(ELIBBAD);
+	fake.tsc_apart[1] = (uint64_t)-1000000000;
+	refuse(ELIBBAD);
+}
+
+/* Every bit of the reference: another page, or one that is out of date. */
+static void test_save_broken_page(void)
+{
+	unsigned int byte, bit;
+
+	for (byte = 8; byte < 24; byte++) {
+		for (bit = 0; bit < 8; bit++) {
+			set_up();
+			((uint8_t *)&pages[0])[byte] ^= (uint8_t)(1U << bit);
+			pages[1] = pages[0];
+			/* A cycle or two may be less than a nanosecond. */
+			if (byte == 8 && bit < 2)
+				continue;
+			check_err(save(), ESTALE);
+		}
+	}
+	set_up();
+	kvm_clock.reference_ns += 1000;
+	check_err(save(), ESTALE);
+}
+
+static void test_restore(void)
+{
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	uint32_t mul;
+	int8_t shift;
+
+	saved_and_new(TSC_KHZ + 30);
+	check_err(restore(NULL, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
+	ktap_check(fake.offsets[0] == OFFSET && fake.offsets[1] == OFFSET,
+		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
+	/* A delay that is always the same is found in one round, +-1 ns each. */
+	ktap_check(result.rounds >= 2 && result.error_ns >= -1 &&
+		   result.error_ns <= 1, "%ld ns in %u rounds", result.error_ns,
+		   result.rounds);
+	ktap_check(result.error_ns == true_error_ns(result.host_tsc),
+		   "%ld reported, %ld is true", result.error_ns,
+		   true_error_ns(result.host_tsc));
+	kch_pvclock_pair(TSC_KHZ + 30, &mul, &shift);
+	ktap_check(result.error_rate_ppb ==
+		   kch_pair_ppb(pages[0].mul, pages[0].shift, mul, shift),
+		   "%ld ppb", result.error_rate_ppb);
+	ktap_check(result.error_rate_ppb < 0 && result.error_growth_ppb ==
+		   (uint64_t)-result.error_rate_ppb + 120, "%lu ppb",
+		   result.error_growth_ppb);
+	ktap_check(result.error_slack_ns == 0 && result.error_cycles == 0,
+		   "%lu ns %ld cycles", result.error_slack_ns,
+		   result.error_cycles);
+	ktap_check(!strncmp(fake.log, SAVED_OFFSETS, strlen(SAVED_OFFSETS)), "%s",
+		   fake.log);
+}
+
+/* A delay that varies: the rounds go on until the bound is met. */
+static void test_restore_bound(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts), .bound_ns = 5,
+					 .rounds_max = 1000 };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+
+	saved_and_new(TSC_KHZ);
+	kvm_clock.jitter_ns = 400;
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
+		   result.error_ns);
+	ktap_check(result.error_ns == true_error_ns(result.host_tsc), "%ld ns",
+		   true_error_ns(result.host_tsc));
+	ktap_check(result.rounds > 3, "%u rounds", result.rounds);
+	/* Without a bound: as good as a fair part of the rounds was. */
+	saved_and_new(TSC_KHZ);
+	kvm_clock.jitter_ns = 400;
+	opts.bound_ns = 0;
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
+		   result.error_ns);
+	ktap_check(result.rounds < 1000, "%u rounds", result.rounds);
+}
+
+/* The control: without a correction the error is the delay, and is refused. */
+static void test_restore_bound_missed(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts), .bound_ns = 100,
+					 .rounds_max = 1 };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+
+	saved_and_new(TSC_KHZ);
+	check_err(restore(&opts, &result), EDOM);
+	ktap_check(result.mode == KCH_MODE_NONE && result.rounds == 1, "%u %u",
+		   result.mode, result.rounds);
+	ktap_check(result.found >= DELAY_NS - 2 && result.found <= DELAY_NS + 2 &&
+		   result.expected == 100, "%lu %lu", result.found,
+		   result.expected);
+	check_unchanged();
+	ktap_check(strstr(fake.log, "offset0=5555 offset1=5555 clock "), "%s",
+		   fake.log);
+	saved_and_new(TSC_KHZ);
+	opts.flags = KCH_RESTORE_BEST_EFFORT;
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONVERGED &&
+		   result.error_ns == true_error_ns(result.host_tsc) &&
+		   result.error_ns >= DELAY_NS - 2, "%u %ld", result.mode,
+		   result.error_ns);
+}
+
+static void test_restore_refused(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts) };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+
+	saved_and_new(TSC_KHZ);
+	opts.flags = KCH_RESTORE_CHECK;
+	check_err(restore(&opts, &result), 0);
+	ktap_check(!fake.log[0], "%s", fake.log);
+	opts.flags = 1U << 30;
+	check_err(restore(&opts, &result), EINVAL);
+	opts.flags = 0;
+	opts.rounds_max = KCH_ROUNDS_MAX + 1;
+	check_err(restore(&opts, &result), EINVAL);
+	opts.rounds_max = 0;
+	opts.reserved = 1;
+	check_err(restore(&opts, &result), EINVAL);
+	opts.reserved = 0;
+	check_err(kch_stock_restore(handle, FAKE_VM_FD, fds, 1, buffer, size,
+				    NULL, NULL), ELNRNG);
+	fake.vcpu_khz[1] = TSC_KHZ + 1;
+	check_err(restore(NULL, &result), ERANGE);
+	fake.vcpu_khz[1] = TSC_KHZ;
+	ktap_check(!fake.log[0], "%s", fake.log);
+	check_unchanged();
+	opts.mode = KCH_MODE_IDENTICAL;
+	check_err(restore(&opts, &result), ENOSYS);
+	check_unchanged();
+	/* A handle without the module has no device. */
+	check_err(kch_finish(handle, 0, NULL, NULL), ENOTTY);
+}
+
+/* Bytes that nobody vouches for: refused before anything is written. */
+static void test_hostile(void)
+{
+	size_t i, good_size;
+	uint8_t good[BUFFER_SIZE];
+
+	saved_and_new(TSC_KHZ);
+	memcpy(good, buffer, sizeof(good));
+	good_size = size;
+	for (i = 0; i < good_size; i++) {
+		int err;
+
+		memcpy(buffer, good, sizeof(good));
+		buffer[i] ^= 1;
+		err = restore(NULL, NULL);
+		/* reserved2 aside, all of it is under a checksum. */
+		ktap_check(err == -EBADMSG || err == -ENODATA ||
+			   err == -EPROTONOSUPPORT, "byte %zu: %d", i, err);
+	}
+	memcpy(buffer, good, sizeof(good));
+	for (size = 0; size < good_size; size++)
+		ktap_check(restore(NULL, NULL) < 0, "%zu bytes", size);
+	ktap_check(!fake.log[0], "%s", fake.log);
+	check_unchanged();
+}
+
+/* Whole, but wrong: the checksum is right, what it says is not. */
+static void test_hostile_whole(void)
+{
+	struct kch_rec_header *header = (void *)buffer;
+	struct kch_rec_vm *vm = (void *)(header + 1);
+	struct kch_rec_vcpu *vcpu = (void *)(vm + 1);
+	struct kch_rec_header copy;
+
+#define rewrite(change, expected) \
+	do { \
+		saved_and_new(TSC_KHZ); \
+		change; \
+		kch_rec_entry_close(vm); \
+		copy = *header; \
+		kch_record_write(buffer, sizeof(buffer), &copy, vm, \
+				 kch_rec_entry_size(2), le32_to_cpu(copy.vm_count)); \
+		check_err(restore(NULL, NULL), expected); \
+		ktap_check(!(expected) == !!fake.log[0], "%s", fake.log); \
+	} while (0)
+
+	rewrite(vcpu[0].pvclock_flags ^= 1, 0);
+	rewrite(vcpu[1].tsc_shift = 32, EBADMSG);
+	rewrite(vcpu[1].tsc_shift = -32, EBADMSG);
+	rewrite(vcpu[1].tsc_to_system_mul = 0, EBADMSG);
+	rewrite(vcpu[1].tsc_scaling_ratio = 0, EBADMSG);
+	rewrite(vcpu[1].flags = 0, EBADMSG);
+	rewrite(vcpu[1].vcpu_id = 0, EBADMSG);
+	rewrite(vm->tsc_scaling_frac_bits = 64, EBADMSG);
+	rewrite(header->vm_count = cpu_to_le32(2), EBADMSG);
+	rewrite(header->incompat = cpu_to_le32(1), EPROTONOSUPPORT);
+	rewrite(header->machine_id[3] ^= 1, EREMCHG);
+	rewrite(header->cpu_signature ^= cpu_to_le32(1), EREMCHG);
+	rewrite(header->tsc_khz = 0, ETIME);
+	rewrite(header->host_tsc = cpu_to_le64(__builtin_ia32_rdtsc() +
+					       1000000000000ULL), ETIME);
+	rewrite(header->realtime_ns = cpu_to_le64(1000), ETIME);
+}
+
+/* No master clock: KVM tells no host TSC, and the reading has a width. */
+static void test_no_master_clock(void)
+{
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	struct kch_vm *vm = NULL;
+	int64_t error;
+
+	set_up();
+	kvm_clock.master = false;
+	check_err(save(), 0);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	kch_vm_info(vm, &info);
+	ktap_check(!(info.flags & KCH_VM_INFO_MASTER_CLOCK), "%#x", info.flags);
+	kch_vm_free(vm);
+	fake.offsets[0] = OLD_OFFSET;
+	fake.offsets[1] = OLD_OFFSET;
+	kvm_clock.reference_ns = 1000;
+	check_err(restore(NULL, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
+	ktap_check(result.error_slack_ns > 0, "%lu", result.error_slack_ns);
+	error = true_error_ns(result.host_tsc);
+	ktap_check((uint64_t)llabs(error) <=
+		   (uint64_t)llabs(result.error_ns) + result.error_slack_ns,
+		   "%ld ns, reported %ld +- %lu", error, result.error_ns,
+		   result.error_slack_ns);
+}
+
+static void test_kvm_guest(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts),
+					 .mode = KCH_MODE_KVM_GUEST };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	struct page given;
+
+	/* A kernel that has it: it is given the very page, and that is enough. */
+	saved_and_new(TSC_KHZ);
+	kvm_clock.guest_errno = 0;
+	check_err(restore(NULL, &result), 0);
+	ktap_check(result.mode == KCH_MODE_KVM_GUEST && result.rounds == 0 &&
+		   result.error_ns >= -1 && result.error_ns <= 1, "%u %u %ld",
+		   result.mode, result.rounds, result.error_ns);
+	memcpy(&given, kvm_clock.guest_page, sizeof(given));
+	ktap_check(given.tsc_timestamp == pages[0].tsc_timestamp &&
+		   given.system_time == pages[0].system_time &&
+		   given.mul == pages[0].mul && given.shift == pages[0].shift,
+		   "%lu %lu %u %d", given.tsc_timestamp, given.system_time,
+		   given.mul, given.shift);
+	ktap_check(!given.pad0 && !given.pad[0] && !given.pad[1] &&
+		   given.flags == 1, "%u %u", given.pad0, given.flags);
+	ktap_check(strstr(fake.log, "guest0 "), "%s", fake.log);
+
+	/* One that does not: the next weaker, or a refusal if that is too weak. */
+	saved_and_new(TSC_KHZ);
+	check_err(restore(NULL, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
+	saved_and_new(TSC_KHZ);
+	check_err(restore(&opts, &result), ENOSYS);
+	check_unchanged();
+	saved_and_new(TSC_KHZ);
+	kvm_clock.guest_errno = ERANGE;
+	check_err(restore(&opts, &result), ERANGE);
+	check_unchanged();
+	saved_and_new(TSC_KHZ);
+	kvm_clock.guest_errno = EINVAL;
+	check_err(restore(&opts, &result), EOPNOTSUPP);
+	check_unchanged();
+
+	/* One that does not keep its word: it is measured, and not believed. */
+	saved_and_new(TSC_KHZ);
+	kvm_clock.guest_errno = 0;
+	kvm_clock.guest_error_ns = 3000;
+	check_err(restore(NULL, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONVERGED && result.error_ns >= -1 &&
+		   result.error_ns <= 1, "%u %ld", result.mode, result.error_ns);
+	saved_and_new(TSC_KHZ);
+	kvm_clock.guest_errno = 0;
+	kvm_clock.guest_error_ns = 3000;
+	opts.bound_ns = 100;
+	check_err(restore(&opts, &result), EDOM);
+	check_unchanged();
+}
+
+static void test_prepare(void)
+{
+	set_up();
+	check_err(save(), 0);
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), 0);
+	ktap_check(!fake.log[0], "%s", fake.log);
+	fake.vm_khz = TSC_KHZ + 26;
+	fake.kvm_khz = TSC_KHZ + 26;
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), 0);
+	ktap_check(!strcmp(fake.log, "khz=2596124 "), "%s", fake.log);
+	fake.vm_khz = TSC_KHZ + 6500;
+	fake.kvm_khz = TSC_KHZ + 6500;
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), ERANGE);
+	buffer[size - 1] ^= 1;
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), EBADMSG);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct ktap_case cases[] = {
+		{ "save", test_save },
+		{ "save_old_pair", test_save_old_pair },
+		{ "save_without_page", test_save_without_page },
+		{ "save_refused", test_save_refused },
+		{ "save_broken_page", test_save_broken_page },
+		{ "restore", test_restore },
+		{ "restore_bound", test_restore_bound },
+		{ "restore_bound_missed", test_restore_bound_missed },
+		{ "restore_refused", test_restore_refused },
+		{ "hostile", test_hostile },
+		{ "hostile_whole", test_hostile_whole },
+		{ "no_master_clock", test_no_master_clock },
+		{ "kvm_guest", test_kvm_guest },
+		{ "prepare", test_prepare },
+	};
+
+	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The modes weaker than identical: what KVM's own ioctls can do. */
+#ifndef KCH_LIB_CONVERGE_H
+#define KCH_LIB_CONVERGE_H
+
+#include "target.h"
+
+/**
+ * struct kch_reading - what KVM says of a VM's kvmclock
+ * @clock_ns: kvmclock, ns
+ * @host_tsc: the host TSC at that instant, cycles
+ * @realtime_ns: CLOCK_REALTIME at that instant, ns; only with @at_once
+ * @slack_ns: how far @clock_ns may be from kvmclock at @host_tsc, ns
+ * @at_once: KVM told all three of one instant; it does so while the VM has a
+ *	master clock
+ */
+struct kch_reading {
+	uint64_t clock_ns;
+	uint64_t host_tsc;
+	uint64_t realtime_ns;
+	uint64_t slack_ns;
+	bool at_once;
+};
+
+/* KVM_GET_CLOCK; @host_khz is for @slack_ns. */
+int kch_read_clock(struct kch_handle *handle, int vm_fd, uint32_t host_khz,
+		   struct kch_reading *reading);
+
+/*
+ * The frequency KVM computes guest clocks from, kHz.  From the module, or else
+ * from a VM made for the purpose.  -ENXIO: neither can tell.
+ */
+int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz);
+
+/*
+ * KVM_SET_CLOCK_GUEST.  -ENOSYS: this kernel has it not.  -ERANGE: its frequency
+ * is another.  -EOPNOTSUPP: the VM has no master clock.
+ */
+int kch_kvm_guest(struct kch_handle *handle, const struct kch_target *target);
+
+/*
+ * Gives a target, whose saved offsets are written, the strongest clock that
+ * KVM's own ioctls allow, not weaker than @weakest.  The caller puts back what
+ * was there if it fails.
+ */
+int kch_converge(struct kch_handle *handle, struct kch_target *target,
+		 uint32_t weakest, const struct kch_restore_opts *opts,
+		 struct kch_restore_result *result);
+
+#endif /* KCH_LIB_CONVERGE_H */

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What KVM itself says: its clock of a VM, and the frequency it believes in. */
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <x86intrin.h>
+#include "converge.h"
+
+/* Of so many bracketed readings the one that took the shortest is taken. */
+#define BRACKETS		16
+
+static uint64_t host_tsc(void)
+{
+	_mm_lfence();
+	return __rdtsc();
+}
+
+/*
+ * Without a master clock KVM does not tell a host TSC with its clock: the
+ * reading was at some instant between two of ours.
+ */
+static int read_between(int vm_fd, uint32_t host_khz, struct kch_reading *reading)
+{
+	uint64_t narrowest = UINT64_MAX;
+	unsigned int i;
+
+	for (i = 0; i < BRACKETS; i++) {
+		struct kvm_clock_data clock = {};
+		uint64_t before = host_tsc(), after;
+
+		if (ioctl(vm_fd, KVM_GET_CLOCK, &clock) < 0)
+			return -errno;
+		after = host_tsc();
+		if (after - before >= narrowest)
+			continue;
+		narrowest = after - before;
+		reading->host_tsc = before + narrowest / 2;
+		reading->clock_ns = clock.clock;
+	}
+	/* Half of it to either side, and what the halving and this round off. */
+	reading->slack_ns = kch_cycles_to_ns(narrowest / 2 + 1, host_khz) + 1;
+	return 0;
+}
+
+int kch_read_clock(struct kch_handle *handle, int vm_fd, uint32_t host_khz,
+		   struct kch_reading *reading)
+{
+	const uint32_t needed = KVM_CLOCK_HOST_TSC | KVM_CLOCK_REALTIME;
+	struct kvm_clock_data clock = {};
+	int err = 0;
+
+	*reading = (struct kch_reading){};
+	if (ioctl(vm_fd, KVM_GET_CLOCK, &clock) < 0)
+		err = -errno;
+	if (!err && (clock.flags & needed) == needed) {
+		reading->clock_ns = clock.clock;
+		reading->host_tsc = clock.host_tsc;
+		reading->realtime_ns = clock.realtime;
+		reading->at_once = true;
+		return 0;
+	}
+	if (!err)
+		err = read_between(vm_fd, host_khz, reading);
+	if (err == -ENOTTY || err == -EINVAL)
+		return kch_fail(handle, -EBADFD,
+				"file descriptor %d is not a KVM virtual machine",
+				vm_fd);
+	if (err == -EBADF)
+		return kch_fail(handle, err, "%d is not an open file", vm_fd);
+	if (err)
+		return kch_fail(handle, err, "KVM_GET_CLOCK: %s",
+				err == -EIO ? "the VM was not made by this process, or is dead" :
+					      strerror(-err));
+	return 0;
+}
+
+/*
+ * A VM that nobody has set a frequency for has KVM's own.
+ */
+static uint32_t ask_scratch_vm(void)
+{
+	int kvm, vm, khz = -1;
+
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0)
+		return 0;
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (vm >= 0) {
+		khz = ioctl(vm, KVM_GET_TSC_KHZ, 0);
+		close(vm);
+	}
+	close(kvm);
+	return khz > 0 ? (uint32_t)khz : 0;
+}
+
+int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz)
+{
+	struct kch_info info = { .size = sizeof(info) };
+	int err;
+
+	*khz = 0;
+	if (handle->fd >= 0) {
+		err = kch_info(handle, &info);
+		if (err)
+			return err;
+		*khz = info.kvm_tsc_khz;
+	}
+	if (!*khz)
+		*khz = ask_scratch_vm();
+	if (!*khz)
+		return kch_fail(handle, -ENXIO,
+				"the frequency KVM computes clocks from cannot be asked: no VM can be made with /dev/kvm");
+	return 0;
+}

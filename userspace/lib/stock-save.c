@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Before the kexec, without the module: a VM's clock out of the guest's pvclock
+ * pages and what KVM tells everybody, each compared with the other.
+ */
+#include <cpuid.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/utsname.h>
+#include <x86intrin.h>
+#include "stock.h"
+
+#define MSR_IA32_TSC		0x10
+#define MSR_IA32_TSC_ADJUST	0x3b
+
+#define INTEL_FRAC_BITS		48	/* of a TSC scaling ratio */
+#define AMD_FRAC_BITS		32
+
+/*
+ * KVM's own evaluation and a page's may round apart when the TSC is scaled:
+ * another 1 ns for the reference, which is a whole host cycle only for KVM.
+ */
+#define SCALED_SLACK_NS		2
+
+/**
+ * struct source - a vCPU that is being saved
+ * @vcpu: what the caller said
+ * @page: its pvclock page; all zero if there is none
+ * @offset: its TSC offset, cycles
+ * @khz: the frequency it was promised, kHz
+ * @adjust: MSR_IA32_TSC_ADJUST, cycles
+ * @reference: host TSC of the page's reference, cycles
+ */
+struct source {
+	struct kch_stock_vcpu vcpu;
+	struct kch_page page;
+	uint64_t offset;
+	uint32_t khz;
+	uint64_t adjust;
+	uint64_t reference;
+};
+
+/**
+ * struct saving - a VM that is being saved
+ * @vm_fd: the VM
+ * @host_khz: the frequency KVM computes clocks from, kHz
+ * @frac_bits: of its scaling ratios; 0 where KVM cannot scale
+ * @now: its clock
+ * @count: members of @vcpus
+ * @vcpus: ascending by vcpu_id
+ */
+struct saving {
+	int vm_fd;
+	uint32_t host_khz;
+	uint8_t frac_bits;
+	struct kch_reading now;
+	uint32_t count;
+	struct source *vcpus;
+};
+
+static bool has_page(const struct source *s)
+{
+	return s->page.tsc_to_system_mul;
+}
+
+static bool is_scaled(const struct saving *s, const struct source *v)
+{
+	return s->frac_bits && !kch_khz_is_unscaled(v->khz, s->host_khz);
+}
+
+/* As KVM computes it. */
+static uint64_t ratio_of(const struct saving *s, const struct source *v)
+{
+	uint64_t one = 1ULL << s->frac_bits;
+
+	return is_scaled(s, v) ? kch_mul_div(one, v->khz, s->host_khz) : one;
+}
+
+static uint8_t frac_bits(int vm_fd)
+{
+	unsigned int a, b, c, d;
+
+	if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) <= 0)
+		return 0;
+	__cpuid(0, a, b, c, d);
+	return b == signature_INTEL_ebx ? INTEL_FRAC_BITS : AMD_FRAC_BITS;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+
+	return (x->vcpu.vcpu_id > y->vcpu.vcpu_id) -
+	       (x->vcpu.vcpu_id < y->vcpu.vcpu_id);
+}
+
+/* A page that KVM never wrote to is as good as none. */
+static int take_page(struct kch_handle *handle, struct source *v)
+{
+	static const struct kch_page never;
+	uint32_t id = v->vcpu.vcpu_id;
+
+	_Static_assert(sizeof(v->page) == KCH_PVCLOCK_SIZE, "KVM's layout");
+	if (!v->vcpu.pvclock)
+		return 0;
+	memcpy(&v->page, v->vcpu.pvclock, sizeof(v->page));
+	if (!memcmp(&v->page, &never, sizeof(never)))
+		return 0;
+	if (le32_to_cpu(v->page.version) & 1)
+		return kch_fail(handle, -EBADMSG,
+				"vCPU %u: its pvclock page has the odd version %u: it is being written",
+				id, le32_to_cpu(v->page.version));
+	if (!v->page.tsc_to_system_mul || v->page.tsc_shift < -31 ||
+	    v->page.tsc_shift > 31)
+		return kch_fail(handle, -EBADMSG,
+				"vCPU %u: its pvclock page has mul %u and shift %d: it is none",
+				id, le32_to_cpu(v->page.tsc_to_system_mul),
+				v->page.tsc_shift);
+	return 0;
+}
+
+/* Returns how many of them KVM gave: a kernel may not have one. */
+static int get_msr(int fd, uint32_t index, uint64_t *value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry.index = index };
+	int done = ioctl(fd, KVM_GET_MSRS, &msr);
+
+	*value = msr.entry.data;
+	return done;
+}
+
+/* The guest's TSC as KVM gives it must be what offset and ratio make it. */
+static int check_tsc(struct kch_handle *handle, const struct saving *s,
+		     const struct source *v)
+{
+	uint64_t ratio = ratio_of(s, v), before, after, tsc;
+
+	_mm_lfence();
+	before = kch_scale_tsc(__rdtsc(), ratio, s->frac_bits) + v->offset;
+	if (get_msr(v->vcpu.fd, MSR_IA32_TSC, &tsc) != 1)
+		return kch_fail(handle, -EBADFD,
+				"vCPU %u: MSR_IA32_TSC cannot be read",
+				v->vcpu.vcpu_id);
+	_mm_lfence();
+	after = kch_scale_tsc(__rdtsc(), ratio, s->frac_bits) + v->offset;
+	if (tsc - before <= after - before)
+		return 0;
+	return kch_fail(handle, -ELIBBAD,
+			"vCPU %u: KVM has a TSC of %llu, by its offset and %u kHz on a host of %u kHz it is %llu to %llu",
+			v->vcpu.vcpu_id, (unsigned long long)tsc, v->khz,
+			s->host_khz, (unsigned long long)before,
+			(unsigned long long)after);
+}
+
+static int read_vcpu(struct kch_handle *handle, const struct saving *s,
+		     struct source *v)
+{
+	uint32_t id = v->vcpu.vcpu_id;
+	int err, khz;
+
+	err = kch_check_vcpu_id(handle, v->vcpu.fd, id);
+	if (!err)
+		err = kch_read_tsc_offset(handle, v->vcpu.fd, id, &v->offset);
+	if (!err)
+		err = take_page(handle, v);
+	if (err)
+		return err;
+	khz = ioctl(v->vcpu.fd, KVM_GET_TSC_KHZ, 0);
+	if (khz <= 0)
+		return kch_fail(handle, khz < 0 ? -errno : -ERANGE,
+				"vCPU %u: KVM_GET_TSC_KHZ says %d", id, khz);
+	v->khz = (uint32_t)khz;
+	if (!s->frac_bits && !kch_khz_is_unscaled(v->khz, s->host_khz))
+		return kch_fail(handle, -ENOTRECOVERABLE,
+				"vCPU %u is in TSC catch-up: it was promised %u kHz, this host runs at %u kHz and cannot scale to it, so KVM moves its TSC offset itself",
+				id, v->khz, s->host_khz);
+	if (get_msr(v->vcpu.fd, MSR_IA32_TSC_ADJUST, &v->adjust) != 1)
+		v->adjust = 0;
+	if (has_page(v))
+		v->reference = kch_unscale_tsc(le64_to_cpu(v->page.tsc_timestamp) -
+					       v->offset, ratio_of(s, v),
+					       s->frac_bits);
+	return check_tsc(handle, s, v);
+}
+
+/*
+ * KVM_GET_CLOCK evaluates its reference at the host's present frequency, which
+ * need not be the one that the page's mul is made from.  Done the same way, the
+ * page's reference must give KVM's clock; if it does not, it is another one.
+ */
+static int check_page(struct kch_handle *handle, const struct saving *s,
+		      const struct source *v)
+{
+	uint64_t slack = is_scaled(s, v) ? SCALED_SLACK_NS : 0;
+	int64_t apart;
+	uint32_t mul;
+	int8_t shift;
+
+	kch_pvclock_pair(s->host_khz, &mul, &shift);
+	apart = (int64_t)(kch_pvclock_ns(v->reference,
+					 le64_to_cpu(v->page.system_time), mul,
+					 shift, s->now.host_tsc) - s->now.clock_ns);
+	if (apart <= (int64_t)slack && apart >= -(int64_t)slack)
+		return 0;
+	return kch_fail(handle, -ESTALE,
+			"vCPU %u: by its pvclock page kvmclock is %lld ns from what KVM says: it is another page, or KVM's clock was set and the vCPU has not run since",
+			v->vcpu.vcpu_id, (long long)apart);
+}
+
+/* The vCPU with the newest page, which is the one KVM works by; NULL: no pages. */
+static const struct source *newest_page(const struct saving *s)
+{
+	const struct source *newest = NULL;
+	uint32_t i;
+
+	for (i = 0; i < s->count; i++)
+		if (has_page(&s->vcpus[i]) &&
+		    (!newest || s->vcpus[i].reference > newest->reference))
+			newest = &s->vcpus[i];
+	return newest;
+}
+
+static int read_vm(struct kch_handle *handle, struct saving *s)
+{
+	uint32_t i;
+	int err;
+
+	err = kch_kvm_khz(handle, &s->host_khz);
+	if (err)
+		return err;
+	s->frac_bits = frac_bits(s->vm_fd);
+	for (i = 0; i < s->count; i++) {
+		err = read_vcpu(handle, s, &s->vcpus[i]);
+		if (err)
+			return err;
+		if (i && s->vcpus[i].vcpu.vcpu_id == s->vcpus[i - 1].vcpu.vcpu_id)
+			return kch_fail(handle, -EINVAL, "vCPU %u is given twice",
+					s->vcpus[i].vcpu.vcpu_id);
+	}
+	return kch_read_clock(handle, s->vm_fd, s->host_khz, &s->now);
+}
+
+/* vCPUs that have not run since get KVM's present reference when they do. */
+static int fill_reference(struct kch_handle *handle, const struct saving *s,
+			  struct kch_rec_vm *entry)
+{
+	const struct source *newest = newest_page(s);
+	int err;
+
+	entry->master_cycle_now = cpu_to_le64(s->now.host_tsc);
+	entry->master_kernel_ns = cpu_to_le64(s->now.clock_ns);
+	if (!s->now.at_once)
+		return 0;
+	entry->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
+	if (!newest)
+		return 0;
+	err = check_page(handle, s, newest);
+	if (err)
+		return err;
+	entry->master_cycle_now = cpu_to_le64(newest->reference);
+	entry->master_kernel_ns = newest->page.system_time;
+	return 0;
+}
+
+static void fill_vcpu(const struct saving *s, const struct source *v,
+		      struct kch_rec_vcpu *to)
+{
+	uint64_t ratio = ratio_of(s, v);
+	uint32_t khz = (uint32_t)kch_scale_tsc(s->host_khz, ratio, s->frac_bits);
+	uint32_t mul;
+
+	to->vcpu_id = cpu_to_le32(v->vcpu.vcpu_id);
+	to->flags = cpu_to_le32(KCH_VCPU_PAIR_VALID);
+	to->tsc_offset = cpu_to_le64(v->offset);
+	to->tsc_scaling_ratio = cpu_to_le64(ratio);
+	to->ia32_tsc_adjust = cpu_to_le64(v->adjust);
+	to->virtual_tsc_khz = cpu_to_le32(v->khz);
+	if (has_page(v)) {
+		to->flags |= cpu_to_le32(KCH_VCPU_PVCLOCK_ON);
+		to->tsc_to_system_mul = v->page.tsc_to_system_mul;
+		to->tsc_shift = v->page.tsc_shift;
+		to->pvclock_flags = v->page.flags;
+		return;
+	}
+	/* Nobody has seen it yet: what KVM would give it. */
+	kch_pvclock_pair(khz ? khz : 1, &mul, &to->tsc_shift);
+	to->tsc_to_system_mul = cpu_to_le32(mul);
+	to->hw_tsc_khz = cpu_to_le32(khz);
+}
+
+static void fill_header(const struct saving *s, struct kch_rec_header *header)
+{
+	struct kch_machine machine;
+	struct utsname name;
+
+	kch_rec_header_init(header);
+	kch_this_machine(&machine);
+	header->flags = cpu_to_le32(KCH_REC_SEALED);
+	header->tsc_khz = cpu_to_le32(s->host_khz);
+	header->kvm_tsc_khz = cpu_to_le32(s->host_khz);
+	header->host_tsc = cpu_to_le64(machine.host_tsc);
+	header->realtime_ns = cpu_to_le64(machine.realtime_ns);
+	memcpy(header->machine_id, machine.id, sizeof(header->machine_id));
+	header->cpu_signature = cpu_to_le32(machine.cpu_signature);
+	memcpy(header->cpu_vendor, machine.cpu_vendor, sizeof(header->cpu_vendor));
+	uname(&name);
+	snprintf(header->kernel_release, sizeof(header->kernel_release), "%.63s",
+		 name.release);
+	snprintf(header->module_version, sizeof(header->module_version), "%s",
+		 KCH_VERSION);
+}
+
+static int write_record(struct kch_handle *handle, const struct saving *s,
+			const uint8_t uuid[KCH_UUID_SIZE], const char *name,
+			void *buffer, size_t size)
+{
+	size_t entry_size = kch_rec_entry_size(s->count);
+	struct kch_rec_vm *entry = calloc(1, entry_size);
+	struct kch_rec_vcpu *vcpus;
+	struct kch_rec_header header;
+	struct kch_clock clock;
+	uint32_t i;
+	int err;
+
+	if (!entry)
+		return kch_fail(handle, -ENOMEM, "no memory for %zu bytes",
+				entry_size);
+	vcpus = (struct kch_rec_vcpu *)(entry + 1);
+	memcpy(entry->uuid, uuid, sizeof(entry->uuid));
+	memcpy(entry->name, name, strlen(name));
+	entry->vcpu_count = cpu_to_le32(s->count);
+	entry->tsc_scaling_frac_bits = s->frac_bits;
+	entry->default_tsc_khz = cpu_to_le32(s->vcpus[0].khz);
+	err = fill_reference(handle, s, entry);
+	if (err) {
+		free(entry);
+		return err;
+	}
+	for (i = 0; i < s->count; i++)
+		fill_vcpu(s, &s->vcpus[i], &vcpus[i]);
+	kch_clock_of(entry, &vcpus[0], &clock);
+	entry->host_tsc = cpu_to_le64(s->now.host_tsc);
+	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, s->now.host_tsc));
+	kch_rec_entry_close(entry);
+	fill_header(s, &header);
+	err = kch_record_write(buffer, size, &header, entry, entry_size, 1);
+	free(entry);
+	return err ? kch_fail(handle, err, "%s", strerror(-err)) : 0;
+}
+
+int kch_stock_save(struct kch_handle *handle, int vm_fd,
+		   const struct kch_stock_vcpu *vcpus, size_t count,
+		   const uint8_t uuid[KCH_UUID_SIZE], const char *name,
+		   void *buffer, size_t *size)
+{
+	static const uint8_t no_uuid[KCH_UUID_SIZE];
+	size_t room = *size;
+	struct saving s = { .vm_fd = vm_fd, .count = (uint32_t)count };
+	size_t i;
+	int err;
+
+	kch_start(handle);
+	if (!name)
+		name = "";
+	if (!count || count > KCH_REC_VCPUS_MAX)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
+				count, KCH_REC_VCPUS_MAX);
+	if (!memcmp(uuid, no_uuid, sizeof(no_uuid)))
+		return kch_fail(handle, -EINVAL, "the id of the VM is all zero");
+	if (strlen(name) >= KCH_NAME_SIZE)
+		return kch_fail(handle, -ENAMETOOLONG,
+				"name of %zu bytes, expected at most %d",
+				strlen(name), KCH_NAME_SIZE - 1);
+	*size = sizeof(struct kch_rec_header) + kch_rec_entry_size(s.count);
+	if (room < *size)
+		return kch_fail(handle, -ENOBUFS, "%zu bytes, needed are %zu",
+				room, *size);
+	s.vcpus = calloc(count, sizeof(s.vcpus[0]));
+	if (!s.vcpus)
+		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
+	for (i = 0; i < count; i++)
+		s.vcpus[i].vcpu = vcpus[i];
+	qsort(s.vcpus, count, sizeof(s.vcpus[0]), compare_ids);
+	err = read_vm(handle, &s);
+	if (!err)
+		err = write_record(handle, &s, uuid, name, buffer, *size);
+	free(s.vcpus);
+	return err;
+}
