@@ -87,23 +87,51 @@ add_part() { # NAME BASE INITRAMFS
 	install_file "$3.new" "$3"
 }
 
+# What a case's kernels need: all have our module and the test bed's, those of the errno cases one more.
+build_modules() { # LINE SCRIPT
+	local name module modules=("$NESTED"/modules/*/Kbuild)
+	[[ $2 != errno ]] || modules+=("$KCH_ROOT/tests/errno/fault/Kbuild")
+	for module in "${modules[@]}"; do
+		[[ -e $module ]] || continue
+		module=${module%/Kbuild}
+		name=${module##*/}
+		[[ $name != fault ]] || name=kch_fault
+		[[ ${module_done[$1 $name]:-} ]] && continue
+		module_done[$1 $name]=1
+		KCH_MODULE_SRC=$module KCH_MODULE=$name "$KCH_ROOT/scripts/build-module.sh" "$1"
+	done
+}
+
+# A kernel that has our driver built in is as old as that; the others are what they were when fetched.
+get_kernel() { # LINE
+	if [[ ! -e $KCH_KERNELS/$1/release ]]; then
+		"$KCH_ROOT/scripts/fetch-kernel.sh" "$1"
+	elif [[ $1 == *-intree* ]]; then
+		"$KCH_ROOT/scripts/fetch-kernel.sh" "$1" 2>&1 | { grep -v ' is here$' >&2 || true; }
+	fi
+}
+
+# tests/qemu is built with its part of the initramfs.
+build_programs() {
+	local dir
+	for dir in userspace tests/vmm tests/luo; do
+		make --no-print-directory -s -C "$KCH_ROOT/$dir"
+	done
+	make --no-print-directory -s -C "$KCH_ROOT/tests/errno" program
+}
+
 prepare() {
-	local name line module initramfs part base
-	local -A line_done=() initramfs_done=()
+	local name line initramfs part base
+	local -A line_done=() module_done=() initramfs_done=()
+	build_programs
 	for name in "${SELECTED[@]}"; do
 		while read -r line; do
-			[[ ${line_done[$line]:-} ]] && continue
-			line_done[$line]=1
-			[[ -e $KCH_KERNELS/$line/release ]] || "$KCH_ROOT/scripts/fetch-kernel.sh" "$line"
-			if [[ -e $KCH_ROOT/kernel/Kbuild ]]; then
+			if [[ ! ${line_done[$line]:-} ]]; then
+				line_done[$line]=1
+				get_kernel "$line"
 				"$KCH_ROOT/scripts/build-module.sh" "$line"
 			fi
-			for module in "$NESTED"/modules/*/Kbuild; do
-				[[ -e $module ]] || continue
-				module=${module%/Kbuild}
-				KCH_MODULE_SRC=$module KCH_MODULE=${module##*/} \
-					"$KCH_ROOT/scripts/build-module.sh" "$line"
-			done
+			build_modules "$line" "${T_SCRIPT[$name]}"
 		done < <(table_lines "$name")
 	done
 	for name in "${SELECTED[@]}"; do

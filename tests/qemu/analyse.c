@@ -491,6 +491,9 @@ int main(int argc, char **argv)
 			  kvmclock(&page, before.samples[0].tsc[c]);
 	start = kvmclock(&page, after.samples[0].tsc[0] + shift);
 	printf("away_ns=%ld\n", start - zero);
+	/* The guest's own kvmclock, by the page it then had. */
+	printf("kvmclock_last_ns=%ld\nkvmclock_first_ns=%ld\n", zero,
+	       kvmclock(&after.last_page, after.samples[0].tsc[0]));
 	same = same_page(&page, &after.first_page) && !after.page_changed;
 	printf("page_identical=%d\n", same);
 	check(!before.page_changed && same, "page_identical");

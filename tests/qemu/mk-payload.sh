@@ -46,7 +46,9 @@ done
 install -- "$KCH_BUILD/userspace/kvmclock-run" "$root/usr/sbin/"
 install -- "$KCH_BUILD/userspace/libkvmclock-run.so" "$root/usr/lib/"
 for program in "$KCH_BUILD"/tests/qemu/*; do
-	[[ ! -f $program || $program == */guest ]] || install -- "$program" "$root/usr/libexec/kch/"
+	[[ -f $program && $program != */guest ]] || continue
+	install -- "$program" "$root/usr/libexec/kch/"
+	add_libraries_of "$program"
 done
 
 mkdir -p "$work/guest/dev"

@@ -67,10 +67,13 @@ static bool comes_back(const struct run_machine *machine)
 	return machine->clock_set_ns > machine->clock_read_ns;
 }
 
-/* The clock as the VMM left it, and against the saved one if there is one. */
+/*
+ * The clock as the VMM left it, and against the saved one if there is one, which
+ * only a TSC that ran on can tell.
+ */
 static void describe_clock(struct kch_handle *handle,
-			   const struct run_machine *machine, char *text,
-			   size_t size)
+			   const struct run_machine *machine, bool tsc_ran_on,
+			   char *text, size_t size)
 {
 	struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
 	struct kch_vm_info info = { .sz = sizeof(info) };
@@ -86,7 +89,8 @@ static void describe_clock(struct kch_handle *handle,
 	}
 	host_tsc = __builtin_ia32_rdtsc();
 	now_ns = (double)clock.clock;
-	if (handle && !kch_vm_get(handle, KCH_INCOMING, run_options.id, &saved)) {
+	if (handle && tsc_ran_on &&
+	    !kch_vm_get(handle, KCH_INCOMING, run_options.id, &saved)) {
 		if (!kch_vm_info(saved, &info) && !kch_vm_vcpu(saved, 0, &vcpu) &&
 		    vcpu.hw_tsc_khz && host_tsc > info.host_tsc) {
 			elapsed = (double)(host_tsc - info.host_tsc) * 1e6 /
@@ -107,9 +111,10 @@ static void describe_clock(struct kch_handle *handle,
 			 now_ns / 1e9);
 }
 
-/* Says why not.  Whether the guest may run all the same. */
+/* Says why not; @err is 0 or of the library.  Whether the guest may run all the same. */
 static bool not_restored(struct kch_handle *handle,
-			 const struct run_machine *machine, const char *why)
+			 const struct run_machine *machine, int err,
+			 const char *why)
 {
 	char clock[256];
 
@@ -117,7 +122,7 @@ static bool not_restored(struct kch_handle *handle,
 	char reason[2 * KCH_MESSAGE_SIZE];
 
 	snprintf(reason, sizeof(reason), "%s", why);
-	describe_clock(handle, machine, clock, sizeof(clock));
+	describe_clock(handle, machine, err != -ETIME, clock, sizeof(clock));
 	run_say("clock not restored: %s; %s%s", reason, clock,
 		run_options.require ? "; the guest is not started (--require)" : "");
 	return !run_options.require;
@@ -214,7 +219,7 @@ bool run_clock_restore(struct run_machine *machine)
 	if (!handle) {
 		why = open_error();
 		if (back)
-			return not_restored(NULL, machine, why);
+			return not_restored(NULL, machine, 0, why);
 		run_say("clock will not be saved: %s", why);
 		return true;
 	}
@@ -229,10 +234,11 @@ bool run_clock_restore(struct run_machine *machine)
 		return true;
 	}
 	if (machine->prepare_errno)
-		return not_restored(handle, machine, machine->prepare_message);
+		return not_restored(handle, machine, -machine->prepare_errno,
+				    machine->prepare_message);
 	err = restore_with_patience(handle, machine, &result);
 	if (err)
-		return not_restored(handle, machine,
+		return not_restored(handle, machine, err,
 				    kch_last_message(handle)[0] ?
 				    kch_last_message(handle) : strerror(-err));
 	arm_timers(machine);

@@ -12,11 +12,15 @@
 #   judge=A        the method whose failures are those of the case (ours)
 #   before=S after=S    how long the guest is watched (6, 8)
 #   points=yes     the error over time goes into the notes
+#   machine=NAME   of the guest (microvm)
+#   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
+#   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
 
 VCPUS=$(param vcpus 1)
 METHODS=$(param methods ours | tr , ' ')
 BEFORE=$(param before 6)
 AFTER=$(param after 8)
+MACHINE=$(param machine microvm)
 VM_ID=00000000-0000-4000-8000-0000000051e0
 CARRIED=/run/carried
 
@@ -36,6 +40,25 @@ at() { # WHAT: when, in seconds after the boot
 	note at_s "$(cut -d' ' -f1 /proc/uptime) $1"
 }
 
+# QEMU's own firmware for microvm, and the same for the others: one that is quick.
+firmware() {
+	[ "$MACHINE" = microvm ] || echo "-bios qboot.rom"
+}
+
+host_khz() {
+	sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
+}
+
+guest_cpu() {
+	if [ -n "$(param guest_khz)" ]; then
+		# As it was when the guest was started.
+		[ -s "$CARRIED/guest-khz" ] || echo $(($(host_khz) + $(param guest_khz))) >"$CARRIED/guest-khz"
+		echo "host,tsc-frequency=$(cat "$CARRIED/guest-khz")000"
+	else
+		echo host
+	fi
+}
+
 # In the background; its monitor reads /run/NAME.in, the guest's data go to /run/NAME.data.
 start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	_name=$1
@@ -49,8 +72,9 @@ start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	rm -f "/run/$_name.in"
 	mkfifo "/run/$_name.in"
 	: >"/run/$_name.data"
-	# shellcheck disable=SC2086 # words
-	$_wrapper qemu-system-x86_64 -accel kvm -machine microvm -cpu host -smp "$VCPUS" -m 96 \
+	# shellcheck disable=SC2046,SC2086 # words
+	$_wrapper qemu-system-x86_64 -accel kvm -machine "$MACHINE" -cpu "$(guest_cpu)" \
+		-smp "$VCPUS" -m 96 $(firmware) \
 		-nodefaults -no-user-config -display none \
 		-kernel "/boot/vmlinuz-$HOST_LINE" -initrd /boot/guest.cpio \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init" \
@@ -114,8 +138,11 @@ stage_0() {
 	check kvm-clock grep -q "^G clocksource kvm-clock" /run/first.data
 	sleep "$BEFORE"
 	tsc_offset >"$CARRIED/tsc-offset"
+	host_khz >"$CARRIED/khz"
+	kch-host-tsc >"$CARRIED/stopping"
 	monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\""
 	wait_for 100 test -e /run/saved || lost_guest first "the migration did not end"
+	kch-host-tsc >"$CARRIED/saved"
 	at "guest saved"
 	kvmclockctl show --json --id "$VM_ID" --outgoing |
 		sed -n 's/.*"host_tsc": *"\{0,1\}\([0-9]*\).*/\1/p' | head -n 1 >"$CARRIED/stopped"
@@ -123,7 +150,11 @@ stage_0() {
 	cp /run/first.data "$CARRIED/before"
 	check saved grep -q "clock saved" /run/first.err
 	carry_out
-	do_kexec "$NEXT_LINE" "kch.carried_mb=$CARRIED_MB"
+	_words=
+	[ -z "$(param host_khz)" ] ||
+		_words="tsc_early_khz=$(($(host_khz) + $(param host_khz))) hpet=disable pmtmr=0"
+	# shellcheck disable=SC2086 # words
+	do_kexec "$NEXT_LINE" "kch.carried_mb=$CARRIED_MB" $_words
 }
 
 # The guest's own view: all of it as evidence, and what does not hold as checks.
