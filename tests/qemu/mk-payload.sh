@@ -5,6 +5,8 @@
 # the wrapper, and the guest's initramfs. The guest's kernel is that of the host, in /boot.
 #
 #   tests/qemu/mk-payload.sh OUTPUT
+#
+#   KCH_LKVM=FILE   kvmtool's program, which is no package of Debian's; default: lkvm in PATH, if any
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -50,6 +52,12 @@ for program in "$KCH_BUILD"/tests/qemu/*; do
 	install -- "$program" "$root/usr/libexec/kch/"
 	add_libraries_of "$program"
 done
+
+lkvm=${KCH_LKVM:-$(command -v lkvm || true)}
+if [[ $lkvm ]]; then
+	install -s -- "$lkvm" "$root/usr/bin/lkvm"
+	add_libraries_of "$lkvm"
+fi
 
 mkdir -p "$work/guest/dev"
 install -s -- "$KCH_BUILD/tests/qemu/guest" "$work/guest/init"
