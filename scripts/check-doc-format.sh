@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Do the documents format without a warning, are their links and paths good, and does the example
-# in them compile?
+# Do the documents format without a warning, are their links and paths good, and do the examples in
+# them compile?
 #
 #   scripts/check-doc-format.sh
 #
@@ -52,11 +52,13 @@ while read -r path; do
 done < <(grep -hoE '(^|[^A-Za-z0-9_./-])((kernel|userspace|scripts|tests|Documentation)/[A-Za-z0-9_./-]*[A-Za-z0-9_]|[a-z-]+\.rst\b)' \
 	"$doc"/*.rst "$doc"/man/* "$KCH_ROOT/README.md" | sed 's/^[^A-Za-z]//' | grep -v NAME | sort -u)
 
-# What stands between the marks of the example, without its indentation.
-sed -n '/^\.\. example: userspace$/,/^\.\. end example$/s/^    //p' "$doc/vmm-integration.rst" >"$work/example.c"
-grep -q kch_vm_restore "$work/example.c" || wrong "vmm-integration.rst: no example found"
-"${CC:-gcc}" -std=gnu11 -Wall -Wextra -Werror -fsyntax-only -I"$KCH_ROOT/userspace/include" \
-	-I"$KCH_ROOT/kernel/include/uapi" "$work/example.c" || wrong "vmm-integration.rst: the example does not compile"
+# What stands between the marks of an example, without its indentation.
+for document in vmm-integration.rst qemu.rst; do
+	sed -n '/^\.\. example: userspace$/,/^\.\. end example$/s/^    //p' "$doc/$document" >"$work/example.c"
+	grep -q kch_vm_restore "$work/example.c" || wrong "$document: no example found"
+	"${CC:-gcc}" -std=gnu11 -Wall -Wextra -Werror -fsyntax-only -I"$KCH_ROOT/userspace/include" \
+		-I"$KCH_ROOT/kernel/include/uapi" "$work/example.c" || wrong "$document: the example does not compile"
+done
 
 [[ ! $failed ]] || die "the documents have faults"
 msg "documents are well-formed"
