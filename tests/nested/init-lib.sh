@@ -182,6 +182,9 @@ do_kexec() { # [LINE] [WORDS]
 		fail "kexec $* -l vmlinuz-$_line failed"
 	report_kernel_state
 	say kexec "$_line"
+	if type before_kexec 2>/dev/null | grep -q function; then
+		before_kexec
+	fi
 	kexec -e
 	fail "kexec -e came back"
 }

@@ -63,7 +63,11 @@ l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
 	((size <= INITRAMFS_SIZE)) || die "$initramfs: larger than the range reserved for it"
 	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.
 	# panic=-1: a panic resets at once, which ends QEMU. panic_on_warn: no verdict after a warning.
-	printf '%s ' console=ttyS0,115200 tsc=reliable panic=-1 panic_on_warn=1 \
+	# nohz=off highres=off: a tick that comes by itself. QEMU 7.2's TCG now and then loses the
+	# request for an interrupt when it is set while a nested guest is entered or left; with a
+	# timer that is armed once and again the host would sleep forever (in its APIC the vector is
+	# pending, the CPU halted with interrupts on), with a periodic one it wakes at the next tick.
+	printf '%s ' console=ttyS0,115200 tsc=reliable panic=-1 panic_on_warn=1 nohz=off highres=off \
 		"initcall_blacklist=$L1_INITCALLS_SKIPPED" \
 		"initrdmem=$INITRAMFS_ADDR,$size" \
 		"memmap=$INITRAMFS_SIZE\$$INITRAMFS_ADDR" \

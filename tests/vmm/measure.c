@@ -196,6 +196,8 @@ static void keep_larger(int64_t *largest, int64_t value)
  * @guest_blackout_ns: the same by the guest's kvmclock
  * @over_bound_ns: by how much an error was larger than the restore promised
  * @bound_ns: what it promised for when the guest stopped again
+ * @last: last observation before, of all vCPUs the last, host TSC, cycles
+ * @first: first observation after, of all vCPUs the first, host TSC, cycles
  * @identical: all pages are as they were, at the first observation and now,
  *	and the guest has not seen any other in between
  * @same_rate: all pairs of mul and shift are as they were
@@ -213,6 +215,8 @@ struct outcome {
 	int64_t guest_blackout_ns;
 	int64_t over_bound_ns;
 	int64_t bound_ns;
+	uint64_t last;
+	uint64_t first;
 	bool identical;
 	bool same_rate;
 };
@@ -289,6 +293,10 @@ static void measure_vcpu(const struct vm *vm, const struct baseline *base,
 	keep_larger(&o->total_cycles, offset - origin.tsc_offset);
 	keep_larger(&o->blackout_ns, kch_cycles_to_ns(first_host - last_host,
 						      base->tsc_khz));
+	if (!i || last_host > o->last)
+		o->last = last_host;
+	if (!i || first_host < o->first)
+		o->first = first_host;
 	keep_larger(&o->guest_blackout_ns,
 		    guest->first.clock_ns - base->last[i].clock_ns);
 	if (!same_bytes(&saved->page, &guest->first.page) ||
@@ -340,6 +348,8 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 	report_s64("total_error_cycles", o.total_cycles);
 	report_s64("blackout_ns", o.blackout_ns);
 	report_s64("guest_blackout_ns", o.guest_blackout_ns);
+	report_u64("at_guest_last", o.last);
+	report_u64("at_guest_first", o.first);
 
 	if (weaker) {
 		report_s64("over_bound_ns", o.over_bound_ns);

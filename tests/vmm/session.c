@@ -19,6 +19,12 @@
 
 static sigset_t end_signals;
 
+/* When, by the host's TSC: the same axis before and after a kexec. */
+static void stamp(const char *key)
+{
+	report(key, "%llu", (unsigned long long)__builtin_ia32_rdtsc());
+}
+
 /* Blocked before any thread exists: only wait_ms() takes them. */
 static void block_signals(void)
 {
@@ -114,13 +120,17 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 	report("registers_restored", "%u", mem->saved->registers_valid);
 
 	vm_create(vm, mem);
+	stamp("at_vm_made");
 	if (s->method->prepare)
 		s->method->prepare(vm, &h);
+	stamp("at_prepared");
 	if (!h.error) {
 		for (i = 0; i < mem->saved->vcpu_count; i++)
 			vm_add_vcpu(vm);
 		state_load(vm);
+		stamp("at_state_loaded");
 		s->method->restore(vm, s->restore_flags, &h);
+		stamp("at_restored");
 	}
 	if (h.error) {
 		report_refusal(&h);
@@ -212,7 +222,9 @@ static void save(const struct session *s, struct vm *vm)
 
 	state_save(vm, s->hold != HOLD_RUNNING);
 	if (s->save_with_module) {
+		stamp("at_state_saved");
 		handover_save(vm, &h);
+		stamp("at_clock_saved");
 		if (h.error) {
 			report("save_errno", "%s", strerrorname_np(-h.error));
 			report("save_message", "%s", h.message);
@@ -259,6 +271,8 @@ int session_run(const struct session *s, void (*done)(int status))
 	int status;
 
 	block_signals();
+	if (s->method)
+		stamp("at_vmm");
 	guestmem_map(&mem, s->mem);
 	report("pid", "%d", getpid());
 	if (s->method) {

@@ -67,6 +67,11 @@ five_readings() { # NAME
 	[ "$(grep -c '^S ' "/run/$1.data")" -ge 5 ]
 }
 
+# Whether QEMU has ended, or its guest has said something.
+ended_or_talks() { # NAME
+	gone || [ -s "/run/$1.data" ]
+}
+
 # NAME, the line's TEXT, then options of QEMU: started without --require, and with it.
 refused() {
 	_case=$1
@@ -91,7 +96,8 @@ refused() {
 
 	start_qemu "$_case-required" kvmclock-run --id "$VM_ID" --wait 0 --require -- \
 		-incoming "exec:cat $CARRIED/state" "$@"
-	wait_for 100 gone || monitor quit
+	wait_for 100 ended_or_talks "$_case-required" || true
+	gone || monitor quit
 	wait "$QEMU_PID" && _status=0 || _status=$?
 	check_equal "$_case-required-status" "$_status" 4
 	check "$_case-required-said" grep -q "clock not restored: .*$_text.*; the guest is not started (--require)" \
@@ -106,7 +112,8 @@ itself() { # NAME TEXT WRAPPER... -- OPTION...
 	_text=$2
 	shift 2
 	start_qemu "$_case" "$@"
-	wait_for 100 gone || monitor quit
+	wait_for 100 ended_or_talks "$_case" || true
+	gone || monitor quit
 	wait "$QEMU_PID" && _status=0 || _status=$?
 	note "$_case" "status $_status: $(grep -v '^kvmclock-run' "/run/$_case.err" | head -n 1)"
 	check_equal "$_case-status" "$_status" 1

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# How long a guest does not run, and what of that is ours: the host's TSC at each step from the guest's
+# last reading of its clock before the kexec to its first one after. It runs on over the kexec, so all
+# are on one axis. scripts/blackout.sh makes a table of it.
+#
+# Notes `at STEP CYCLES`, in the order in which the steps come; parameters (handover=no kvm=none are
+# needed, so that the loading of modules is among the steps):
+#   vms=N vcpus=N      as for handover
+
+VCPUS=$(param vcpus 1)
+VM_MEM="$(printf '0x%x,%d' "$GUEST_ADDR" $((GUEST_SIZE / 4)))"
+# The last page of the range: what the last instant before the kexec can be written to.
+STAMP_PAGE=$(((GUEST_ADDR + GUEST_SIZE) / 4096 - 1))
+
+at() { # STEP CYCLES
+	note at "$1 $2"
+}
+
+reported() { # KEY
+	sed -n "s/^$1=//p" /run/vm
+}
+
+judge() {
+	_failed=$(sed -n 's/^failed=//p' /run/vm)
+	for _check in $_failed; do
+		check "$_check" false
+	done
+	[ -n "$_failed" ] || check clocks test -s /run/vm
+}
+
+stage_0() {
+	wait_settled
+	load_kvm
+	load_module
+	"$KCH/kch-vmm" run --mem "$VM_MEM" --id 00000000-0000-4000-8000-000000000000 --name vm \
+		--vcpus "$VCPUS" --seconds 2 --report /run/vm --save-with module
+	judge
+	at state_saved "$(reported at_state_saved)"
+	at clock_saved "$(reported at_clock_saved)"
+	do_kexec
+}
+
+before_kexec() {
+	kch-host-tsc | dd of=/dev/mem bs=4096 seek="$STAMP_PAGE" conv=notrunc 2>/run/dd
+}
+
+stage_1() {
+	_settling=$(kch-host-tsc)
+	wait_settled
+	_settled=$(kch-host-tsc)
+	load_kvm
+	_kvm=$(kch-host-tsc)
+	load_module
+	_module=$(kch-host-tsc)
+	"$KCH/kch-vmm" resume --mem "$VM_MEM" --method identical --seconds 2 --report /run/vm \
+		--save-with none --hold stopped
+	judge
+	at kexec "$(dd if=/dev/mem bs=4096 skip="$STAMP_PAGE" count=1 2>/run/dd | tr -d '\000' | head -n 1)"
+	at init "$INIT_TSC"
+	at settling "$_settling"
+	at settled "$_settled"
+	at kvm "$_kvm"
+	at module "$_module"
+	for _step in vmm vm_made prepared state_loaded restored guest_first guest_last; do
+		at "$_step" "$(reported "at_$_step")"
+	done
+	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)"
+	check verify kvmclockctl verify
+	check finish kvmclockctl finish
+}
