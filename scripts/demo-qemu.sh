@@ -4,7 +4,7 @@
 # One Linux guest of Debian's own QEMU, saved to a file, and three ways for it to come back from
 # that file after the host's kexec. What the guest saw of its clocks, as a table and a picture.
 #
-#   scripts/demo-qemu.sh [-n]     -n: build nothing
+#   scripts/demo-qemu.sh [-n | --draw]     -n: build nothing; --draw: from what the last run left
 #
 # The picture is Documentation/qemu-clock.svg.
 
@@ -17,12 +17,15 @@ points=$KCH_BUILD/demo-qemu
 svg=$KCH_ROOT/Documentation/qemu-clock.svg
 command -v gnuplot >/dev/null || die "no gnuplot here: install the package gnuplot-nox"
 
-msg "booting an emulated host, a Linux guest on it, and replacing the host's kernel by kexec"
-rm -f -- "$log"
-"$KCH_ROOT/tests/nested/run.sh" "$@" -c qemu-demo >"$KCH_BUILD/demo-qemu.log" || {
-	cat "$KCH_BUILD/demo-qemu.log" >&2
-	die "the demo failed"
-}
+if [[ ${1:-} != --draw ]]; then
+	msg "booting an emulated host, a Linux guest on it, and replacing the host's kernel by kexec"
+	rm -f -- "$log"
+	"$KCH_ROOT/tests/nested/run.sh" "$@" -c qemu-demo >"$KCH_BUILD/demo-qemu.log" || {
+		cat "$KCH_BUILD/demo-qemu.log" >&2
+		die "the demo failed"
+	}
+fi
+[[ -r $log ]] || die "no run of the demo is there: $log"
 
 mkdir -p "$points"
 for method in alone realtime ours; do
@@ -69,28 +72,38 @@ END {
 		v["ours", "backward_steps"]
 }'
 
+resolution=$(tr -d '\r' <"$log" | sed -n 's/^note=ours raw_resolution_ns=//p')
+
 # The picture is drawn anew from what was just measured.
 gnuplot <<EOF
-set terminal svg size 840,420 font "sans-serif,13" background "white"
+back(x) = x > 0 ? x : NaN
+before(x) = x <= 0 ? x : NaN
+stats "$points/alone" using (back(\$1)):2 name "ALONE" nooutput
+stats "$points/realtime" using (back(\$1)):2 name "REALTIME" nooutput
+stats "$points/ours" using (back(\$1)):2 name "OURS" nooutput
+set terminal svg size 860,440 font "sans-serif,13" background "white"
 set output "$svg.new"
-set title "A Linux guest's CLOCK_MONOTONIC_RAW through a host kexec, Debian's QEMU" noenhanced
-set xlabel "host time since the guest was stopped, s"
+set title "A Linux guest's CLOCK_MONOTONIC_RAW through a kexec of its host, read in the guest" noenhanced
+set xlabel "host time since the guest was stopped, s; the three came back one after the other from one saved state" noenhanced
 set ylabel "error of the guest's clock"
-set key outside bottom center horizontal
+unset key
 set grid
-set yrange [-5.2:3.2]
 # Logarithmic on both sides of zero, linear within a millisecond of it.
 f(x) = x > 0 ? log10(1 + x / 1e-3) : -log10(1 - x / 1e-3)
-set ytics ("+1 s" f(1), "+100 ms" f(0.1), "+10 ms" f(0.01), "0" 0, "-10 ms" f(-0.01), \
+set yrange [-5.2:4.2]
+set ytics ("+10 s" f(10), "+1 s" f(1), "+100 ms" f(0.1), "+10 ms" f(0.01), "0" 0, "-10 ms" f(-0.01), \
 	"-100 ms" f(-0.1), "-1 s" f(-1), "-10 s" f(-10), "-100 s" f(-100))
-set arrow from 0, graph 0 to 0, graph 1 nohead dashtype 2 linecolor "gray40"
-set label "stopped; kexec" at 0.5, graph 0.95
-plot "$points/alone" using 1:(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#c03020" \
-	title "QEMU alone", \
-	"$points/realtime" using 1:(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#d09000" \
-	title "TSC offset, KVM_CLOCK_REALTIME" noenhanced, \
-	"$points/ours" using 1:(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#207040" \
-	title "kvmclock-run"
+set object 1 rectangle from 0, graph 0 to ALONE_min_x, graph 1 behind fillcolor "#eeeeee" fillstyle solid noborder
+set label 1 "saved;\nhost kexecs" at ALONE_min_x / 2, graph 0.94 center
+set label 2 "before" at OURS_min_x / -8, f(0) center offset 0, 1
+set label 3 "QEMU alone" at ALONE_min_x, f(ALONE_min_y) offset 0, 1.1 textcolor "#c03020"
+set label 4 "TSC offset, KVM_CLOCK_REALTIME" at REALTIME_max_x, f(REALTIME_max_y) right offset 0, 1.1 \
+	textcolor "#a07000" noenhanced
+set label 5 "kvmclock-run: 0, +-$resolution ns" at OURS_max_x, f(0) right offset 0, 1.1 textcolor "#207040"
+plot "$points/ours" using (before(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "black", \
+	"$points/alone" using (back(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#c03020", \
+	"$points/realtime" using (back(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#d09000", \
+	"$points/ours" using (back(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#207040"
 EOF
 # A licence, as every file has one, and no white space at the end of lines.
 sed -e '1a <!-- SPDX-License-Identifier: GPL-2.0 -->' -e 's/[[:space:]]*$//' "$svg.new" >"$svg"

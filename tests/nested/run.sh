@@ -114,7 +114,7 @@ get_kernel() { # LINE
 # tests/qemu is built with its part of the initramfs.
 build_programs() {
 	local dir
-	for dir in userspace tests/vmm tests/luo; do
+	for dir in userspace tests/vmm tests/luo tests/bench; do
 		make --no-print-directory -s -C "$KCH_ROOT/$dir"
 	done
 	make --no-print-directory -s -C "$KCH_ROOT/tests/errno" program
