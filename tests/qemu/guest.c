@@ -271,11 +271,12 @@ static void *timer_thread(void *arg)
 	while (true) {
 		if (poll(fds, SLEEPERS + 1, -1) < 0)
 			abort();
-		at = tsc();
 		for (i = 0; i <= SLEEPERS; i++) {
 			if (!(fds[i].revents & POLLIN) ||
 			    read(fds[i].fd, &count, sizeof(count)) != sizeof(count))
 				continue;
+			/* After all that were counted: a line may take long. */
+			at = tsc();
 			if (i) {
 				line("T %d %llu %llu", i,
 				     (unsigned long long)due[i],
