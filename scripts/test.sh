@@ -49,7 +49,8 @@ if [[ $full ]]; then
 	suite fuzz make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" run
 	suite nested "$KCH_ROOT/tests/nested/run.sh" --full
 	suite luo "$KCH_ROOT/tests/nested/run.sh" -t "$KCH_ROOT/tests/luo/cases.tbl" --full
-	# A table of what was just seen, not a test of its own.
+	# Tables of what was just seen, not tests of their own.
+	"$KCH_ROOT/scripts/blackout.sh" -o "$KCH_ROOT/Documentation/blackout.rst" || true
 	"$KCH_ROOT/scripts/matrix.sh" -o "$KCH_ROOT/Documentation/matrix.rst" || true
 else
 	suite nested "$KCH_ROOT/tests/nested/run.sh"

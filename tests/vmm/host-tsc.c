@@ -1,13 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Prints the host's TSC: stamps for case scripts, which hold on over a kexec. */
+/*
+ * The host's TSC, for case scripts: stamps that hold on over a kexec.
+ *
+ *	kch-host-tsc			prints it
+ *	kch-host-tsc FILE PARAMETERS	loads a kernel module, and prints it as of before
+ *					and after
+ */
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
-int main(void)
+static unsigned long long now(void)
 {
 	unsigned int cpu;
 
-	/* Not before what the script did before. */
-	printf("%llu\n", __rdtscp(&cpu));
+	/* Not before what was done before. */
+	return __rdtscp(&cpu);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long long before = now();
+	int fd;
+
+	if (argc == 3) {
+		fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+		before = now();
+		if (fd < 0 || syscall(SYS_finit_module, fd, argv[2], 0)) {
+			perror(argv[1]);
+			return 1;
+		}
+		printf("%llu ", before);
+	}
+	printf("%llu\n", now());
 	return 0;
 }

@@ -6,7 +6,7 @@
 #
 # Notes `at STEP CYCLES`, in the order in which the steps come; parameters (handover=no kvm=none are
 # needed, so that the loading of modules is among the steps):
-#   vms=N vcpus=N      as for handover
+#   vcpus=N            as for handover
 
 VCPUS=$(param vcpus 1)
 VM_MEM="$(printf '0x%x,%d' "$GUEST_ADDR" $((GUEST_SIZE / 4)))"
@@ -50,9 +50,18 @@ stage_1() {
 	wait_settled
 	_settled=$(kch-host-tsc)
 	load_kvm
+	# The kernel tells how long a module's own function takes; where it has tracepoints, only if
+	# it was told so at its start.
+	echo 1 >/sys/module/kernel/parameters/initcall_debug
+	_release=$(uname -r)
 	_kvm=$(kch-host-tsc)
-	load_module
-	_module=$(kch-host-tsc)
+	# What it needs, where that is a module.
+	_needed=$_kvm
+	if [ -e "/lib/modules/$_release/libcrc32c.ko" ]; then
+		modprobe libcrc32c
+		_needed=$(kch-host-tsc)
+	fi
+	_loaded=$(kch-host-tsc "/lib/modules/$_release/kvmclock_handover.ko" "region=$REGION_ADDR,$REGION_SIZE")
 	"$KCH/kch-vmm" resume --mem "$VM_MEM" --method identical --seconds 2 --report /run/vm \
 		--save-with none --hold stopped
 	judge
@@ -61,7 +70,11 @@ stage_1() {
 	at settling "$_settling"
 	at settled "$_settled"
 	at kvm "$_kvm"
-	at module "$_module"
+	at needed "$_needed"
+	at loading "${_loaded% *}"
+	at module "${_loaded#* }"
+	_init=$(dmesg | sed -n 's/.*initcall kch_init.* after \([0-9]*\) usecs.*/\1/p')
+	[ -z "$_init" ] || note init_us "$_init"
 	for _step in vmm vm_made prepared state_loaded restored guest_first guest_last; do
 		at "$_step" "$(reported "at_$_step")"
 	done
