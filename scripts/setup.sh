@@ -30,6 +30,13 @@ cpio               | cpio                 | makes the initramfs of the emulated 
 busybox-static     | busybox              | user space of the emulated host
 kexec-tools        | kexec                | runs in the emulated host
 qemu-system-x86    | qemu-system-x86_64   | the emulated host
+bochs              | bochs                | the emulated host with an Intel CPU
+bochs-term         | -                    | its screen, which needs no display
+bochsbios          | -                    | its firmware
+vgabios            | -                    | its firmware
+isolinux           | -                    | boots it
+syslinux-common    | -                    | boots it
+xorriso            | xorriso              | makes the disc it is booted from
 gnuplot-nox        | gnuplot              | the picture of make demo-qemu
 util-linux         | setpriv              | the emulator dies with the test runner
 ca-certificates    | -                    | fetching kernels over https mirrors

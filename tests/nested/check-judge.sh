@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Is the judge strict? Gives it folders as emulated hosts would leave them, most with one thing
-# wrong, and compares its outcome with the wanted one. Needs no emulator. Prints KTAP.
+# wrong, and compares its outcome with the wanted one; and asks whether a Bochs that is known to be wrong
+# would be used. Needs no emulator. Prints KTAP.
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "$0")/../../scripts/lib.sh"
 # shellcheck source=tests/nested/lib-judge.sh
 . "$KCH_ROOT/tests/nested/lib-judge.sh"
+# shellcheck source=tests/nested/lib-bochs.sh
+. "$KCH_ROOT/tests/nested/lib-bochs.sh"
 
 dir=$(mktemp -d)
 # shellcheck disable=SC2064
@@ -34,7 +37,8 @@ RESET=${OFF/guest-shutdown/guest-reset}
 
 # The defaults of what the next try() sees.
 reset() {
-	VERDICT=$GOOD CONSOLE='[ 0.0] Linux' QMP=$OFF STATUS=0 EXPECT=pass KEXECS=1
+	VERDICT=$GOOD CONSOLE='[ 0.0] Linux' QMP=$OFF BOCHS='' STATUS=0 EXPECT=pass KEXECS=1
+	MACHINE=qemu
 }
 
 try() { # NAME WANTED-PATTERN
@@ -42,6 +46,8 @@ try() { # NAME WANTED-PATTERN
 	printf '%s\n' "$VERDICT" >"$dir/verdict.log"
 	printf '%s\n' "$CONSOLE" >"$dir/console.log"
 	printf '%s\n' "$QMP" >"$dir/qmp.log"
+	printf '%s\n' "$BOCHS" >"$dir/bochs.log"
+	printf '%s\n' "$MACHINE" >"$dir/machine"
 	printf '%s\n' "$STATUS" >"$dir/status"
 	judge "$dir" "$EXPECT" "$KEXECS"
 	# shellcheck disable=SC2053 # a pattern
@@ -92,7 +98,29 @@ try second-verdict 'lost: *'
 VERDICT=${GOOD/taint=4096/taint=}
 try empty-number 'lost: not a verdict line: taint='
 
+# The same under Bochs, which ends with status 1 whatever happens.
+BOCHS_OFF='00669p[ACPI  ] >>PANIC<< ACPI control: soft power off'
+BOCHS_RESET='00123p[CPU0  ] >>PANIC<< exception(): 3rd (13) exception with no resolution'
+MACHINE=bochs STATUS=1 BOCHS=$BOCHS_OFF
+try bochs-good 'pass: 2 checks in 2 stages'
+MACHINE=bochs STATUS=1 BOCHS=$BOCHS_OFF VERDICT=${GOOD/taint=4096/taint=4100}
+try bochs-told-to-leave-out-features 'pass: 2 checks in 2 stages'
+MACHINE=bochs STATUS=1 BOCHS=$BOCHS_OFF VERDICT=${GOOD/taint=12288/taint=12800}
+try bochs-warn-taint 'fail: kernel tainted: 12800'
+MACHINE=bochs STATUS=0 BOCHS=$BOCHS_OFF
+try bochs-other-status 'lost: Bochs ended with status 0'
+MACHINE=bochs STATUS=124 BOCHS=$BOCHS_OFF
+try bochs-time-limit 'lost: time limit'
+MACHINE=bochs STATUS=1 BOCHS=$BOCHS_RESET
+try bochs-reset 'lost: the machine was not powered off: exception()*'
+MACHINE=bochs STATUS=1 BOCHS=$BOCHS_OFF$'\n'$BOCHS_RESET
+try bochs-off-and-reset 'lost: the machine was not powered off: *exception()*'
+MACHINE=bochs STATUS=1
+try bochs-vanished 'lost: the machine was not powered off: Bochs does not say why'
+
 # Faults.
+VERDICT=${GOOD/taint=4096/taint=4100}
+try features-left-out-under-qemu 'fail: kernel tainted: 4100'
 VERDICT=${GOOD/taint=12288/taint=12800}
 try warn-taint 'fail: kernel tainted: 12800'
 VERDICT=${GOOD/taint=4096/taint=4224}
@@ -149,6 +177,30 @@ VERDICT=${CAUGHT/check=a ok/error=x} EXPECT=caught:b
 try caught-with-an-error 'fail: x'
 VERDICT=$CAUGHT EXPECT=caught:b CONSOLE='[ 1.0] Kernel panic - not syncing: x'
 try caught-and-lost 'lost: kernel panic: x'
+
+# A Bochs that says it is of this version, and all it needs.
+try_bochs() { # NAME VERSION WANTED-PATTERN
+	local said
+	number=$((number + 1))
+	printf '#!/bin/sh\necho " Bochs x86 Emulator %s"\necho %s\n' "$2" "$BOCHS_MODEL" >"$dir/bochs"
+	printf '#!/bin/sh\n' >"$dir/xorriso"
+	chmod +x "$dir/bochs" "$dir/xorriso"
+	said=$(PATH=$dir:$PATH BOCHS_FILES=("$dir/bochs"); bochs_unusable) || said=usable
+	# shellcheck disable=SC2053 # a pattern
+	if [[ $said == $3 ]]; then
+		echo "ok $number $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number $1"
+		echo "#   said:   $said"
+		echo "#   wanted: $3"
+	fi
+}
+
+try_bochs bochs-2.7 2.7 usable
+try_bochs bochs-3.0 3.0 usable
+try_bochs bochs-3.1-is-wrong 3.1 'Bochs 3.1: it divides wrongly*'
+try_bochs bochs-without-version "" 'bochs does not say its version'
 
 echo "1..$number"
 echo "# $((number - failed)) passed, $failed failed, 0 skipped"

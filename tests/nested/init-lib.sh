@@ -88,6 +88,10 @@ report_kernel_state() {
 	say warnings "$_splats"
 	# Everything the kernel calls a warning or worse goes to the console log, as evidence.
 	if [ "$_splats" -ne 0 ]; then
+		# The console may be cut off by the end of the machine.
+		grep -E "$SPLAT" /run/dmesg | head -n 3 | while IFS= read -r _line; do
+			note splat "$_line"
+		done
 		cat /run/dmesg
 	else
 		grep -E '^<([0-4]|[0-9]*[08][0-4])>' /run/dmesg
@@ -105,9 +109,20 @@ wait_settled() {
 	done
 }
 
+kvm_module() {
+	if grep -qw vmx /proc/cpuinfo; then
+		echo kvm-intel
+	elif grep -qw svm /proc/cpuinfo; then
+		echo kvm-amd
+	else
+		fail "the CPU has neither VMX nor SVM"
+	fi
+}
+
 load_kvm() {
-	modprobe kvm-amd || fail "cannot load kvm-amd"
-	[ -c /dev/kvm ] || fail "no /dev/kvm after kvm-amd was loaded"
+	_kvm=$(kvm_module)
+	modprobe "$_kvm" || fail "cannot load $_kvm"
+	[ -c /dev/kvm ] || fail "no /dev/kvm after $_kvm was loaded"
 }
 
 load_module() { # ARG...
@@ -178,6 +193,8 @@ do_kexec() { # [LINE] [WORDS]
 	file) set -- -s ;;
 	*) fail "kexec=$(param kexec): neither load nor file" ;;
 	esac
+	# Where it is not in a reserved range; there only with retain_initrd.
+	[ ! -e /sys/firmware/initrd ] || set -- "$@" --initrd=/sys/firmware/initrd
 	kexec "$@" -l "/boot/vmlinuz-$_line" --command-line="$_cmdline" ||
 		fail "kexec $* -l vmlinuz-$_line failed"
 	report_kernel_state

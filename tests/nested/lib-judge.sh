@@ -5,8 +5,10 @@
 #
 #   console.log   first serial port: what the kernels said; looked at for a panic only
 #   verdict.log   second serial port: lines KEY=VALUE, below
+#   machine       qemu or bochs
 #   qmp.log       how QEMU says the machine ended
-#   status        exit status of QEMU, 124 or 137 at the time limit
+#   bochs.log     how Bochs says so, among other things
+#   status        exit status of the emulator, 124 or 137 at the time limit
 #
 # verdict.log, line by line; anything else in it makes the case lost:
 #
@@ -25,7 +27,8 @@
 # nothing is known about the thing tested. Lost is not passed, and is no control being caught.
 
 # An out-of-tree (4096) module without a signature (8192) is what we are; every other taint is not.
-readonly TAINT_ALLOWED=$((4096 | 8192))
+# Under Bochs the kernel is told to leave out CPU features that are wrong there, which taints it (4).
+declare -rA TAINT_ALLOWED=([qemu]=$((4096 | 8192)) [bochs]=$((4096 | 8192 | 4)))
 
 judge_set() { # OUTCOME REASON...
 	OUTCOME=$1
@@ -75,9 +78,29 @@ judge_read() { # FILE
 	done <"$1"
 }
 
+# How the machine ended, if it was not powered off; prints nothing if it was.
+judge_end_qemu() { # DIRECTORY STATUS
+	if [[ $2 != 0 ]]; then
+		echo "QEMU ended with status $2"
+	elif ! grep -q '"event": "SHUTDOWN".*"reason": "guest-shutdown"' "$1/qmp.log"; then
+		echo "the machine was not powered off: $(grep -o '"reason": "[^"]*"' "$1/qmp.log" | head -n 1)"
+	fi
+}
+
+# To Bochs a machine that is powered off is a panic of its own, one of several, all with status 1.
+judge_end_bochs() { # DIRECTORY STATUS
+	local panics
+	panics=$(sed -n 's/^.*>>PANIC<< //p' "$1/bochs.log" | tr '\n' ';')
+	if [[ $2 != 1 ]]; then
+		echo "Bochs ended with status $2"
+	elif [[ $panics != 'ACPI control: soft power off;' ]]; then
+		echo "the machine was not powered off: ${panics:-Bochs does not say why}"
+	fi
+}
+
 # Did the machine get to its end by itself? Sets OUTCOME to lost if not.
 judge_machine() { # DIRECTORY
-	local dir=$1 status panic
+	local dir=$1 status panic end
 	status=$(<"$dir/status")
 	# The first line of a panic says why; the console is read for nothing else.
 	panic=$(tr -d '\r' <"$dir/console.log" | sed -n '/Kernel panic - not syncing/{s/.*Kernel panic - not syncing: //p;q}')
@@ -85,14 +108,12 @@ judge_machine() { # DIRECTORY
 		judge_set lost "kernel panic: $panic"
 	elif [[ $status == 124 || $status == 137 ]]; then
 		judge_set lost "time limit"
-	elif [[ $status != 0 ]]; then
-		judge_set lost "QEMU ended with status $status"
+	elif end=$("judge_end_$(<"$dir/machine")" "$dir" "$status") && [[ $end ]]; then
+		judge_set lost "$end"
 	elif ! judge_read "$dir/verdict.log"; then
 		judge_set lost "not a verdict line: $V_BAD"
 	elif [[ ! $V_VERDICT ]]; then
 		judge_set lost "the machine ended without a verdict"
-	elif ! grep -q '"event": "SHUTDOWN".*"reason": "guest-shutdown"' "$dir/qmp.log"; then
-		judge_set lost "the machine was not powered off: $(grep -o '"reason": "[^"]*"' "$dir/qmp.log" | head -n 1)"
 	else
 		return 0
 	fi
@@ -100,14 +121,15 @@ judge_machine() { # DIRECTORY
 }
 
 # Faults that no expectation excuses.
-judge_faults() {
-	local value i
+judge_faults() { # DIRECTORY
+	local value i allowed
+	allowed=${TAINT_ALLOWED[$(<"$1/machine")]}
 	if ((${#V_ERRORS[@]})); then
 		judge_set fail "${V_ERRORS[0]}"
 		return 1
 	fi
 	for value in "${V_TAINTS[@]}"; do
-		if ((value & ~TAINT_ALLOWED)); then
+		if ((value & ~allowed)); then
 			judge_set fail "kernel tainted: $value"
 			return 1
 		fi
@@ -185,7 +207,7 @@ judge_caught() { # CHECK[,CHECK...]
 judge() { # DIRECTORY EXPECT KEXECS
 	OUTCOME='' REASON=''
 	judge_machine "$1" || return 0
-	judge_faults || return 0
+	judge_faults "$1" || return 0
 	if [[ $V_SKIP || $V_VERDICT == skip ]]; then
 		if [[ $V_SKIP && $V_VERDICT == skip ]] && ((${#V_FAILED[@]} == 0)); then
 			judge_set skip "$V_SKIP"

@@ -1,38 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# The emulated host's hardware and the command line of its first kernel. Sourced by run.sh.
+# The emulated host under QEMU TCG: an AMD machine, two CPUs, without TSC scaling. Sourced by run.sh;
+# lib-l1.sh says what is to be here.
 
-# Physical memory of the emulated host, above what the kernel and its programs need. All three
-# ranges are hidden from every kernel by memmap=, so they outlive each kexec. A kernel with KASLR
-# keeps clear of four such ranges at most.
-readonly L1_REGION_ADDR=0x30000000 L1_REGION_SIZE=0x100000
-readonly L1_GUEST_ADDR=0x31000000 L1_GUEST_SIZE=0x4000000
-readonly L1_INITRAMFS_ADDR=0x36000000 L1_INITRAMFS_SIZE=0x4000000
-readonly L1_MEM_MIN=1024 # MB: the ranges end at 0x3a000000
-
-# Where guest memory and initramfs are for a case with part=, which has a program as large as QEMU in
-# the initramfs, and a guest as large as Linux.
-readonly L1_LARGE_GUEST_ADDR=0x40000000 L1_LARGE_GUEST_SIZE=0x10000000
-readonly L1_LARGE_INITRAMFS_ADDR=0x50000000 L1_LARGE_INITRAMFS_SIZE=0x10000000
-readonly L1_LARGE_MEM_MIN=2048
-
-l1_ranges() { # PARAM...: sets GUEST_ADDR, GUEST_SIZE, INITRAMFS_ADDR, INITRAMFS_SIZE, MEM_MIN
-	GUEST_ADDR=$L1_GUEST_ADDR GUEST_SIZE=$L1_GUEST_SIZE
-	INITRAMFS_ADDR=$L1_INITRAMFS_ADDR INITRAMFS_SIZE=$L1_INITRAMFS_SIZE
-	MEM_MIN=$L1_MEM_MIN
-	if [[ " $* " == *" part="* ]]; then
-		GUEST_ADDR=$L1_LARGE_GUEST_ADDR GUEST_SIZE=$L1_LARGE_GUEST_SIZE
-		INITRAMFS_ADDR=$L1_LARGE_INITRAMFS_ADDR INITRAMFS_SIZE=$L1_LARGE_INITRAMFS_SIZE
-		MEM_MIN=$L1_LARGE_MEM_MIN
-	fi
+qemu_unusable() {
+	return 1
 }
 
-# Self tests of the kernel that take half a second of each boot under emulation and have nothing
-# to do with clocks: the jitter entropy generator's, and checks of BPF type information.
-readonly L1_INITCALLS_SKIPPED=jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init
-
-# This machine's TSC frequency, which is that of the emulated host.
-host_tsc_khz() {
+# This machine's TSC frequency, which TCG hands to the emulated host as it is.
+qemu_tsc_khz() {
 	local tool=$KCH_BUILD/nested/host-tsc-khz
 	if [[ ! $tool -nt $NESTED/host-tsc-khz.c ]]; then
 		gcc -O2 -Wall -Wextra -Werror -o "$tool.new" "$NESTED/host-tsc-khz.c"
@@ -41,55 +17,23 @@ host_tsc_khz() {
 	"$tool"
 }
 
-# KEY=VALUE parameters of the case go to the kernel as kch.KEY=VALUE, +WORD as WORD.
-l1_cmdline() { # INITRAMFS HOST NEXT SCRIPT PARAM...
-	local initramfs=$1 host=$2 next=$3 script=$4 word size
-	shift 4
-	l1_ranges "$@"
-	# Told the frequency, and nothing to measure it with. Measured under emulation on a busy
-	# machine it may be anything; a case that wants that says calibrate=yes. early_off_khz=N: told
-	# it wrong by N kHz, which the refinement puts right.
-	case " $* " in
-	*" early_off_khz="*)
-		for word; do
-			[[ $word != early_off_khz=* ]] ||
-				printf '%s ' "tsc_early_khz=$(($(host_tsc_khz) + ${word#*=}))"
-		done
-		;;
-	*" calibrate=yes "*) ;;
-	*) printf '%s ' "tsc_early_khz=$(host_tsc_khz)" hpet=disable pmtmr=0 ;;
-	esac
-	size=$(stat -L -c %s -- "$initramfs")
-	((size <= INITRAMFS_SIZE)) || die "$initramfs: larger than the range reserved for it"
-	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.
-	# panic=-1: a panic resets at once, which ends QEMU. panic_on_warn: no verdict after a warning.
-	# nohz=off highres=off: a tick that comes by itself. QEMU 7.2's TCG now and then loses the
-	# request for an interrupt when it is set while a nested guest is entered or left; with a
-	# timer that is armed once and again the host would sleep forever (in its APIC the vector is
-	# pending, the CPU halted with interrupts on), with a periodic one it wakes at the next tick.
-	printf '%s ' console=ttyS0,115200 tsc=reliable panic=-1 panic_on_warn=1 nohz=off highres=off \
-		"initcall_blacklist=$L1_INITCALLS_SKIPPED" \
-		"initrdmem=$INITRAMFS_ADDR,$size" \
-		"memmap=$INITRAMFS_SIZE\$$INITRAMFS_ADDR" \
-		"memmap=$GUEST_SIZE\$$GUEST_ADDR" \
-		"memmap=$L1_REGION_SIZE\$$L1_REGION_ADDR" \
-		"kch.region_addr=$L1_REGION_ADDR" "kch.region_size=$L1_REGION_SIZE" \
-		"kch.guest_addr=$GUEST_ADDR" "kch.guest_size=$GUEST_SIZE" \
-		"kch.host=$host" "kch.next=$next" "kch.script=$script" kch.stage=0
-	for word; do
-		case $word in
-		+*) printf '%s ' "${word#+}" ;;
-		*=*) printf '%s ' "kch.$word" ;;
-		*) die "parameter $word: neither KEY=VALUE nor +WORD" ;;
-		esac
-	done
+# nohz=off highres=off: a tick that comes by itself. QEMU 7.2's TCG now and then loses the request for
+# an interrupt when it is set while a nested guest is entered or left; with a timer that is armed once
+# and again the host would sleep forever (in its APIC the vector is pending, the CPU halted with
+# interrupts on), with a periodic one it wakes at the next tick.
+qemu_words() { # INITRAMFS
+	local size
+	size=$(stat -L -c %s -- "$1")
+	((size <= INITRAMFS_SIZE)) || die "$1: larger than the range reserved for it"
+	printf '%s ' nohz=off highres=off "initrdmem=$INITRAMFS_ADDR,$size" \
+		"memmap=$INITRAMFS_SIZE\$$INITRAMFS_ADDR"
 }
 
 # Sets the array QEMU_ARGS: everything but the serial ports and the limits.
-l1_qemu_args() { # INITRAMFS VMLINUZ CMDLINE PARAM...
-	local initramfs=$1 vmlinuz=$2 cmdline=$3 word
+qemu_configure() { # DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...
+	local initramfs=$2 vmlinuz=$3 cmdline=$4 word
 	local smp=2 mem cpu=EPYC,+svm,+npt
-	shift 3
+	shift 4
 	l1_ranges "$@"
 	mem=$MEM_MIN
 	for word; do
@@ -117,9 +61,9 @@ l1_qemu_args() { # INITRAMFS VMLINUZ CMDLINE PARAM...
 	fi
 }
 
-# Runs QEMU under a time limit, so that it dies with us however we die: the limit's process when
-# this shell does, QEMU when the limit's process does.
-l1_start() { # DIRECTORY LIMIT: in the background; its pid is $!
+# Under a time limit, so that it dies with us however we die: the limit's process when this shell
+# does, QEMU when the limit's process does.
+qemu_start() { # DIRECTORY LIMIT
 	local dir=$1 limit=$2 qmp
 	printf '%q ' qemu-system-x86_64 "${QEMU_ARGS[@]}" >"$dir/command"
 	# QMP, for one thing only: whether the machine was powered off or reset at the end. Its input
@@ -135,7 +79,7 @@ l1_start() { # DIRECTORY LIMIT: in the background; its pid is $!
 	exec {qmp}>&-
 }
 
-l1_interactive() { # DIRECTORY
+qemu_interactive() { # DIRECTORY
 	local dir=$1
 	setpriv --pdeathsig KILL qemu-system-x86_64 "${QEMU_ARGS[@]}" \
 		-serial mon:stdio -serial "file:$dir/verdict.log" 2>"$dir/qemu.log"

@@ -20,7 +20,7 @@ nested=$KCH_ROOT/tests/nested
 
 # Modules that the tests load, besides the handover module; what these depend on comes along.
 # msr: for tests that read or write the TSC MSRs of the host.
-WANTED_MODULES='kvm-amd msr'
+WANTED_MODULES='kvm-amd kvm-intel msr'
 
 export PATH=$PATH:/usr/sbin:/sbin
 work=$(mktemp -d "$KCH_BUILD/.initramfs.XXXXXX")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run the nested test bed: each case boots an emulated host under QEMU TCG, kexecs it, and judges
+# Run the nested test bed: each case boots an emulated host under QEMU TCG or Bochs, kexecs it, and judges
 # what it said on its verdict port.
 #
 #   tests/nested/run.sh [-j N] [--full]     the short cases, or all
@@ -16,14 +16,19 @@
 #   -v      print the evidence (note=) of each case
 #
 # Output is KTAP. The exit status is 0 when at least one case ran, and none failed or was lost.
-# Logs are kept in build/nested/NAME/: console.log, verdict.log, qemu.log, status, command.
+# Logs are kept in build/nested/NAME/: console.log, verdict.log, qemu.log or bochs.log, status,
+# command.
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "$0")/../../scripts/lib.sh"
 NESTED=$KCH_ROOT/tests/nested
+# shellcheck source=tests/nested/lib-l1.sh
+. "$NESTED/lib-l1.sh"
 # shellcheck source=tests/nested/lib-qemu.sh
 . "$NESTED/lib-qemu.sh"
+# shellcheck source=tests/nested/lib-bochs.sh
+. "$NESTED/lib-bochs.sh"
 # shellcheck source=tests/nested/lib-judge.sh
 . "$NESTED/lib-judge.sh"
 # shellcheck source=tests/nested/lib-table.sh
@@ -154,31 +159,46 @@ fi
 mkdir -p "$KCH_BUILD/nested"
 [[ ! $build ]] || prepare
 
-# Sets QEMU_ARGS for the case.
-configure() { # CASE PARAM...
-	local name=$1 initramfs cmdline
-	shift
+# Which kind of machine, see lib-l1.sh.
+machine_of() { # CASE
+	local machine
+	machine=$(table_param "$1" machine qemu)
+	declare -F "${machine}_start" >/dev/null || die "$1: machine=$machine: neither qemu nor bochs"
+	echo "$machine"
+}
+
+# The machine for the case; all but its start.
+configure() { # CASE DIRECTORY PARAM...
+	local name=$1 dir=$2 machine initramfs cmdline
+	shift 2
+	machine=$(machine_of "$name")
 	initramfs=$(initramfs_of "$name")
 	[[ -r $initramfs ]] || die "$initramfs is not there; run without -n"
-	cmdline=$(l1_cmdline "$initramfs" "${T_HOST[$name]}" "${T_NEXT[$name]}" "${T_SCRIPT[$name]}" "$@")
-	l1_qemu_args "$initramfs" "$KCH_KERNELS/${T_HOST[$name]}/vmlinuz" "$cmdline" "$@"
+	cmdline=$(l1_cmdline "$machine" "$initramfs" "${T_HOST[$name]}" "${T_NEXT[$name]}" \
+		"${T_SCRIPT[$name]}" "$@")
+	echo "$machine" >"$dir/machine"
+	"${machine}_configure" "$dir" "$initramfs" "$KCH_KERNELS/${T_HOST[$name]}/vmlinuz" "$cmdline" "$@"
 }
 
 if [[ $enter ]]; then
 	dir=$logs/$enter
 	mkdir -p "$dir"
 	read -r -a params <<<"${T_PARAMS[$enter]}"
-	configure "$enter" "${params[@]}" shell=yes
-	msg "$enter: verdict lines go to $dir/verdict.log; leave with poweroff -f, or Ctrl-A X"
+	machine=$(machine_of "$enter")
+	if reason=$("${machine}_unusable"); then
+		die "$reason"
+	fi
+	configure "$enter" "$dir" "${params[@]}" shell=yes
+	msg "$enter: verdict lines go to $dir/verdict.log; leave with poweroff -f, or kill it (QEMU: Ctrl-A X)"
 	status=0
-	l1_interactive "$dir" || status=$?
+	"${machine}_interactive" "$dir" || status=$?
 	exit $status
 fi
 
 declare -A pid_case=() started=()
 passed=0 failed=0 skipped=0 number=0
 
-# The machines die with us anyway (l1_start); this is for an orderly end.
+# The machines die with us anyway (NAME_start); this is for an orderly end.
 # shellcheck disable=SC2317 # called by the trap
 stop_all() {
 	trap - EXIT INT TERM
@@ -189,16 +209,24 @@ trap stop_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# A case whose machine there is not, or not a right one.
+skip_unusable() { # CASE
+	local machine reason
+	machine=$(machine_of "$1")
+	reason=$("${machine}_unusable") || return 1
+	number=$((number + 1)) skipped=$((skipped + 1))
+	echo "ok $number $1 # SKIP $reason"
+}
+
 start_case() { # CASE
 	local name=$1 dir=$logs/$1 params
 	mkdir -p "$dir"
-	rm -f -- "$dir"/{console,verdict,qemu,qmp}.log "$dir"/{status,outcome}
+	rm -f -- "$dir"/{console,verdict,qemu,qmp,bochs,screen}.log "$dir"/{status,outcome}
 	: >"$dir/console.log"
 	: >"$dir/verdict.log"
-	: >"$dir/qmp.log"
 	read -r -a params <<<"${T_PARAMS[$name]}"
-	configure "$name" "${params[@]}" "limit=${T_LIMIT[$name]}"
-	l1_start "$dir" "${T_LIMIT[$name]}"
+	configure "$name" "$dir" "${params[@]}" "limit=${T_LIMIT[$name]}"
+	"$(machine_of "$name")_start" "$dir" "${T_LIMIT[$name]}"
 	pid_case[$!]=$name
 	started[$name]=$EPOCHSECONDS
 	echo "# $name: started (limit ${T_LIMIT[$name]} s)"
@@ -211,7 +239,8 @@ show_evidence() { # DIRECTORY
 show_failure() { # DIRECTORY
 	echo "#   logs: ${1#"$KCH_ROOT/"}/"
 	sed -nE '/^(check=.* fail|note=|error=)/s/^/#   verdict: /p' "$1/verdict.log" | tail -n 20
-	sed "/TCG doesn't support/d; s/^/#   qemu: /" "$1/qemu.log" | tail -n 5
+	[[ ! -e $1/qemu.log ]] || sed "/TCG doesn't support/d; s/^/#   qemu: /" "$1/qemu.log" | tail -n 5
+	[[ ! -e $1/bochs.log ]] || sed -n 's/^.*>>PANIC<</#   bochs:/p' "$1/bochs.log" | tail -n 5
 	tail -n 8 "$1/console.log" | tr -d '\r' | cut -c1-160 | sed 's/^/#   console: /'
 }
 
@@ -254,6 +283,7 @@ wait_one() {
 echo "KTAP version 1"
 echo "1..${#SELECTED[@]}"
 for name in "${SELECTED[@]}"; do
+	! skip_unusable "$name" || continue
 	while ((${#pid_case[@]} >= jobs_max)); do
 		wait_one
 	done

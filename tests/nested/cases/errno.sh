@@ -56,5 +56,5 @@ stage_0() {
 	_group=$(param controls)
 	[ -z "$_group" ] || controls "$_group"
 	# Nothing holds KVM any more.
-	check kvm-unloads modprobe -r kvm-amd
+	check kvm-unloads modprobe -r "$(kvm_module)"
 }

@@ -10,6 +10,8 @@ stage_0() {
 	splat) echo '<4>WARNING: CPU: 0 PID: 1 at nowhere.c:1' >/dev/kmsg ;;
 	reset) reboot -f ;;
 	hang) sleep 1000 ;;
+	# Where sleeping takes no time.
+	spin) while :; do :; done ;;
 	check) check broken false ;;
 	script) false ;;
 	skip) skip 'nothing to do here' ;;

@@ -30,7 +30,7 @@ stage_n() {
 	check kvm test -c /dev/kvm
 	check region-reserved reserved "$REGION_ADDR" "$REGION_SIZE"
 	check guest-reserved reserved "$GUEST_ADDR" "$GUEST_SIZE"
-	check cpus test "$(nproc)" -eq 2
+	check cpus test "$(nproc)" -eq "$(param smp 2)"
 	wait_settled
 	note uptime_s "$(cut -d' ' -f1 /proc/uptime)"
 	note tsc_mhz "$(dmesg | sed -n 's/.*tsc: Refined.*: \([0-9.]*\) MHz/\1/p')"
