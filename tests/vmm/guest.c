@@ -53,6 +53,11 @@ static inline __u64 rdtsc_ordered(void)
 	return (__u64)high << 32 | low;
 }
 
+static inline void write_port(__u16 port, __u8 value)
+{
+	__asm__ volatile("outb %0, %1" :: "a"(value), "Nd"(port) : "memory");
+}
+
 static inline int try_lock(__u32 *lock)
 {
 	__u32 taken = 1;
@@ -252,6 +257,18 @@ static noinline void adjust_tsc(struct guest_vcpu *v)
 	count(&v->count.tsc_adjusts);
 }
 
+/*
+ * The VMM reads the host's TSC at both exits.  An exit that is made again, as we
+ * were stopped and saved in it, does no harm.
+ */
+static noinline void bracket_tsc(struct guest_vcpu *v)
+{
+	write_port(GUEST_BRACKET_PORT, 0);
+	WRITE_ONCE(v->bracket_tsc, rdtsc_ordered());
+	write_port(GUEST_BRACKET_PORT, 1);
+	__asm__ volatile("decq %0" : "+m"(v->brackets));
+}
+
 static inline void iterate(struct guest_shared *g, struct guest_vcpu *v)
 {
 	struct guest_observation now;
@@ -282,6 +299,8 @@ static inline void iterate(struct guest_shared *g, struct guest_vcpu *v)
 	count(&v->count.iterations);
 	if (READ_ONCE(v->tsc_adjust))
 		adjust_tsc(v);
+	if (READ_ONCE(v->brackets))
+		bracket_tsc(v);
 }
 
 /* Where every vCPU starts; one that is started again goes on comparing. */

@@ -26,7 +26,10 @@
 #define GUEST_MEMORY_MIN	0x60000
 
 #define GUEST_MAGIC		0x544553554748434bULL	/* "KCHGUEST" */
-#define GUEST_VERSION		1
+#define GUEST_VERSION		2
+
+/* Written 0 before, and 1 after the guest reads its TSC for the VMM. */
+#define GUEST_BRACKET_PORT	0x4b
 
 /* struct pvclock_vcpu_time_info, as KVM writes it */
 struct guest_pvclock {
@@ -133,6 +136,9 @@ struct guest_observation {
  * @armed: the value of @arm for which @first was taken
  * @first: first observation whose reading began after @arm was counted up
  * @tsc_adjust: VMM's command: cycles to add to IA32_TSC_ADJUST; cleared when done
+ * @brackets: VMM's command: readings of the TSC to be made between two exits to
+ *	it; counted down
+ * @bracket_tsc: the last of them
  * @changes: the last GUEST_CHANGES changes, change n at n % GUEST_CHANGES
  */
 struct guest_vcpu {
@@ -145,6 +151,8 @@ struct guest_vcpu {
 	__u64 armed;
 	struct guest_observation first;
 	__s64 tsc_adjust;
+	__u64 brackets;
+	__u64 bracket_tsc;
 	struct guest_change changes[GUEST_CHANGES];
 };
 

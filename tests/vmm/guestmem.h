@@ -25,10 +25,16 @@
 /**
  * struct saved_clock - what a vCPU's guest had for a clock
  * @tsc_offset: KVM_VCPU_TSC_OFFSET, cycles
+ * @tsc_scaling_ratio: guest TSC cycles for one of the host's, fixed point
+ * @tsc_scaling_frac_bits: of which so many bits are behind the point
+ * @pad: 0
  * @page: its pvclock page, as it was in guest memory
  */
 struct saved_clock {
 	uint64_t tsc_offset;
+	uint64_t tsc_scaling_ratio;
+	uint32_t tsc_scaling_frac_bits;
+	uint32_t pad;
 	struct guest_pvclock page;
 };
 
@@ -67,6 +73,8 @@ struct saved_vcpu {
  * @registers_valid: @regs are those of the moment the guest stopped; if not,
  *	it ran on after the save and its vCPUs start from their entry
  * @tsc_khz: KVM_GET_TSC_KHZ, kHz
+ * @asked_khz: what KVM_SET_TSC_KHZ was asked for when it was made; 0 nothing
+ * @pad: 0
  * @host_tsc: host TSC when it was saved, cycles
  * @clock: KVM_GET_CLOCK, at the same time
  * @stock_size: bytes of @stock in use; 0: it was refused
@@ -83,6 +91,8 @@ struct saved_vm {
 	uint64_t saves;
 	uint32_t registers_valid;
 	uint32_t tsc_khz;
+	uint32_t asked_khz;
+	uint32_t pad;
 	uint64_t host_tsc;
 	struct kvm_clock_data clock;
 	uint64_t stock_size;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "handover.h"
+#include "report.h"
 
 static int clock_fd;
 static uint64_t bound;
@@ -154,6 +155,40 @@ void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 	finish(handle, h, kch_vm_restore(handle, vm->fd, vcpus, vm->vcpu_count,
 					 vm->mem->saved->uuid, &opts,
 					 &h->result));
+}
+
+void handover_scaling(const struct vm *vm, struct saved_clock *clock)
+{
+	struct kch_handle *handle = kch_open(NULL);
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	struct kch_vm *live;
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpu_count; i++) {
+		clock[i].tsc_scaling_ratio = 1;
+		clock[i].tsc_scaling_frac_bits = 0;
+	}
+	if (!handle) {
+		if (vm->mem->saved->asked_khz)
+			die("%s: %s: the ratio of a scaled guest is not known",
+			    KCH_DEVICE, strerror(errno));
+		return;
+	}
+	if (kch_vm_read(handle, vm->fd, &live, NULL))
+		die("%s", kch_last_message(handle));
+	if (kch_vm_info(live, &info) || info.vcpu_count != vm->vcpu_count)
+		die("the module reads another number of vCPUs");
+	for (i = 0; i < vm->vcpu_count; i++) {
+		struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
+
+		if (kch_vm_vcpu(live, i, &vcpu) ||
+		    vcpu.vcpu_id != vm->vcpu[i].id)
+			die("the module reads another vCPU %u", i);
+		clock[i].tsc_scaling_ratio = vcpu.tsc_scaling_ratio;
+		clock[i].tsc_scaling_frac_bits = info.tsc_scaling_frac_bits;
+	}
+	kch_vm_free(live);
+	kch_close(handle);
 }
 
 void handover_adopt(const struct vm *vm, struct handover *h)

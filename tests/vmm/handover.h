@@ -43,4 +43,10 @@ void handover_stock_restore(const struct vm *vm, uint32_t flags,
 /* When vCPUs were added, before they run. */
 void handover_adopt(const struct vm *vm, struct handover *h);
 
+/*
+ * The ratios of the VM's vCPUs, as the module reads them, to @clock; those of
+ * a VM without scaling where there is no module.
+ */
+void handover_scaling(const struct vm *vm, struct saved_clock *clock);
+
 #endif /* KCH_VMM_HANDOVER_H */

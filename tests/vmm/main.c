@@ -26,6 +26,8 @@ static const char usage_text[] =
 "                            finds it on the command line of this process\n"
 "  --name NAME               its name\n"
 "  --vcpus N                 vCPUs of a new VM (1)\n"
+"  --tsc-khz KHZ             the guest's TSC frequency (the host's; of a saved VM,\n"
+"                            what was saved)\n"
 "  --method METHOD           none, by-value, realtime, converged or identical\n"
 "  --bound NS, --rounds N    of converged: bound_ns, rounds_max\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
@@ -44,6 +46,7 @@ static const char usage_text[] =
 "  --offset-ioctl CYCLES     the VMM moves it by KVM_VCPU_TSC_OFFSET\n"
 "  --clock-error NS          the VMM sets the clock so far off, by KVM_SET_CLOCK\n"
 "  --mul-bit BIT             that bit of mul is wrong in the page\n"
+"  --ratio-bit BIT           that bit of the scaling ratio was saved wrong\n"
 "\n"
 "Exit status: 0 all checks hold, 1 some failed (failed=CHECK in the report),\n"
 "2 usage, 4 the clock was refused.\n";
@@ -51,9 +54,9 @@ static const char usage_text[] =
 enum {
 	OPT_ADOPT = 256, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MUL_BIT,
-	OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_REPORT,
-	OPT_ROUNDS, OPT_SAVE_WITH, OPT_SECONDS, OPT_UNSEALED, OPT_UUID, OPT_VCPUS,
-	OPT_HELP,
+	OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_RATIO_BIT,
+	OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH, OPT_SECONDS, OPT_TSC_KHZ,
+	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -74,10 +77,12 @@ static const struct option options[] = {
 	{ "offset-error", required_argument, NULL, OPT_OFFSET_ERROR },
 	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
 	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
+	{ "ratio-bit", required_argument, NULL, OPT_RATIO_BIT },
 	{ "report", required_argument, NULL, OPT_REPORT },
 	{ "rounds", required_argument, NULL, OPT_ROUNDS },
 	{ "save-with", required_argument, NULL, OPT_SAVE_WITH },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "tsc-khz", required_argument, NULL, OPT_TSC_KHZ },
 	{ "uuid", required_argument, NULL, OPT_UUID },
 	{ "unsealed", no_argument, NULL, OPT_UNSEALED },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
@@ -195,6 +200,10 @@ static void parse(int argc, char **argv, struct session *s,
 			s->sabotage.vcpu = in_range(optarg, 0,
 						    GUEST_VCPUS_MAX - 1);
 			break;
+		case OPT_RATIO_BIT:
+			s->sabotage.kind = SABOTAGE_RATIO;
+			s->sabotage.bit = in_range(optarg, 0, 63);
+			break;
 		case OPT_REPORT:
 			*report_file = optarg;
 			break;
@@ -203,6 +212,9 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_SECONDS:
 			s->run_ms = milliseconds(optarg);
+			break;
+		case OPT_TSC_KHZ:
+			s->tsc_khz = in_range(optarg, 1, INT32_MAX);
 			break;
 		case OPT_UNSEALED:
 			s->restore_flags |= KCH_RESTORE_UNSEALED;

@@ -3,10 +3,14 @@
 #include <string.h>
 
 #include "clock.h"
+#include "handover.h"
 #include "measure.h"
 #include "report.h"
 
 #define SECONDS_PER_HOUR	3600ULL
+
+/* Asked of each vCPU in a stretch of running, of which there are two at most. */
+#define BRACKETS		(BRACKETS_MAX / 2)
 
 void measure_start(struct vm *vm, struct baseline *base)
 {
@@ -15,6 +19,7 @@ void measure_start(struct vm *vm, struct baseline *base)
 	uint32_t i;
 
 	memset(base, 0, sizeof(*base));
+	handover_scaling(vm, base->now);
 	base->vcpu_count = vm->vcpu_count;
 	base->tsc_khz = saved->tsc_khz;
 	for (i = 0; i < vm->vcpu_count; i++) {
@@ -24,9 +29,11 @@ void measure_start(struct vm *vm, struct baseline *base)
 		base->last[i] = guest->last;
 		base->saved[i] = saved->vcpu[i].clock;
 		base->origin[i] = saved->vcpu[i].origin;
-		base->offset[i] = vcpu_tsc_offset(&vm->vcpu[i]);
+		base->now[i].tsc_offset = vcpu_tsc_offset(&vm->vcpu[i]);
+		base->brackets[i] = vm->vcpu[i].bracket_count;
 		memset(&guest->max, 0, sizeof(guest->max));
 		guest->tsc_adjust = 0;
+		guest->brackets = BRACKETS;
 		guest->arm++;
 	}
 }
@@ -49,6 +56,12 @@ static uint64_t since(const __u64 *now, __u64 before)
 	return __atomic_load_n(now, __ATOMIC_RELAXED) - before;
 }
 
+/* They may grow, too. */
+static uint32_t bracket_count(const struct vm *vm, uint32_t i)
+{
+	return __atomic_load_n(&vm->vcpu[i].bracket_count, __ATOMIC_ACQUIRE);
+}
+
 bool measure_enough(const struct vm *vm, const struct baseline *base,
 		    uint64_t iterations)
 {
@@ -59,7 +72,9 @@ bool measure_enough(const struct vm *vm, const struct baseline *base,
 		const struct guest_counts *before = &base->count[i];
 
 		if (since(&now->iterations, before->iterations) < iterations ||
-		    !since(&now->global_checks, before->global_checks))
+		    !since(&now->global_checks, before->global_checks) ||
+		    (i < base->vcpu_count &&
+		     bracket_count(vm, i) == base->brackets[i]))
 			return false;
 		if (vm->vcpu_count > 1 &&
 		    !since(&now->peer_checks, before->peer_checks))
@@ -100,6 +115,64 @@ static void report_s64(const char *key, int64_t value)
 	report(key, "%lld", (long long)value);
 }
 
+/* The guest's TSC, and the host's TSC at which it was that, rounded down. */
+static uint64_t guest_tsc_at(const struct saved_clock *clock, uint64_t host)
+{
+	return kch_scale_tsc(host, clock->tsc_scaling_ratio,
+			     clock->tsc_scaling_frac_bits) + clock->tsc_offset;
+}
+
+static uint64_t host_tsc_at(const struct saved_clock *clock, uint64_t guest)
+{
+	unsigned __int128 scaled = guest - clock->tsc_offset;
+
+	return (scaled << clock->tsc_scaling_frac_bits) /
+	       clock->tsc_scaling_ratio;
+}
+
+static uint64_t clock_ns_at(const struct saved_clock *clock, uint64_t host)
+{
+	const struct guest_pvclock *page = &clock->page;
+
+	return kch_pvclock_ns(page->tsc_timestamp, page->system_time,
+			      page->tsc_to_system_mul, page->tsc_shift,
+			      guest_tsc_at(clock, host));
+}
+
+/*
+ * What the guest read of its TSC is what its function gives for the host's, of
+ * now and of before; within two readings of the host's, one in front of it and
+ * one after it.  The largest error that this would not show is the smallest
+ * room left on either side.
+ */
+static void check_brackets(const struct vm *vm, const struct baseline *base)
+{
+	int64_t below = INT64_MAX, above = INT64_MAX;
+	uint64_t count = 0;
+	uint32_t i, n;
+
+	for (i = 0; i < base->vcpu_count; i++) {
+		const struct saved_clock *clock = base->tsc_khz ?
+			&base->saved[i] : &base->now[i];
+
+		for (n = base->brackets[i]; n < bracket_count(vm, i); n++) {
+			const struct bracket *b = &vm->vcpu[i].bracket[n];
+			int64_t low = b->guest - guest_tsc_at(clock, b->before);
+			int64_t high = guest_tsc_at(clock, b->after) - b->guest;
+
+			below = low < below ? low : below;
+			above = high < above ? high : above;
+			count++;
+		}
+	}
+	report_u64("tsc_brackets", count);
+	if (!count)
+		return;
+	report_s64("tsc_bracket_below_cycles", below);
+	report_s64("tsc_bracket_above_cycles", above);
+	report_check(below >= 0 && above >= 0, "tsc_bracket");
+}
+
 void measure_guest(const struct vm *vm, const struct baseline *base)
 {
 	uint64_t tsc_back = SUM(vm, base, tsc_back);
@@ -137,32 +210,18 @@ void measure_guest(const struct vm *vm, const struct baseline *base)
 		report_check(vm->vcpu_count == 1 ||
 			     since(&now->peer_checks, before->peer_checks),
 			     "no_peer_checks");
+		report_check(bracket_count(vm, i) > base->brackets[i],
+			     "no_brackets");
 		if (vm->vcpu[i].exit_reason >= 0) {
 			report("vcpu_exit", "%u:%d", i,
 			       vm->vcpu[i].exit_reason);
 			report_check(false, "vcpu_exit");
 		}
 	}
+	check_brackets(vm, base);
 	report_check(!tsc_back, "tsc_back");
 	report_check(!clock_back, "clock_back");
 	report_check(!(global_tsc_back + global_clock_back), "global_back");
-}
-
-/* The guest's page and offset as functions of the host TSC. */
-static struct kch_clock function_of(const struct guest_pvclock *page,
-				    uint64_t offset)
-{
-	struct kch_clock clock = {
-		.reference_cycles = page->tsc_timestamp - offset,
-		.system_time_ns = page->system_time,
-		.tsc_offset = offset,
-		.tsc_scaling_ratio = 1,
-		.tsc_scaling_frac_bits = 0,
-		.tsc_shift = page->tsc_shift,
-		.tsc_to_system_mul = page->tsc_to_system_mul,
-	};
-
-	return clock;
 }
 
 /* All bytes but the version. */
@@ -188,6 +247,7 @@ static void keep_larger(int64_t *largest, int64_t value)
  * @hour_ns: kvmclock an hour after that, if nothing changes again
  * @rate_ppb: kvmclock's rate
  * @cycles: TSC when the guest stopped again
+ * @same_ratio: all scaling ratios are as they were
  * @total_ns: as @end_ns, against the clock when it was first saved
  * @total_hour_ns: as @hour_ns, likewise
  * @total_cycles: as @cycles, likewise
@@ -208,6 +268,7 @@ struct outcome {
 	int64_t hour_ns;
 	int64_t rate_ppb;
 	int64_t cycles;
+	bool same_ratio;
 	int64_t total_ns;
 	int64_t total_hour_ns;
 	int64_t total_cycles;
@@ -221,21 +282,21 @@ struct outcome {
 	bool same_rate;
 };
 
-static void compare_at(const struct kch_clock *before,
-		       const struct kch_clock *after, uint64_t host,
+static void compare_at(const struct saved_clock *before,
+		       const struct saved_clock *after, uint64_t host,
 		       int64_t *ns)
 {
-	struct kch_clock_error error;
-
-	kch_clock_compare(before, after, host, &error);
-	keep_larger(ns, error.ns);
+	keep_larger(ns, clock_ns_at(after, host) - clock_ns_at(before, host));
 }
 
 /* kvmclock-handover-stock.h has the promise. */
-static int64_t bound_at(const struct kch_restore_result *result, uint64_t host,
+static int64_t bound_at(const struct kch_restore_result *result,
+			const struct saved_clock *clock, uint64_t host,
 			uint32_t khz)
 {
-	uint64_t passed_ns = kch_cycles_to_ns(host - result->host_tsc, khz);
+	uint64_t passed_ns =
+		kch_cycles_to_ns(guest_tsc_at(clock, host) -
+				 guest_tsc_at(clock, result->host_tsc), khz);
 
 	return imaxabs(result->error_ns) + result->error_slack_ns + 1 +
 	       (unsigned __int128)passed_ns * result->error_growth_ppb /
@@ -243,14 +304,14 @@ static int64_t bound_at(const struct kch_restore_result *result, uint64_t host,
 }
 
 static void compare_bound(const struct kch_restore_result *result,
-			  const struct kch_clock *before,
-			  const struct kch_clock *after, uint64_t host,
+			  const struct saved_clock *before,
+			  const struct saved_clock *after, uint64_t host,
 			  uint32_t khz, int64_t *over_ns)
 {
 	int64_t ns = 0, over;
 
 	compare_at(before, after, host, &ns);
-	over = imaxabs(ns) - bound_at(result, host, khz);
+	over = imaxabs(ns) - bound_at(result, after, host, khz);
 	if (over > *over_ns)
 		*over_ns = over;
 }
@@ -261,38 +322,47 @@ static void measure_vcpu(const struct vm *vm, const struct baseline *base,
 {
 	const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
 	const struct saved_clock *saved = &base->saved[i];
-	struct guest_pvclock page = guestmem_read_page(vm->mem, i);
-	uint64_t offset = vcpu_tsc_offset(&vm->vcpu[i]);
-	struct kch_clock before = function_of(&saved->page, saved->tsc_offset);
-	struct kch_clock origin = function_of(&base->origin[i].page,
-					      base->origin[i].tsc_offset);
-	struct kch_clock first = function_of(&guest->first.page,
-					     base->offset[i]);
-	struct kch_clock end = function_of(&page, offset);
-	uint64_t first_host = guest->first.tsc - base->offset[i];
-	uint64_t end_host = guest->last.tsc - offset;
-	uint64_t hour = end_host + base->tsc_khz * 1000ULL * SECONDS_PER_HOUR;
-	uint64_t last_host = base->last[i].tsc - saved->tsc_offset;
+	const struct saved_clock *origin = &base->origin[i];
+	struct saved_clock first = base->now[i], end = base->now[i];
+	uint64_t first_host, last_host, end_host, hour;
 
-	compare_at(&before, &first, first_host, &o->now_ns);
-	compare_at(&before, &end, end_host, &o->end_ns);
-	compare_at(&before, &end, hour, &o->hour_ns);
-	compare_bound(result, &before, &first, first_host, base->tsc_khz,
+	first.page = guest->first.page;
+	end.page = guestmem_read_page(vm->mem, i);
+	end.tsc_offset = vcpu_tsc_offset(&vm->vcpu[i]);
+	last_host = host_tsc_at(saved, base->last[i].tsc);
+	first_host = host_tsc_at(&first, guest->first.tsc);
+	end_host = host_tsc_at(&end, guest->last.tsc);
+	hour = host_tsc_at(&end, guest->last.tsc + base->tsc_khz * 1000ULL *
+						   SECONDS_PER_HOUR);
+
+	compare_at(saved, &first, first_host, &o->now_ns);
+	compare_at(saved, &end, end_host, &o->end_ns);
+	compare_at(saved, &end, hour, &o->hour_ns);
+	compare_bound(result, saved, &first, first_host, base->tsc_khz,
 		      &o->over_bound_ns);
-	compare_bound(result, &before, &end, end_host, base->tsc_khz,
+	compare_bound(result, saved, &end, end_host, base->tsc_khz,
 		      &o->over_bound_ns);
-	compare_bound(result, &before, &end, hour, base->tsc_khz,
+	compare_bound(result, saved, &end, hour, base->tsc_khz,
 		      &o->over_bound_ns);
-	keep_larger(&o->bound_ns, bound_at(result, end_host, base->tsc_khz));
-	compare_at(&origin, &end, end_host, &o->total_ns);
-	compare_at(&origin, &end, hour, &o->total_hour_ns);
+	keep_larger(&o->bound_ns,
+		    bound_at(result, &end, end_host, base->tsc_khz));
+	compare_at(origin, &end, end_host, &o->total_ns);
+	compare_at(origin, &end, hour, &o->total_hour_ns);
 	keep_larger(&o->rate_ppb,
-		    kch_pair_ppb(before.tsc_to_system_mul, before.tsc_shift,
-				 end.tsc_to_system_mul, end.tsc_shift));
-	keep_larger(&o->cycles, offset - before.tsc_offset);
-	keep_larger(&o->total_cycles, offset - origin.tsc_offset);
-	keep_larger(&o->blackout_ns, kch_cycles_to_ns(first_host - last_host,
-						      base->tsc_khz));
+		    kch_pair_ppb(saved->page.tsc_to_system_mul,
+				 saved->page.tsc_shift,
+				 end.page.tsc_to_system_mul,
+				 end.page.tsc_shift));
+	keep_larger(&o->cycles, guest_tsc_at(&end, end_host) -
+				guest_tsc_at(saved, end_host));
+	keep_larger(&o->cycles, guest_tsc_at(&end, hour) -
+				guest_tsc_at(saved, hour));
+	keep_larger(&o->total_cycles, guest_tsc_at(&end, hour) -
+				      guest_tsc_at(origin, hour));
+	keep_larger(&o->blackout_ns,
+		    kch_cycles_to_ns(guest_tsc_at(&end, first_host) -
+				     guest_tsc_at(&end, last_host),
+				     base->tsc_khz));
 	if (!i || last_host > o->last)
 		o->last = last_host;
 	if (!i || first_host < o->first)
@@ -300,12 +370,15 @@ static void measure_vcpu(const struct vm *vm, const struct baseline *base,
 	keep_larger(&o->guest_blackout_ns,
 		    guest->first.clock_ns - base->last[i].clock_ns);
 	if (!same_bytes(&saved->page, &guest->first.page) ||
-	    !same_bytes(&saved->page, &page) ||
+	    !same_bytes(&saved->page, &end.page) ||
 	    guest->count.page_changes != base->count[i].page_changes)
 		o->identical = false;
-	if (before.tsc_to_system_mul != end.tsc_to_system_mul ||
-	    before.tsc_shift != end.tsc_shift)
+	if (saved->page.tsc_to_system_mul != end.page.tsc_to_system_mul ||
+	    saved->page.tsc_shift != end.page.tsc_shift)
 		o->same_rate = false;
+	if (saved->tsc_scaling_ratio != end.tsc_scaling_ratio ||
+	    saved->tsc_scaling_frac_bits != end.tsc_scaling_frac_bits)
+		o->same_ratio = false;
 }
 
 static void report_offsets(const struct vm *vm, const struct baseline *base)
@@ -324,7 +397,10 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 {
 	bool weaker = result->mode != KCH_MODE_NONE &&
 		      result->mode != KCH_MODE_IDENTICAL;
-	struct outcome o = { .identical = true, .same_rate = true };
+
+	struct outcome o = {
+		.identical = true, .same_rate = true, .same_ratio = true,
+	};
 	uint64_t disagreements = SUM(vm, base, peer_disagreements);
 	uint32_t i;
 
@@ -367,6 +443,7 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 	report_check(!o.hour_ns, "error_hour_ns");
 	report_check(o.same_rate, "rate");
 	report_check(!o.cycles, "tsc_offset");
+	report_check(o.same_ratio, "tsc_ratio");
 	report_check(!o.total_ns && !o.total_hour_ns && !o.total_cycles,
 		     "total_error");
 	report_check(!disagreements, "peer_disagreement");

@@ -19,7 +19,8 @@
  * @last: its last observations from before
  * @saved: its clock when it was last saved
  * @origin: its clock when it was first saved
- * @offset: KVM_VCPU_TSC_OFFSET as it set out
+ * @now: its TSC as it set out, without page
+ * @brackets: brackets taken of it before
  */
 struct baseline {
 	uint32_t vcpu_count;
@@ -28,7 +29,8 @@ struct baseline {
 	struct guest_observation last[GUEST_VCPUS_MAX];
 	struct saved_clock saved[GUEST_VCPUS_MAX];
 	struct saved_clock origin[GUEST_VCPUS_MAX];
-	uint64_t offset[GUEST_VCPUS_MAX];
+	struct saved_clock now[GUEST_VCPUS_MAX];
+	uint32_t brackets[GUEST_VCPUS_MAX];
 };
 
 /* Takes it, clears the guest's maxima and arms its first observation. */

@@ -28,6 +28,12 @@ void sabotage_before_run(const struct sabotage *s, struct vm *vm)
 		move_clock(vm, s->ns);
 }
 
+void sabotage_baseline(const struct sabotage *s, struct baseline *base)
+{
+	if (s->kind == SABOTAGE_RATIO)
+		base->saved[s->vcpu].tsc_scaling_ratio ^= 1ULL << s->bit;
+}
+
 /* As KVM writes it, so that the guest never computes from half a change. */
 static void flip_mul(struct guest_pvclock *page, unsigned int bit)
 {

@@ -6,6 +6,7 @@
 #ifndef KCH_VMM_SABOTAGE_H
 #define KCH_VMM_SABOTAGE_H
 
+#include "measure.h"
 #include "vm.h"
 
 /**
@@ -24,6 +25,8 @@
  *	truly goes by the wrong number from then on.
  * @SABOTAGE_CLOCK: KVM_SET_CLOCK before the first run, to a value that is off
  *	by so many ns.
+ * @SABOTAGE_RATIO: one bit of what is known of the scaling ratio from before, as
+ *	if it had been read or saved wrong.
  */
 enum sabotage_kind {
 	SABOTAGE_NONE,
@@ -31,6 +34,7 @@ enum sabotage_kind {
 	SABOTAGE_TSC_OFFSET,
 	SABOTAGE_MUL,
 	SABOTAGE_CLOCK,
+	SABOTAGE_RATIO,
 };
 
 struct sabotage {
@@ -43,6 +47,9 @@ struct sabotage {
 
 /* Between the restore and the first run. */
 void sabotage_before_run(const struct sabotage *s, struct vm *vm);
+
+/* When it is known what the guest is compared with. */
+void sabotage_baseline(const struct sabotage *s, struct baseline *base);
 
 /* When each vCPU has made an observation after the restore. */
 void sabotage_while_running(const struct sabotage *s, struct vm *vm);

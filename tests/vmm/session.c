@@ -91,7 +91,10 @@ static void start_new(const struct session *s, struct vm *vm,
 
 	guestmem_load_guest(mem, s->vcpu_count);
 	state_init(mem, s->uuid, s->name);
+	mem->saved->asked_khz = s->tsc_khz;
 	vm_create(vm, mem);
+	if (s->tsc_khz)
+		vm_set_tsc_khz(vm, s->tsc_khz);
 	for (i = 0; i < s->vcpu_count; i++)
 		vcpu_set_entry(vm_add_vcpu(vm));
 }
@@ -121,8 +124,12 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 
 	vm_create(vm, mem);
 	stamp("at_vm_made");
-	if (s->method->prepare)
+	if (s->tsc_khz)
+		vm_set_tsc_khz(vm, s->tsc_khz);
+	else if (s->method->prepare)
 		s->method->prepare(vm, &h);
+	else if (mem->saved->asked_khz)
+		vm_set_tsc_khz(vm, mem->saved->asked_khz);
 	stamp("at_prepared");
 	if (!h.error) {
 		for (i = 0; i < mem->saved->vcpu_count; i++)
@@ -292,6 +299,7 @@ int session_run(const struct session *s, void (*done)(int status))
 
 	sabotage_before_run(&s->sabotage, &vm);
 	measure_start(&vm, &base);
+	sabotage_baseline(&s->sabotage, &base);
 	vm_start(&vm);
 	wait_observed(&vm);
 	if (s->sabotage.kind)

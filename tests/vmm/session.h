@@ -27,6 +27,7 @@ enum hold {
  * @uuid: the VM's id
  * @name: the VM's name
  * @vcpu_count: vCPUs of a new VM
+ * @tsc_khz: its TSC's frequency, kHz; 0 the host's, or what was saved
  * @run_ms: how long it runs, ms; 0 until SIGTERM
  * @iterations: end before that when all vCPUs have made so many; 0 do not
  * @save_with_module: put the clock into the record when saving
@@ -43,6 +44,7 @@ struct session {
 	uint8_t uuid[KCH_UUID_SIZE];
 	const char *name;
 	uint32_t vcpu_count;
+	uint32_t tsc_khz;
 	uint32_t run_ms;
 	uint64_t iterations;
 	bool save_with_module;

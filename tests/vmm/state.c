@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <x86intrin.h>
 
+#include "handover.h"
 #include "report.h"
 #include "state.h"
 
@@ -16,7 +17,8 @@ void state_init(struct guestmem *mem, const uint8_t uuid[16], const char *name)
 	snprintf(saved->name, sizeof(saved->name), "%s", name);
 }
 
-static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved)
+static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved,
+		      const struct saved_clock *scaling)
 {
 	saved->id = vcpu->id;
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &saved->regs))
@@ -30,6 +32,7 @@ static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved)
 		die("vCPU %u: kvmclock is at %#llx", vcpu->id,
 		    (unsigned long long)saved->system_time);
 	saved->tsc = vcpu_msr(vcpu, MSR_IA32_TSC);
+	saved->clock = *scaling;
 	saved->clock.tsc_offset = vcpu_tsc_offset(vcpu);
 	saved->clock.page = guestmem_read_page(vcpu->vm->mem, vcpu->id);
 	if (!saved->has_origin) {
@@ -41,8 +44,10 @@ static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved)
 void state_save(struct vm *vm, bool registers_valid)
 {
 	struct saved_vm *saved = vm->mem->saved;
+	struct saved_clock scaling[GUEST_VCPUS_MAX] = { 0 };
 	uint32_t i;
 
+	handover_scaling(vm, scaling);
 	saved->magic = 0;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	saved->version = SAVED_VERSION;
@@ -51,7 +56,7 @@ void state_save(struct vm *vm, bool registers_valid)
 	saved->saves++;
 	saved->tsc_khz = vm_tsc_khz(vm);
 	for (i = 0; i < vm->vcpu_count; i++)
-		save_vcpu(&vm->vcpu[i], &saved->vcpu[i]);
+		save_vcpu(&vm->vcpu[i], &saved->vcpu[i], &scaling[i]);
 	memcpy(saved->pvclock, vm->mem->pvclock, sizeof(saved->pvclock));
 	memset(&saved->clock, 0, sizeof(saved->clock));
 	if (ioctl(vm->fd, KVM_GET_CLOCK, &saved->clock))

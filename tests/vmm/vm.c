@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include "report.h"
 #include "vm.h"
@@ -19,6 +20,7 @@
 #define EFER_LME		(1UL << 8)
 #define EFER_LMA		(1UL << 10)
 #define RFLAGS_FIXED		0x2UL
+#define RFLAGS_IF		(1UL << 9)
 
 /* Only there to make KVM_RUN return. */
 static void on_kick(int signal)
@@ -112,7 +114,11 @@ void vcpu_set_entry(struct vcpu *vcpu)
 	uint64_t stack = GUEST_STACKS + (vcpu->id + 1) * GUEST_STACK_SIZE;
 	struct kvm_regs regs = {
 		.rip = GUEST_CODE,
-		.rflags = RFLAGS_FIXED,
+		/*
+		 * Interrupts are on, though nobody makes any: under Bochs the
+		 * host gets none of its own while a guest has them off.
+		 */
+		.rflags = RFLAGS_FIXED | RFLAGS_IF,
 		/* As after a call: the ABI wants it 8 off 16. */
 		.rsp = stack - 8,
 		.rdi = GUEST_SHARED,
@@ -137,6 +143,12 @@ void vcpu_set_entry(struct vcpu *vcpu)
 		die("KVM_SET_SREGS: %s", strerror(errno));
 	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs))
 		die("KVM_SET_REGS: %s", strerror(errno));
+}
+
+void vm_set_tsc_khz(const struct vm *vm, uint32_t khz)
+{
+	if (ioctl(vm->fd, KVM_SET_TSC_KHZ, khz))
+		die("KVM_SET_TSC_KHZ of %u: %s", khz, strerror(errno));
 }
 
 uint32_t vm_tsc_khz(const struct vm *vm)
@@ -200,13 +212,44 @@ void vcpu_set_msr(const struct vcpu *vcpu, uint32_t index, uint64_t value)
 		die("writing MSR %#x: %s", index, strerror(errno));
 }
 
+/* The guest reads its TSC between two exits; false if this is another. */
+static bool take_bracket(struct vcpu *vcpu)
+{
+	uint64_t now = __rdtsc();
+	const struct kvm_run *run = vcpu->run;
+	uint8_t is_end;
+
+	if (run->exit_reason != KVM_EXIT_IO ||
+	    run->io.port != GUEST_BRACKET_PORT ||
+	    run->io.direction != KVM_EXIT_IO_OUT || run->io.size != 1)
+		return false;
+	is_end = *((const uint8_t *)run + run->io.data_offset);
+	if (is_end && vcpu->bracket_before &&
+	    vcpu->bracket_count < BRACKETS_MAX) {
+		const struct guest_vcpu *guest =
+			&vcpu->vm->mem->shared->vcpu[vcpu->id];
+		struct bracket *b = &vcpu->bracket[vcpu->bracket_count];
+
+		b->before = vcpu->bracket_before;
+		b->guest = guest->bracket_tsc;
+		b->after = now;
+		__atomic_store_n(&vcpu->bracket_count, vcpu->bracket_count + 1,
+				 __ATOMIC_RELEASE);
+	}
+	/* Read last, so that the bracket is as narrow as it can be. */
+	vcpu->bracket_before = is_end ? 0 : __rdtsc();
+	return true;
+}
+
 static void *run_vcpu(void *arg)
 {
 	struct vcpu *vcpu = arg;
 
 	while (!__atomic_load_n(&vcpu->vm->stop, __ATOMIC_ACQUIRE)) {
 		if (!ioctl(vcpu->fd, KVM_RUN, 0)) {
-			/* The guest asks nothing of its VMM. */
+			if (take_bracket(vcpu))
+				continue;
+			/* The guest asks nothing else of its VMM. */
 			vcpu->exit_reason = vcpu->run->exit_reason;
 			break;
 		}

@@ -12,6 +12,20 @@
 
 struct vm;
 
+#define BRACKETS_MAX	32
+
+/**
+ * struct bracket - a guest's TSC between two readings of the host's
+ * @before: host TSC, read before
+ * @guest: the guest's, as it read it
+ * @after: host TSC, read after
+ */
+struct bracket {
+	uint64_t before;
+	uint64_t guest;
+	uint64_t after;
+};
+
 /**
  * struct vcpu - one vCPU
  * @id: as given to KVM_CREATE_VCPU, also its place in all arrays
@@ -20,6 +34,9 @@ struct vm;
  * @run: KVM's page for it
  * @thread: who runs it, if the VM is running
  * @exit_reason: why it stopped by itself, -1 if it did not
+ * @bracket_before: host TSC when a bracket was opened; 0 none is
+ * @bracket_count: members of @bracket in use; only ever grows
+ * @bracket: what the guest was asked for by struct guest_vcpu::brackets
  */
 struct vcpu {
 	uint32_t id;
@@ -28,6 +45,9 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	int exit_reason;
+	uint64_t bracket_before;
+	uint32_t bracket_count;
+	struct bracket bracket[BRACKETS_MAX];
 };
 
 /**
@@ -62,6 +82,9 @@ struct vcpu *vm_add_vcpu(struct vm *vm);
 
 /* Sets it to run the guest from its entry. */
 void vcpu_set_entry(struct vcpu *vcpu);
+
+/* Asks KVM for a frequency of the guest's TSC; before the first vCPU. */
+void vm_set_tsc_khz(const struct vm *vm, uint32_t khz);
 
 /* The frequency its guest's TSC has, as KVM sees it. */
 uint32_t vm_tsc_khz(const struct vm *vm);
