@@ -5,6 +5,8 @@
 # Parameters:
 #   vcpus=N        vCPUs of each VM (1)
 #   vms=N          VMs at once, a process each (1)
+#   scale=N/M      the TSC of the guests runs N/M times as fast as the host's (1/1)
+#   idle=S         seconds the host has been up before they start: under Bochs they pass at once
 #   seconds=S      how long they run in each stage (2)
 #   method=M       how the clock comes back: identical (default), converged, none, by-value,
 #                  realtime
@@ -19,6 +21,7 @@
 #   late=yes       the last VM stays saved until the last stage: the host is updated twice over it
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
+#   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
 #   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
 #
 # The checks are those of kch-vmm, and `verify`: the tool finds no difference either.
@@ -50,10 +53,17 @@ each_vm() { # COMMAND...: with the number of each VM that is up in this stage
 	done
 }
 
+scale_options() {
+	_scale=$(param scale)
+	[ -z "$_scale" ] ||
+		echo "--tsc-khz $(($(field status kvm_tsc_khz) * ${_scale%/*} / ${_scale#*/}))"
+}
+
 start_vm() { # NUMBER
-	# shellcheck disable=SC2086 # options, a word each
+	# shellcheck disable=SC2046,SC2086 # options, a word each
 	"$KCH/kch-vmm" run --mem "$(vm_mem "$1")" --id "$(vm_id "$1")" --name "vm$1" \
-		--vcpus "$VCPUS" --seconds "$SECONDS_" --report "/run/vm$1" $SAVE_OPTIONS &
+		--vcpus "$VCPUS" $(scale_options) --seconds "$SECONDS_" --report "/run/vm$1" \
+		$SAVE_OPTIONS &
 }
 
 resume_vm() { # NUMBER
@@ -85,6 +95,19 @@ judge_vm() { # NUMBER
 		check "$_check" false
 	done
 	[ -n "$_failed" ] || check clocks true
+}
+
+# What was found wrong beforehand is refused by its own name, and says what is wrong.
+judge_refusal() { # NUMBER
+	check_equal refused "$(sed -n 's/^refused_errno=//p' "/run/vm$1")" "$(param refused)"
+	_message=$(sed -n 's/^message=//p' "/run/vm$1")
+	note refused "$_message"
+	for _word in $(param words | tr '_' ' '); do
+		case $_message in
+		*"$_word"*) check "refused-$_word" true ;;
+		*) check "refused-$_word" false ;;
+		esac
+	done
 }
 
 verify() {
@@ -162,11 +185,18 @@ stage_n() {
 	note kvm_tsc_khz "$(field status kvm_tsc_khz)"
 	skip_if_mismeasured
 	if [ "$1" -eq 0 ]; then
+		sleep "$(param idle 0)"
 		each_vm start_vm
 	else
 		each_vm resume_vm
 	fi
 	wait
+	if [ "$1" -eq "$KEXECS" ] && [ -n "$(param refused)" ]; then
+		each_vm judge_refusal
+		# Nobody has got it: it is still there.
+		check finish-refused test "$(kvmclockctl finish >/dev/null 2>&1; echo $?)" = 4
+		return
+	fi
 	each_vm judge_vm
 	if [ "$1" -gt 0 ] && [ "$METHOD" = identical ] && [ -z "$(param add)" ]; then
 		if [ "$1" -lt "$KEXECS" ] && [ "$(param late no)" = yes ]; then
