@@ -13,7 +13,7 @@ static int index_vms(struct kch_incoming *in)
 	struct kch_message message;
 	struct kch_record_vm vm;
 	size_t offset = 0;
-	u32 room = 0;
+	u32 room = 0, i;
 	int err;
 
 	while ((err = kch_record_next(&in->record, &offset, &vm, &message)) != -ENODATA) {
@@ -36,6 +36,10 @@ static int index_vms(struct kch_incoming *in)
 		in->vms[in->count].vm.record = &in->record;
 		in->count++;
 	}
+	/* From the last to the first, which is then found if two have one id. */
+	for (i = in->count; i--; )
+		hash_add(in->by_uuid, &in->vms[i].by_uuid,
+			 kch_uuid_key(in->vms[i].vm.vm.uuid));
 	/* What the header promises and is not there is lost, not absent. */
 	if (in->record.vm_count > in->count + in->damaged)
 		in->damaged = in->record.vm_count - in->count;
@@ -192,6 +196,7 @@ void kch_incoming_exit(struct kch_incoming *in)
 	kvfree(in->vms);
 	kvfree(in->copy);
 	in->vms = NULL;
+	hash_init(in->by_uuid);
 	in->copy = NULL;
 	in->size = 0;
 	in->count = 0;
@@ -200,16 +205,16 @@ void kch_incoming_exit(struct kch_incoming *in)
 int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 		      struct kch_incoming_vm **vm, struct kch_message *message)
 {
-	u32 i;
+	struct kch_incoming_vm *one;
 
 	if (in->error) {
 		*message = in->message;
 		return in->error;
 	}
-	for (i = 0; i < in->count; i++) {
-		if (memcmp(in->vms[i].vm.vm.uuid, uuid, KCH_UUID_SIZE))
+	hash_for_each_possible(in->by_uuid, one, by_uuid, kch_uuid_key(uuid)) {
+		if (memcmp(one->vm.vm.uuid, uuid, KCH_UUID_SIZE))
 			continue;
-		*vm = &in->vms[i];
+		*vm = one;
 		return 0;
 	}
 	if (in->damaged) {

@@ -17,11 +17,13 @@ struct kch_watch;
 /**
  * struct kch_incoming_vm - one whole entry of the record
  * @vm: the entry
+ * @by_uuid: to find it by its id
  * @watch: the VM it was restored to last, NULL if none or gone
  * @restored: it was
  */
 struct kch_incoming_vm {
 	struct kch_record_vm vm;
+	struct hlist_node by_uuid;
 	struct kch_watch *watch;
 	bool restored;
 };
@@ -35,6 +37,7 @@ struct kch_incoming_vm {
  * @slot: where it, or the reason for @error, is in the region
  * @record: valid if @error is 0
  * @vms: its whole entries
+ * @by_uuid: the same
  * @count: how many
  * @damaged: entries that are not whole
  * @restored: VMs restored
@@ -47,6 +50,7 @@ struct kch_incoming {
 	unsigned int slot;
 	struct kch_record record;
 	struct kch_incoming_vm *vms;
+	DECLARE_HASHTABLE(by_uuid, KCH_HASH_BITS);
 	u32 count;
 	u32 damaged;
 	u32 restored;

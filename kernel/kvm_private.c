@@ -22,26 +22,64 @@
 #define vcpu_page_flags(vcpu)	((void)(vcpu), 0)
 #endif
 
-enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
-{
-	char name[KSYM_NAME_LEN];
+/*
+ * KVM's functions that were met, by kind.  To find the name of one takes longer
+ * than all else that an ioctl of ours does.  A file keeps KVM loaded, so what
+ * is remembered with one open is right until KVM goes.
+ */
+static const void *known_ioctl[KCH_KVM_FILE_VCPU + 1];
 
-	if (!file->f_op->unlocked_ioctl)
-		return KCH_KVM_FILE_OTHER;
+void kch_kvm_forget_files(void)
+{
+	enum kch_kvm_file kind;
+
+	for (kind = KCH_KVM_FILE_DEV; kind <= KCH_KVM_FILE_VCPU; kind++)
+		WRITE_ONCE(known_ioctl[kind], NULL);
+}
+
+static enum kch_kvm_file kind_by_name(const void *function)
+{
+	static const char * const names[] = {
+		[KCH_KVM_FILE_DEV] = "kvm_dev_ioctl",
+		[KCH_KVM_FILE_VM] = "kvm_vm_ioctl",
+		[KCH_KVM_FILE_VCPU] = "kvm_vcpu_ioctl",
+	};
+	char name[KSYM_NAME_LEN];
+	enum kch_kvm_file kind;
+
 	/*
 	 * file_is_kvm() is KVM's own business from 6.15 on, f_op->owner is not
 	 * set before 6.2; the name of the function is there in every kernel.
 	 * "[kvm]" follows it where KVM is a module.
 	 */
-	snprintf(name, sizeof(name), "%ps", file->f_op->unlocked_ioctl);
+	snprintf(name, sizeof(name), "%ps", function);
 	name[strcspn(name, " ")] = '\0';
-	if (!strcmp(name, "kvm_vm_ioctl"))
-		return KCH_KVM_FILE_VM;
-	if (!strcmp(name, "kvm_vcpu_ioctl"))
-		return KCH_KVM_FILE_VCPU;
-	if (!strcmp(name, "kvm_dev_ioctl"))
-		return KCH_KVM_FILE_DEV;
+	for (kind = KCH_KVM_FILE_DEV; kind <= KCH_KVM_FILE_VCPU; kind++)
+		if (!strcmp(name, names[kind]))
+			return kind;
 	return KCH_KVM_FILE_OTHER;
+}
+
+enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
+{
+	const void *function = file->f_op->unlocked_ioctl, *known;
+	enum kch_kvm_file kind;
+	bool all_known = true;
+
+	if (!function)
+		return KCH_KVM_FILE_OTHER;
+	for (kind = KCH_KVM_FILE_DEV; kind <= KCH_KVM_FILE_VCPU; kind++) {
+		known = READ_ONCE(known_ioctl[kind]);
+		if (known == function)
+			return kind;
+		all_known &= !!known;
+	}
+	if (all_known)
+		return KCH_KVM_FILE_OTHER;
+	kind = kind_by_name(function);
+	if (kind != KCH_KVM_FILE_OTHER)
+		WRITE_ONCE(known_ioctl[kind], function);
+	return kind;
 }
 
 struct kvm *kch_kvm_of(const struct file *vm_file)

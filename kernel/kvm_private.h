@@ -26,6 +26,9 @@ enum kch_kvm_file {
 
 enum kch_kvm_file kch_kvm_file_kind(const struct file *file);
 
+/* KVM is being unloaded, so that none of its files is open any more. */
+void kch_kvm_forget_files(void);
+
 /* The VM of a KCH_KVM_FILE_VM; it lives as long as the file does. */
 struct kvm *kch_kvm_of(const struct file *vm_file);
 struct mm_struct *kch_kvm_mm(const struct kvm *kvm);

@@ -28,61 +28,108 @@ struct kch_outgoing_vm *kch_outgoing_find(struct kch_outgoing *out,
 {
 	struct kch_outgoing_vm *vm;
 
-	list_for_each_entry(vm, &out->vms, link)
+	hash_for_each_possible(out->by_uuid, vm, by_uuid, kch_uuid_key(uuid))
 		if (!memcmp(vm->entry->uuid, uuid, KCH_UUID_SIZE))
 			return vm;
 	return NULL;
 }
 
-static void insert(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
-		   struct list_head *before)
+static struct kch_outgoing_vm *find_file(struct kch_outgoing *out,
+					 const struct file *vm_file)
 {
+	struct kch_outgoing_vm *vm;
+
+	hash_for_each_possible(out->by_file, vm, by_file, (unsigned long)vm_file)
+		if (kch_watch_is(vm->watch, vm_file))
+			return vm;
+	return NULL;
+}
+
+/* Entries from @vm on are now at @at: what slots have there is out of date. */
+static void place(struct kch_outgoing *out, struct kch_outgoing_vm *vm, size_t at)
+{
+	out->written[0] = min(out->written[0], at);
+	out->written[1] = min(out->written[1], at);
+	list_for_each_entry_from(vm, &out->vms, link) {
+		vm->at = at;
+		at += vm->size;
+	}
+}
+
+/* @vm_file: of the VM that it watches, if any. */
+static void insert(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
+		   const struct file *vm_file, struct list_head *before)
+{
+	const struct kch_outgoing_vm *last;
+	size_t at = 0;
+
+	if (before != &out->vms) {
+		last = list_entry(before, struct kch_outgoing_vm, link);
+		at = last->at + last->size;
+	}
 	list_add(&vm->link, before);
+	hash_add(out->by_uuid, &vm->by_uuid, kch_uuid_key(vm->entry->uuid));
+	if (vm_file)
+		hash_add(out->by_file, &vm->by_file, (unsigned long)vm_file);
 	out->entries_size += vm->size;
 	out->count++;
+	place(out, vm, at);
 }
 
 static void take_out(struct kch_outgoing *out, struct kch_outgoing_vm *vm)
 {
+	struct kch_outgoing_vm *next = list_next_entry(vm, link);
+
 	list_del(&vm->link);
+	hash_del(&vm->by_uuid);
 	out->entries_size -= vm->size;
 	out->count--;
+	place(out, next, vm->at);
 }
 
 static void destroy(struct kch_outgoing_vm *vm)
 {
+	hash_del(&vm->by_file);
 	kch_watch_stop(vm->watch);
 	kvfree(vm->entry);
 	kfree(vm);
 }
 
-/* Writes all entries to the next slot and makes sure that they are there. */
+/*
+ * Writes the record to the next slot and makes sure that it is there.  Of the
+ * entries, those that the slot still has from an earlier record are left in
+ * place: a VM more is then not the more work the more VMs there are.
+ */
 static int write_record(struct kch_outgoing *out, const struct kch_region *region,
 			u32 flags, u32 kvm_khz, struct kch_message *message)
 {
 	size_t slot_size = kch_slot_size(region->size);
 	void *slot = slot_memory(region, out->slot);
+	size_t kept = out->written[out->slot];
+	size_t size = out->entries_size - kept;
 	struct kch_rec_header header;
 	struct kch_outgoing_vm *vm;
-	size_t at = 0;
 	u8 *entries;
 	int err;
 
-	entries = kvmalloc(out->entries_size ?: 1, GFP_KERNEL);
+	entries = kvmalloc(size ?: 1, GFP_KERNEL);
 	if (!entries)
 		return -ENOMEM;
-	list_for_each_entry(vm, &out->vms, link) {
-		memcpy(entries + at, vm->entry, vm->size);
-		at += vm->size;
+	list_for_each_entry_reverse(vm, &out->vms, link) {
+		if (vm->at < kept)
+			break;
+		memcpy(entries + vm->at - kept, vm->entry, vm->size);
 	}
 	kch_rec_header_init(&header);
 	kch_host_describe(&header, kvm_khz);
 	header.sequence = cpu_to_le64(out->sequence + 1);
 	header.generation = cpu_to_le64(out->generation);
 	header.flags = cpu_to_le32(flags);
-	err = kch_record_write(slot, slot_size, &header, entries, at, out->count);
+	out->written[out->slot] = 0;
+	err = kch_record_extend(slot, slot_size, &header, kept, entries, size,
+				out->count);
 	if (!err && (memcmp(slot, &header, sizeof(header)) ||
-		     memcmp(slot + sizeof(header), entries, at))) {
+		     memcmp(slot + sizeof(header) + kept, entries, size))) {
 		kch_say(message, "the region at %pa does not read back what was written to it",
 			&region->start);
 		kch_record_revoke(slot);
@@ -91,6 +138,7 @@ static int write_record(struct kch_outgoing *out, const struct kch_region *regio
 	kvfree(entries);
 	if (err)
 		return err;
+	out->written[out->slot] = out->entries_size;
 	out->header = header;
 	out->sequence++;
 	if (out->slots_free == 2)
@@ -132,7 +180,7 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
 		}
 		kch_record_copy(&found, vm->entry);
 		kch_rec_entry_close(vm->entry);
-		insert(out, vm, out->vms.prev);
+		insert(out, vm, NULL, out->vms.prev);
 	}
 	return 0;
 }
@@ -141,7 +189,7 @@ void kch_outgoing_exit(struct kch_outgoing *out)
 {
 	struct kch_outgoing_vm *vm, *next;
 
-	list_for_each_entry_safe(vm, next, &out->vms, link) {
+	list_for_each_entry_safe_reverse(vm, next, &out->vms, link) {
 		take_out(out, vm);
 		destroy(vm);
 	}
@@ -154,11 +202,8 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	struct kch_outgoing_vm *vm;
 	int err;
 
-	list_for_each_entry(vm, &out->vms, link) {
-		if (!kch_watch_is(vm->watch, vm_file))
-			continue;
-		if (!memcmp(vm->entry->uuid, entry->uuid, KCH_UUID_SIZE))
-			break;
+	vm = find_file(out, vm_file);
+	if (vm && memcmp(vm->entry->uuid, entry->uuid, KCH_UUID_SIZE)) {
 		kch_say(message, "this VM is preserved already, as %pUb (%.63s)",
 			vm->entry->uuid, vm->entry->name);
 		return -ENOTUNIQ;
@@ -183,7 +228,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	}
 	kch_rec_entry_close(entry);
 	vm->watch = kch_watch_start(vm_file);
-	insert(out, vm, out->vms.prev);
+	insert(out, vm, vm->watch ? vm_file : NULL, out->vms.prev);
 	err = write_record(out, region, 0, kvm_khz, message);
 	if (err) {
 		take_out(out, vm);
@@ -208,7 +253,7 @@ int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region
 	kch_rec_entry_close(entry);
 	vm->entry = entry;
 	vm->size = size;
-	insert(out, vm, out->vms.prev);
+	insert(out, vm, NULL, out->vms.prev);
 	return 0;
 }
 
@@ -229,7 +274,7 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 	take_out(out, vm);
 	err = write_record(out, region, 0, kvm_khz, message);
 	if (err)
-		insert(out, vm, before);
+		insert(out, vm, NULL, before);
 	else
 		destroy(vm);
 	kch_region_hold(region, out->count);
@@ -279,6 +324,8 @@ int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
 
 	list_for_each_entry(vm, &out->vms, link)
 		read_again(out, region, vm, frac_bits);
+	/* Sizes may have changed; and what is sealed is all written, and read back. */
+	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
 	err = write_record(out, region, KCH_REC_SEALED, kvm_khz, &message);
 	if (err)
 		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): %s\n",

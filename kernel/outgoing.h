@@ -6,6 +6,8 @@
 #ifndef KCH_OUTGOING_H
 #define KCH_OUTGOING_H
 
+#include <linux/hashtable.h>
+#include <linux/jhash.h>
 #include <linux/list.h>
 
 #include "record.h"
@@ -14,25 +16,42 @@
 struct file;
 struct kch_watch;
 
+/* VMs are found by hash: the work for one is not to grow with their number. */
+#define KCH_HASH_BITS	8
+
+static inline u32 kch_uuid_key(const u8 uuid[KCH_UUID_SIZE])
+{
+	return jhash(uuid, KCH_UUID_SIZE, 0);
+}
+
 /**
  * struct kch_outgoing_vm - one VM preserved
- * @link: in the order of preserving
+ * @link: in the order of preserving, which is that of the record
+ * @by_uuid: to find it by its id
+ * @by_file: to find it by its VM's file; not hashed without a VM
  * @entry: closed entry, of @size bytes
  * @size: bytes
+ * @at: bytes of the record's entries before it
  * @watch: the VM it was read from, NULL if it is gone
  */
 struct kch_outgoing_vm {
 	struct list_head link;
+	struct hlist_node by_uuid;
+	struct hlist_node by_file;
 	struct kch_rec_vm *entry;
 	size_t size;
+	size_t at;
 	struct kch_watch *watch;
 };
 
 /**
  * struct kch_outgoing - the record
  * @vms: struct kch_outgoing_vm
+ * @by_uuid: the same
+ * @by_file: the same
  * @count: how many
  * @entries_size: bytes of all their entries
+ * @written: bytes of each slot's entries that are as they would be written now
  * @header: of the record as last written
  * @sequence: of the record last written, or of the newest one found
  * @generation: kexecs so far
@@ -41,8 +60,11 @@ struct kch_outgoing_vm {
  */
 struct kch_outgoing {
 	struct list_head vms;
+	DECLARE_HASHTABLE(by_uuid, KCH_HASH_BITS);
+	DECLARE_HASHTABLE(by_file, KCH_HASH_BITS);
 	u32 count;
 	size_t entries_size;
+	size_t written[2];
 	struct kch_rec_header header;
 	u64 sequence;
 	u64 generation;

@@ -326,17 +326,17 @@ void kch_rec_header_init(struct kch_rec_header *header)
 	header->vcpu_size = cpu_to_le32(sizeof(struct kch_rec_vcpu));
 }
 
-int kch_record_write(void *slot, size_t slot_size,
-		     struct kch_rec_header *header, const void *entries,
-		     size_t entries_size, u32 vm_count)
+int kch_record_extend(void *slot, size_t slot_size,
+		      struct kch_rec_header *header, size_t kept,
+		      const void *entries, size_t entries_size, u32 vm_count)
 {
 	struct kch_rec_header *at = slot;
 
-	if (slot_size < sizeof(*header) ||
-	    entries_size > slot_size - sizeof(*header))
+	if (slot_size < sizeof(*header) || kept > slot_size - sizeof(*header) ||
+	    entries_size > slot_size - sizeof(*header) - kept)
 		return -ENOSPC;
 	header->vm_count = cpu_to_le32(vm_count);
-	header->total_size = cpu_to_le64(sizeof(*header) + entries_size);
+	header->total_size = cpu_to_le64(sizeof(*header) + kept + entries_size);
 	header->commit = 0;
 	header->crc32c = cpu_to_le32(header_crc((const u8 *)header,
 						sizeof(*header)));
@@ -344,13 +344,21 @@ int kch_record_write(void *slot, size_t slot_size,
 	kch_record_revoke(slot);
 	memcpy(at, header, sizeof(*header));
 	if (entries_size)	/* memcpy() must not be given NULL, not even for nothing */
-		memcpy(at + 1, entries, entries_size);
+		memcpy((u8 *)(at + 1) + kept, entries, entries_size);
 	wmb();	/* the marker must not reach memory before what it marks */
 	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^
 				     le64_to_cpu(header->sequence));
 	WRITE_ONCE(at->commit, header->commit);
 	wmb();	/* whole before what the caller does because it is */
 	return 0;
+}
+
+int kch_record_write(void *slot, size_t slot_size,
+		     struct kch_rec_header *header, const void *entries,
+		     size_t entries_size, u32 vm_count)
+{
+	return kch_record_extend(slot, slot_size, header, 0, entries,
+				 entries_size, vm_count);
 }
 
 void kch_record_revoke(void *slot)

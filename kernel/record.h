@@ -141,6 +141,15 @@ int kch_record_write(void *slot, size_t slot_size,
 		     struct kch_rec_header *header, const void *entries,
 		     size_t entries_size, u32 vm_count);
 
+/*
+ * The same where the slot has the first @kept bytes of the entries already, from
+ * a record that was written to it before: only what comes behind them is
+ * copied.  They are not looked at; each has its own checksum.
+ */
+int kch_record_extend(void *slot, size_t slot_size,
+		      struct kch_rec_header *header, size_t kept,
+		      const void *entries, size_t entries_size, u32 vm_count);
+
 /* Takes a slot's record back: it is no longer valid. */
 void kch_record_revoke(void *slot);
 

@@ -90,6 +90,9 @@ static int scratch_create(struct scratch_vm *s)
 	err = PTR_ERR_OR_ZERO(s->vcpu);
 	if (err)
 		s->vcpu = NULL;
+	else if (kch_kvm_file_kind(s->vm) != KCH_KVM_FILE_VM ||
+		 kch_kvm_file_kind(s->vcpu) != KCH_KVM_FILE_VCPU)
+		err = -ENODEV;
 close:
 	filp_close(dev, NULL);
 	return err;
@@ -478,8 +481,10 @@ static int module_event(struct notifier_block *block, unsigned long event,
 	const struct module *module = data;
 
 	if ((event == MODULE_STATE_COMING || event == MODULE_STATE_GOING) &&
-	    (!strcmp(module->name, "kvm") || !strncmp(module->name, "kvm_", 4)))
+	    (!strcmp(module->name, "kvm") || !strncmp(module->name, "kvm_", 4))) {
+		kch_kvm_forget_files();
 		atomic_set(&kvm_changed, 1);
+	}
 	return NOTIFY_DONE;
 }
 

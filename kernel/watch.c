@@ -22,7 +22,7 @@ static void drop(struct kch_watch *watch)
 
 	spin_lock(&watch->lock);
 	file = watch->file;
-	watch->file = NULL;
+	WRITE_ONCE(watch->file, NULL);
 	spin_unlock(&watch->lock);
 	if (file)
 		fput(file);
@@ -94,12 +94,8 @@ struct file *kch_watch_get(struct kch_watch *watch)
 	return file;
 }
 
-bool kch_watch_is(struct kch_watch *watch, const struct file *vm_file)
+bool kch_watch_is(const struct kch_watch *watch, const struct file *vm_file)
 {
-	struct file *file = kch_watch_get(watch);
-	bool same = file && kch_kvm_of(file) == kch_kvm_of(vm_file);
-
-	if (file)
-		fput(file);
-	return same;
+	/* A VM has one file.  The caller's is there, so it is no other's address. */
+	return watch && READ_ONCE(watch->file) == vm_file;
 }

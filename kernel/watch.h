@@ -19,6 +19,6 @@ void kch_watch_stop(struct kch_watch *watch);
 struct file *kch_watch_get(struct kch_watch *watch);
 
 /* Is it this very VM?  Never true for one that took the address of a dead one. */
-bool kch_watch_is(struct kch_watch *watch, const struct file *vm_file);
+bool kch_watch_is(const struct kch_watch *watch, const struct file *vm_file);
 
 #endif /* KCH_WATCH_H */

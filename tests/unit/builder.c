@@ -263,9 +263,11 @@ void plan_write_bytes(const struct plan *plan, u8 *to)
 	seal_header(to);
 }
 
-int plan_write(const struct plan *plan, void *slot, size_t slot_size)
+static int write_with(const struct plan *plan, u32 kept, bool extend, void *slot,
+		      size_t slot_size)
 {
 	size_t size = plan_size(plan) - plan->header_size;
+	size_t kept_size = plan_entry_offset(plan, kept) - plan->header_size;
 	struct kch_rec_header header;
 	u32 vm, vcpu;
 	u8 *entries, *at;
@@ -293,10 +295,25 @@ int plan_write(const struct plan *plan, void *slot, size_t slot_size)
 	header.total_size = 0;
 	header.crc32c = cpu_to_le32(0x12345678);
 	header.commit = cpu_to_le64(1);
-	err = kch_record_write(slot, slot_size, &header, entries, size,
-			       plan->vm_count);
+	if (extend)
+		err = kch_record_extend(slot, slot_size, &header, kept_size,
+					entries + kept_size, size - kept_size,
+					plan->vm_count);
+	else
+		err = kch_record_write(slot, slot_size, &header, entries, size,
+				       plan->vm_count);
 	free(entries);
 	return err;
+}
+
+int plan_write(const struct plan *plan, void *slot, size_t slot_size)
+{
+	return write_with(plan, 0, false, slot, slot_size);
+}
+
+int plan_extend(const struct plan *plan, u32 kept, void *slot, size_t slot_size)
+{
+	return write_with(plan, kept, true, slot, slot_size);
 }
 
 static size_t mapped_size(size_t size)

@@ -51,6 +51,9 @@ void plan_write_bytes(const struct plan *plan, u8 *to);
 /* The same with the writer under test; the version must be this one. */
 int plan_write(const struct plan *plan, void *slot, size_t slot_size);
 
+/* The same where the slot has the first @kept VMs already. */
+int plan_extend(const struct plan *plan, u32 kept, void *slot, size_t slot_size);
+
 /* Puts right the checksums and the commit marker, after changes by hand. */
 void seal_header(u8 *record);
 void seal_entry(u8 *entry, size_t size);

@@ -114,8 +114,11 @@ write-no-last-barrier    | record.c | /the marker must not reach memory/d
 write-no-revoke-barrier  | record.c | /nothing of a new record before/d
 write-marker-first       | record.c | s/^\theader->commit = 0;/\theader->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ le64_to_cpu(header->sequence));/
 write-marker-wrong       | record.c | s/header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^/header->commit = cpu_to_le64(1 ^/
-write-no-space-check     | record.c | s/entries_size > slot_size - sizeof(\*header))/0)/
-write-space-sum-wraps    | record.c | s/entries_size > slot_size - sizeof(\*header))/entries_size + sizeof(*header) > slot_size)/
+write-no-space-check     | record.c | s/entries_size > slot_size - sizeof(\*header) - kept)/0)/
+write-space-sum-wraps    | record.c | s/entries_size > slot_size - sizeof(\*header) - kept)/entries_size + sizeof(*header) > slot_size)/
+extend-kept-unchecked    | record.c | s/kept > slot_size - sizeof(\*header) ||/0 ||/
+extend-over-what-is-kept | record.c | s/memcpy((u8 \*)(at + 1) + kept, entries, entries_size);/memcpy(at + 1, entries, entries_size);/
+extend-forgets-the-kept  | record.c | s/cpu_to_le64(sizeof(\*header) + kept + entries_size)/cpu_to_le64(sizeof(*header) + entries_size)/
 revoke-no-store          | record.c | s/^\tWRITE_ONCE(at->commit, 0);//
 revoke-clears-header     | record.c | s/^\tWRITE_ONCE(at->commit, 0);/\tmemset(at, 0, sizeof(*at));/
 '

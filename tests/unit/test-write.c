@@ -111,6 +111,7 @@ struct crash {
 	const struct plan *old;		/* the record in it, if any */
 	const struct plan *new;		/* the record to be written */
 	const struct plan *other;	/* the record in the other slot */
+	u32 kept;			/* VMs of @new that @old has, too */
 	unsigned long states;
 };
 
@@ -204,7 +205,9 @@ static void check_crashes(struct crash *crash)
 	plan_write_bytes(crash->other, region);
 	memcpy(region + SLOT_SIZE, crash->before, SLOT_SIZE);
 	trace_start(region + SLOT_SIZE, SLOT_SIZE);
-	err = plan_write(crash->new, region + SLOT_SIZE, SLOT_SIZE);
+	err = crash->kept ? plan_extend(crash->new, crash->kept, region + SLOT_SIZE,
+					SLOT_SIZE) :
+			    plan_write(crash->new, region + SLOT_SIZE, SLOT_SIZE);
 	trace.slot = NULL;
 	ktap_check(err == 0, "%s: %d", crash->name, err);
 	ktap_check(trace.stores >= 3, "%s: %u stores seen", crash->name, trace.stores);
@@ -252,6 +255,58 @@ static void test_interrupted_write(void)
 	ktap_check(crash.states > 10000, "%lu states tried", crash.states);
 }
 
+/* As above, but of the entries only those are stored that the slot lacks. */
+static void test_interrupted_extension(void)
+{
+	struct plan other = plan_with(101, 2, 6);
+	struct plan olds[] = {
+		plan_with(100, 1, 6), plan_with(100, 2, 6), plan_with(100, 3, 6),
+	};
+	struct plan news[] = { plan_with(102, 1, 6), plan_with(102, 3, 6) };
+	static struct crash crash;
+	u32 i, n, kept;
+
+	crash.other = &other;
+	for (i = 0; i < 3; i++)
+		for (n = 0; n < 2; n++) {
+			crash.old = &olds[i];
+			crash.new = &news[n];
+			kept = olds[i].vm_count < news[n].vm_count ?
+			       olds[i].vm_count : news[n].vm_count;
+			for (crash.kept = 1; crash.kept <= kept; crash.kept++) {
+				crash.name = "a record of the same first VMs";
+				memset(crash.before, 0, SLOT_SIZE);
+				plan_write_bytes(crash.old, crash.before);
+				check_crashes(&crash);
+			}
+		}
+	ktap_check(crash.states > 10000, "%lu states tried", crash.states);
+}
+
+/* Nothing of what is kept is stored, and nothing else is left out. */
+static void test_extends_only(void)
+{
+	struct plan plan = plan_with(7, 3, 1);
+	static u8 slot[SLOT_SIZE] __attribute__((aligned(64)));
+	size_t first = plan_entry_offset(&plan, 2), i;
+	int err;
+
+	memset(slot, 0xa5, sizeof(slot));
+	err = plan_extend(&plan, 2, slot, sizeof(slot));
+	ktap_check(err == 0, "%d", err);
+	for (i = sizeof(struct kch_rec_header); i < first; i++)
+		ktap_check(slot[i] == 0xa5, "byte %zu", i);
+	for (i = plan_size(&plan); i < sizeof(slot); i++)
+		ktap_check(slot[i] == 0xa5, "byte %zu", i);
+	memset(slot, 0, sizeof(slot));
+	plan_write_bytes(&plan, slot);
+	memset(slot, 0x11, sizeof(struct kch_rec_header));
+	memset(slot + first, 0x11, plan_size(&plan) - first);
+	err = plan_extend(&plan, 2, slot, sizeof(slot));
+	ktap_check(err == 0, "%d", err);
+	ktap_check(whole_record(slot, NULL, &plan) == &plan, "all of it");
+}
+
 static void test_no_space(void)
 {
 	struct plan plan = plan_with(7, 3, 1);
@@ -284,6 +339,11 @@ static void test_no_space(void)
 	err = kch_record_write(&header, sizeof(header), &header, &header,
 			       SIZE_MAX - sizeof(header) + 1, 1);
 	ktap_check(err == -ENOSPC, "a sum that wraps: %d", err);
+	err = kch_record_extend(&header, sizeof(header), &header, 8, &header, 0, 1);
+	ktap_check(err == -ENOSPC, "what is kept does not fit: %d", err);
+	err = kch_record_extend(&header, sizeof(header), &header, SIZE_MAX - 7,
+				&header, 8, 1);
+	ktap_check(err == -ENOSPC, "a sum with what is kept that wraps: %d", err);
 }
 
 /* What is not the record's is left alone, and so is the rest of the header. */
@@ -313,6 +373,8 @@ int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
 		{ "interrupted_write", test_interrupted_write },
+		{ "interrupted_extension", test_interrupted_extension },
+		{ "extends_only", test_extends_only },
 		{ "no_space", test_no_space },
 		{ "writes_no_more_than_the_record", test_writes_no_more_than_the_record },
 	};
