@@ -12,6 +12,7 @@
 #include "selfcheck.h"
 #include "state.h"
 #include "version.h"
+#include "watch.h"
 
 struct kch_state kch = {
 	.lock = __MUTEX_INITIALIZER(kch.lock),
@@ -119,6 +120,7 @@ selfcheck:
 free:
 	kch_incoming_exit(&kch.incoming);
 	kch_outgoing_exit(&kch.outgoing);
+	kch_watch_exit();
 	kch_region_release(&kch.region);
 	return err;
 }
@@ -133,6 +135,7 @@ static void __exit kch_exit(void)
 	kch_selfcheck_exit();
 	kch_incoming_exit(&kch.incoming);
 	kch_outgoing_exit(&kch.outgoing);
+	kch_watch_exit();
 	kch_region_release(&kch.region);
 }
 module_exit(kch_exit);

@@ -1,75 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/mmu_notifier.h>
-#include <linux/sched/mm.h>
+#include <linux/list.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 
-#include "kvm_private.h"
 #include "watch.h"
 
+/*
+ * To be told by an MMU notifier that a process ends would hold up each
+ * preserve, as it takes all locks of the process's memory, and say nothing of a
+ * VM that a process closes before.  Nobody is waiting for an answer: to look
+ * once a second does.
+ */
+#define SWEEP_INTERVAL	HZ
+
 struct kch_watch {
-	struct mmu_notifier notifier;
-	spinlock_t lock;	/* of @file */
-	struct file *file;	/* NULL once dropped */
-	struct mm_struct *mm;
+	struct list_head link;
+	struct file *file;	/* NULL once let go */
 };
 
-static void drop(struct kch_watch *watch)
-{
-	struct file *file;
+static LIST_HEAD(watches);
+static DEFINE_SPINLOCK(watches_lock);	/* of the list and all its files */
 
-	spin_lock(&watch->lock);
-	file = watch->file;
+static void sweep(struct work_struct *work);
+static DECLARE_DELAYED_WORK(sweep_work, sweep);
+
+/*
+ * @others: references that are neither the VM's users' nor the watch's.  Nobody
+ * can get a new one who has none, so what is nobody's stays so.
+ */
+static bool let_go_if_unused(struct kch_watch *watch, int others)
+{
+	struct file *file = watch->file;
+
+	if (file_count(file) > 1 + others)
+		return false;
 	WRITE_ONCE(watch->file, NULL);
-	spin_unlock(&watch->lock);
-	if (file)
-		fput(file);
+	fput(file);
+	return true;
 }
 
-static void mm_ends(struct mmu_notifier *notifier, struct mm_struct *mm)
+static void sweep(struct work_struct *work)
 {
-	drop(container_of(notifier, struct kch_watch, notifier));
-}
+	struct kch_watch *watch;
+	bool again = false;
 
-static const struct mmu_notifier_ops ops = {
-	.release = mm_ends,
-};
+	spin_lock(&watches_lock);
+	list_for_each_entry(watch, &watches, link)
+		if (watch->file && !let_go_if_unused(watch, 0))
+			again = true;
+	spin_unlock(&watches_lock);
+	if (again)
+		schedule_delayed_work(&sweep_work, SWEEP_INTERVAL);
+}
 
 struct kch_watch *kch_watch_start(struct file *vm_file)
 {
-	struct mm_struct *mm = kch_kvm_mm(kch_kvm_of(vm_file));
-	struct kch_watch *watch;
-	int err;
+	struct kch_watch *watch = kzalloc(sizeof(*watch), GFP_KERNEL);
 
-	watch = kzalloc(sizeof(*watch), GFP_KERNEL);
 	if (!watch)
 		return NULL;
-	spin_lock_init(&watch->lock);
-	watch->notifier.ops = &ops;
-	watch->mm = mm;
 	watch->file = get_file(vm_file);
-	if (!mmget_not_zero(mm))
-		goto gone;
-	err = mmu_notifier_register(&watch->notifier, mm);
-	mmput(mm);
-	if (!err)
-		return watch;
-gone:
-	drop(watch);
-	kfree(watch);
-	return NULL;
+	spin_lock(&watches_lock);
+	list_add(&watch->link, &watches);
+	spin_unlock(&watches_lock);
+	schedule_delayed_work(&sweep_work, SWEEP_INTERVAL);
+	return watch;
 }
 
 void kch_watch_stop(struct kch_watch *watch)
 {
 	if (!watch)
 		return;
-	/* Calls mm_ends() itself if the process has not ended yet. */
-	mmu_notifier_unregister(&watch->notifier, watch->mm);
-	drop(watch);
+	spin_lock(&watches_lock);
+	list_del(&watch->link);
+	spin_unlock(&watches_lock);
+	if (watch->file)
+		fput(watch->file);
 	kfree(watch);
+}
+
+void kch_watch_exit(void)
+{
+	cancel_delayed_work_sync(&sweep_work);
 }
 
 struct file *kch_watch_get(struct kch_watch *watch)
@@ -78,19 +93,15 @@ struct file *kch_watch_get(struct kch_watch *watch)
 
 	if (!watch)
 		return NULL;
-	spin_lock(&watch->lock);
+	spin_lock(&watches_lock);
 	file = watch->file;
 	if (file)
 		get_file(file);
-	spin_unlock(&watch->lock);
-	if (!file)
-		return NULL;
-	/* Ours and the caller's are the last: its process has closed it. */
-	if (file_count(file) == 2) {
-		drop(watch);
+	if (file && let_go_if_unused(watch, 1)) {
 		fput(file);
-		return NULL;
+		file = NULL;
 	}
+	spin_unlock(&watches_lock);
 	return file;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A VM that was shown to the module, watched for audits without keeping it
- * from going away: the reference is dropped when its process ends, or when the
- * process has closed the VM.
+ * from going away: once nobody else has it, because it was closed or its
+ * process has ended, it is let go, within a second or so.
  */
 #ifndef KCH_WATCH_H
 #define KCH_WATCH_H
@@ -10,10 +10,12 @@
 struct file;
 struct kch_watch;
 
-/* Returns NULL if the VM's process is ending, or no memory can be had. */
+/* Returns NULL if no memory can be had. */
 struct kch_watch *kch_watch_start(struct file *vm_file);
-/* Waits for a callback under way; not under a spinlock.  NULL is allowed. */
+/* NULL is allowed. */
 void kch_watch_stop(struct kch_watch *watch);
+/* When all watches were stopped. */
+void kch_watch_exit(void);
 
 /* The VM's file with a reference of the caller's own, or NULL: it is gone. */
 struct file *kch_watch_get(struct kch_watch *watch);

@@ -162,6 +162,18 @@ void test_references(void)
 	      users_of("kvm_amd"), before);
 
 	module_load();
+	/* Without anybody looking, and while it is still in the record. */
+	vm_create_ready(&vm, 1, SCENE_OFFSET);
+	must_preserve(&vm, 0x40);
+	check(users_of("kvm_amd") > before, "a VM does not show");
+	vm_destroy(&vm);
+	for (i = 0; i < 250 && users_of("kvm_amd") != before; i++)
+		usleep(20000);
+	check(users_of("kvm_amd") == before,
+	      "kvm_amd has %u users after a VM was closed, before %u",
+	      users_of("kvm_amd"), before);
+	must_unpreserve(0x40);
+
 	for (i = 0; i < ROUNDS; i++) {
 		vm_create_ready(&vm, 1, SCENE_OFFSET);
 		must_preserve(&vm, 0x41);
