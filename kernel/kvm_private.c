@@ -152,7 +152,7 @@ static void read_vcpu(const struct kvm_vcpu *vcpu, struct kch_rec_vcpu *to)
 	}
 }
 
-static void read_master_clock(const struct kvm *kvm, struct kch_rec_vm *to)
+void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
 {
 	const struct kvm_arch *ka = &kvm->arch;
 	u32 flags = le32_to_cpu(to->flags) & ~KCH_VM_MASTER_CLOCK;
@@ -223,7 +223,7 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	to->pid = cpu_to_le32(kvm->userspace_pid);
 	to->default_tsc_khz = cpu_to_le32(READ_ONCE(kvm->arch.default_tsc_khz));
 	to->tsc_scaling_frac_bits = frac_bits;
-	read_master_clock(kvm, to);
+	kch_kvm_read_reference(kvm, to);
 	kch_clock_of(to, vcpus, &clock);
 	to->host_tsc = cpu_to_le64(rdtsc_ordered());
 	to->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,

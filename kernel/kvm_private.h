@@ -37,6 +37,9 @@ pid_t kch_kvm_pid(const struct kvm *kvm);
 /* The vCPU id of a KCH_KVM_FILE_VCPU that belongs to @kvm, or -1. */
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm);
 
+/* The VM's master clock alone, with the flag whether it is in use. */
+void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to);
+
 /*
  * Reads a VM's clock into an entry of the record's form, uuid and name empty,
  * not closed.  Needs no lock and waits for nobody, so that it also works in

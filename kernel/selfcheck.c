@@ -172,11 +172,14 @@ static int differs(struct kch_message *message, const char *what, u64 found,
  * Does KVM's clock of a VM agree with the functions we read?  KVM_GET_CLOCK is
  * always computed from the host's frequency, whatever pair a vCPU has.
  */
-static int check_clock(struct file *vm_file, u32 kvm_khz, u8 frac_bits,
-		       void __user *user, struct kch_message *message)
+static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
+		       struct kch_message *message)
 {
+	static const struct kch_rec_vcpu unscaled = {
+		.tsc_scaling_ratio = cpu_to_le64(1),
+	};
 	struct kvm *kvm = kch_kvm_of(vm_file);
-	struct kch_rec_vm *before = NULL, *after = NULL;
+	struct kch_rec_vm before = { }, after = { };
 	struct kvm_clock_data says;
 	struct kch_clock clock;
 	int err, tries = 0;
@@ -184,38 +187,26 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, u8 frac_bits,
 
 	/* A running VM may take a new reference between the two readings. */
 	do {
-		kvfree(before);
-		kvfree(after);
-		before = NULL;
-		after = NULL;
-		err = kch_kvm_read(kvm, frac_bits, &before, message) ?:
-		      get_clock(vm_file, &says, user) ?:
-		      kch_kvm_read(kvm, frac_bits, &after, message);
+		kch_kvm_read_reference(kvm, &before);
+		err = get_clock(vm_file, &says, user);
 		if (err)
-			goto out;
-	} while ((before->master_cycle_now != after->master_cycle_now ||
-		  before->kvmclock_offset != after->kvmclock_offset) &&
+			return err;
+		kch_kvm_read_reference(kvm, &after);
+	} while ((before.master_cycle_now != after.master_cycle_now ||
+		  before.kvmclock_offset != after.kvmclock_offset) &&
 		 tries++ < 8);
 
-	kch_clock_of(after, (struct kch_rec_vcpu *)(after + 1), &clock);
-	if (!(le32_to_cpu(after->flags) & KCH_VM_MASTER_CLOCK) !=
-	    !(says.flags & KVM_CLOCK_TSC_STABLE)) {
-		err = differs(message, "master clock in use",
-			      le32_to_cpu(after->flags), says.flags);
-	} else if (says.flags & KVM_CLOCK_HOST_TSC) {
-		clock.tsc_offset = 0;
-		clock.tsc_scaling_ratio = 1;
-		clock.tsc_scaling_frac_bits = 0;
-		kch_pvclock_pair(kvm_khz, &clock.tsc_to_system_mul,
-				 &clock.tsc_shift);
-		ns = kch_clock_ns(&clock, says.host_tsc);
-		if (ns != says.clock)
-			err = differs(message, "kvmclock in ns", ns, says.clock);
-	}
-out:
-	kvfree(before);
-	kvfree(after);
-	return err;
+	if (!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK) !=
+	    !(says.flags & KVM_CLOCK_TSC_STABLE))
+		return differs(message, "master clock in use",
+			       le32_to_cpu(after.flags), says.flags);
+	if (!(says.flags & KVM_CLOCK_HOST_TSC))
+		return 0;
+	kch_clock_of(&after, &unscaled, &clock);
+	kch_pvclock_pair(kvm_khz, &clock.tsc_to_system_mul, &clock.tsc_shift);
+	ns = kch_clock_ns(&clock, says.host_tsc);
+	return ns == says.clock ? 0 :
+	       differs(message, "kvmclock in ns", ns, says.clock);
 }
 
 /* Restores a made-up clock, and sees whether it is still there after KVM_RUN. */
@@ -251,8 +242,8 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 		goto out;
 	}
 	err = run_once(s) ?:
-	      check_clock(s->vm, facts->kvm_khz, facts->frac_bits,
-			  (void __user *)s->user, message) ?:
+	      check_clock(s->vm, facts->kvm_khz, (void __user *)s->user,
+			  message) ?:
 	      kch_kvm_read(kvm, facts->frac_bits, &live, message);
 	if (err)
 		goto out;
@@ -319,7 +310,7 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	}
 	facts->kvm_khz = hw_khz;
 	facts->frac_bits = ilog2(ratio);
-	err = check_clock(s->vm, hw_khz, facts->frac_bits, user, message);
+	err = check_clock(s->vm, hw_khz, user, message);
 	if (err)
 		goto out;
 	/* Where this host cannot restore at all, the restore says why. */
@@ -470,8 +461,7 @@ int kch_selfcheck_vm(struct file *vm_file, const struct kch_kvm_facts *facts,
 	BUILD_BUG_ON(sizeof(struct kvm_device_attr) + sizeof(u64) > 64);
 	if (current->mm != kch_kvm_mm(kvm))
 		return 0;
-	return check_clock(vm_file, facts->kvm_khz, facts->frac_bits, scratch,
-			   message) ?:
+	return check_clock(vm_file, facts->kvm_khz, scratch, message) ?:
 	       check_offsets(kvm, facts->frac_bits, scratch, message);
 }
 
