@@ -3,11 +3,12 @@
 #   make demo       the main job on a real kexec, and its result as a table
 #   make test       unit tests, every errno, the short nested cases
 #   make test-full  all nested cases, mutants, fuzzing
+#   make bench      each way to restore a clock, over ten kexecs; what ours costs
 #   make check      style and static checks
 #   make            module for the running kernel, or KDIR=; library, tool
 #   make install    the same, below DESTDIR
 #
-# demo, test and check install what they need (Debian, as root or with sudo)
+# demo, bench, test and check install what they need (Debian, as root or with sudo)
 # and fetch the emulated hosts' kernels; all that is kept below build/.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -40,6 +41,10 @@ demo-qemu: setup
 	@scripts/build-nested.sh 6.1 6.12
 	@scripts/demo-qemu.sh
 
+# Tables and a picture in Documentation/benchmark.*, anew.
+bench: nested
+	@scripts/bench.sh
+
 test: nested
 	@scripts/test.sh
 
@@ -59,7 +64,7 @@ distclean:
 	rm -rf build
 
 help:
-	@sed -n '3,11s/^# \{0,1\}//p' Makefile
+	@sed -n '3,12s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install setup nested demo demo-qemu test test-full check \
+.PHONY: all module userspace install setup nested demo demo-qemu bench test test-full check \
 	clean distclean help

@@ -37,7 +37,7 @@ vgabios            | -                    | its firmware
 isolinux           | -                    | boots it
 syslinux-common    | -                    | boots it
 xorriso            | xorriso              | makes the disc it is booted from
-gnuplot-nox        | gnuplot              | the picture of make demo-qemu
+gnuplot-nox        | gnuplot              | the pictures of make demo-qemu and make bench
 util-linux         | setpriv              | the emulator dies with the test runner
 ca-certificates    | -                    | fetching kernels over https mirrors
 flex               | flex                 | build of the 7.3 kernel

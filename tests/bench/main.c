@@ -106,7 +106,7 @@ static void forge_many(const struct vm *vm, uint32_t count)
 /* Restore, next to writing the offsets and the clock. */
 static void bench_restore(void)
 {
-	static struct pairs module, whole;
+	static struct pairs module, check, names, whole;
 	struct vm vm;
 	size_t n;
 	uint32_t i;
@@ -116,15 +116,21 @@ static void bench_restore(void)
 		forge_many(&vm, 2 * RESTORE_ROUNDS);
 		units_open();
 		module.count = 0;
+		check.count = 0;
+		names.count = 0;
 		whole.count = 0;
 		for (i = 0; i < RESTORE_ROUNDS; i++) {
 			double base = unit_kvm_restore(&vm);
 
+			pairs_add(&check, base, unit_restore_check(&vm, 2 * i + 1));
 			pairs_add(&module, base, unit_restore(&vm, 2 * i + 1));
+			pairs_add(&names, base, unit_names(&vm));
 			base = unit_kvm_restore(&vm);
 			pairs_add(&whole, base, unit_library_restore(&vm, 2 * i + 2));
 		}
 		print_pairs("restore", "vcpus", vcpu_counts[n], &module, 0, i);
+		print_pairs("restore-check", "vcpus", vcpu_counts[n], &check, 0, i);
+		print_pairs("restore-names", "vcpus", vcpu_counts[n], &names, 0, i);
 		print_pairs("restore-library", "vcpus", vcpu_counts[n], &whole, 0, i);
 		units_close();
 		module_unload();
@@ -215,7 +221,6 @@ static void bench_fleet(void)
 {
 	fleet_start(FLEET_VMS);
 	fleet_preserve();
-	fleet_restore(1);
 	fleet_restore(10);
 	fleet_restore(50);
 	fleet_restore(FLEET_VMS);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 #include <linux/kvm.h>
 #include <x86intrin.h>
 
@@ -97,14 +99,42 @@ double unit_preserve(const struct vm *vm, uint32_t id)
 	return timed(KCH_IOC_PRESERVE, &arg, 0, arg.message);
 }
 
-double unit_restore(const struct vm *vm, uint32_t id)
+static double restore_with(const struct vm *vm, uint32_t id, uint32_t flags)
 {
 	struct kch_restore arg = {
-		.size = sizeof(arg), .vm_fd = vm->fd, .mode = KCH_MODE_IDENTICAL,
+		.size = sizeof(arg), .flags = flags, .vm_fd = vm->fd,
+		.mode = KCH_MODE_IDENTICAL,
 	};
 
 	set_uuid(arg.uuid, id);
 	return timed(KCH_IOC_RESTORE, &arg, 0, arg.message);
+}
+
+double unit_restore(const struct vm *vm, uint32_t id)
+{
+	return restore_with(vm, id, 0);
+}
+
+double unit_restore_check(const struct vm *vm, uint32_t id)
+{
+	return restore_with(vm, id, KCH_RESTORE_CHECK);
+}
+
+double unit_names(const struct vm *vm)
+{
+	char path[64], name[64];
+	uint64_t start = now(), end;
+	int failed = 0;
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpus; i++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", vm->vcpu[i]);
+		failed |= readlink(path, name, sizeof(name)) < 0;
+	}
+	end = now();
+	if (failed)
+		die("/proc/self/fd: %s", errno_name(errno));
+	return end - start;
 }
 
 double unit_library_restore(const struct vm *vm, uint32_t id)

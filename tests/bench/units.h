@@ -17,6 +17,10 @@ double unit_kvm_restore(const struct vm *vm);
 double unit_preserve(const struct vm *vm, uint32_t id);
 /* KCH_IOC_RESTORE */
 double unit_restore(const struct vm *vm, uint32_t id);
+/* The same with KCH_RESTORE_CHECK: all that can refuse, and KVM is asked. */
+double unit_restore_check(const struct vm *vm, uint32_t id);
+/* The name in /proc of each vCPU's descriptor, from which the library has its id. */
+double unit_names(const struct vm *vm);
 /* kch_vm_restore() of the library, with all that it does besides. */
 double unit_library_restore(const struct vm *vm, uint32_t id);
 /* An ioctl of ours that is refused for its flags: entry, copies, exit. */

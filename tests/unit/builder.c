@@ -31,9 +31,10 @@ size_t plan_entry_size(const struct plan *plan, u32 vm)
 size_t plan_entry_offset(const struct plan *plan, u32 vm)
 {
 	size_t offset = plan->header_size;
+	u32 i;
 
-	while (vm--)
-		offset += plan_entry_size(plan, vm);
+	for (i = 0; i < vm; i++)
+		offset += plan_entry_size(plan, i);
 	return offset;
 }
 

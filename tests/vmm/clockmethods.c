@@ -66,6 +66,54 @@ static void restore_realtime(struct vm *vm, uint32_t flags, struct handover *h)
 	set_clock(vm, &data);
 }
 
+/*
+ * The algorithm that the kernel describes in Documentation/virt/kvm/devices/
+ * vcpu.rst for KVM_VCPU_TSC_OFFSET, step by step.  Steps 1 to 3 are
+ * state_save(): tsc_src, guest_src and host_src are KVM_GET_CLOCK's, ofs_src the
+ * offsets, freq is KVM_GET_TSC_KHZ's.
+ */
+static void restore_recipe(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	const struct kvm_clock_data *src = &saved->clock;
+	struct kvm_clock_data dest = {
+		.clock = src->clock,
+		.flags = KVM_CLOCK_REALTIME,
+		.realtime = src->realtime,
+	};
+	int64_t guest_ns, cycles;
+	uint32_t i;
+
+	(void)flags;
+	if (!(src->flags & KVM_CLOCK_REALTIME) ||
+	    !(src->flags & KVM_CLOCK_HOST_TSC)) {
+		h->error = -ENODATA;
+		snprintf(h->message, sizeof(h->message),
+			 "KVM_GET_CLOCK gave no wall clock time, or no host TSC");
+		return;
+	}
+	/* Step 4. */
+	set_clock(vm, &dest);
+	/* Step 5. */
+	memset(&dest, 0, sizeof(dest));
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &dest))
+		die("KVM_GET_CLOCK: %s", strerror(errno));
+	if (!(dest.flags & KVM_CLOCK_HOST_TSC)) {
+		h->error = -ENODATA;
+		snprintf(h->message, sizeof(h->message),
+			 "KVM_GET_CLOCK gives no host TSC now");
+		return;
+	}
+	/* Step 6; freq is in kHz, the clocks in ns. */
+	guest_ns = src->clock - dest.clock;
+	cycles = (__int128)guest_ns * saved->tsc_khz / 1000000;
+	for (i = 0; i < vm->vcpu_count; i++)
+		/* Step 7. */
+		vcpu_set_tsc_offset(&vm->vcpu[i],
+				    saved->vcpu[i].clock.tsc_offset - cycles +
+				    (src->host_tsc - dest.host_tsc));
+}
+
 static void prepare_identical(struct vm *vm, struct handover *h)
 {
 	handover_prepare(vm, h);
@@ -90,6 +138,7 @@ static const struct clock_method methods[] = {
 	{ "none", KCH_MODE_NONE, NULL, restore_nothing },
 	{ "by-value", KCH_MODE_NONE, NULL, restore_by_value },
 	{ "realtime", KCH_MODE_NONE, NULL, restore_realtime },
+	{ "recipe", KCH_MODE_NONE, NULL, restore_recipe },
 	{ "converged", KCH_MODE_CONVERGED, prepare_converged,
 	  restore_converged },
 	{ "identical", KCH_MODE_IDENTICAL, prepare_identical,

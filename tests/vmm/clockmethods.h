@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The ways to give a resumed guest its clock: three of today, and ours, without
+ * The ways to give a resumed guest its clock: those of today, and ours, without
  * the module and with it.
  */
 #ifndef KCH_VMM_CLOCKMETHODS_H
