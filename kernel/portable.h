@@ -9,7 +9,6 @@
 
 #ifdef __KERNEL__
 
-#include <linux/crc32c.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
@@ -19,11 +18,28 @@
 #include <linux/types.h>
 #include <asm/barrier.h>
 #include <asm/byteorder.h>
+#include "kch_probed.h"
+
+/*
+ * Where there are two, the plain function, which is part of the kernel: crc32c()
+ * is then in a module of its own, and loading that takes longer than a record's
+ * checksum ever does.
+ */
+#ifdef KCH_HAVE_CRC32C_LE
+#include <linux/crc32.h>
+
+static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
+{
+	return __crc32c_le(crc, data, size);
+}
+#else
+#include <linux/crc32c.h>
 
 static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
 {
 	return crc32c(crc, data, size);
 }
+#endif
 
 #define kch_mul_div(a, b, c)	mul_u64_u64_div_u64(a, b, c)
 

@@ -58,6 +58,13 @@ compile()
 		compile "$@"; then
 		echo "#define KCH_HAVE_CSID_X86_TSC 1"
 	fi
+	# crc32c() has been in the library of CRCs itself since 6.14 or so.
+	if printf '%s\n' '#include <linux/crc32.h>' \
+		'u32 probe(const void *p);' \
+		'u32 probe(const void *p) { return __crc32c_le(~0, p, 1); }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_CRC32C_LE 1"
+	fi
 	# cpuid_eax() and its like have a header of their own since 6.16.
 	if printf '%s\n' '#include <asm/cpuid/api.h>' | compile "$@"; then
 		echo "#define KCH_HAVE_ASM_CPUID_API 1"

@@ -43,8 +43,7 @@ kexec; kernel boots, up to its first program| kexec        | init         |
 init: file systems, shells                  | init         | settling     |
 TSC frequency settles                       | settling     | settled      |
 KVM loaded                                  | settled      | kvm          |
-libcrc32c loaded, which the module needs    | kvm          | needed       | ours
-a program starts that loads the module      | needed       | loading      | ours
+a program starts that loads the module      | kvm          | loading      | ours
 module loaded, with its self-check          | loading      | module       | ours
 VMM starts: memory, KVM_CREATE_VM           | module       | vm_made      |
 saved TSC frequency set                     | vm_made      | prepared     | ours

@@ -55,12 +55,6 @@ stage_1() {
 	echo 1 >/sys/module/kernel/parameters/initcall_debug
 	_release=$(uname -r)
 	_kvm=$(kch-host-tsc)
-	# What it needs, where that is a module.
-	_needed=$_kvm
-	if [ -e "/lib/modules/$_release/libcrc32c.ko" ]; then
-		modprobe libcrc32c
-		_needed=$(kch-host-tsc)
-	fi
 	_loaded=$(kch-host-tsc "/lib/modules/$_release/kvmclock_handover.ko" "region=$REGION_ADDR,$REGION_SIZE")
 	"$KCH/kch-vmm" resume --mem "$VM_MEM" --method identical --seconds 2 --report /run/vm \
 		--save-with none --hold stopped
@@ -70,7 +64,6 @@ stage_1() {
 	at settling "$_settling"
 	at settled "$_settled"
 	at kvm "$_kvm"
-	at needed "$_needed"
 	at loading "${_loaded% *}"
 	at module "${_loaded#* }"
 	_init=$(dmesg | sed -n 's/.*initcall kch_init.* after \([0-9]*\) usecs.*/\1/p')
