@@ -273,15 +273,11 @@ check_kernel_doc() {
 # ---- documents
 
 check_documents() {
-	local page bad=0
+	local bad=0
 	scripts/check-doc-layout.sh 2>&1 || bad=1
 	scripts/check-doc-names.sh 2>&1 || bad=1
 	need man || return
-	for page in Documentation/man/*.[1-8]; do
-		[[ -e $page ]] || { echo "no man pages"; return 1; }
-		MANROFFSEQ='' MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l "$page" 2>&1 >/dev/null |
-			none "$page" || bad=1
-	done
+	scripts/check-doc-format.sh 2>&1 || bad=1
 	return "$bad"
 }
 

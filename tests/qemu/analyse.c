@@ -207,22 +207,30 @@ static void read_line(struct stretch *stretch, struct stretch *before,
 	}
 }
 
+/*
+ * The guest may be stopped in the middle of a line, which then goes on in the
+ * file of after.
+ */
 static void read_file(const char *path, struct stretch *stretch,
 		      struct stretch *before, uint64_t stopped)
 {
+	static char text[LINE_SIZE];
 	FILE *file = fopen(path, "re");
-	char text[LINE_SIZE];
+	size_t used = strlen(text);
 
 	if (!file) {
 		perror(path);
 		exit(2);
 	}
-	/* The first and last line may be cut off anywhere. */
-	while (fgets(text, sizeof(text), file))
-		if (text[strlen(text) - 1] == '\n') {
-			text[strlen(text) - 1] = '\0';
-			read_line(stretch, before, stopped, text);
-		}
+	while (fgets(text + used, (int)(sizeof(text) - used), file)) {
+		used = strlen(text);
+		if (text[used - 1] != '\n' && used < sizeof(text) - 1)
+			continue;
+		text[strcspn(text, "\r\n")] = '\0';
+		read_line(stretch, before, stopped, text);
+		text[0] = '\0';
+		used = 0;
+	}
 	fclose(file);
 }
 
@@ -419,8 +427,11 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 	for (kind = 0; kind < 2; kind++)
 		for (number = 1; number < SLEEPERS_MAX; number++)
 			if (!woke[kind][number] && number + 1 < SLEEPERS_MAX &&
-			    woke[kind][number + 1])
+			    woke[kind][number + 1]) {
 				missing++;
+				printf("timer_missing=%s %u\n",
+				       kind ? "sleeper" : "timerfd", number);
+			}
 	printf("timers=%u\ntimers_due_while_away=%u\ntimers_missing=%u\n", count,
 	       during, missing);
 	printf("timer_late_max_ns=%.0f\ntimer_early_max_ns=%.0f\n", late_max,
