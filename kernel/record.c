@@ -22,6 +22,7 @@ static_assert(offsetof(struct kch_rec_vm, vcpu_count) == 88);
 static_assert(offsetof(struct kch_rec_vm, master_cycle_now) == 96);
 static_assert(offsetof(struct kch_rec_vm, tsc_scaling_frac_bits) == 136);
 static_assert(offsetof(struct kch_rec_vm, default_tsc_khz) == 144);
+static_assert(offsetof(struct kch_rec_vm, kvmclock_slack_ns) == 148);
 static_assert(sizeof(struct kch_rec_vcpu) == KCH_REC_VCPU_SIZE);
 static_assert(offsetof(struct kch_rec_vcpu, tsc_offset) == 8);
 static_assert(offsetof(struct kch_rec_vcpu, virtual_tsc_khz) == 40);

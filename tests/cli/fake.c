@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "clock.h"
@@ -90,6 +91,16 @@ static void set_up(void)
 	}
 }
 
+static int clocksource_file(void)
+{
+	int fd = memfd_create("clocksource", 0);
+
+	if (dprintf(fd, fake.unsettled ? "tsc-early\n" : "tsc\n") < 0)
+		abort();
+	lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
 int open(const char *path, int flags, ...)
 {
 	static int (*real)(const char *path, int flags, ...);
@@ -110,6 +121,8 @@ int open(const char *path, int flags, ...)
 		kvm_fd = real("/dev/null", flags);
 		return kvm_fd;
 	}
+	if (strstr(path, "/current_clocksource"))
+		return clocksource_file();
 	va_start(args, flags);
 	if (flags & O_CREAT)
 		mode = va_arg(args, mode_t);
@@ -435,6 +448,12 @@ static int set_clock(struct fake_clock *c, const struct kvm_clock_data *data)
 	return 0;
 }
 
+static uint64_t scaled(uint64_t cycles)
+{
+	return fake.ratio ? kch_scale_tsc(cycles, fake.ratio, fake.frac_bits) :
+			    cycles;
+}
+
 static int set_clock_guest(struct fake_clock *c, unsigned int index,
 			   const void *page)
 {
@@ -502,9 +521,9 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 	case KVM_GET_MSRS:
 		msrs->entries[0].data = (uint64_t)-5;
 		if (msrs->entries[0].index == MSR_IA32_TSC)
-			msrs->entries[0].data = __builtin_ia32_rdtsc() +
-						fake.offsets[index] +
-						fake.tsc_apart[index];
+			msrs->entries[0].data =
+				scaled(__builtin_ia32_rdtsc()) +
+				fake.offsets[index] + fake.tsc_apart[index];
 		return 1;
 	case KVM_SET_CLOCK_GUEST:
 		if (fake.clock)
@@ -512,6 +531,10 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 		return fail(EINVAL, NULL, NULL);
 	case KVM_GET_TSC_KHZ:
 		return (int)fake.vcpu_khz[index];
+	case KVM_SET_TSC_KHZ:
+		fake.vcpu_khz[index] = (uint32_t)(uintptr_t)arg;
+		note("khz%u=%u ", index, fake.vcpu_khz[index]);
+		return 0;
 	case KVM_GET_DEVICE_ATTR:
 		if (fake.get_offset_errno[index])
 			return fail(fake.get_offset_errno[index], NULL, NULL);

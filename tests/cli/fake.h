@@ -55,6 +55,9 @@ struct fake {
 	bool knows_vms;			/* FAKE_KNOWN */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
+	bool unsettled;			/* the clocksource is tsc-early */
+	uint64_t ratio;			/* of all vCPUs; 0: unscaled */
+	uint8_t frac_bits;		/* of it */
 	uint64_t tsc_apart[FAKE_VCPUS_MAX]; /* MSR_IA32_TSC is off by so much */
 	/* What was done that changes something, one word each. */
 	char log[FAKE_LOG_SIZE];

@@ -482,6 +482,103 @@ static void test_restore_put_back(void)
 		   "silent: %s", kch_last_message(handle));
 }
 
+/* A KVM whose clock goes, for the modes that set it. */
+static struct fake_clock kvm_clock;
+
+static void set_up_weaker(int err, int after)
+{
+	set_up();
+	memset(&kvm_clock, 0, sizeof(kvm_clock));
+	kvm_clock.master = true;
+	kvm_clock.delay_ns = 900;
+	kvm_clock.guest_errno = ENOTTY;
+	fake.clock = &kvm_clock;
+	fake.error_number = err ? (int)_IOC_NR(KCH_IOC_RESTORE) : -1;
+	fake.error_after = after;
+	fake.error_errno = err;
+	fake.error_message = "the module's reason";
+}
+
+/* What a caller that accepts less gets, and is told; what it never gets. */
+static void test_restore_weaker(void)
+{
+	static const int weaker[] = { EOPNOTSUPP, EAGAIN, ERANGE, EOVERFLOW,
+				      ELIBBAD, ENXIO };
+	static const int never[] = { ETIME, EREMCHG, EINPROGRESS, EALREADY, EBUSY,
+				     ENOTRECOVERABLE, EBADMSG, ENOENT };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	struct kch_restore_opts opts = { .sz = sizeof(opts),
+					 .mode = KCH_MODE_CONVERGED };
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < sizeof(weaker) / sizeof(weaker[0]); i++) {
+		set_up_weaker(weaker[i], 0);
+		err = kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
+				     &result);
+		ktap_check(!err, "%d after %d: %s", err, weaker[i],
+			   kch_last_message(handle));
+		ktap_check(result.mode == KCH_MODE_CONVERGED &&
+			   result.refusal == weaker[i], "%u %d", result.mode,
+			   result.refusal);
+		ktap_check(result.error_ns >= -1 && result.error_ns <= 1 &&
+			   !result.error_cycles && !result.tsc_rate_ppb,
+			   "%ld ns", result.error_ns);
+		ktap_check(!strcmp(kch_last_message(handle),
+				   "mode converged: the module's reason"), "'%s'",
+			   kch_last_message(handle));
+		ktap_check(fake.offsets[0] == 0xfffffff000000000ULL &&
+			   fake.offsets[1] == 0xfffffff000000000ULL, "%#lx",
+			   fake.offsets[0]);
+	}
+	/* Identical where it is to be had, whatever else would do. */
+	set_up_weaker(0, 0);
+	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
+				 &result), 0);
+	ktap_check(result.mode == KCH_MODE_IDENTICAL && !result.refusal, "%u %d",
+		   result.mode, result.refusal);
+	for (i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		set_up_weaker(never[i], 0);
+		check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid,
+					 &opts, &result), never[i]);
+		check_log("");
+		check_vm_unchanged();
+	}
+	/* Who asks for identical gets nothing else. */
+	opts.mode = 0;
+	set_up_weaker(EAGAIN, 0);
+	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
+				 &result), EAGAIN);
+	check_log("");
+	/* Refused only after the writes: those are taken back first. */
+	opts.mode = KCH_MODE_CONVERGED;
+	set_up_weaker(EOVERFLOW, 1);
+	err = kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts, &result);
+	ktap_check(!err && result.mode == KCH_MODE_CONVERGED &&
+		   result.refusal == EOVERFLOW, "%d %u", err, result.mode);
+	ktap_check(strstr(fake.log, SAVED_OFFSETS "clock " PUT_BACK "clock " SAVED_OFFSETS) ==
+		   fake.log, "%s", fake.log);
+	/* Not good enough: refused, with both reasons, and taken back. */
+	opts.bound_ns = 1;
+	opts.rounds_max = 1;
+	set_up_weaker(EAGAIN, 0);
+	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
+				 &result), EDOM);
+	ktap_check(strstr(kch_last_message(handle), "the module's reason") &&
+		   strstr(kch_last_message(handle), "accepted are 1 ns"), "'%s'",
+		   kch_last_message(handle));
+	check_vm_unchanged();
+	/* Only asked: nothing is written. */
+	opts = (struct kch_restore_opts){ .sz = sizeof(opts),
+					  .mode = KCH_MODE_CONVERGED,
+					  .flags = KCH_RESTORE_CHECK };
+	set_up_weaker(EAGAIN, 0);
+	err = kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts, &result);
+	ktap_check(!err && result.refusal == EAGAIN, "%d %d", err, result.refusal);
+	check_log("");
+	check_vm_unchanged();
+}
+
 static void test_adopt(void)
 {
 	uint32_t adopted;
@@ -521,6 +618,7 @@ int main(int argc, char **argv)
 		{ "restore_module_only", test_restore_module_only },
 		{ "restore_refused", test_restore_refused },
 		{ "restore_put_back", test_restore_put_back },
+		{ "restore_weaker", test_restore_weaker },
 		{ "adopt", test_adopt },
 		{ "finish", test_finish },
 	};

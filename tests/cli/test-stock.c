@@ -141,6 +141,18 @@ static int64_t true_error_ns(uint64_t host_tsc)
 					pages[0].shift, host_tsc + OFFSET));
 }
 
+/* For the tool to show. */
+static void keep(void)
+{
+	const char *path = getenv("STOCK_FILE");
+	FILE *file = path ? fopen(path, "we") : NULL;
+
+	if (!file)
+		return;
+	fwrite(buffer, 1, size, file);
+	fclose(file);
+}
+
 static void test_save(void)
 {
 	struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
@@ -155,6 +167,7 @@ static void test_save(void)
 	check_err(save(), 0);
 	ktap_check(size == 320 + 192 + 2 * 64, "%zu", size);
 	ktap_check(!fake.log[0], "saving writes: %s", fake.log);
+	keep();
 	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
 	if (!vm)
 		return;
@@ -484,6 +497,7 @@ static void test_no_master_clock(void)
 	struct kch_restore_result result = { .sz = sizeof(result) };
 	struct kch_vm_info info = { .sz = sizeof(info) };
 	struct kch_vm *vm = NULL;
+	uint32_t slack;
 	int64_t error;
 
 	set_up();
@@ -492,18 +506,155 @@ static void test_no_master_clock(void)
 	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
 	kch_vm_info(vm, &info);
 	ktap_check(!(info.flags & KCH_VM_INFO_MASTER_CLOCK), "%#x", info.flags);
+	slack = info.kvmclock_slack_ns;
+	ktap_check(slack > 0, "%u", slack);
 	kch_vm_free(vm);
 	fake.offsets[0] = OLD_OFFSET;
 	fake.offsets[1] = OLD_OFFSET;
 	kvm_clock.reference_ns = 1000;
 	check_err(restore(NULL, &result), 0);
 	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
-	ktap_check(result.error_slack_ns > 0, "%lu", result.error_slack_ns);
+	/* Its own reading, and the one when it was saved. */
+	ktap_check(result.error_slack_ns > slack, "%lu, saved %u",
+		   result.error_slack_ns, slack);
 	error = true_error_ns(result.host_tsc);
 	ktap_check((uint64_t)llabs(error) <=
 		   (uint64_t)llabs(result.error_ns) + result.error_slack_ns,
 		   "%ld ns, reported %ld +- %lu", error, result.error_ns,
 		   result.error_slack_ns);
+}
+
+/* vCPUs of different offsets and frequencies: each gets its own back. */
+static void test_unmatched(void)
+{
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	struct kch_restore_opts opts = { .sz = sizeof(opts), .rounds_max = 1,
+					 .bound_ns = 1 };
+
+	set_up();
+	kvm_clock.master = false;
+	fake.offsets[1] = OFFSET + 1000000;
+	fake.vcpu_khz[1] = TSC_KHZ + 100;
+	check_err(save(), 0);
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), 0);
+	fake.offsets[0] = OLD_OFFSET;
+	fake.offsets[1] = OLD_OFFSET;
+	fake.vcpu_khz[1] = TSC_KHZ;
+	/* Refused: the frequency is put back, too. */
+	check_err(restore(&opts, &result), EDOM);
+	check_unchanged();
+	ktap_check(fake.vcpu_khz[1] == TSC_KHZ, "%u", fake.vcpu_khz[1]);
+	check_err(restore(NULL, &result), 0);
+	ktap_check(fake.offsets[0] == OFFSET && fake.offsets[1] == OFFSET + 1000000,
+		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
+	ktap_check(fake.vcpu_khz[0] == TSC_KHZ && fake.vcpu_khz[1] == TSC_KHZ + 100,
+		   "%u %u", fake.vcpu_khz[0], fake.vcpu_khz[1]);
+	ktap_check(result.mode == KCH_MODE_CONVERGED && !result.error_cycles,
+		   "%u %ld", result.mode, result.error_cycles);
+}
+
+/* A guest of twice the frequency, saved on a host of TSC_KHZ. */
+static uint8_t saved_scaled(uint32_t new_khz)
+{
+	const uint32_t guest_khz = 2 * TSC_KHZ + 1;
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	struct kch_vm *vm = NULL;
+	unsigned int i;
+
+	set_up();
+	fake.tsc_control = true;
+	vcpus[0].pvclock = NULL;
+	vcpus[1].pvclock = NULL;
+	check_err(save(), 0);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	kch_vm_info(vm, &info);
+	kch_vm_free(vm);
+	ktap_check(info.tsc_scaling_frac_bits == 32 ||
+		   info.tsc_scaling_frac_bits == 48, "%u",
+		   info.tsc_scaling_frac_bits);
+	fake.frac_bits = (uint8_t)info.tsc_scaling_frac_bits;
+	fake.ratio = kch_mul_div(1ULL << fake.frac_bits, guest_khz, TSC_KHZ);
+	for (i = 0; i < 2; i++) {
+		fake.vcpu_khz[i] = guest_khz;
+		pages[i].tsc_timestamp = kch_scale_tsc(kvm_clock.reference_cycles,
+						       fake.ratio, fake.frac_bits) +
+					 OFFSET;
+		kch_pvclock_pair((uint32_t)kch_scale_tsc(TSC_KHZ, fake.ratio,
+							 fake.frac_bits),
+				 &pages[i].mul, &pages[i].shift);
+		vcpus[i].pvclock = &pages[i];
+	}
+	check_err(save(), 0);
+	fake.offsets[0] = OLD_OFFSET;
+	fake.offsets[1] = OLD_OFFSET;
+	fake.kvm_khz = new_khz;
+	fake.ratio = kch_mul_div(1ULL << fake.frac_bits, guest_khz, new_khz);
+	kvm_clock.reference_cycles = __builtin_ia32_rdtsc();
+	kvm_clock.reference_ns = 1000;
+	fake.log[0] = '\0';
+	return fake.frac_bits;
+}
+
+static void test_scaled(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts),
+					 .mode = KCH_MODE_CONTINUOUS };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	uint64_t old_ratio, then, now;
+	int64_t error;
+
+	/* The same frequency: the same ratio, and nothing is weaker for it. */
+	saved_scaled(TSC_KHZ);
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONVERGED && !result.tsc_rate_ppb &&
+		   !result.error_cycles && fake.offsets[0] == OFFSET, "%u %ld %ld",
+		   result.mode, result.tsc_rate_ppb, result.error_cycles);
+
+	/* 1 kHz more: KVM cannot be given the old ratio. */
+	saved_scaled(TSC_KHZ + 1);
+	check_err(restore(NULL, &result), ERANGE);
+	ktap_check(!fake.log[0] && result.found == fake.ratio, "%s %#lx", fake.log,
+		   result.found);
+	check_unchanged();
+	old_ratio = result.expected;
+
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.mode == KCH_MODE_CONTINUOUS, "%u", result.mode);
+	ktap_check(fake.offsets[0] == fake.offsets[1] && fake.offsets[0] != OFFSET,
+		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
+	/* What is reported is so: the TSC then and now, at that host TSC. */
+	then = kch_scale_tsc(result.host_tsc, old_ratio, fake.frac_bits) + OFFSET;
+	now = kch_scale_tsc(result.host_tsc, fake.ratio, fake.frac_bits) +
+	      fake.offsets[0];
+	ktap_check((int64_t)(now - then) == result.error_cycles, "%ld, reported %ld",
+		   (int64_t)(now - then), result.error_cycles);
+	/* 1 kHz of 2.6 GHz is 385 ppb. */
+	ktap_check(result.tsc_rate_ppb == -385, "%ld ppb", result.tsc_rate_ppb);
+	/* No further than that rate takes it in the seconds this may have taken. */
+	ktap_check(result.error_cycles <= 0 && result.error_cycles > -100000,
+		   "%ld cycles", result.error_cycles);
+	error = (int64_t)(kvm_clock.reference_ns -
+			  kch_pvclock_ns(pages[0].tsc_timestamp,
+					 pages[0].system_time, pages[0].mul,
+					 pages[0].shift,
+					 kch_scale_tsc(kvm_clock.reference_cycles,
+						       old_ratio, fake.frac_bits) +
+					 OFFSET));
+	ktap_check(error >= -3 && error <= 3 && result.error_ns >= -3 &&
+		   result.error_ns <= 3, "%ld ns, reported %ld", error,
+		   result.error_ns);
+}
+
+/* Until the frequency is settled nobody knows the rate: the promise says so. */
+static void test_unsettled(void)
+{
+	struct kch_restore_result result = { .sz = sizeof(result) };
+
+	saved_and_new(TSC_KHZ);
+	fake.unsettled = true;
+	check_err(restore(NULL, &result), 0);
+	ktap_check(result.error_growth_ppb == 120 + 10000000, "%lu ppb",
+		   result.error_growth_ppb);
 }
 
 static void test_kvm_guest(void)
@@ -593,6 +744,9 @@ int main(int argc, char **argv)
 		{ "hostile", test_hostile },
 		{ "hostile_whole", test_hostile_whole },
 		{ "no_master_clock", test_no_master_clock },
+		{ "unmatched", test_unmatched },
+		{ "scaled", test_scaled },
+		{ "unsettled", test_unsettled },
 		{ "kvm_guest", test_kvm_guest },
 		{ "prepare", test_prepare },
 	};

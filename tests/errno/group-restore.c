@@ -103,8 +103,8 @@ static void id_outgoing(struct attempt *a)
 static const struct condition refused[] = {
 	{ KCH_IOC_RESTORE, "no mode", SET(kch_restore, mode, KCH_MODE_NONE),
 	  .expected = EINVAL, .message = "mode 0" },
-	{ KCH_IOC_RESTORE, "mode of the future", SET(kch_restore, mode, 5),
-	  .expected = EINVAL, .message = "mode 5" },
+	{ KCH_IOC_RESTORE, "mode of the future", SET(kch_restore, mode, KCH_MODE_IDENTICAL + 1),
+	  .expected = EINVAL, .message = "mode 6" },
 	{ KCH_IOC_RESTORE, "unknown id", id_unknown, .expected = ENOENT,
 	  .message = "77777777-7777-7777-7777-777777777777 among the 1" },
 	{ KCH_IOC_RESTORE, "id all zero", id_none, .expected = ENOENT,

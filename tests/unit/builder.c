@@ -120,6 +120,7 @@ void plan_vm(const struct plan *plan, u32 vm, struct kch_rec_vm *entry)
 	entry->tsc_scaling_frac_bits = (u8)(n32(plan, of_vm(vm), 136) % 64);
 	entry->pid = cpu_to_le32(n32(plan, of_vm(vm), 140));
 	entry->default_tsc_khz = cpu_to_le32(n32(plan, of_vm(vm), 144));
+	entry->kvmclock_slack_ns = cpu_to_le32(n32(plan, of_vm(vm), 148));
 }
 
 void plan_vcpu(const struct plan *plan, u32 vm, u32 vcpu,
@@ -214,6 +215,7 @@ static void write_vm(const struct plan *plan, u32 vm, u8 *at)
 	at[136] = (u8)(n32(plan, of_vm(vm), 136) % 64);
 	put32(at + 140, n32(plan, of_vm(vm), 140));
 	put32(at + 144, n32(plan, of_vm(vm), 144));
+	put32(at + 148, n32(plan, of_vm(vm), 148));
 }
 
 static void write_header(const struct plan *plan, u8 *at)

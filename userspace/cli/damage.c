@@ -61,6 +61,7 @@ static const struct field vm_fields[] = {
 	FIELD(kch_rec_vm, reserved1),
 	FIELD(kch_rec_vm, pid),
 	FIELD(kch_rec_vm, default_tsc_khz),
+	FIELD(kch_rec_vm, kvmclock_slack_ns),
 	FIELD(kch_rec_vm, reserved),
 };
 

@@ -197,6 +197,7 @@ static void print_vm(struct output *out, unsigned int slot,
 	output_u64(out, "kvmclock_ns", le64_to_cpu(vm->kvmclock_ns));
 	output_u64(out, "tsc_scaling_frac_bits", vm->tsc_scaling_frac_bits);
 	output_u64(out, "default_tsc_khz", le32_to_cpu(vm->default_tsc_khz));
+	output_u64(out, "kvmclock_slack_ns", le32_to_cpu(vm->kvmclock_slack_ns));
 }
 
 static void print_vcpus(struct output *out, unsigned int slot,

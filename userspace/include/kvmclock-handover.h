@@ -102,7 +102,8 @@ KCH_API int kch_fd(const struct kch_handle *handle);
  * @handle: what kch_open() returned
  *
  * Return: a text for people without a newline, empty when the last call was
- * successful; valid until the next call on the handle.
+ * successful, but for a restore in a mode weaker than identical that the module
+ * refused: then why it did.  Valid until the next call on the handle.
  */
 KCH_API const char *kch_last_message(const struct kch_handle *handle);
 
@@ -265,6 +266,7 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
  *	has the ratio 1 << @tsc_scaling_frac_bits
  * @default_tsc_khz: frequency a new vCPU gets, kHz
  * @pid: the process that had the VM; 0 unknown
+ * @kvmclock_slack_ns: how far @kvmclock_ns may be off, ns; 0 not said, or exact
  */
 struct kch_vm_info {
 	size_t sz;
@@ -280,6 +282,7 @@ struct kch_vm_info {
 	uint32_t tsc_scaling_frac_bits;
 	uint32_t default_tsc_khz;
 	int32_t pid;
+	uint32_t kvmclock_slack_ns;
 };
 
 /**
@@ -491,6 +494,8 @@ struct kch_restore_opts {
  *	for clock and host TSC of one instant, ns
  * @error_growth_ppb: at most so fast the error grows, parts per 1e9 of the time
  *	that has passed since @host_tsc; 0 for KCH_MODE_IDENTICAL
+ * @tsc_rate_ppb: how much faster the guest's TSC runs than it did, parts per
+ *	1e9: not 0 only for KCH_MODE_CONTINUOUS; @error_cycles grows at that rate
  * @rounds: times KVM_SET_CLOCK was tried
  * @refusal: of a mode weaker than identical that kch_vm_restore() reached: the
  *	errno (positive) with which the module refused that; else 0
@@ -509,6 +514,7 @@ struct kch_restore_result {
 	uint64_t expected;
 	uint64_t error_slack_ns;
 	uint64_t error_growth_ppb;
+	int64_t tsc_rate_ppb;
 	uint32_t rounds;
 	int32_t refusal;
 };
@@ -535,6 +541,14 @@ struct kch_restore_result {
  * module for the exact clock.  If the module then refuses, the old TSC offsets
  * and clock (this within the duration of the call) are put back.
  *
+ * If @opts->mode is weaker than identical and the module refuses for a reason
+ * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, ERANGE, EOVERFLOW, ELIBBAD,
+ * ENXIO), the strongest of them is reached as kch_stock_restore() does, with the
+ * same promise about the error; @result->mode, @result->refusal and
+ * kch_last_message() say so.  With another scaling ratio than the saved one
+ * (ERANGE) that is KCH_MODE_CONTINUOUS at the best.  All other reasons, a reset
+ * TSC for one, refuse.
+ *
  * MSR_IA32_TSC_ADJUST is not touched: it is guest state that the VMM saves and
  * restores as any other, before this call.
  *
@@ -543,7 +557,8 @@ struct kch_restore_result {
  * -ERANGE (a vCPU's frequency is not the saved one: call kch_vm_prepare()
  * before making vCPUs), -ENOSYS (this kernel has no KVM_VCPU_TSC_OFFSET), -EIO
  * (not made by this process), -EINVAL (bad @opts, or @vcpus names a vCPU twice
- * or by the id of another), -E2BIG (unknown @opts), -ENOMEM.
+ * or by the id of another), -E2BIG (unknown @opts), -EDOM (a weaker mode's error
+ * stayed above @opts->bound_ns), -ENOMEM.
  */
 KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 			   const struct kch_vcpu_fd *vcpus, size_t count,
@@ -601,7 +616,7 @@ KCH_API void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE],
  * kch_mode_name() - the name of a mode
  * @mode: enum kch_mode
  *
- * Return: "none", "realtime", "converged", "kvm-guest", "identical", or
+ * Return: "none", "realtime", "continuous", "converged", "kvm-guest", "identical", or
  * "unknown".
  */
 KCH_API const char *kch_mode_name(uint32_t mode);

@@ -21,6 +21,9 @@
  */
 #define HOST_CLOCK_PPB		120
 
+/* The kernel throws a refined frequency away that is further off than this. */
+#define REFINEMENT_PPB		10000000
+
 /* What KVM_SET_CLOCK_GUEST promises: it rounds twice. */
 #define KVM_GUEST_ERROR_NS	2
 
@@ -28,6 +31,7 @@
  * struct attempt - the search for a small error
  * @target: the VM
  * @host_khz: the frequency KVM computes clocks from, kHz
+ * @strongest: the mode that may be true
  * @now: the last reading
  * @error_ns: what it was off, the largest of all vCPUs
  * @delays: from computing a value until KVM's clock has it, ns; the last ones
@@ -36,6 +40,7 @@
 struct attempt {
 	const struct kch_target *target;
 	uint32_t host_khz;
+	uint32_t strongest;
 	struct kch_reading now;
 	int64_t error_ns;
 	int64_t delays[DELAYS_KEPT];
@@ -65,6 +70,7 @@ static int measure(struct kch_handle *handle, struct attempt *a)
 	err = kch_read_clock(handle, a->target->fd, a->host_khz, &a->now);
 	if (err)
 		return err;
+	a->now.slack_ns += le32_to_cpu(a->target->saved->entry.kvmclock_slack_ns);
 	a->error_ns = 0;
 	for (i = 0; i < a->target->count; i++) {
 		int64_t error = (int64_t)(a->now.clock_ns -
@@ -170,60 +176,80 @@ static int search(struct kch_handle *handle, struct attempt *a,
 	return err;
 }
 
-/* How much faster the clocks run now than they did; the farthest off. */
-static int64_t rate_error_ppb(const struct kch_target *target, uint32_t host_khz)
+/*
+ * What vCPU @index has now, as a function: KVM's clock at the last reading, and
+ * the mul and shift that KVM computes for the vCPU.
+ */
+static int live_clock(struct kch_handle *handle, const struct attempt *a,
+		      uint32_t index, struct kch_clock *clock)
 {
-	int64_t worst = 0;
-	uint32_t i;
+	const struct kch_target_vcpu *vcpu = &a->target->vcpus[index];
+	uint64_t khz = kch_scale_tsc(a->host_khz, vcpu->ratio,
+				     a->target->frac_bits);
 
-	for (i = 0; i < target->count; i++) {
-		struct kch_clock saved;
-		uint64_t khz;
-		uint32_t mul;
-		int8_t shift;
-		int64_t rate;
-
-		kch_vm_clock(target->saved, i, &saved);
-		khz = kch_scale_tsc(host_khz, saved.tsc_scaling_ratio,
-				    saved.tsc_scaling_frac_bits);
-		kch_pvclock_pair(khz && khz <= UINT32_MAX ? (uint32_t)khz : 1,
-				 &mul, &shift);
-		rate = kch_pair_ppb(saved.tsc_to_system_mul, saved.tsc_shift,
-				    mul, shift);
-		if (magnitude(rate) > magnitude(worst))
-			worst = rate;
-	}
-	return worst;
+	clock->reference_cycles = a->now.host_tsc;
+	clock->system_time_ns = a->now.clock_ns;
+	clock->tsc_scaling_ratio = vcpu->ratio;
+	clock->tsc_scaling_frac_bits = a->target->frac_bits;
+	kch_pvclock_pair(khz && khz <= UINT32_MAX ? (uint32_t)khz : 1,
+			 &clock->tsc_to_system_mul, &clock->tsc_shift);
+	return kch_read_tsc_offset(handle, vcpu->fd, vcpu->vcpu_id,
+				   &clock->tsc_offset);
 }
 
-/* The offsets as KVM has them now, against those that were saved. */
-static int measure_offsets(struct kch_handle *handle,
-			   const struct kch_target *target,
-			   struct kch_restore_result *result)
+static void keep_larger(int64_t *largest, int64_t value)
 {
+	if (magnitude(value) > magnitude(*largest))
+		*largest = value;
+}
+
+/* The result, of what KVM has after the last write: the largest of all vCPUs. */
+static int report(struct kch_handle *handle, const struct attempt *a,
+		  struct kch_restore_result *result)
+{
+	const struct kch_target *target = a->target;
 	uint32_t i;
 
+	result->host_tsc = a->now.host_tsc;
+	result->error_ns = 0;
 	result->error_cycles = 0;
+	result->error_rate_ppb = 0;
+	result->tsc_rate_ppb = 0;
+	result->error_slack_ns = a->now.slack_ns;
 	for (i = 0; i < target->count; i++) {
 		const struct kch_target_vcpu *vcpu = &target->vcpus[i];
-		uint64_t offset;
-		int64_t error;
+		struct kch_clock saved, live;
+		struct kch_clock_error error;
 		int err;
 
-		err = kch_read_tsc_offset(handle, vcpu->fd, vcpu->vcpu_id, &offset);
+		err = live_clock(handle, a, i, &live);
 		if (err)
 			return err;
-		error = (int64_t)(offset - vcpu->new_offset);
-		if (!error)
-			continue;
-		result->vcpu_id = (int32_t)vcpu->vcpu_id;
-		result->found = offset;
-		result->expected = vcpu->new_offset;
-		return kch_fail(handle, -EOVERFLOW,
-				"vCPU %u: TSC offset %lld was written, KVM has %lld",
-				vcpu->vcpu_id, (long long)vcpu->new_offset,
-				(long long)offset);
+		if (live.tsc_offset != vcpu->new_offset) {
+			result->vcpu_id = (int32_t)vcpu->vcpu_id;
+			result->found = live.tsc_offset;
+			result->expected = vcpu->new_offset;
+			return kch_fail(handle, -EOVERFLOW,
+					"vCPU %u: TSC offset %lld was written, KVM has %lld",
+					vcpu->vcpu_id, (long long)vcpu->new_offset,
+					(long long)live.tsc_offset);
+		}
+		kch_vm_clock(target->saved, i, &saved);
+		kch_clock_compare(&saved, &live, a->now.host_tsc, &error);
+		keep_larger(&result->error_ns, error.ns);
+		keep_larger(&result->error_cycles, error.cycles);
+		keep_larger(&result->error_rate_ppb, error.rate_ppb);
+		keep_larger(&result->tsc_rate_ppb,
+			    kch_scaling_ppb(saved.tsc_scaling_ratio,
+					    saved.tsc_scaling_frac_bits,
+					    live.tsc_scaling_ratio,
+					    live.tsc_scaling_frac_bits));
 	}
+	result->vcpu_id = -1;
+	result->error_growth_ppb = magnitude(result->error_rate_ppb) +
+				   HOST_CLOCK_PPB;
+	if (!kch_tsc_settled())
+		result->error_growth_ppb += REFINEMENT_PPB;
 	return 0;
 }
 
@@ -248,42 +274,44 @@ static int try_kvm_guest(struct kch_handle *handle, struct attempt *a,
 	return err;
 }
 
-int kch_converge(struct kch_handle *handle, struct kch_target *target,
-		 uint32_t weakest, const struct kch_restore_opts *opts,
+/* The strongest that @weakest leaves, and that is true. */
+static int reach(struct kch_handle *handle, struct attempt *a, uint32_t weakest,
+		 const struct kch_restore_opts *opts,
 		 struct kch_restore_result *result)
 {
-	struct attempt a = { .target = target };
+	int err = 0;
+
+	result->mode = KCH_MODE_NONE;
+	if (a->strongest >= KCH_MODE_KVM_GUEST)
+		err = try_kvm_guest(handle, a, weakest, opts, result);
+	if (err || result->mode)
+		return err;
+	err = search(handle, a, opts, &result->rounds);
+	if (!err)
+		result->mode = a->strongest < KCH_MODE_CONVERGED ?
+			       a->strongest : KCH_MODE_CONVERGED;
+	return err;
+}
+
+int kch_converge(struct kch_handle *handle, struct kch_target *target,
+		 uint32_t host_khz, uint32_t strongest, uint32_t weakest,
+		 const struct kch_restore_opts *opts,
+		 struct kch_restore_result *result)
+{
+	struct attempt a = { .target = target, .host_khz = host_khz,
+			     .strongest = strongest };
 	uint64_t error_ns;
 	int err;
 
-	result->mode = KCH_MODE_NONE;
-	if (weakest > KCH_MODE_KVM_GUEST)
-		return kch_fail(handle, -ENOSYS,
-				"mode %s is not to be had without the module",
-				kch_mode_name(weakest));
-	err = kch_kvm_khz(handle, &a.host_khz);
-	if (err)
-		return err;
 	target->clock_written = true;
-	err = try_kvm_guest(handle, &a, weakest, opts, result);
-	if (!err && !result->mode) {
-		err = search(handle, &a, opts, &result->rounds);
-		result->mode = KCH_MODE_CONVERGED;
-	}
+	err = reach(handle, &a, weakest, opts, result);
 	if (!err)
-		err = measure_offsets(handle, target, result);
+		err = report(handle, &a, result);
 	if (err) {
 		result->mode = KCH_MODE_NONE;
 		return err;
 	}
-	result->vcpu_id = -1;
-	result->host_tsc = a.now.host_tsc;
-	result->error_ns = a.error_ns;
-	result->error_slack_ns = a.now.slack_ns;
-	result->error_rate_ppb = rate_error_ppb(target, a.host_khz);
-	result->error_growth_ppb = magnitude(result->error_rate_ppb) +
-				   HOST_CLOCK_PPB;
-	error_ns = magnitude(a.error_ns) + a.now.slack_ns;
+	error_ns = magnitude(result->error_ns) + result->error_slack_ns;
 	if (opts->bound_ns && error_ns > opts->bound_ns &&
 	    !(opts->flags & KCH_RESTORE_BEST_EFFORT)) {
 		result->mode = KCH_MODE_NONE;
@@ -291,10 +319,10 @@ int kch_converge(struct kch_handle *handle, struct kch_target *target,
 		result->expected = opts->bound_ns;
 		return kch_fail(handle, -EDOM,
 				"kvmclock is off by %lld ns (give or take %llu) after %u rounds, accepted are %llu ns",
-				(long long)a.error_ns,
-				(unsigned long long)a.now.slack_ns, result->rounds,
+				(long long)result->error_ns,
+				(unsigned long long)result->error_slack_ns,
+				result->rounds,
 				(unsigned long long)opts->bound_ns);
 	}
-	kch_start(handle);
 	return 0;
 }

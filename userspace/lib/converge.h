@@ -38,13 +38,26 @@ int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz);
  */
 int kch_kvm_guest(struct kch_handle *handle, const struct kch_target *target);
 
+/* Whether the host's TSC frequency will not be changed by its kernel any more. */
+bool kch_tsc_settled(void);
+
 /*
- * Gives a target, whose saved offsets are written, the strongest clock that
- * KVM's own ioctls allow, not weaker than @weakest.  The caller puts back what
- * was there if it fails.
+ * Gives a target, whose new offsets are written, the strongest clock that KVM's
+ * own ioctls allow, of mode @strongest or weaker, but not weaker than @weakest.
+ * The caller puts back what was there if it fails.
  */
 int kch_converge(struct kch_handle *handle, struct kch_target *target,
-		 uint32_t weakest, const struct kch_restore_opts *opts,
+		 uint32_t host_khz, uint32_t strongest, uint32_t weakest,
+		 const struct kch_restore_opts *opts,
 		 struct kch_restore_result *result);
+
+/*
+ * All of it, from the offsets on, for a target that was remembered; and back, if
+ * it fails.  -ENOSYS: @weakest is not to be had.  -ERANGE: a scaling ratio is not
+ * the saved one, and @weakest does not allow for that.
+ */
+int kch_restore_weaker(struct kch_handle *handle, struct kch_target *target,
+		       uint32_t weakest, const struct kch_restore_opts *opts,
+		       struct kch_restore_result *result);
 
 #endif /* KCH_LIB_CONVERGE_H */

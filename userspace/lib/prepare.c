@@ -2,10 +2,8 @@
 /* After the kexec, before the first vCPU: the TSC frequency. */
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
+#include "scaling.h"
 #include "stock.h"
-
-/* KVM's default for the module parameter tsc_tolerance_ppm */
-#define KVM_TSC_TOLERANCE_PPM	250
 
 uint32_t kch_kvm_parameter(const char *name, uint32_t fallback)
 {
@@ -23,8 +21,9 @@ uint32_t kch_kvm_parameter(const char *name, uint32_t fallback)
 	return value;
 }
 
-int kch_saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
-		  uint32_t *khz)
+/* The one frequency all saved vCPUs had, which is what new ones must get. */
+static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
+		     uint32_t *khz)
 {
 	uint32_t i;
 
@@ -37,17 +36,6 @@ int kch_saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
 					*khz,
 					le32_to_cpu(vm->vcpus[i].virtual_tsc_khz));
 	return 0;
-}
-
-bool kch_khz_is_unscaled(uint32_t khz, uint32_t host_khz)
-{
-	uint32_t ppm = kch_kvm_parameter("tsc_tolerance_ppm",
-					 KVM_TSC_TOLERANCE_PPM);
-	/* adjust_tsc_khz() of KVM, so that the borders are the same. */
-	uint64_t low = (uint64_t)host_khz * (1000000 - ppm) / 1000000;
-	uint64_t high = (uint64_t)host_khz * (1000000 + ppm) / 1000000;
-
-	return khz >= low && khz <= high;
 }
 
 int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
@@ -90,7 +78,7 @@ int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
 	err = kch_vm_get(handle, KCH_INCOMING, uuid, &vm);
 	if (err)
 		return err;
-	err = kch_saved_khz(handle, vm, &khz);
+	err = saved_khz(handle, vm, &khz);
 	kch_vm_free(vm);
 	if (err)
 		return err;

@@ -7,6 +7,9 @@
 #include <x86intrin.h>
 #include "converge.h"
 
+#define CLOCKSOURCE_FILE \
+	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
 /* Of so many bracketed readings the one that took the shortest is taken. */
 #define BRACKETS		16
 
@@ -92,6 +95,23 @@ static uint32_t ask_scratch_vm(void)
 	}
 	close(kvm);
 	return khz > 0 ? (uint32_t)khz : 0;
+}
+
+/*
+ * "tsc" is registered when refinement has ended, with or without a result; until
+ * then, and for another clocksource, the name is another.
+ */
+bool kch_tsc_settled(void)
+{
+	char name[8] = "";
+	ssize_t length = -1;
+	int fd = open(CLOCKSOURCE_FILE, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		length = read(fd, name, sizeof(name) - 1);
+		close(fd);
+	}
+	return length > 0 && !strcmp(name, "tsc\n");
 }
 
 int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz)

@@ -4,7 +4,7 @@
  * is set here, by the process that owns the VM; the exact clock function is
  * then set by the module.
  */
-#include "target.h"
+#include "converge.h"
 
 static int ask_module(struct kch_handle *handle, int vm_fd,
 		      const uint8_t uuid[KCH_UUID_SIZE],
@@ -35,17 +35,63 @@ static int ask_module(struct kch_handle *handle, int vm_fd,
 	return err;
 }
 
+/*
+ * What the module cannot give exactly may still be true in a weaker mode: there
+ * is no master clock, the frequency is not settled, the ratio is another, KVM
+ * is not understood.  All other refusals are about what was saved, or what is
+ * there, and hold for every mode.
+ */
+static bool leaves_weaker_modes(int err)
+{
+	switch (err) {
+	case -EOPNOTSUPP:
+	case -EAGAIN:
+	case -ERANGE:
+	case -EOVERFLOW:
+	case -ELIBBAD:
+	case -ENXIO:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The next best; says what the module said.  @refusal is what it refused with. */
+static int restore_weaker(struct kch_handle *handle, struct kch_target *target,
+			  const struct kch_restore_opts *opts, int refusal,
+			  struct kch_restore_result *result)
+{
+	char why[KCH_MESSAGE_SIZE];
+	int err;
+
+	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
+	kch_start(handle);
+	err = kch_restore_weaker(handle, target, opts->mode, opts, result);
+	if (err) {
+		kch_also(handle, "; the module: %s", why);
+		return err;
+	}
+	result->refusal = -refusal;
+	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
+		 opts->flags & KCH_RESTORE_CHECK ? "not identical" : "mode ",
+		 opts->flags & KCH_RESTORE_CHECK ? "" :
+						   kch_mode_name(result->mode),
+		 why);
+	return 0;
+}
+
 static int restore_vcpus(struct kch_handle *handle, struct kch_target *target,
 			 const uint8_t uuid[KCH_UUID_SIZE],
 			 const struct kch_restore_opts *opts,
 			 struct kch_restore_result *result)
 {
+	bool weaker = opts->mode && opts->mode < KCH_MODE_IDENTICAL;
 	int err;
 
 	err = kch_target_match(handle, target);
 	if (err)
 		return err;
-	err = kch_target_remember(handle, target);
+	err = kch_target_remember(handle, target, false);
 	if (err)
 		return err;
 	/*
@@ -54,7 +100,8 @@ static int restore_vcpus(struct kch_handle *handle, struct kch_target *target,
 	 */
 	err = ask_module(handle, target->fd, uuid, opts, KCH_RESTORE_CHECK, result);
 	if (err && err != -EL2NSYNC && err != -EOPNOTSUPP)
-		return err;
+		return weaker && leaves_weaker_modes(err) ?
+		       restore_weaker(handle, target, opts, err, result) : err;
 	if (opts->flags & KCH_RESTORE_CHECK) {
 		kch_start(handle);
 		return 0;
@@ -70,11 +117,13 @@ static int restore_vcpus(struct kch_handle *handle, struct kch_target *target,
 		err = kch_target_write_clock(handle, target);
 	if (!err)
 		err = ask_module(handle, target->fd, uuid, opts, 0, result);
-	if (err)
-		kch_target_put_back(handle, target);
-	else
+	if (!err) {
 		kch_start(handle);
-	return err;
+		return 0;
+	}
+	kch_target_put_back(handle, target);
+	return weaker && leaves_weaker_modes(err) ?
+	       restore_weaker(handle, target, opts, err, result) : err;
 }
 
 static int restore_with(struct kch_handle *handle, int vm_fd,
@@ -93,7 +142,7 @@ static int restore_with(struct kch_handle *handle, int vm_fd,
 	if (!err)
 		err = restore_vcpus(handle, target, uuid, opts, result);
 	kch_target_free(target);
-	return kch_error(err);
+	return err ? kch_error(err) : 0;
 }
 
 int kch_restore_opts_read(struct kch_handle *handle,

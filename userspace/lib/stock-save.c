@@ -3,19 +3,14 @@
  * Before the kexec, without the module: a VM's clock out of the guest's pvclock
  * pages and what KVM tells everybody, each compared with the other.
  */
-#include <cpuid.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
-#include <x86intrin.h>
+#include "scaling.h"
 #include "stock.h"
 
-#define MSR_IA32_TSC		0x10
 #define MSR_IA32_TSC_ADJUST	0x3b
-
-#define INTEL_FRAC_BITS		48	/* of a TSC scaling ratio */
-#define AMD_FRAC_BITS		32
 
 /*
  * KVM's own evaluation and a page's may round apart when the TSC is scaled:
@@ -25,18 +20,18 @@
 
 /**
  * struct source - a vCPU that is being saved
- * @vcpu: what the caller said
+ * @vcpu: what the caller said of it, and what KVM tells
+ * @pvclock: what the caller gave as its page
  * @page: its pvclock page; all zero if there is none
  * @offset: its TSC offset, cycles
- * @khz: the frequency it was promised, kHz
  * @adjust: MSR_IA32_TSC_ADJUST, cycles
  * @reference: host TSC of the page's reference, cycles
  */
 struct source {
-	struct kch_stock_vcpu vcpu;
+	struct kch_target_vcpu vcpu;
+	const void *pvclock;
 	struct kch_page page;
 	uint64_t offset;
-	uint32_t khz;
 	uint64_t adjust;
 	uint64_t reference;
 };
@@ -66,25 +61,7 @@ static bool has_page(const struct source *s)
 
 static bool is_scaled(const struct saving *s, const struct source *v)
 {
-	return s->frac_bits && !kch_khz_is_unscaled(v->khz, s->host_khz);
-}
-
-/* As KVM computes it. */
-static uint64_t ratio_of(const struct saving *s, const struct source *v)
-{
-	uint64_t one = 1ULL << s->frac_bits;
-
-	return is_scaled(s, v) ? kch_mul_div(one, v->khz, s->host_khz) : one;
-}
-
-static uint8_t frac_bits(int vm_fd)
-{
-	unsigned int a, b, c, d;
-
-	if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) <= 0)
-		return 0;
-	__cpuid(0, a, b, c, d);
-	return b == signature_INTEL_ebx ? INTEL_FRAC_BITS : AMD_FRAC_BITS;
+	return v->vcpu.ratio != 1ULL << s->frac_bits;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -102,9 +79,9 @@ static int take_page(struct kch_handle *handle, struct source *v)
 	uint32_t id = v->vcpu.vcpu_id;
 
 	_Static_assert(sizeof(v->page) == KCH_PVCLOCK_SIZE, "KVM's layout");
-	if (!v->vcpu.pvclock)
+	if (!v->pvclock)
 		return 0;
-	memcpy(&v->page, v->vcpu.pvclock, sizeof(v->page));
+	memcpy(&v->page, v->pvclock, sizeof(v->page));
 	if (!memcmp(&v->page, &never, sizeof(never)))
 		return 0;
 	if (le32_to_cpu(v->page.version) & 1)
@@ -118,42 +95,6 @@ static int take_page(struct kch_handle *handle, struct source *v)
 				id, le32_to_cpu(v->page.tsc_to_system_mul),
 				v->page.tsc_shift);
 	return 0;
-}
-
-/* Returns how many of them KVM gave: a kernel may not have one. */
-static int get_msr(int fd, uint32_t index, uint64_t *value)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = { .head.nmsrs = 1, .entry.index = index };
-	int done = ioctl(fd, KVM_GET_MSRS, &msr);
-
-	*value = msr.entry.data;
-	return done;
-}
-
-/* The guest's TSC as KVM gives it must be what offset and ratio make it. */
-static int check_tsc(struct kch_handle *handle, const struct saving *s,
-		     const struct source *v)
-{
-	uint64_t ratio = ratio_of(s, v), before, after, tsc;
-
-	_mm_lfence();
-	before = kch_scale_tsc(__rdtsc(), ratio, s->frac_bits) + v->offset;
-	if (get_msr(v->vcpu.fd, MSR_IA32_TSC, &tsc) != 1)
-		return kch_fail(handle, -EBADFD,
-				"vCPU %u: MSR_IA32_TSC cannot be read",
-				v->vcpu.vcpu_id);
-	_mm_lfence();
-	after = kch_scale_tsc(__rdtsc(), ratio, s->frac_bits) + v->offset;
-	if (tsc - before <= after - before)
-		return 0;
-	return kch_fail(handle, -ELIBBAD,
-			"vCPU %u: KVM has a TSC of %llu, by its offset and %u kHz on a host of %u kHz it is %llu to %llu",
-			v->vcpu.vcpu_id, (unsigned long long)tsc, v->khz,
-			s->host_khz, (unsigned long long)before,
-			(unsigned long long)after);
 }
 
 static int read_vcpu(struct kch_handle *handle, const struct saving *s,
@@ -173,18 +114,20 @@ static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 	if (khz <= 0)
 		return kch_fail(handle, khz < 0 ? -errno : -ERANGE,
 				"vCPU %u: KVM_GET_TSC_KHZ says %d", id, khz);
-	v->khz = (uint32_t)khz;
-	if (!s->frac_bits && !kch_khz_is_unscaled(v->khz, s->host_khz))
+	v->vcpu.khz = (uint32_t)khz;
+	v->vcpu.ratio = kch_ratio(v->vcpu.khz, s->host_khz, s->frac_bits);
+	if (!s->frac_bits && !kch_khz_is_unscaled(v->vcpu.khz, s->host_khz))
 		return kch_fail(handle, -ENOTRECOVERABLE,
 				"vCPU %u is in TSC catch-up: it was promised %u kHz, this host runs at %u kHz and cannot scale to it, so KVM moves its TSC offset itself",
-				id, v->khz, s->host_khz);
-	if (get_msr(v->vcpu.fd, MSR_IA32_TSC_ADJUST, &v->adjust) != 1)
+				id, v->vcpu.khz, s->host_khz);
+	if (!kch_get_msr(v->vcpu.fd, MSR_IA32_TSC_ADJUST, &v->adjust))
 		v->adjust = 0;
 	if (has_page(v))
 		v->reference = kch_unscale_tsc(le64_to_cpu(v->page.tsc_timestamp) -
-					       v->offset, ratio_of(s, v),
+					       v->offset, v->vcpu.ratio,
 					       s->frac_bits);
-	return check_tsc(handle, s, v);
+	return kch_check_tsc(handle, &v->vcpu, v->offset, s->frac_bits,
+			     s->host_khz);
 }
 
 /*
@@ -232,7 +175,7 @@ static int read_vm(struct kch_handle *handle, struct saving *s)
 	err = kch_kvm_khz(handle, &s->host_khz);
 	if (err)
 		return err;
-	s->frac_bits = frac_bits(s->vm_fd);
+	s->frac_bits = kch_frac_bits(s->vm_fd);
 	for (i = 0; i < s->count; i++) {
 		err = read_vcpu(handle, s, &s->vcpus[i]);
 		if (err)
@@ -253,8 +196,14 @@ static int fill_reference(struct kch_handle *handle, const struct saving *s,
 
 	entry->master_cycle_now = cpu_to_le64(s->now.host_tsc);
 	entry->master_kernel_ns = cpu_to_le64(s->now.clock_ns);
-	if (!s->now.at_once)
+	if (!s->now.at_once) {
+		uint64_t slack = s->now.slack_ns;
+
+		entry->kvmclock_slack_ns =
+			cpu_to_le32(slack < UINT32_MAX ? (uint32_t)slack :
+							 UINT32_MAX);
 		return 0;
+	}
 	entry->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
 	if (!newest)
 		return 0;
@@ -269,7 +218,7 @@ static int fill_reference(struct kch_handle *handle, const struct saving *s,
 static void fill_vcpu(const struct saving *s, const struct source *v,
 		      struct kch_rec_vcpu *to)
 {
-	uint64_t ratio = ratio_of(s, v);
+	uint64_t ratio = v->vcpu.ratio;
 	uint32_t khz = (uint32_t)kch_scale_tsc(s->host_khz, ratio, s->frac_bits);
 	uint32_t mul;
 
@@ -278,7 +227,7 @@ static void fill_vcpu(const struct saving *s, const struct source *v,
 	to->tsc_offset = cpu_to_le64(v->offset);
 	to->tsc_scaling_ratio = cpu_to_le64(ratio);
 	to->ia32_tsc_adjust = cpu_to_le64(v->adjust);
-	to->virtual_tsc_khz = cpu_to_le32(v->khz);
+	to->virtual_tsc_khz = cpu_to_le32(v->vcpu.khz);
 	if (has_page(v)) {
 		to->flags |= cpu_to_le32(KCH_VCPU_PVCLOCK_ON);
 		to->tsc_to_system_mul = v->page.tsc_to_system_mul;
@@ -334,7 +283,7 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 	memcpy(entry->name, name, strlen(name));
 	entry->vcpu_count = cpu_to_le32(s->count);
 	entry->tsc_scaling_frac_bits = s->frac_bits;
-	entry->default_tsc_khz = cpu_to_le32(s->vcpus[0].khz);
+	entry->default_tsc_khz = cpu_to_le32(s->vcpus[0].vcpu.khz);
 	err = fill_reference(handle, s, entry);
 	if (err) {
 		free(entry);
@@ -382,8 +331,11 @@ int kch_stock_save(struct kch_handle *handle, int vm_fd,
 	s.vcpus = calloc(count, sizeof(s.vcpus[0]));
 	if (!s.vcpus)
 		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
-	for (i = 0; i < count; i++)
-		s.vcpus[i].vcpu = vcpus[i];
+	for (i = 0; i < count; i++) {
+		s.vcpus[i].vcpu.vcpu_id = vcpus[i].vcpu_id;
+		s.vcpus[i].vcpu.fd = vcpus[i].fd;
+		s.vcpus[i].pvclock = vcpus[i].pvclock;
+	}
 	qsort(s.vcpus, count, sizeof(s.vcpus[0]), compare_ids);
 	err = read_vm(handle, &s);
 	if (!err)

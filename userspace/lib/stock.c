@@ -98,10 +98,10 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
 	err = kch_stock_parse(handle, buffer, size, &header, &vm);
 	if (err)
 		return err;
-	err = kch_saved_khz(handle, vm, &khz);
+	/* Where they differ the restore sets each vCPU its own. */
+	khz = le32_to_cpu(vm->vcpus[0].virtual_tsc_khz);
 	kch_vm_free(vm);
-	if (!err)
-		err = kch_kvm_khz(handle, &host_khz);
+	err = kch_kvm_khz(handle, &host_khz);
 	return err ? err : kch_set_khz(handle, vm_fd, khz, host_khz);
 }
 
@@ -118,28 +118,6 @@ static int same_machine(struct kch_handle *handle,
 			       &result->blackout_ns, &result->found,
 			       &result->expected, &message);
 	return err ? kch_fail(handle, err, "%s", message.text) : 0;
-}
-
-static int restore(struct kch_handle *handle, struct kch_target *target,
-		   const struct kch_restore_opts *opts,
-		   struct kch_restore_result *result)
-{
-	uint32_t weakest = opts->mode ? opts->mode : KCH_MODE_CONVERGED;
-	int err;
-
-	err = kch_target_match(handle, target);
-	if (!err)
-		err = kch_target_remember(handle, target);
-	if (err || opts->flags & KCH_RESTORE_CHECK)
-		return err;
-	err = kch_target_write_offsets(handle, target);
-	if (!err)
-		err = kch_target_write_clock(handle, target);
-	if (!err)
-		err = kch_converge(handle, target, weakest, opts, result);
-	if (err)
-		kch_target_put_back(handle, target);
-	return err;
 }
 
 int kch_stock_restore(struct kch_handle *handle, int vm_fd,
@@ -169,8 +147,17 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 	if (!err)
 		err = same_machine(handle, &header, restore_opts.flags, &out);
 	if (!err)
-		err = restore(handle, target, &restore_opts, &out);
+		err = kch_target_match(handle, target);
+	if (!err)
+		err = kch_target_remember(handle, target, true);
+	if (!err)
+		err = kch_restore_weaker(handle, target,
+					 restore_opts.mode ? restore_opts.mode :
+							     KCH_MODE_CONVERGED,
+					 &restore_opts, &out);
 	kch_target_free(target);
+	if (!err)
+		kch_start(handle);
 	if (result)
 		kch_output(result, KCH_RESTORE_RESULT_MIN, &out, sizeof(out));
 	return err ? kch_error(err) : 0;

@@ -40,11 +40,4 @@ int kch_stock_parse(struct kch_handle *handle, const void *buffer, size_t size,
 int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
 		uint32_t host_khz);
 
-/* The one frequency all saved vCPUs had, which is what new ones must get. */
-int kch_saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
-		  uint32_t *khz);
-
-/* Whether KVM runs vCPUs of @khz without scaling on this host. */
-bool kch_khz_is_unscaled(uint32_t khz, uint32_t host_khz);
-
 #endif /* KCH_LIB_STOCK_H */

@@ -155,11 +155,25 @@ int kch_target_match(struct kch_handle *handle, struct kch_target *target)
 	return 0;
 }
 
-int kch_target_remember(struct kch_handle *handle, struct kch_target *target)
+/* One VM's vCPUs seldom differ in frequency; KVM then has no master clock. */
+static bool khz_differ(const struct kch_vm *saved)
+{
+	uint32_t i;
+
+	for (i = 1; i < saved->vcpu_count; i++)
+		if (saved->vcpus[i].virtual_tsc_khz !=
+		    saved->vcpus[0].virtual_tsc_khz)
+			return true;
+	return false;
+}
+
+int kch_target_remember(struct kch_handle *handle, struct kch_target *target,
+			bool own_khz)
 {
 	struct kvm_clock_data clock = {};
 	uint32_t i;
 
+	target->own_khz = own_khz && khz_differ(target->saved);
 	for (i = 0; i < target->count; i++) {
 		struct kch_target_vcpu *vcpu = &target->vcpus[i];
 		const struct kch_rec_vcpu *saved = &target->saved->vcpus[i];
@@ -170,9 +184,11 @@ int kch_target_remember(struct kch_handle *handle, struct kch_target *target)
 		if (err)
 			return err;
 		vcpu->new_offset = le64_to_cpu(saved->tsc_offset);
+		vcpu->khz = le32_to_cpu(saved->virtual_tsc_khz);
 
 		khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
-		if (khz > 0 && (uint32_t)khz != le32_to_cpu(saved->virtual_tsc_khz))
+		vcpu->old_khz = khz > 0 ? (uint32_t)khz : 0;
+		if (khz > 0 && (uint32_t)khz != vcpu->khz && !target->own_khz)
 			return kch_fail(handle, -ERANGE,
 					"vCPU %u has a TSC of %d kHz, %u kHz was saved: the frequency must be set before vCPUs are made",
 					vcpu->vcpu_id, khz,
@@ -186,6 +202,14 @@ int kch_target_remember(struct kch_handle *handle, struct kch_target *target)
 	return 0;
 }
 
+static int set_khz(const struct kch_target *target,
+		   const struct kch_target_vcpu *vcpu, uint32_t khz)
+{
+	if (!target->own_khz || !khz)
+		return 0;
+	return ioctl(vcpu->fd, KVM_SET_TSC_KHZ, khz) < 0 ? -errno : 0;
+}
+
 int kch_target_write_offsets(struct kch_handle *handle,
 			     struct kch_target *target)
 {
@@ -196,6 +220,11 @@ int kch_target_write_offsets(struct kch_handle *handle,
 		struct kch_target_vcpu *vcpu = &target->vcpus[i];
 
 		target->written = i + 1;
+		err = set_khz(target, vcpu, vcpu->khz);
+		if (err)
+			return kch_fail(handle, err,
+					"vCPU %u: KVM_SET_TSC_KHZ of %u kHz: %s",
+					vcpu->vcpu_id, vcpu->khz, strerror(-err));
 		err = kch_tsc_offset(vcpu->fd, KVM_SET_DEVICE_ATTR,
 				     &vcpu->new_offset);
 		if (err)
@@ -234,8 +263,10 @@ void kch_target_put_back(struct kch_handle *handle, struct kch_target *target)
 	for (i = 0; i < target->written; i++) {
 		struct kch_target_vcpu *vcpu = &target->vcpus[i];
 
-		err = kch_tsc_offset(vcpu->fd, KVM_SET_DEVICE_ATTR,
-				     &vcpu->old_offset);
+		err = set_khz(target, vcpu, vcpu->old_khz);
+		if (!err)
+			err = kch_tsc_offset(vcpu->fd, KVM_SET_DEVICE_ATTR,
+					     &vcpu->old_offset);
 		if (err)
 			kch_also(handle, "; vCPU %u's old TSC offset could not be put back: %s",
 				 vcpu->vcpu_id, strerror(-err));

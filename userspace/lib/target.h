@@ -13,13 +13,19 @@
  * @fd: its file descriptor
  * @vcpu_id: its id
  * @old_offset: its TSC offset before, cycles
- * @new_offset: its saved TSC offset, cycles
+ * @new_offset: the TSC offset it gets: the saved one, or one derived anew, cycles
+ * @khz: the frequency it was promised, kHz
+ * @old_khz: the frequency it had before, kHz
+ * @ratio: its TSC scaling ratio, as far as kch_target_scaling() was called
  */
 struct kch_target_vcpu {
 	int fd;
 	uint32_t vcpu_id;
 	uint64_t old_offset;
 	uint64_t new_offset;
+	uint32_t khz;
+	uint32_t old_khz;
+	uint64_t ratio;
 };
 
 /**
@@ -27,20 +33,24 @@ struct kch_target_vcpu {
  * @fd: its file descriptor
  * @saved: its saved clock
  * @count: vCPUs it has
+ * @own_khz: saved vCPUs have different frequencies, so each is set its own
  * @written: vCPUs whose offset was written, from the first
  * @clock_written: KVM_SET_CLOCK was done
  * @old_clock_ns: kvmclock before, ns
  * @old_time_ns: CLOCK_MONOTONIC_RAW when @old_clock_ns was read, ns
+ * @frac_bits: of the ratios
  * @vcpus: ascending by vcpu_id
  */
 struct kch_target {
 	int fd;
 	struct kch_vm *saved;
 	uint32_t count;
+	bool own_khz;
 	uint32_t written;
 	bool clock_written;
 	uint64_t old_clock_ns;
 	uint64_t old_time_ns;
+	uint8_t frac_bits;
 	struct kch_target_vcpu vcpus[];
 };
 
@@ -63,10 +73,14 @@ void kch_target_free(struct kch_target *target);
 /* Are these the vCPUs that were saved, each under its own id?  No writes. */
 int kch_target_match(struct kch_handle *handle, struct kch_target *target);
 
-/* Reads what will be overwritten, and checks what KVM tells on the way. */
-int kch_target_remember(struct kch_handle *handle, struct kch_target *target);
+/*
+ * Reads what will be overwritten, and checks what KVM tells on the way.
+ * @own_khz: vCPUs may have another frequency than was saved, if those differed.
+ */
+int kch_target_remember(struct kch_handle *handle, struct kch_target *target,
+			bool own_khz);
 
-/* The saved TSC offsets. */
+/* The saved TSC offsets, and frequencies where each vCPU has its own. */
 int kch_target_write_offsets(struct kch_handle *handle,
 			     struct kch_target *target);
 

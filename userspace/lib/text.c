@@ -59,6 +59,7 @@ const char *kch_mode_name(uint32_t mode)
 	static const char *const names[] = {
 		[KCH_MODE_NONE] = "none",
 		[KCH_MODE_REALTIME] = "realtime",
+		[KCH_MODE_CONTINUOUS] = "continuous",
 		[KCH_MODE_CONVERGED] = "converged",
 		[KCH_MODE_KVM_GUEST] = "kvm-guest",
 		[KCH_MODE_IDENTICAL] = "identical",

@@ -136,6 +136,8 @@ struct kch_rec_header {
  * @reserved1: zero
  * @pid: the process that had the VM
  * @default_tsc_khz: frequency a new vCPU of the VM gets, kHz
+ * @kvmclock_slack_ns: how far @kvmclock_ns may be off, ns: of a VM without master
+ *	clock, where KVM does not tell both of one instant; 0 not said, or exact
  * @reserved: zero
  */
 struct kch_rec_vm {
@@ -154,7 +156,8 @@ struct kch_rec_vm {
 	__u8   reserved1[3];
 	__le32 pid;
 	__le32 default_tsc_khz;
-	__u8   reserved[44];
+	__le32 kvmclock_slack_ns;
+	__u8   reserved[40];
 };
 
 /* struct kch_rec_vcpu::flags */

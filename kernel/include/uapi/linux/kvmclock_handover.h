@@ -83,7 +83,9 @@
  * enum kch_mode - how exactly a clock was restored, weakest first
  * @KCH_MODE_NONE: not restored
  * @KCH_MODE_REALTIME: by CLOCK_REALTIME, as KVM_CLOCK_REALTIME does
- * @KCH_MODE_CONVERGED: by KVM's stock ioctls, residual measured
+ * @KCH_MODE_CONTINUOUS: as the next, but the guest's TSC has another frequency
+ *	than it had: continuous at the restore, by another offset
+ * @KCH_MODE_CONVERGED: by KVM's stock ioctls, residual measured; same TSC offsets
  * @KCH_MODE_KVM_GUEST: by KVM_SET_CLOCK_GUEST, where a kernel has it
  * @KCH_MODE_IDENTICAL: same TSC offsets and pvclock bytes; 0 ns, 0 cycles,
  *	0 ppb.  The only one the module itself gives.
@@ -91,9 +93,10 @@
 enum kch_mode {
 	KCH_MODE_NONE		= 0,
 	KCH_MODE_REALTIME	= 1,
-	KCH_MODE_CONVERGED	= 2,
-	KCH_MODE_KVM_GUEST	= 3,
-	KCH_MODE_IDENTICAL	= 4,
+	KCH_MODE_CONTINUOUS	= 2,
+	KCH_MODE_CONVERGED	= 3,
+	KCH_MODE_KVM_GUEST	= 4,
+	KCH_MODE_IDENTICAL	= 5,
 };
 
 /**
