@@ -8,7 +8,7 @@
 
 static int clock_fd;
 static uint64_t bound;
-static uint32_t rounds;
+static uint32_t rounds, mode;
 
 void handover_use_clock(int fd)
 {
@@ -21,6 +21,11 @@ void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max)
 		bound = bound_ns;
 	if (rounds_max)
 		rounds = rounds_max;
+}
+
+void handover_use_mode(uint32_t weakest)
+{
+	mode = weakest;
 }
 
 static struct kch_handle *open_device(struct handover *h)
@@ -123,6 +128,7 @@ void handover_stock_restore(const struct vm *vm, uint32_t flags,
 	struct kch_restore_opts opts = {
 		.sz = sizeof(opts),
 		.flags = flags,
+		.mode = mode,
 		.bound_ns = bound,
 		.rounds_max = rounds,
 	};
@@ -144,7 +150,9 @@ void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 	struct kch_restore_opts opts = {
 		.sz = sizeof(opts),
 		.flags = flags,
-		.mode = KCH_MODE_IDENTICAL,
+		.mode = mode,
+		.bound_ns = bound,
+		.rounds_max = rounds,
 	};
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
 

@@ -22,8 +22,9 @@ struct handover {
 /* From now on the clock comes from this descriptor, not from the record. */
 void handover_use_clock(int fd);
 
-/* What a restore without the module is to reach, see struct kch_restore_opts. */
+/* What a restore is to reach, see struct kch_restore_opts; 0: as it was. */
 void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max);
+void handover_use_mode(uint32_t weakest);
 
 /* Puts the VM's clock into the record, under the id of its saved state. */
 void handover_save(const struct vm *vm, struct handover *h);

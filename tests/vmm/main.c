@@ -28,9 +28,13 @@ static const char usage_text[] =
 "  --vcpus N                 vCPUs of a new VM (1)\n"
 "  --tsc-khz KHZ             the guest's TSC frequency (the host's; of a saved VM,\n"
 "                            what was saved)\n"
+"  --skew CYCLES             each vCPU's TSC is so much further than the last's\n"
+"  --skew-khz KHZ            and was promised to be so much faster\n"
 "  --method METHOD           none, by-value, realtime, recipe, converged\n"
 "                            or identical\n"
-"  --bound NS, --rounds N    of converged: bound_ns, rounds_max\n"
+"  --mode MODE               the weakest accepted, of identical and converged\n"
+"  --reach MODE              the mode that must be reached (that of the method)\n"
+"  --bound NS, --rounds N    of modes weaker than identical: bound_ns, rounds_max\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
 "  --iterations N            or until every vCPU has made so many\n"
@@ -54,10 +58,11 @@ static const char usage_text[] =
 
 enum {
 	OPT_ADOPT = 256, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
-	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MUL_BIT,
-	OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU, OPT_RATIO_BIT,
-	OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH, OPT_SECONDS, OPT_TSC_KHZ,
-	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_HELP,
+	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
+	OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
+	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
+	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
+	OPT_VCPUS, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -73,18 +78,22 @@ static const struct option options[] = {
 	{ "iterations", required_argument, NULL, OPT_ITERATIONS },
 	{ "mem", required_argument, NULL, OPT_MEM },
 	{ "method", required_argument, NULL, OPT_METHOD },
+	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "mul-bit", required_argument, NULL, OPT_MUL_BIT },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "offset-error", required_argument, NULL, OPT_OFFSET_ERROR },
 	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
 	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
 	{ "ratio-bit", required_argument, NULL, OPT_RATIO_BIT },
+	{ "reach", required_argument, NULL, OPT_REACH },
 	{ "report", required_argument, NULL, OPT_REPORT },
 	{ "rounds", required_argument, NULL, OPT_ROUNDS },
 	{ "save-with", required_argument, NULL, OPT_SAVE_WITH },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "tsc-khz", required_argument, NULL, OPT_TSC_KHZ },
 	{ "uuid", required_argument, NULL, OPT_UUID },
+	{ "skew", required_argument, NULL, OPT_SKEW },
+	{ "skew-khz", required_argument, NULL, OPT_SKEW_KHZ },
 	{ "unsealed", no_argument, NULL, OPT_UNSEALED },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ NULL, 0, NULL, 0 },
@@ -127,6 +136,16 @@ static bool one_of(const char *text, const char *yes, const char *no)
 	if (strcmp(text, yes) && strcmp(text, no))
 		usage("an option has an unknown value");
 	return !strcmp(text, yes);
+}
+
+static uint32_t mode_of(const char *name)
+{
+	uint32_t mode;
+
+	for (mode = KCH_MODE_REALTIME; mode <= KCH_MODE_IDENTICAL; mode++)
+		if (!strcmp(kch_mode_name(mode), name))
+			return mode;
+	usage("no mode of that name");
 }
 
 static void parse(int argc, char **argv, struct session *s,
@@ -180,6 +199,12 @@ static void parse(int argc, char **argv, struct session *s,
 			if (!s->method)
 				usage("--method: unknown");
 			break;
+		case OPT_MODE:
+			handover_use_mode(mode_of(optarg));
+			break;
+		case OPT_REACH:
+			s->reach = mode_of(optarg);
+			break;
 		case OPT_MUL_BIT:
 			s->sabotage.kind = SABOTAGE_MUL;
 			s->sabotage.bit = in_range(optarg, 0, 31);
@@ -216,6 +241,12 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_TSC_KHZ:
 			s->tsc_khz = in_range(optarg, 1, INT32_MAX);
+			break;
+		case OPT_SKEW:
+			s->skew_cycles = in_range(optarg, INT32_MIN, INT32_MAX);
+			break;
+		case OPT_SKEW_KHZ:
+			s->skew_khz = in_range(optarg, -1000, 1000);
 			break;
 		case OPT_UNSEALED:
 			s->restore_flags |= KCH_RESTORE_UNSEALED;

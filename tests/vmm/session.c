@@ -95,8 +95,16 @@ static void start_new(const struct session *s, struct vm *vm,
 	vm_create(vm, mem);
 	if (s->tsc_khz)
 		vm_set_tsc_khz(vm, s->tsc_khz);
-	for (i = 0; i < s->vcpu_count; i++)
-		vcpu_set_entry(vm_add_vcpu(vm));
+	for (i = 0; i < s->vcpu_count; i++) {
+		struct vcpu *vcpu = vm_add_vcpu(vm);
+
+		vcpu_set_entry(vcpu);
+		if (s->skew_khz)
+			vcpu_set_tsc_khz(vcpu, vm_tsc_khz(vm) + i * s->skew_khz);
+		if (s->skew_cycles)
+			vcpu_set_tsc_offset(vcpu, vcpu_tsc_offset(vcpu) +
+						  i * s->skew_cycles);
+	}
 }
 
 static void report_refusal(const struct handover *h)
@@ -160,8 +168,15 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		report("restore_growth_ppb", "%llu",
 		       (unsigned long long)h.result.error_growth_ppb);
 		report("restore_rounds", "%u", h.result.rounds);
-		report_check(h.result.mode == s->method->mode &&
-			     !h.result.error_cycles, "mode");
+		report("restore_tsc_rate_ppb", "%lld",
+		       (long long)h.result.tsc_rate_ppb);
+		report("restore_refusal", "%s", h.result.refusal ?
+		       strerrorname_np(h.result.refusal) : "none");
+		report_check(h.result.mode == (s->reach ? s->reach :
+						s->method->mode), "mode");
+		report_check(h.result.mode <= KCH_MODE_CONTINUOUS ||
+			     (!h.result.error_cycles && !h.result.tsc_rate_ppb),
+			     "mode");
 		report_check(h.result.mode != KCH_MODE_IDENTICAL ||
 			     (!h.result.error_ns && !h.result.error_rate_ppb),
 			     "mode");

@@ -28,11 +28,14 @@ enum hold {
  * @name: the VM's name
  * @vcpu_count: vCPUs of a new VM
  * @tsc_khz: its TSC's frequency, kHz; 0 the host's, or what was saved
+ * @skew_cycles: how much further each vCPU's TSC is than the one before
+ * @skew_khz: how much faster
  * @run_ms: how long it runs, ms; 0 until SIGTERM
  * @iterations: end before that when all vCPUs have made so many; 0 do not
  * @save_with_module: put the clock into the record when saving
  * @hold: afterwards
  * @method: how to restore the clock; NULL: this is a new VM
+ * @reach: the mode that must be reached; 0: what the method is for
  * @restore_flags: KCH_RESTORE_*
  * @sabotage: what to spoil
  * @hot_add: vCPUs to add half-way
@@ -45,11 +48,14 @@ struct session {
 	const char *name;
 	uint32_t vcpu_count;
 	uint32_t tsc_khz;
+	int64_t skew_cycles;
+	int32_t skew_khz;
 	uint32_t run_ms;
 	uint64_t iterations;
 	bool save_with_module;
 	enum hold hold;
 	const struct clock_method *method;
+	uint32_t reach;
 	uint32_t restore_flags;
 	struct sabotage sabotage;
 	uint32_t hot_add;

@@ -160,6 +160,12 @@ uint32_t vm_tsc_khz(const struct vm *vm)
 	return khz;
 }
 
+void vcpu_set_tsc_khz(const struct vcpu *vcpu, uint32_t khz)
+{
+	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz))
+		die("KVM_SET_TSC_KHZ of %u kHz: %s", khz, strerror(errno));
+}
+
 uint64_t vcpu_tsc_offset(const struct vcpu *vcpu)
 {
 	uint64_t offset;

@@ -4,20 +4,25 @@
 #
 # Parameters:
 #   vcpus=N        vCPUs of each VM (1)
+#   skew=CYCLES    each vCPU's TSC is so much further than the one before,
+#   skew_khz=KHZ   and was promised to be so much faster: KVM has no master clock for the VM
 #   vms=N          VMs at once, a process each (1)
 #   scale=N/M      the TSC of the guests runs N/M times as fast as the host's (1/1)
 #   idle=S         seconds the host has been up before they start: under Bochs they pass at once
 #   seconds=S      how long they run in each stage (2)
 #   method=M       how the clock comes back: identical (default), converged, none, by-value,
 #                  realtime
-#   bound=NS       of converged: the error that is small enough,
+#   mode=M         the weakest mode accepted; reach=M: the one that must be reached
+#   bound=NS       of modes weaker than identical: the error that is small enough,
 #   rounds=N       and how often it is tried
 #   save=vmm       the VMM asks for its clock to be preserved (default);
+#   save=none      nobody does: its clock is only in its own state;
 #   save=tool      or it knows nothing of it, and kvmclockctl saves it from outside, while it runs
 #   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
 #   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain
 #   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement
-#   unsettled=yes  the next kernel never ends its calibration
+#   unsettled=yes  the next kernel never ends its calibration;
+#   unsettled=pin  nor that, but it has the frequency of this one
 #   late=yes       the last VM stays saved until the last stage: the host is updated twice over it
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
@@ -62,6 +67,7 @@ scale_options() {
 start_vm() { # NUMBER
 	# shellcheck disable=SC2046,SC2086 # options, a word each
 	"$KCH/kch-vmm" run --mem "$(vm_mem "$1")" --id "$(vm_id "$1")" --name "vm$1" \
+		--skew "$(param skew 0)" --skew-khz "$(param skew_khz 0)" \
 		--vcpus "$VCPUS" $(scale_options) --seconds "$SECONDS_" --report "/run/vm$1" \
 		$SAVE_OPTIONS &
 }
@@ -121,7 +127,8 @@ next_words() {
 		# The region is on the command line already.
 		kvmclockctl kexec-args | tr ' ' '\n' |
 			grep -E '^(tsc_early_khz|hpet|pmtmr)=' | tr '\n' ' '
-	elif [ "$(param unsettled no)" = yes ]; then
+	elif [ "$(param unsettled no)" != no ]; then
+		[ "$(param unsettled)" = yes ] || echo "tsc_early_khz=$(field status tsc_khz)"
 		# Its own wait for the end of the calibration would be in vain.
 		echo kch.kvm=early
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\).*/\1,init_tsc_clocksource/p' /proc/cmdline
@@ -163,6 +170,7 @@ skip_if_mismeasured() {
 save_options() {
 	case $SAVE in
 	vmm) echo "--save-with module" ;;
+	none) echo "--save-with none" ;;
 	# Left running: it is read again when the record is sealed.
 	tool) echo "--save-with none --hold running" ;;
 	esac
@@ -174,13 +182,18 @@ stage_n() {
 	if [ "$1" -eq "$KEXECS" ]; then
 		SAVE_OPTIONS="--save-with none --hold stopped"
 		[ -z "$(param add)" ] || STAGE_OPTIONS="--hot-add $(param add)"
-		[ -z "$(param bound)" ] || STAGE_OPTIONS="--bound $(param bound)"
+		[ -z "$(param mode)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --mode $(param mode)"
+		[ -z "$(param reach)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --reach $(param reach)"
+		[ -z "$(param bound)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --bound $(param bound)"
 		[ -z "$(param rounds)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --rounds $(param rounds)"
 		[ "$(param adopt no)" = no ] || STAGE_OPTIONS="$STAGE_OPTIONS --adopt"
 		[ -z "$(param spoil)" ] ||
 			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi
-	[ "$(param unsettled no)$1" = yes1 ] || wait_settled
+	case $(param unsettled no)$1 in
+	yes1 | pin1) ;;
+	*) wait_settled ;;
+	esac
 	note tsc_khz "$(field status tsc_khz)"
 	note kvm_tsc_khz "$(field status kvm_tsc_khz)"
 	skip_if_mismeasured
@@ -198,7 +211,7 @@ stage_n() {
 		return
 	fi
 	each_vm judge_vm
-	if [ "$1" -gt 0 ] && [ "$METHOD" = identical ] && [ -z "$(param add)" ]; then
+	if [ "$1" -gt 0 ] && [ "$METHOD" = identical ] && [ -z "$(param add)$(param mode)" ]; then
 		if [ "$1" -lt "$KEXECS" ] && [ "$(param late no)" = yes ]; then
 			# One is still to come.
 			check finish-refused test "$(kvmclockctl finish >/dev/null 2>&1; echo $?)" = 4
@@ -208,7 +221,7 @@ stage_n() {
 		fi
 	fi
 	if [ "$1" -lt "$KEXECS" ]; then
-		[ "$SAVE" = vmm ] || each_vm save_vm
+		[ "$SAVE" != tool ] || each_vm save_vm
 		# shellcheck disable=SC2046 # words
 		do_kexec "$NEXT_LINE" $(next_words)
 	fi
