@@ -7,6 +7,7 @@
  * again until it is small.
  */
 #include <linux/kvm.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include "converge.h"
@@ -61,6 +62,28 @@ static uint64_t saved_ns(const struct kch_target *target, uint32_t index,
 	return kch_clock_ns(&clock, host_tsc);
 }
 
+/*
+ * A scaled TSC is rounded down to whole cycles, in the page's reference and at
+ * each reading: KVM's clock and the page's may be so far apart.
+ */
+static uint64_t rounding_ns(const struct attempt *a)
+{
+	const struct kch_target *target = a->target;
+	uint64_t largest = 0;
+	uint32_t i;
+
+	for (i = 0; i < target->count; i++) {
+		const struct kch_target_vcpu *vcpu = &target->vcpus[i];
+		uint64_t ns;
+
+		if (vcpu->ratio == 1ULL << target->frac_bits)
+			continue;
+		ns = kch_cycles_to_ns(2, vcpu->khz ? vcpu->khz : 1) + 1;
+		largest = ns > largest ? ns : largest;
+	}
+	return largest;
+}
+
 /* Reads the clock back; the error is of the vCPU that is off the farthest. */
 static int measure(struct kch_handle *handle, struct attempt *a)
 {
@@ -70,7 +93,8 @@ static int measure(struct kch_handle *handle, struct attempt *a)
 	err = kch_read_clock(handle, a->target->fd, a->host_khz, &a->now);
 	if (err)
 		return err;
-	a->now.slack_ns += le32_to_cpu(a->target->saved->entry.kvmclock_slack_ns);
+	a->now.slack_ns += le32_to_cpu(a->target->saved->entry.kvmclock_slack_ns) +
+			   rounding_ns(a);
 	a->error_ns = 0;
 	for (i = 0; i < a->target->count; i++) {
 		int64_t error = (int64_t)(a->now.clock_ns -
@@ -197,6 +221,23 @@ static int live_clock(struct kch_handle *handle, const struct attempt *a,
 				   &clock->tsc_offset);
 }
 
+/*
+ * How much faster KVM's host clock runs than the saved kvmclock.  That is not the
+ * rate of a scaled guest's page: KVM makes that from whole kHz of the guest's.
+ */
+static int64_t host_clock_ppb(const struct attempt *a, const struct kch_clock *saved)
+{
+	/* ns per host cycle; a ratio may be anything, so rates cannot be added. */
+	long double host_ns = 1e6L / a->host_khz;
+	long double saved_ns = ldexpl(saved->tsc_to_system_mul,
+				      saved->tsc_shift - 32) *
+			       ldexpl(saved->tsc_scaling_ratio,
+				      -saved->tsc_scaling_frac_bits);
+	long double ppb = (host_ns / saved_ns - 1) * 1e9L;
+
+	return ppb > INT32_MAX || ppb < INT32_MIN ? INT32_MAX : (int64_t)ppb;
+}
+
 static void keep_larger(int64_t *largest, int64_t value)
 {
 	if (magnitude(value) > magnitude(*largest))
@@ -208,6 +249,7 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		  struct kch_restore_result *result)
 {
 	const struct kch_target *target = a->target;
+	int64_t rate_ppb = 0;
 	uint32_t i;
 
 	result->host_tsc = a->now.host_tsc;
@@ -239,6 +281,8 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		keep_larger(&result->error_ns, error.ns);
 		keep_larger(&result->error_cycles, error.cycles);
 		keep_larger(&result->error_rate_ppb, error.rate_ppb);
+		keep_larger(&rate_ppb, error.rate_ppb);
+		keep_larger(&rate_ppb, host_clock_ppb(a, &saved));
 		keep_larger(&result->tsc_rate_ppb,
 			    kch_scaling_ppb(saved.tsc_scaling_ratio,
 					    saved.tsc_scaling_frac_bits,
@@ -246,8 +290,7 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 					    live.tsc_scaling_frac_bits));
 	}
 	result->vcpu_id = -1;
-	result->error_growth_ppb = magnitude(result->error_rate_ppb) +
-				   HOST_CLOCK_PPB;
+	result->error_growth_ppb = magnitude(rate_ppb) + HOST_CLOCK_PPB;
 	if (!kch_tsc_settled())
 		result->error_growth_ppb += REFINEMENT_PPB;
 	return 0;

@@ -12,12 +12,6 @@
 
 #define MSR_IA32_TSC_ADJUST	0x3b
 
-/*
- * KVM's own evaluation and a page's may round apart when the TSC is scaled:
- * another 1 ns for the reference, which is a whole host cycle only for KVM.
- */
-#define SCALED_SLACK_NS		2
-
 /**
  * struct source - a vCPU that is being saved
  * @vcpu: what the caller said of it, and what KVM tells
@@ -138,7 +132,13 @@ static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 static int check_page(struct kch_handle *handle, const struct saving *s,
 		      const struct source *v)
 {
-	uint64_t slack = is_scaled(s, v) ? SCALED_SLACK_NS : 0;
+	/*
+	 * KVM's own evaluation and a page's may round apart when the TSC is
+	 * scaled: by the reference, which is a whole cycle of either, and by 1 ns
+	 * each.
+	 */
+	uint64_t slack = is_scaled(s, v) ?
+			 kch_cycles_to_ns(2, v->vcpu.khz) + 2 : 0;
 	int64_t apart;
 	uint32_t mul;
 	int8_t shift;
