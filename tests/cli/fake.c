@@ -438,7 +438,8 @@ static int set_clock(struct fake_clock *c, const struct kvm_clock_data *data)
 
 	if (c->jitter_ns)
 		delay += (c->sets * 2654435761U >> 7) % c->jitter_ns;
-	c->sets++;
+	if (c->sets++ % 6 == 1)
+		delay += c->interrupt_ns;
 	note("clock ");
 	c->reference_cycles = now;
 	c->reference_ns = data->clock;
@@ -544,8 +545,9 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 	case KVM_SET_DEVICE_ATTR:
 		if (fake.set_offset_errno[index])
 			return fail(fake.set_offset_errno[index], NULL, NULL);
-		memcpy(&fake.offsets[index], (void *)(uintptr_t)attr->addr,
-		       sizeof(uint64_t));
+		if (!fake.offset_stays[index])
+			memcpy(&fake.offsets[index],
+			       (void *)(uintptr_t)attr->addr, sizeof(uint64_t));
 		note("offset%u=%" PRIx64 " ", index, fake.offsets[index]);
 		return 0;
 	default:

@@ -59,6 +59,7 @@ struct fake {
 	uint64_t ratio;			/* of all vCPUs; 0: unscaled */
 	uint8_t frac_bits;		/* of it */
 	uint64_t tsc_apart[FAKE_VCPUS_MAX]; /* MSR_IA32_TSC is off by so much */
+	bool offset_stays[FAKE_VCPUS_MAX]; /* writing it does nothing */
 	/* What was done that changes something, one word each. */
 	char log[FAKE_LOG_SIZE];
 };
@@ -74,6 +75,7 @@ struct fake_clock {
 	/* What passes between its reference and its reading of the wall clock. */
 	int64_t delay_ns;
 	uint32_t jitter_ns;		/* ... more, up to that, now and then */
+	uint32_t interrupt_ns;		/* ... and that, every sixth time */
 	uint32_t sets;			/* times it was set */
 	/* KVM_SET_CLOCK_GUEST: 0 it is there, or the errno. */
 	int guest_errno;

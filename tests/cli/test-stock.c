@@ -226,6 +226,17 @@ static void test_save_without_page(void)
 	ktap_check(info.master_cycle_now == kvm_clock.reference_cycles, "%lu",
 		   info.master_cycle_now);
 	kch_vm_free(vm);
+	/* One vCPU has not run since KVM took its present reference. */
+	pages[0].tsc_timestamp -= 1000000000;
+	pages[0].system_time -= 385000000;
+	vcpus[0].pvclock = &pages[0];
+	check_err(save(), 0);
+	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
+	kch_vm_info(vm, &info);
+	ktap_check(info.master_cycle_now == kvm_clock.reference_cycles, "%lu",
+		   info.master_cycle_now);
+	kch_vm_free(vm);
+	vcpus[0].pvclock = NULL;
 	/* A page KVM never wrote to is as none. */
 	pages[1] = never;
 	check_err(save(), 0);
@@ -359,6 +370,20 @@ static void test_restore_bound(void)
 	ktap_check(result.error_ns == true_error_ns(result.host_tsc), "%ld ns",
 		   true_error_ns(result.host_tsc));
 	ktap_check(result.rounds > 3, "%u rounds", result.rounds);
+	/* What happens now and then is not what is taken off. */
+	saved_and_new(TSC_KHZ);
+	kvm_clock.interrupt_ns = 50000;
+	opts.rounds_max = 12;
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
+		   result.error_ns);
+	saved_and_new(TSC_KHZ);
+	kvm_clock.interrupt_ns = 50000;
+	kvm_clock.jitter_ns = 400;
+	opts.rounds_max = 1000;
+	check_err(restore(&opts, &result), 0);
+	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
+		   result.error_ns);
 	/* Without a bound: as good as a fair part of the rounds was. */
 	saved_and_new(TSC_KHZ);
 	kvm_clock.jitter_ns = 400;
@@ -422,6 +447,14 @@ static void test_restore_refused(void)
 	check_unchanged();
 	opts.mode = KCH_MODE_IDENTICAL;
 	check_err(restore(&opts, &result), ENOSYS);
+	check_unchanged();
+	/* An offset that KVM does not take is seen. */
+	saved_and_new(TSC_KHZ);
+	fake.offset_stays[1] = true;
+	check_err(restore(NULL, &result), EOVERFLOW);
+	ktap_check(result.vcpu_id == 1 && result.found == OLD_OFFSET &&
+		   result.expected == OFFSET, "%d %#lx", result.vcpu_id,
+		   result.found);
 	check_unchanged();
 	/* A handle without the module has no device. */
 	check_err(kch_finish(handle, 0, NULL, NULL), ENOTTY);
