@@ -373,7 +373,7 @@ static void test_restore_bound(void)
 	/* What happens now and then is not what is taken off. */
 	saved_and_new(TSC_KHZ);
 	kvm_clock.interrupt_ns = 50000;
-	opts.rounds_max = 12;
+	opts.rounds_max = 5;
 	check_err(restore(&opts, &result), 0);
 	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
 		   result.error_ns);
