@@ -8,7 +8,7 @@
 #   --update   look for a newer version of the source also when one is there already
 #
 # The configuration is allnoconfig and scripts/kernel-config/host, and what FRAGMENT adds. The
-# package linux-source-VERSION comes from the mirror this machine uses, from the suite named below.
+# package linux-source-VERSION comes from the mirror this machine uses (see lib-source.sh).
 # Result, as fetch-kernel.sh describes it, in build/kernels/LINE/. The source is kept in
 # build/source/linux-VERSION/, for those who build more from it; the objects in build/source/LINE.obj/.
 
@@ -17,8 +17,8 @@ set -euo pipefail
 . "$(dirname -- "$0")/lib.sh"
 # shellcheck source=scripts/lib-apt.sh
 . "$KCH_ROOT/scripts/lib-apt.sh"
-
-SUITE=trixie-backports
+# shellcheck source=scripts/lib-source.sh
+. "$KCH_ROOT/scripts/lib-source.sh"
 
 update=
 [[ ${1:-} == --update ]] && { update=1; shift; }
@@ -55,34 +55,6 @@ graft() {
 	fi
 	"$KCH_ROOT/scripts/graft.sh" "$grafted"
 	source=$grafted
-}
-
-fetch_source() {
-	local package=linux-source-$version latest work
-	if [[ -e $source/.package && ! $update ]]; then
-		return
-	fi
-	msg "$line: looking for $package in $SUITE"
-	refresh_lists
-	add_suite "$SUITE"
-	latest=$(suite_apt "$SUITE" apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
-	[[ $latest && $latest != '(none)' ]] || die "$line: no $package in $SUITE"
-	if [[ -e $source/.package && $(<"$source/.package") == "$package $latest" ]]; then
-		return
-	fi
-	msg "$line: fetching and unpacking $package $latest (2 GB)"
-	work=$(mktemp -d "$KCH_BUILD/source/.new.XXXXXX")
-	# shellcheck disable=SC2064
-	trap "rm -rf -- '$work'" EXIT
-	(cd "$work" && suite_apt "$SUITE" apt-get download "$package") >"$work/log" 2>&1 ||
-		{ cat "$work/log" >&2; die "$line: download failed"; }
-	dpkg-deb -x "$work"/*.deb "$work/root"
-	tar -C "$work" -xf "$work/root/usr/src/$package.tar.xz"
-	echo "$package $latest" >"$work/$package/.package"
-	rm -rf -- "$source"
-	mv -- "$work/$package" "$source"
-	rm -rf -- "$work"
-	trap - EXIT
 }
 
 # The kernel's own make must not see the options of one that called this script.
@@ -154,15 +126,8 @@ publish() {
 	msg "$line: built $release from $(<"$dest/package") in $SECONDS s"
 }
 
-mkdir -p "$KCH_KERNELS" "$KCH_BUILD/source"
-# Several may build from the source at a time, and nobody while it is being replaced.
-exec 8>"$KCH_BUILD/source/.$version.lock"
-flock -s 8
-if [[ ! -e $source/.package || $update ]]; then
-	flock -x 8
-	fetch_source
-	flock -s 8
-fi
+mkdir -p "$KCH_KERNELS"
+take_source "$version" "$update"
 # What it was made from, and where: the object folder names the source by its absolute path.
 recipe="$(<"$source/.package") $objects $(cat -- "${fragments[@]}" | sha256sum)"
 if [[ $grafted ]]; then
