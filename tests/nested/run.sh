@@ -85,11 +85,13 @@ initramfs_of() { # CASE
 }
 
 # The kernel unpacks one archive after the other.
-add_part() { # NAME BASE INITRAMFS
-	local payload=$KCH_BUILD/nested/part-$1.cpio
-	"$KCH_ROOT/tests/$1/mk-payload.sh" "$payload"
-	cat -- "$2" "$payload" >"$3.new"
-	install_file "$3.new" "$3"
+add_part() { # NAME BASE INITRAMFS LINE...
+	local name=$1 base=$2 initramfs=$3 payload
+	shift 3
+	payload=$KCH_BUILD/nested/part-$name-$(printf '%s\n' "$@" | paste -sd +).cpio
+	"$KCH_ROOT/tests/$name/mk-payload.sh" "$payload" "$@"
+	cat -- "$base" "$payload" >"$initramfs.new"
+	install_file "$initramfs.new" "$initramfs"
 }
 
 # What a case's kernels need: all have our module and the test bed's, those of the errno cases one more.
@@ -147,7 +149,8 @@ prepare() {
 		base=${initramfs%"${part:+-$part}.cpio"}.cpio
 		# shellcheck disable=SC2046 # one word per line
 		"$NESTED/mk-initramfs.sh" "$base" $(table_lines "$name")
-		[[ ! $part ]] || add_part "$part" "$base" "$initramfs"
+		# shellcheck disable=SC2046 # one word per line
+		[[ ! $part ]] || add_part "$part" "$base" "$initramfs" $(table_lines "$name")
 	done
 }
 
