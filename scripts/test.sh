@@ -52,6 +52,7 @@ if [[ $full ]]; then
 	# Tables of what was just seen, not tests of their own.
 	"$KCH_ROOT/scripts/blackout.sh" -o "$KCH_ROOT/Documentation/blackout.rst" || true
 	"$KCH_ROOT/scripts/matrix.sh" -o "$KCH_ROOT/Documentation/matrix.rst" || true
+	"$KCH_ROOT/scripts/selftests-table.sh" -o "$KCH_ROOT/Documentation/selftests.rst" || true
 else
 	suite nested "$KCH_ROOT/tests/nested/run.sh"
 fi
