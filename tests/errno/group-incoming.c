@@ -102,7 +102,7 @@ HEADER(compatible, header->compat = 1U << 31)
 HEADER(not_sealed, header->flags = 0)
 HEADER(machine, header->machine_id[0] ^= 1)
 HEADER(cpu, header->cpu_signature ^= 0x10)
-HEADER(vendor, memcpy(header->cpu_vendor, "Genu", 4))
+HEADER(vendor, memcpy(header->cpu_vendor, "Cent", 4))
 HEADER(tsc_ahead, header->host_tsc += 1ULL << 50)
 HEADER(tsc_stopped, header->realtime_ns -= HOUR_NS)
 HEADER(wall_back, header->realtime_ns += HOUR_NS)
@@ -193,7 +193,7 @@ static const struct kind kinds[] = {
 	{ "other model of CPU", .entry = cpu, .error = EREMCHG,
 	  .message = "the record is from a CPU", .finish_error = ENOTEMPTY },
 	{ "other maker of CPU", .entry = vendor, .error = EREMCHG,
-	  .message = "the record is from a CPU Genu", .finish_error = ENOTEMPTY },
+	  .message = "the record is from a CPU Cent", .finish_error = ENOTEMPTY },
 	{ "TSC behind", .entry = tsc_ahead, .error = ETIME,
 	  .message = "host TSC is behind the saved one", .finish_error = ENOTEMPTY },
 	{ "no TSC frequency", .entry = no_khz, .error = ETIME,

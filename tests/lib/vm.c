@@ -119,7 +119,8 @@ void vm_set_clock(const struct vm *vm, uint64_t ns)
 
 static void enter(const struct vm *vm, uint32_t index, uint64_t rip)
 {
-	struct kvm_regs regs = { .rip = rip, .rflags = 2 };
+	/* Interrupts on: under Bochs the host gets none of its own otherwise. */
+	struct kvm_regs regs = { .rip = rip, .rflags = 0x202 };
 	struct kvm_sregs sregs;
 
 	if (ioctl(vm->vcpu[index], KVM_GET_SREGS, &sregs))
