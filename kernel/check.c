@@ -62,8 +62,9 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 
 		found = le64_to_cpu(has[i].tsc_scaling_ratio);
 		expected = le64_to_cpu(saved[i].tsc_scaling_ratio);
-		if (found != expected || live->tsc_scaling_frac_bits !=
-					 r->saved->tsc_scaling_frac_bits) {
+		if ((found != expected && !r->sets_ratio) ||
+		    live->tsc_scaling_frac_bits !=
+		    r->saved->tsc_scaling_frac_bits) {
 			kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
 				id, found, live->tsc_scaling_frac_bits, expected,
 				r->saved->tsc_scaling_frac_bits);

@@ -160,6 +160,9 @@ static int set_clock(struct kvm *kvm, const struct kvm_clock_state *state,
 	case -EINVAL:
 		kch_say(message, "a vCPU's TSC was changed while the clock was being restored");
 		return -EL2NSYNC;
+	case -ERANGE:
+		kch_say(message, "a vCPU has not the saved TSC scaling ratio, and this CPU does not scale by that");
+		break;
 	case -EOPNOTSUPP:
 		kch_say(message, "KVM turned the VM's master clock off while the clock was being restored");
 		break;
@@ -210,6 +213,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	int err;
 
 	r->vcpu_id = -1;
+	r->sets_ratio = true;
 	err = kch_kvm_entry_exact(r->saved, message) ?:
 	      kch_kvm_read(kvm, r->frac_bits, &before, message);
 	if (err)

@@ -62,6 +62,8 @@ int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
  *	pair filled in
  * @kvm_khz: in: frequency this host's KVM uses, kHz
  * @frac_bits: in: fraction bits of its scaling ratios
+ * @sets_ratio: in: another scaling ratio than the saved one is no reason to
+ *	refuse: it is written, too.  KVM's own ioctls only take a frequency
  * @check_only: in: stop before the first write
  * @host_tsc: out: where the outcome was evaluated
  * @error: out: the worst of all vCPUs
@@ -74,6 +76,7 @@ struct kch_kvm_restore {
 	const struct kch_rec_vm *saved;
 	u32 kvm_khz;
 	u8 frac_bits;
+	bool sets_ratio;
 	bool check_only;
 	u64 host_tsc;
 	struct kch_clock_error error;
