@@ -61,16 +61,13 @@ run_record() {
 
 run_gate() {
 	msg "gate: what KVM_RUN costs more under kvmclock-run"
-	make --no-print-directory -s -C "$KCH_ROOT/tests/qemu" >&2
-	"$KCH_BUILD/userspace/kvmclock-run" --id 11111111-1111-1111-1111-111111111111 -- \
-		"$KCH_BUILD/tests/qemu/gate/bench" >"$out/gate"
+	"$KCH_ROOT/tests/qemu/bench-gate.sh" >"$out/gate"
 }
 
-# The split of the time in which the guest does not run has a script of its own.
+# Has a script and a page of its own.
 run_blackout() {
-	[[ -x $KCH_ROOT/scripts/blackout.sh ]] || return 0
 	msg "blackout: what of the time in which the guest does not run is ours"
-	"$KCH_ROOT/scripts/blackout.sh" -r >"$out/blackout"
+	"$KCH_ROOT/scripts/blackout.sh" -r -o "$KCH_ROOT/Documentation/blackout.rst"
 }
 
 if [[ $run ]]; then
