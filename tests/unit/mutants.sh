@@ -95,7 +95,7 @@ shift-32-passes          | record.c | s/vcpu->tsc_shift > 31 ||/vcpu->tsc_shift 
 name-not-terminated      | record.c | /vm->vm.name\[sizeof/d
 release-not-terminated   | record.c | /header->kernel_release\[sizeof/d
 copy-all-from-the-first  | record.c | s/kch_record_vcpu(vm, i, \&vcpus\[i\]);/kch_record_vcpu(vm, 0, \&vcpus[i]);/
-fill-ignores-siblings    | clock.c  | s/if (n < count) {/if (0) {/
+fill-ignores-siblings    | clock.c  | s/if (n < siblings) {/if (0) {/
 fill-ignores-the-ratio   | clock.c  | s/vcpus\[n\].tsc_scaling_ratio == to->tsc_scaling_ratio)/1)/
 fill-overwrites          | clock.c  | s/if (le32_to_cpu(to->flags) \& KCH_VCPU_PAIR_VALID)/if (0)/
 fill-frequency-unscaled  | clock.c  | s/u64 khz = kch_scale_tsc(kvm_khz,/u64 khz = kvm_khz + 0 * kch_scale_tsc(kvm_khz,/
