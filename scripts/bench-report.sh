@@ -22,7 +22,7 @@ mkdir -p "$work"
 METHODS='none|nothing restored
 by-value|by value: TSC MSR, KVM_SET_CLOCK
 realtime|offset, KVM_SET_CLOCK with REALTIME
-recipe|the recipe in the kernel's documents
+recipe|the recipe that KVM documents
 converged|converged: no module
 identical|identical'
 
@@ -100,7 +100,7 @@ comparison_table() {
 			printf form, p[2], ns(v[p[1], 1, "error_now_ns"]),
 				ns(v[p[1], 1, "error_hour_ns"] - v[p[1], 1, "error_end_ns"]),
 				count(v[p[1], 1, "rate_ppb"]), count(v[p[1], 1, "tsc_error_cycles"]),
-				v[p[1], 1, "peer_disagreement_max_ns"] + 0 ? v[p[1], 1, "peer_disagreement_max_ns"] " ns" : "0 ns",
+				substr(ns(v[p[1], 1, "peer_disagreement_max_ns"]), v[p[1], 1, "peer_disagreement_max_ns"] > 0 ? 2 : 1),
 				v[p[1], 1, "page_identical"] ? "yes" : "no",
 				ns(v[p[1], last, "total_error_ns"]), count(v[p[1], last, "total_error_cycles"])
 		}
@@ -125,12 +125,12 @@ comparison_json() {
 		for (i = 1; i <= n; i++) {
 			split(m[i], p, "|")
 			if (v[p[1], 1, "error_now_ns"] == "") continue
-			printf "%s\n    { \"name\": \"%s\", \"after\": [", printed++ ? "," : "", p[1]
+			printf "%s\n    { \"name\": \"%s\", \"after\": [", (printed++ ? "," : ""), p[1]
 			for (s = 1; s <= last; s++) {
-				printf "%s\n      {", s > 1 ? "," : ""
+				printf "%s\n      {", (s > 1 ? "," : "")
 				for (k = 1; k <= nkeys; k++)
-					printf "%s \"%s\": %s", k > 1 ? "," : "", key[k],
-						v[p[1], s, key[k]] == "" ? "null" : v[p[1], s, key[k]]
+					printf "%s \"%s\": %s", (k > 1 ? "," : ""), key[k],
+						(v[p[1], s, key[k]] == "" ? "null" : v[p[1], s, key[k]])
 				printf " }"
 			}
 			printf "\n    ] }"
@@ -226,13 +226,13 @@ record_table() {
 			split($i, kv, "=")
 			f[kv[1]] = kv[2]
 		}
-		row[++rows] = sprintf("%-8s %7d %7d %9.1f %13.1f %14.1f %7.2f", $1, f["vms"], f["vcpus"], f["us"],
+		row[++rows] = sprintf("%-8s %7d %7d %9.1f %13.1f %15.1f %7.2f", $1, f["vms"], f["vcpus"], f["us"],
 			f["ns_per_vcpu"], f["limit_us"], f["ratio"])
 	}
 	END {
-		line = rule("8 7 7 9 13 14 7")
+		line = rule("8 7 7 9 13 15 7")
 		print line
-		printf "%-8s %7s %7s %9s %13s %14s %7s\n", "what", "VMs", "vCPUs", "us", "ns per vCPU", "bytes alone, us", "ratio"
+		printf "%-8s %7s %7s %9s %13s %15s %7s\n", "what", "VMs", "vCPUs", "us", "ns per vCPU", "bytes alone, us", "ratio"
 		print line
 		for (i = 1; i <= rows; i++) print row[i]
 		print line
