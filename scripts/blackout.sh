@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # How long a guest did not run over a kexec, step by step, and what of that is ours: a table, from what
-# the last run of the cases blackout-LINE of tests/nested/cases.tbl left.
+# the last run of the cases blackout-LINE of tests/nested/cases.tbl, and of that of tests/luo, left.
 #
 #   scripts/blackout.sh [-o FILE] [-r]
 #
@@ -26,8 +26,11 @@ done
 [[ ! $output || $output == */* ]] || output=./$output
 
 logs=$KCH_BUILD/nested
-lines=(6.12 7.3)
-[[ ! $run ]] || "$KCH_ROOT/tests/nested/run.sh" -c "$(printf 'blackout-%s,' "${lines[@]}" | sed 's/,$//')" >&2 || true
+lines=(6.12 7.3 7.3-intree)
+if [[ $run ]]; then
+	"$KCH_ROOT/tests/nested/run.sh" -j1 -c blackout-6.12 blackout-7.3 >&2 || true
+	"$KCH_ROOT/tests/nested/run.sh" -j1 -t "$KCH_ROOT/tests/luo/cases.tbl" -c blackout-7.3-intree >&2 || true
+fi
 
 for line in "${lines[@]}"; do
 	[[ $(sed 's/:.*//' "$logs/blackout-$line/outcome" 2>/dev/null) == pass ]] ||
@@ -94,7 +97,8 @@ print_page() {
 		From the guest's last reading of its clock before the kexec to its first one after it, by the
 		host's TSC, which runs on, so that all steps are on one axis.  One VM of two vCPUs of the test VMM,
 		whose guest's memory stays where it is; emulated host, kernel and programs in memory, each kernel to
-		itself.  ``scripts/blackout.sh -r`` makes this anew.
+		itself.  The last table is of a kernel that the driver is part of (luo.rst).  ``scripts/blackout.sh -r``
+		makes this anew.
 
 	END
 	for line in "${lines[@]}"; do

@@ -306,7 +306,8 @@ static int64_t bound_at(const struct kch_restore_result *result,
 		kch_cycles_to_ns(guest_tsc_at(clock, host) -
 				 guest_tsc_at(clock, result->host_tsc), khz);
 
-	return imaxabs(result->error_ns) + result->error_slack_ns + 1 +
+	return imaxabs(result->error_ns) + result->error_slack_ns +
+	       KCH_ROUNDING_NS +
 	       (unsigned __int128)passed_ns * result->error_growth_ppb /
 	       1000000000;
 }

@@ -131,7 +131,7 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * @opts->bound_ns or @opts->rounds_max is reached.  The error reported is that
  * after the last write.  Later it is, at any time,
  *
- *	|error| <= |error_ns| + error_slack_ns + 1
+ *	|error| <= |error_ns| + error_slack_ns + KCH_ROUNDING_NS
  *		   + error_growth_ppb * time since host_tsc
  *
  * as long as nobody sets the clock again.  If it refuses, the old TSC offsets

@@ -476,6 +476,15 @@ struct kch_restore_opts {
 	uint32_t reserved;
 };
 
+/*
+ * By how much two readings of an error may differ although the clocks have
+ * the same rate, ns.  Either clock is whole ns, rounded down, of cycles that a
+ * page's negative shift takes the low bits of, which are less than another ns:
+ * 2 ns for each.  And KVM's references are whole ns of its host clock.  All of
+ * that together is below 5 ns.
+ */
+#define KCH_ROUNDING_NS		4
+
 /**
  * struct kch_restore_result - what a restore reached, measured
  * @sz: in: sizeof(struct kch_restore_result)
