@@ -640,29 +640,6 @@ static const struct kch_ioctl_op ops[] = {
 #endif
 };
 
-/*
- * All but the message, which the kernel only writes.  What a newer caller has
- * behind it must be zero.
- */
-static int take(u8 *arg, const struct kch_ioctl_op *op, u8 __user *user, u32 size)
-{
-	int zero;
-
-	if (copy_from_user(arg, user, op->message))
-		return -EFAULT;
-	zero = check_zeroed_user(user + op->size, size - op->size);
-	if (zero <= 0)
-		return zero ?: -E2BIG;
-	/*
-	 * An answer that could not be given must not be found out afterwards.
-	 * The structure is on two pages at most: these have its ends.
-	 */
-	if (put_user(arg[0], user) ||
-	    put_user(arg[op->size - 1], user + op->size - 1))
-		return -EFAULT;
-	return 0;
-}
-
 long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user)
 {
 	struct kch_message *message;
@@ -678,19 +655,23 @@ long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *us
 	arg = kzalloc(op->size, GFP_KERNEL);
 	if (!arg)
 		return -ENOMEM;
-	message = arg + op->message;
-	err = take(arg, op, user, size);
+	err = copy_struct_from_user(arg, op->size, user, size);
 	if (err)
 		goto out;
+	message = arg + op->message;
+	memset(message, 0, sizeof(*message));
+	/* An answer that could not be given must not be found out afterwards. */
+	if (copy_to_user(user, arg, op->size)) {
+		err = -EFAULT;
+		goto out;
+	}
 	if (mutex_lock_killable(&kch.lock)) {
 		err = -EINTR;
 		goto out;
 	}
 	err = op->fn(context, arg, user, message);
 	mutex_unlock(&kch.lock);
-	/* Of the message, which is most of the structure, as much as there is. */
-	if (copy_to_user(user, arg, op->message +
-			 strnlen(message->text, sizeof(message->text) - 1) + 1))
+	if (copy_to_user(user, arg, op->size))
 		err = -EFAULT;
 out:
 	kfree(arg);
