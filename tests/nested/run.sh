@@ -66,6 +66,17 @@ done
 
 table_read "$table"
 
+# Which kind of machine, see lib-l1.sh.
+machine_of() { # CASE
+	table_param "$1" machine qemu
+}
+
+# Before anything is run, as the other mistakes of a table are.
+for name in "${T_NAMES[@]}"; do
+	declare -F "$(machine_of "$name")_start" >/dev/null ||
+		die "$table: $name: machine=$(machine_of "$name"): neither qemu nor bochs"
+done
+
 if [[ $list ]]; then
 	table_list
 	exit 0
@@ -161,14 +172,6 @@ fi
 
 mkdir -p "$KCH_BUILD/nested"
 [[ ! $build ]] || prepare
-
-# Which kind of machine, see lib-l1.sh.
-machine_of() { # CASE
-	local machine
-	machine=$(table_param "$1" machine qemu)
-	declare -F "${machine}_start" >/dev/null || die "$1: machine=$machine: neither qemu nor bochs"
-	echo "$machine"
-}
 
 # The machine for the case; all but its start.
 configure() { # CASE DIRECTORY PARAM...

@@ -12,7 +12,7 @@
 #   judge=A        the method whose failures are those of the case (ours)
 #   before=S after=S    how long the guest is watched (6, 8)
 #   points=yes     the error over time goes into the notes
-#   machine=NAME   of the guest (microvm)
+#   guest_machine=NAME   of the guest (microvm)
 #   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
 #   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
 
@@ -20,7 +20,7 @@ VCPUS=$(param vcpus 1)
 METHODS=$(param methods ours | tr , ' ')
 BEFORE=$(param before 6)
 AFTER=$(param after 8)
-MACHINE=$(param machine microvm)
+MACHINE=$(param guest_machine microvm)
 VM_ID=00000000-0000-4000-8000-0000000051e0
 CARRIED=/run/carried
 
