@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Is the judge strict? Gives it folders as emulated hosts would leave them, most with one thing
-# wrong, and compares its outcome with the wanted one; and asks whether a Bochs that is known to be wrong
-# would be used. Needs no emulator. Prints KTAP.
+# wrong, and compares its outcome with the wanted one; asks whether a Bochs that is known to be wrong
+# would be used, and whether run.sh takes the case tables there are, and wrong ones. Needs no emulator.
+# Prints KTAP.
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -201,6 +202,39 @@ try_bochs bochs-2.7 2.7 usable
 try_bochs bochs-3.0 3.0 usable
 try_bochs bochs-3.1-is-wrong 3.1 'Bochs 3.1: it divides wrongly*'
 try_bochs bochs-without-version "" 'bochs does not say its version'
+
+# The tables as they are; and one with a mistake, which has to end run.sh before anything is run.
+try_table() { # NAME TABLE WANTED-PATTERN
+	local said
+	number=$((number + 1))
+	said=$("$KCH_ROOT/tests/nested/run.sh" -t "$2" -l 2>&1 >/dev/null) || said=${said:-refused}
+	# shellcheck disable=SC2053 # a pattern
+	if [[ ${said:-taken} == $3 ]]; then
+		echo "ok $number $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number $1"
+		echo "#   said:   ${said:-taken}"
+		echo "#   wanted: $3"
+	fi
+}
+
+try_line() { # NAME LINE WANTED-PATTERN
+	printf '%s\n' 'good | short | 6.12 | 6.12 | smoke | kexecs=1 | pass | 60' "$2" >"$dir/table"
+	try_table "$1" "$dir/table" "$3"
+}
+
+for table in nested/cases luo/cases nested/selftest; do
+	try_table "table-${table/\//-}" "$KCH_ROOT/tests/$table.tbl" taken
+done
+try_line line-right 'case | short | 6.12 | 6.12 | smoke | machine=bochs | pass | 60' taken
+try_line line-machine 'case | short | 6.12 | 6.12 | smoke | machine=q35 | pass | 60' '*case: machine=q35: neither*'
+try_line line-fields 'case | short | 6.12 | 6.12 | smoke | pass | 60' '*7 fields instead of 8'
+try_line line-twice 'good | short | 6.12 | 6.12 | smoke | a=b | pass | 60' '*good is there twice'
+try_line line-set 'case | long | 6.12 | 6.12 | smoke | a=b | pass | 60' '*neither short nor full'
+try_line line-expect 'case | short | 6.12 | 6.12 | smoke | a=b | caught: | 60' '*neither pass nor caught:CHECK'
+try_line line-limit 'case | short | 6.12 | 6.12 | smoke | a=b | pass | 0' '*0: no time limit'
+try_line line-outcome 'case | short | 6.12 | 6.12 | smoke | a=b | pass | 60 | pass' '*for some cases only'
 
 echo "1..$number"
 echo "# $((number - failed)) passed, $failed failed, 0 skipped"
