@@ -10,6 +10,7 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 #include <asm/tsc.h>
 
 #include "kvm_private.h"
@@ -98,12 +99,30 @@ close:
 	return err;
 }
 
+/*
+ * The files of the last scratch VM.  To destroy one, KVM waits for grace periods
+ * of RCU, 20 ms and more; who asked would do so on the return to user space, and
+ * a guest with it.
+ */
+static struct file *doomed[2];
+
+static void put_doomed(struct work_struct *work)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(doomed); i++)
+		if (doomed[i])
+			fput(doomed[i]);
+}
+
+static DECLARE_WORK(doomed_work, put_doomed);
+
 static void scratch_destroy(struct scratch_vm *s)
 {
-	if (s->vcpu)
-		fput(s->vcpu);
-	if (s->vm)
-		fput(s->vm);
+	flush_work(&doomed_work);
+	doomed[0] = s->vcpu;
+	doomed[1] = s->vm;
+	schedule_work(&doomed_work);
 	if (s->user)
 		vm_munmap(s->user, PAGE_SIZE);
 }
@@ -489,4 +508,5 @@ int kch_selfcheck_init(void)
 void kch_selfcheck_exit(void)
 {
 	unregister_module_notifier(&module_block);
+	flush_work(&doomed_work);
 }

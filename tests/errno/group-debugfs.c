@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "condition.h"
+#include "forge.h"
 #include "groups.h"
 #include "scene.h"
 
@@ -70,6 +71,28 @@ static void check_line(const char *name, const char *wanted)
 	free(text);
 }
 
+/* KVM is asked at once, unless guests may be waiting for their clocks. */
+static void check_when_asked(void)
+{
+	static struct forged forged;
+	struct kch_info info;
+
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	module_unload();
+	region_clear();
+	module_load();
+	check_line("status", "\nselfcheck: passed\n");
+	module_unload();
+	forge_write(&forged, 0);
+	module_load();
+	check_line("status", "\nkvm_tsc_khz: 0\n");
+	check_line("status", "\nselfcheck: not yet\n");
+	device_info(&info);
+	check(info.kvm_tsc_khz, "INFO: kvm_tsc_khz 0");
+	check_line("status", "\nselfcheck: passed\n");
+}
+
 void test_debugfs(void)
 {
 	struct kch_restore arg;
@@ -98,5 +121,6 @@ void test_debugfs(void)
 	vm_set_clock(&scene.vm, 42);
 	vm_run_once(&scene.vm, 0);
 	check_line("restored", "identical: 0\n");
+	check_when_asked();
 	scene_end();
 }

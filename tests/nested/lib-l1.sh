@@ -6,7 +6,7 @@
 # There are two kinds of machine, chosen by machine= in the case table. lib-NAME.sh has of each:
 #
 #   NAME_unusable           prints why it cannot be used here, and succeeds; fails if it can be used
-#   NAME_tsc_khz            prints the TSC frequency it will have
+#   NAME_tsc_khz PARAM...   prints the TSC frequency it will have
 #   NAME_words INITRAMFS    prints the words that its kernels need on their command line
 #   NAME_configure DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...   all but the next two's concern
 #   NAME_start DIRECTORY LIMIT      in the background, so that it dies with us; its pid is $!
@@ -53,11 +53,11 @@ l1_cmdline() { # MACHINE INITRAMFS HOST NEXT SCRIPT PARAM...
 	*" early_off_khz="*)
 		for word; do
 			[[ $word != early_off_khz=* ]] ||
-				printf '%s ' "tsc_early_khz=$(($("${machine}_tsc_khz") + ${word#*=}))"
+				printf '%s ' "tsc_early_khz=$(($("${machine}_tsc_khz" "$@") + ${word#*=}))"
 		done
 		;;
 	*" calibrate=yes "*) ;;
-	*) printf '%s ' "tsc_early_khz=$("${machine}_tsc_khz")" hpet=disable pmtmr=0 ;;
+	*) printf '%s ' "tsc_early_khz=$("${machine}_tsc_khz" "$@")" hpet=disable pmtmr=0 ;;
 	esac
 	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.
 	# panic=-1: a panic resets at once, which ends the machine. panic_on_warn: no verdict after a

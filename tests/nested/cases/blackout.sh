@@ -7,6 +7,9 @@
 # Notes `at STEP CYCLES`, in the order in which the steps come; parameters (handover=no kvm=none are
 # needed, so that the loading of modules is among the steps):
 #   vcpus=N            as for handover
+#   share=N            what is ours after the kexec has to be less than N % of all; for cases with icount=,
+#                      as elsewhere it depends on the machine and what else that does
+#   delay=S            S seconds pass before the module is loaded, for a control
 
 VCPUS=$(param vcpus 1)
 VM_MEM="$(printf '0x%x,%d' "$GUEST_ADDR" $((GUEST_SIZE / 4)))"
@@ -19,6 +22,15 @@ at() { # STEP CYCLES
 
 reported() { # KEY
 	sed -n "s/^$1=//p" /run/vm
+}
+
+# Module and restore, as scripts/blackout.sh adds them up.
+check_share() { # PERCENT KVM MODULE
+	_ours=$(($3 - $2 + $(reported at_prepared) - $(reported at_vm_made) +
+		$(reported at_restored) - $(reported at_state_loaded)))
+	_whole=$(($(reported at_guest_first) - $(reported at_guest_last)))
+	note share "$_ours of $_whole cycles"
+	check share [ $((_ours * 100)) -lt $(($1 * _whole)) ]
 }
 
 judge() {
@@ -55,7 +67,8 @@ stage_1() {
 	echo 1 >/sys/module/kernel/parameters/initcall_debug
 	_release=$(uname -r)
 	_kvm=$(kch-host-tsc)
-	# Part of the kernel, it needs no loading; its self-check is then part of its first use.
+	[ -z "$(param delay)" ] || sleep "$(param delay)"
+	# Part of the kernel, it needs no loading.
 	_loaded="$_kvm $_kvm"
 	! have_module ||
 		_loaded=$(kch-host-tsc "/lib/modules/$_release/kvmclock_handover.ko" "region=$REGION_ADDR,$REGION_SIZE")
@@ -74,6 +87,8 @@ stage_1() {
 	for _step in vmm vm_made prepared state_loaded restored guest_first guest_last; do
 		at "$_step" "$(reported "at_$_step")"
 	done
+	_percent=$(param share)
+	[ -z "$_percent" ] || check_share "$_percent" "$_kvm" "${_loaded#* }"
 	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)"
 	check verify kvmclockctl verify
 	check finish kvmclockctl finish

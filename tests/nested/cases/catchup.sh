@@ -7,10 +7,6 @@
 MEM=$GUEST_ADDR,$GUEST_SIZE
 UUID=00000000-0000-4000-8000-000000000001
 
-field() { # FILE KEY: of the module's debugfs
-	sed -n "s/^$2: //p" "/sys/kernel/debug/kvmclock_handover/$1" | head -n 1
-}
-
 # Beyond KVM's tolerance, which is 250 ppm.
 faster_khz() {
 	echo $(($(field status kvm_tsc_khz) * 1001 / 1000))
