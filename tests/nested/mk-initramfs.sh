@@ -105,7 +105,7 @@ add_module() { # LINE NAME [FILE]
 	if [[ $file ]]; then
 		cp -- "$file" "$target/$name.ko"
 	else
-		cache=$KCH_BUILD/nested/modules/$release/$name.ko
+		cache=$KCH_BUILD/nested/modules/$line/$name.ko
 		file=$(find_module "$line" "$name")
 		if [[ -z $file ]]; then
 			grep -q "/${name//_/[-_]}\\.ko" "$KCH_KERNELS/$line/modules/modules.builtin" && return
@@ -141,6 +141,7 @@ add_kernel() { # LINE
 	[[ -e $kernel/release ]] || die "$line: not fetched yet: scripts/fetch-kernel.sh $line"
 	release=$(<"$kernel/release")
 	target=$root/lib/modules/$release
+	[[ ! -e $target ]] || die "$line: another kernel of this initramfs calls itself $release, too"
 	mkdir -p "$target"
 	for module in $WANTED_MODULES; do
 		add_module "$line" "$module"
