@@ -16,9 +16,14 @@
  */
 #define SWEEP_INTERVAL	HZ
 
+/*
+ * One for each VM, as the references of two would keep each other from letting
+ * go: a VM may have been restored from one record and preserved in the next.
+ */
 struct kch_watch {
 	struct list_head link;
 	struct file *file;	/* NULL once let go */
+	unsigned int users;	/* that started it and did not stop it */
 };
 
 static LIST_HEAD(watches);
@@ -58,16 +63,26 @@ static void sweep(struct work_struct *work)
 
 struct kch_watch *kch_watch_start(struct file *vm_file)
 {
-	struct kch_watch *watch = kzalloc(sizeof(*watch), GFP_KERNEL);
+	struct kch_watch *new = kzalloc(sizeof(*new), GFP_KERNEL);
+	struct kch_watch *watch;
 
-	if (!watch)
+	if (!new)
 		return NULL;
-	watch->file = get_file(vm_file);
 	spin_lock(&watches_lock);
-	list_add(&watch->link, &watches);
+	list_for_each_entry(watch, &watches, link) {
+		if (watch->file == vm_file) {
+			watch->users++;
+			spin_unlock(&watches_lock);
+			kfree(new);
+			return watch;
+		}
+	}
+	new->file = get_file(vm_file);
+	new->users = 1;
+	list_add(&new->link, &watches);
 	spin_unlock(&watches_lock);
 	schedule_delayed_work(&sweep_work, SWEEP_INTERVAL);
-	return watch;
+	return new;
 }
 
 void kch_watch_stop(struct kch_watch *watch)
@@ -75,6 +90,10 @@ void kch_watch_stop(struct kch_watch *watch)
 	if (!watch)
 		return;
 	spin_lock(&watches_lock);
+	if (--watch->users) {
+		spin_unlock(&watches_lock);
+		return;
+	}
 	list_del(&watch->link);
 	spin_unlock(&watches_lock);
 	if (watch->file)

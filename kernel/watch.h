@@ -10,7 +10,7 @@
 struct file;
 struct kch_watch;
 
-/* Returns NULL if no memory can be had. */
+/* Returns NULL if no memory can be had.  Each start wants its stop. */
 struct kch_watch *kch_watch_start(struct file *vm_file);
 /* NULL is allowed. */
 void kch_watch_stop(struct kch_watch *watch);
