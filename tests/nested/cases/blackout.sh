@@ -66,8 +66,9 @@ stage_1() {
 	# it was told so at its start.
 	echo 1 >/sys/module/kernel/parameters/initcall_debug
 	_release=$(uname -r)
+	_delay=$(param delay)
 	_kvm=$(kch-host-tsc)
-	[ -z "$(param delay)" ] || sleep "$(param delay)"
+	[ -z "$_delay" ] || sleep "$_delay"
 	# Part of the kernel, it needs no loading.
 	_loaded="$_kvm $_kvm"
 	! have_module ||
