@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/list.h>
+#include <linux/hashtable.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -21,13 +21,13 @@
  * go: a VM may have been restored from one record and preserved in the next.
  */
 struct kch_watch {
-	struct list_head link;
+	struct hlist_node link;
 	struct file *file;	/* NULL once let go */
 	unsigned int users;	/* that started it and did not stop it */
 };
 
-static LIST_HEAD(watches);
-static DEFINE_SPINLOCK(watches_lock);	/* of the list and all its files */
+static DEFINE_HASHTABLE(watches, 7);	/* by address of the file */
+static DEFINE_SPINLOCK(watches_lock);	/* of the table and all its files */
 
 static void sweep(struct work_struct *work);
 static DECLARE_DELAYED_WORK(sweep_work, sweep);
@@ -50,10 +50,11 @@ static bool let_go_if_unused(struct kch_watch *watch, int others)
 static void sweep(struct work_struct *work)
 {
 	struct kch_watch *watch;
+	unsigned int bucket;
 	bool again = false;
 
 	spin_lock(&watches_lock);
-	list_for_each_entry(watch, &watches, link)
+	hash_for_each(watches, bucket, watch, link)
 		if (watch->file && !let_go_if_unused(watch, 0))
 			again = true;
 	spin_unlock(&watches_lock);
@@ -69,7 +70,7 @@ struct kch_watch *kch_watch_start(struct file *vm_file)
 	if (!new)
 		return NULL;
 	spin_lock(&watches_lock);
-	list_for_each_entry(watch, &watches, link) {
+	hash_for_each_possible(watches, watch, link, (unsigned long)vm_file) {
 		if (watch->file == vm_file) {
 			watch->users++;
 			spin_unlock(&watches_lock);
@@ -79,7 +80,7 @@ struct kch_watch *kch_watch_start(struct file *vm_file)
 	}
 	new->file = get_file(vm_file);
 	new->users = 1;
-	list_add(&new->link, &watches);
+	hash_add(watches, &new->link, (unsigned long)vm_file);
 	spin_unlock(&watches_lock);
 	schedule_delayed_work(&sweep_work, SWEEP_INTERVAL);
 	return new;
@@ -94,7 +95,7 @@ void kch_watch_stop(struct kch_watch *watch)
 		spin_unlock(&watches_lock);
 		return;
 	}
-	list_del(&watch->link);
+	hash_del(&watch->link);
 	spin_unlock(&watches_lock);
 	if (watch->file)
 		fput(watch->file);
