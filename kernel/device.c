@@ -93,14 +93,10 @@ static int do_info(void *context, void *arg, void __user *user,
 	struct kch_info *info = arg;
 	struct kch_kvm_facts facts;
 	struct kch_message why = { "" };
-	u32 reserved = info->reserved;
 	int err;
 
 	memset_startat(info, 0, abi_version);
 	info->flags = 0;
-	err = bad_reserved(reserved, message);
-	if (err)
-		return err;
 	/* Asks KVM if that was not done yet; without it there is less to say. */
 	kch_selfcheck(&facts, NULL);
 	err = kch_selfcheck_known(&facts, &why);
@@ -110,6 +106,8 @@ static int do_info(void *context, void *arg, void __user *user,
 	info->kvm_tsc_khz = facts.kvm_khz;
 	info->abi_version = KCH_ABI_VERSION;
 	info->modes = 1U << KCH_MODE_IDENTICAL;
+	info->rec_vm_size = sizeof(struct kch_rec_vm);
+	info->rec_vcpu_size = sizeof(struct kch_rec_vcpu);
 	info->backend = kch.region.backend;
 	info->tsc_source = kch_host_tsc_source();
 	info->tsc_khz = tsc_khz;

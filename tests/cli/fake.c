@@ -187,6 +187,10 @@ static int do_info(struct kch_info *info)
 {
 	info->abi_version = KCH_ABI_VERSION;
 	info->modes = 1U << KCH_MODE_IDENTICAL;
+	info->rec_vm_size = (uint16_t)((int)sizeof(struct kch_rec_vm) +
+				       fake.extra_vm_size);
+	info->rec_vcpu_size = (uint16_t)((int)sizeof(struct kch_rec_vcpu) +
+					 fake.extra_vcpu_size);
 	info->backend = fake.backend;
 	info->tsc_source = fake.tsc_source;
 	info->tsc_khz = fake.kvm_khz;
@@ -245,22 +249,28 @@ static int do_list(struct kch_list *list)
 }
 
 /*
- * An entry as a module answers it, with the vm_size of a newer one if the test
- * wants that.
+ * An entry as a module answers it: in its own sizes, which are those of a newer
+ * one if the test wants that.
  */
 static int answer(const struct kch_record_vm *vm, uint64_t buffer, uint32_t *size,
 		  char *message)
 {
+	int vm_size = (int)sizeof(vm->vm) + fake.extra_vm_size;
+	int vcpu_size = (int)sizeof(struct kch_rec_vcpu) + fake.extra_vcpu_size;
 	u8 *to = (u8 *)(uintptr_t)buffer;
-	uint32_t room = *size;
+	struct kch_rec_vcpu vcpu;
+	uint32_t room = *size, i;
 
-	*size = vm->size + fake.extra_entry_size;
+	*size = (uint32_t)(vm_size + (int)vm->vcpu_count * vcpu_size);
 	if (room < *size)
 		return fail(ENOBUFS, message, "the buffer is too small");
+	memset(to, 0xee, *size);
 	memcpy(to, &vm->vm, sizeof(vm->vm));
-	memset(to + sizeof(vm->vm), 0xee, fake.extra_entry_size);
-	memcpy(to + sizeof(vm->vm) + fake.extra_entry_size, vm->vcpus,
-	       vm->size - sizeof(vm->vm));
+	to += vm_size;
+	for (i = 0; i < vm->vcpu_count; i++, to += vcpu_size) {
+		kch_record_vcpu(vm, i, &vcpu);
+		memcpy(to, &vcpu, sizeof(vcpu));
+	}
 	return 0;
 }
 
@@ -268,18 +278,16 @@ static int do_get(struct kch_get *get)
 {
 	static const u8 zero[KCH_UUID_SIZE];
 	const struct kch_record *record = record_of(get->which, get->message);
-	struct kch_rec_header header;
 	struct kch_message message;
 	struct kch_record_vm vm;
 
 	if (!record)
 		return -1;
 	if (!memcmp(get->uuid, zero, sizeof(zero))) {
-		header = record->header;
-		header.vm_size = cpu_to_le32(sizeof(struct kch_rec_vm) +
-					     fake.extra_entry_size);
-		memcpy((void *)(uintptr_t)get->buffer, &header, sizeof(header));
-		get->buffer_size = sizeof(header);
+		/* As its writer left it, whatever this module's sizes are. */
+		memcpy((void *)(uintptr_t)get->buffer, &record->header,
+		       sizeof(record->header));
+		get->buffer_size = sizeof(record->header);
 		return 0;
 	}
 	if (kch_record_find(record, get->uuid, &vm, &message))
@@ -397,6 +405,23 @@ static int device_ioctl(unsigned long request, void *arg)
 		return 0;
 	default: return fail(ENOTTY, NULL, NULL);
 	}
+}
+
+/* A clock's descriptor has the record that it came with; the device has none. */
+static int clock_ioctl(unsigned long request, void *arg)
+{
+	struct kch_record device = fake.incoming;
+	bool has = fake.has_incoming;
+	int result;
+
+	if (request != KCH_IOC_GET && request != KCH_IOC_RESTORE)
+		return fail(ENOTTY, NULL, NULL);
+	fake.incoming = fake.clock_record;
+	fake.has_incoming = true;
+	result = device_ioctl(request, arg);
+	fake.incoming = device;
+	fake.has_incoming = has;
+	return result;
 }
 
 /* The wall clock, as KVM and the host agree on it. */
@@ -566,6 +591,8 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (fd == device_fd && fd >= 0)
 		return device_ioctl(request, arg);
+	if (fd == FAKE_CLOCK_FD && fake.has_clock)
+		return clock_ioctl(request, arg);
 	if (fd == kvm_fd && fd >= 0 && request == KVM_CREATE_VM) {
 		scratch_fd = syscall(SYS_dup, kvm_fd);
 		return scratch_fd;

@@ -21,6 +21,7 @@
 #include "record.h"
 
 #define FAKE_VM_FD	900
+#define FAKE_CLOCK_FD	950	/* a clock's descriptor, if has_clock */
 #define FAKE_VCPU_FD	1000	/* plus the index */
 #define FAKE_VCPUS_MAX	8
 #define FAKE_LOG_SIZE	4096
@@ -30,7 +31,8 @@ struct fake {
 	struct kch_record incoming;
 	struct kch_record outgoing;
 	struct kch_record live;
-	bool has_incoming, has_outgoing, has_live;
+	struct kch_record clock_record;	/* of FAKE_CLOCK_FD */
+	bool has_incoming, has_outgoing, has_live, has_clock;
 	int error_number;		/* KCH_IOC_ number to refuse, or -1 */
 	int error_errno;
 	const char *error_message;
@@ -49,7 +51,8 @@ struct fake {
 	uint64_t clock_ns;
 	bool no_master_clock;		/* until KVM_SET_CLOCK */
 	uint32_t restore_mode;
-	uint32_t extra_entry_size;	/* a newer module's VM entries */
+	int extra_vm_size;		/* a newer module's VM entries */
+	int extra_vcpu_size;		/* ... and vCPU entries */
 	bool has_vcpu_ids;		/* /proc/self/fd tells vcpu_ids */
 	uint32_t vcpu_ids[FAKE_VCPUS_MAX];
 	bool knows_vms;			/* FAKE_KNOWN */

@@ -154,7 +154,16 @@ static void test_host(void)
 	check_err(kch_host(handle, KCH_OUTGOING, &host.known), ENODATA);
 }
 
-/* The same from a module that writes longer entries. */
+static void reopen(int clock_fd)
+{
+	struct kch_open_opts opts = { .sz = sizeof(opts), .clock_fd = clock_fd };
+
+	kch_close(handle);
+	handle = kch_open(&opts);
+	if (!handle)
+		abort();
+}
+
 static void check_get(void)
 {
 	struct kch_vcpu_info vcpu = { .sz = sizeof(vcpu) };
@@ -187,13 +196,49 @@ static void test_get(void)
 
 	set_up();
 	check_get();
-	fake.extra_entry_size = 64;
-	check_get();
-	fake.extra_entry_size = 0;
 	check_err(kch_vm_get(handle, KCH_INCOMING, zero, &vm), EINVAL);
 	uuid[0] ^= 1;
 	check_err(kch_vm_get(handle, KCH_INCOMING, uuid, &vm), ENOENT);
 	ktap_check(!vm, "%p", (void *)vm);
+}
+
+/*
+ * A module that was updated, and answers longer entries than this library knows,
+ * with the record of one that was not.
+ */
+static void test_newer_module(void)
+{
+	static const int sizes[][2] = { { 64, 0 }, { 0, 16 }, { 72, 8 } };
+	struct kch_rec_header header;
+	struct kch_vm *vm;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		set_up();
+		fake.extra_vm_size = sizes[i][0];
+		fake.extra_vcpu_size = sizes[i][1];
+		reopen(0);
+		check_get();
+		/* Nothing was preserved yet, and no record came: a VM can be read. */
+		fake.live = fake.incoming;
+		fake.has_incoming = false;
+		check_err(kch_vm_read(handle, FAKE_VM_FD, &vm, NULL), 0);
+		kch_vm_free(vm);
+		/* Nor does a clock's descriptor need a record of the device. */
+		fake.clock_record = fake.live;
+		fake.has_clock = true;
+		reopen(FAKE_CLOCK_FD);
+		check_get();
+	}
+	/* The record's own sizes say nothing about the answer. */
+	set_up();
+	header = fake.incoming.header;
+	fake.incoming.header.vm_size = cpu_to_le32(le32_to_cpu(header.vm_size) + 64);
+	check_get();
+	/* A module that says nonsense is not believed. */
+	fake.extra_vm_size = -8;
+	reopen(0);
+	check_err(kch_vm_get(handle, KCH_INCOMING, uuid, &vm), EBADMSG);
 }
 
 /* Buffers grow: the entry of a VM with 100 vCPUs takes more than a page. */
@@ -609,6 +654,7 @@ int main(int argc, char **argv)
 		{ "list", test_list },
 		{ "host", test_host },
 		{ "get", test_get },
+		{ "newer_module", test_newer_module },
 		{ "large_vm", test_large_vm },
 		{ "compare", test_compare },
 		{ "save", test_save },

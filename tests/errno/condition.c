@@ -42,6 +42,8 @@ static const struct output {
 	OUTPUT(INFO, kch_info, restored_vms),
 	OUTPUT(INFO, kch_info, incoming_error),
 	OUTPUT(INFO, kch_info, selfcheck_error),
+	OUTPUT(INFO, kch_info, rec_vm_size),
+	OUTPUT(INFO, kch_info, rec_vcpu_size),
 	OUTPUT(PRESERVE, kch_preserve, needed),
 	OUTPUT(PRESERVE, kch_preserve, capacity),
 	OUTPUT(READ, kch_read, host_tsc),

@@ -124,8 +124,6 @@ static const struct condition everywhere[] = {
 
 /* What must be zero, and is not a flag. */
 static const struct condition reserved[] = {
-	{ KCH_IOC_INFO, "reserved set", SET(kch_info, reserved, 1),
-	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_PRESERVE, "reserved set", SET(kch_preserve, reserved, 1),
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_LIST, "reserved set", SET(kch_list, reserved, 1U << 31),

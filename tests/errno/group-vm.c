@@ -262,6 +262,10 @@ void test_no_region(void)
 	      info.incoming_error);
 	check(info.flags == KCH_INFO_SELFCHECKED, "INFO: flags %#x",
 	      info.flags);
+	check(info.rec_vm_size == sizeof(struct kch_rec_vm) &&
+	      info.rec_vcpu_size == sizeof(struct kch_rec_vcpu),
+	      "INFO: VM entries of %u bytes, vCPU entries of %u",
+	      info.rec_vm_size, info.rec_vcpu_size);
 	conditions_run(no_region, sizeof(no_region) / sizeof(no_region[0]));
 	snapshot_watch_none();
 	vm_destroy(&scene.vm);

@@ -101,6 +101,8 @@ static int device(unsigned long request, void *arg)
 	case KCH_IOC_INFO:
 		((struct kch_info *)arg)->kvm_tsc_khz = KHZ;
 		((struct kch_info *)arg)->tsc_khz = KHZ;
+		((struct kch_info *)arg)->rec_vm_size = sizeof(struct kch_rec_vm);
+		((struct kch_info *)arg)->rec_vcpu_size = sizeof(struct kch_rec_vcpu);
 		return 0;
 	case KCH_IOC_GET:
 		return get(arg);

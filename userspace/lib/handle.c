@@ -92,6 +92,8 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 		errno = -err;
 		return NULL;
 	}
+	handle->rec_vm_size = info.rec_vm_size;
+	handle->rec_vcpu_size = info.rec_vcpu_size;
 	return handle;
 }
 

@@ -25,26 +25,6 @@ static int get_header(struct kch_handle *handle, enum kch_which which,
 	return 0;
 }
 
-int kch_entry_sizes(struct kch_handle *handle, enum kch_which which,
-		    uint32_t *vm_size, uint32_t *vcpu_size)
-{
-	struct kch_rec_header header;
-	int err;
-
-	err = get_header(handle, which, &header);
-	if (err)
-		return err;
-	*vm_size = le32_to_cpu(header.vm_size);
-	*vcpu_size = le32_to_cpu(header.vcpu_size);
-	if (*vm_size < KCH_REC_VM_SIZE || *vm_size > KCH_REC_SIZE_MAX ||
-	    *vcpu_size < KCH_REC_VCPU_SIZE || *vcpu_size > KCH_REC_SIZE_MAX)
-		return kch_fail(handle, -EBADMSG,
-				"entries of %u and %u bytes, expected at least %u and %u",
-				*vm_size, *vcpu_size, KCH_REC_VM_SIZE,
-				KCH_REC_VCPU_SIZE);
-	return 0;
-}
-
 int kch_host(struct kch_handle *handle, enum kch_which which,
 	     struct kch_host_info *host)
 {

@@ -13,6 +13,8 @@
 struct kch_handle {
 	int fd;
 	int clock_fd;
+	/* Of the structures that the module answers; it may be of another version. */
+	uint16_t rec_vm_size, rec_vcpu_size;
 	char message[2 * KCH_MESSAGE_SIZE];
 };
 
@@ -51,10 +53,6 @@ int kch_options(const void *from, size_t min, void *to, size_t size);
 
 /* Fills in a growable output structure.  -EINVAL: shorter than @min. */
 int kch_output(void *to, size_t min, const void *from, size_t size);
-
-/* The sizes of VM and vCPU entries that a record, or the module itself, has. */
-int kch_entry_sizes(struct kch_handle *handle, enum kch_which which,
-		    uint32_t *vm_size, uint32_t *vcpu_size);
 
 /* The clock function of vCPU @index.  False: of another one that has run. */
 bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,

@@ -17,17 +17,22 @@ static bool is_zero(const uint8_t uuid[KCH_UUID_SIZE])
 
 /*
  * An answer of the module, which may be of another version, as structures of
- * this one.
+ * this one.  It has the module's sizes, whoever wrote the record.
  */
-static int parse(struct kch_handle *handle, enum kch_which which,
-		 const uint8_t *buffer, size_t size, struct kch_vm **result)
+static int parse(struct kch_handle *handle, const uint8_t *buffer, size_t size,
+		 struct kch_vm **result)
 {
-	uint32_t vm_size = KCH_REC_VM_SIZE, vcpu_size = KCH_REC_VCPU_SIZE;
+	size_t vm_size = handle->rec_vm_size, vcpu_size = handle->rec_vcpu_size;
 	struct kch_rec_vm entry;
 	struct kch_vm *vm;
 	uint32_t count, i;
 	int err;
 
+	if (vm_size < KCH_REC_VM_SIZE || vcpu_size < KCH_REC_VCPU_SIZE)
+		return kch_fail(handle, -EBADMSG,
+				"the module says that its VM and vCPU entries have %zu and %zu bytes, expected at least %u and %u",
+				vm_size, vcpu_size, KCH_REC_VM_SIZE,
+				KCH_REC_VCPU_SIZE);
 	if (size < sizeof(entry))
 		return kch_fail(handle, -EBADMSG,
 				"VM entry of %zu bytes, expected at least %zu",
@@ -38,17 +43,10 @@ static int parse(struct kch_handle *handle, enum kch_which which,
 		return kch_fail(handle, -EBADMSG,
 				"VM entry with %u vCPUs and %u fraction bits",
 				count, entry.tsc_scaling_frac_bits);
-	if (size != vm_size + (size_t)count * vcpu_size) {
-		/* Longer than version 1: the header of the writer tells. */
-		err = kch_entry_sizes(handle, which, &vm_size, &vcpu_size);
-		if (err)
-			return err;
-		if (size != vm_size + (size_t)count * vcpu_size)
-			return kch_fail(handle, -EBADMSG,
-					"VM entry with %u vCPUs of %zu bytes, expected %zu",
-					count, size,
-					vm_size + (size_t)count * vcpu_size);
-	}
+	if (size != vm_size + count * vcpu_size)
+		return kch_fail(handle, -EBADMSG,
+				"VM entry with %u vCPUs of %zu bytes, expected %zu",
+				count, size, vm_size + count * vcpu_size);
 	vm = malloc(sizeof(*vm) + count * sizeof(vm->vcpus[0]));
 	if (!vm)
 		return kch_fail(handle, -ENOMEM, "no memory for %u vCPUs", count);
@@ -58,7 +56,7 @@ static int parse(struct kch_handle *handle, enum kch_which which,
 	for (i = 0; i < count; i++) {
 		struct kch_rec_vcpu *vcpu = &vm->vcpus[i];
 
-		memcpy(vcpu, buffer + vm_size + (size_t)i * vcpu_size,
+		memcpy(vcpu, buffer + vm_size + i * vcpu_size,
 		       sizeof(*vcpu));
 		if (vcpu->tsc_shift < -31 || vcpu->tsc_shift > 31) {
 			err = vcpu->tsc_shift;
@@ -126,7 +124,7 @@ int kch_vm_get(struct kch_handle *handle, enum kch_which which,
 		    get.message, &bytes);
 	if (err)
 		return err;
-	err = parse(handle, which, bytes, get.buffer_size, vm);
+	err = parse(handle, bytes, get.buffer_size, vm);
 	free(bytes);
 	return err;
 }
@@ -160,8 +158,7 @@ int kch_vm_read(struct kch_handle *handle, int vm_fd, struct kch_vm **vm,
 					live->sz);
 		}
 	}
-	/* What is read now has the layout that the module itself writes. */
-	err = parse(handle, KCH_OUTGOING, bytes, read.buffer_size, vm);
+	err = parse(handle, bytes, read.buffer_size, vm);
 	free(bytes);
 	return err;
 }

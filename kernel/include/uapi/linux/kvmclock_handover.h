@@ -155,7 +155,9 @@ enum kch_backend {
  * @incoming_error: out: 0, or the errno (positive) that a restore would get
  *	from the record as a whole
  * @selfcheck_error: out: 0, or ELIBBAD and the like
- * @reserved: must be zero
+ * @rec_vm_size: out: bytes of the struct kch_rec_vm in an answer of KCH_IOC_GET
+ *	or KCH_IOC_READ, also on a clock's descriptor
+ * @rec_vcpu_size: out: bytes of each struct kch_rec_vcpu behind it
  * @message: out: the reason for @incoming_error or @selfcheck_error; without
  *	either, why this backend is used
  *
@@ -180,7 +182,8 @@ struct kch_info {
 	__u32 restored_vms;
 	__s32 incoming_error;
 	__s32 selfcheck_error;
-	__u32 reserved;
+	__u16 rec_vm_size;
+	__u16 rec_vcpu_size;
 	char message[KCH_MESSAGE_SIZE];
 };
 
@@ -295,8 +298,8 @@ struct kch_list {
  * @flags: in: must be 0
  * @which: in: enum kch_which
  * @buffer_size: in: bytes at @buffer; out: bytes the answer has
- * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs, or, for an
- *	all-zero @uuid, the struct kch_rec_header
+ * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs, in the sizes of
+ *	struct kch_info, or, for an all-zero @uuid, the struct kch_rec_header
  * @uuid: in: the VM's id, or all zero
  * @message: out: why it was refused
  *
@@ -319,10 +322,10 @@ struct kch_get {
  * @flags: in: must be 0
  * @vm_fd: in: the VM, of any process
  * @buffer_size: in: bytes at @buffer; out: bytes the answer has
- * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs.  Its uuid and
- *	name are those under which this very VM was restored or preserved,
- *	empty if it was neither.  A VM without master clock is read too (its
- *	flag is clear).
+ * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs, in the sizes of
+ *	struct kch_info.  Its uuid and name are those under which this very VM
+ *	was restored or preserved, empty if it was neither.  A VM without
+ *	master clock is read too (its flag is clear).
  * @host_tsc: out: host TSC at which the following two were taken, cycles
  * @rebase_step_ns: out: by how much the guest's clock would step if KVM took a
  *	new master clock reference now (vCPU hot-add, TSC write, clocksource
