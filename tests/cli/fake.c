@@ -594,6 +594,8 @@ int ioctl(int fd, unsigned long request, ...)
 	if (fd == FAKE_CLOCK_FD && fake.has_clock)
 		return clock_ioctl(request, arg);
 	if (fd == kvm_fd && fd >= 0 && request == KVM_CREATE_VM) {
+		if (fake.create_vm_signals && fake.create_vm_signals--)
+			return fail(EINTR, NULL, NULL);
 		scratch_fd = syscall(SYS_dup, kvm_fd);
 		return scratch_fd;
 	}

@@ -58,6 +58,7 @@ struct fake {
 	bool knows_vms;			/* FAKE_KNOWN */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
+	unsigned int create_vm_signals;	/* so often KVM_CREATE_VM says EINTR */
 	bool unsettled;			/* the clocksource is tsc-early */
 	uint64_t ratio;			/* of all vCPUs; 0: unscaled */
 	uint8_t frac_bits;		/* of it */
