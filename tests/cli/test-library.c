@@ -4,7 +4,8 @@
  * which order, and that nothing of it is left after a refusal.
  */
 #include <stdlib.h>
-#include <kvmclock-handover.h>
+#include <unistd.h>
+#include <kvmclock-handover-stock.h>
 #include "clock.h"
 #include "fake.h"
 #include "ktap.h"
@@ -498,6 +499,42 @@ static void test_restore_refused(void)
 	check_log("");
 }
 
+/* What is no VM: a pipe, and a vCPU, which tells a frequency as a VM does. */
+static void test_no_vm(void)
+{
+	const struct kch_stock_vcpu saved[] = { { .vcpu_id = 0, .fd = FAKE_VCPU_FD },
+						{ .vcpu_id = 1, .fd = FAKE_VCPU_FD + 1 } };
+	int files[] = { FAKE_VCPU_FD, -1 }, ends[2];
+	const int closed = 899;
+	uint8_t bytes[1024];
+	size_t size = sizeof(bytes);
+	unsigned int i;
+
+	set_up();
+	ktap_check(!pipe(ends), "errno %d", errno);
+	files[1] = ends[0];
+	check_err(kch_stock_save(handle, FAKE_VM_FD, saved, 2, uuid, NULL, bytes, &size), 0);
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, bytes, size), 0);
+	for (i = 0; i < 2; i++) {
+		check_err(kch_vm_restore(handle, files[i], two_vcpus, 2, uuid, NULL,
+					 NULL), EBADFD);
+		check_err(kch_stock_restore(handle, files[i], two_vcpus, 2, bytes, size,
+					    NULL, NULL), EBADFD);
+		check_err(kch_stock_prepare(handle, files[i], bytes, size), EBADFD);
+	}
+	check_err(kch_stock_restore(handle, closed, two_vcpus, 2, bytes, size, NULL,
+				    NULL), EBADF);
+	check_err(kch_stock_prepare(handle, closed, bytes, size), EBADF);
+	/* And vCPUs that are nowhere. */
+	check_err(kch_stock_restore(handle, FAKE_VM_FD, NULL, 2, bytes, size, NULL,
+				    NULL), EINVAL);
+	check_err(kch_stock_save(handle, FAKE_VM_FD, NULL, 2, uuid, NULL, bytes, &size),
+		  EINVAL);
+	check_log("");
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* What the module refuses after the writes is put back. */
 static void test_restore_put_back(void)
 {
@@ -663,6 +700,7 @@ int main(int argc, char **argv)
 		{ "restore_check", test_restore_check },
 		{ "restore_module_only", test_restore_module_only },
 		{ "restore_refused", test_restore_refused },
+		{ "no_vm", test_no_vm },
 		{ "restore_put_back", test_restore_put_back },
 		{ "restore_weaker", test_restore_weaker },
 		{ "adopt", test_adopt },

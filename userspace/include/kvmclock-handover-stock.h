@@ -73,7 +73,7 @@ struct kch_stock_vcpu {
  * any, from KVM_GET_CLOCK.  What is read is compared with what KVM says.
  *
  * Return: 0; -ENOBUFS (*@size tells what is needed); -EINVAL (no vCPU, one
- * given twice or by the id of another, @uuid is all zero), -ENAMETOOLONG,
+ * given twice or by the id of another, @vcpus is NULL, @uuid is all zero), -ENAMETOOLONG,
  * -EBADF, -EBADFD (@vm_fd or a vCPU is not what it should be), -EIO (not made
  * by this process, or dead), -ENOSYS (no KVM_VCPU_TSC_OFFSET), -ENXIO (KVM's
  * frequency cannot be asked), -EBADMSG (a page is none), -ESTALE (a page is
@@ -109,7 +109,12 @@ KCH_API int kch_stock_vm(struct kch_handle *handle, const void *buffer,
  * @buffer: in: what kch_stock_save() made
  * @size: in: its length, bytes
  *
- * Return: 0, or as kch_stock_vm(), and as kch_vm_prepare() of KVM's own ioctls.
+ * Return: 0, or as kch_stock_vm(); -EBADF, -EBADFD (@vm_fd is not a KVM VM), -EIO
+ * (not made by this process, or dead); -ERANGE (the host's TSC cannot give the
+ * saved frequency); -EINVAL (the frequency is above what KVM allows, or the VM
+ * has vCPUs already and another frequency); -ENXIO (KVM's frequency cannot be
+ * asked).  Older kernels do not look whether there are vCPUs: then it is
+ * kch_stock_restore() that refuses, with -ERANGE.
  */
 KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
 			      const void *buffer, size_t size);

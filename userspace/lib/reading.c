@@ -46,6 +46,23 @@ static int read_between(int vm_fd, uint32_t host_khz, struct kch_reading *readin
 	return 0;
 }
 
+int kch_fail_clock(struct kch_handle *handle, int vm_fd, int err)
+{
+	switch (err) {
+	case -EBADF:
+		return kch_fail(handle, err, "%d is not an open file", vm_fd);
+	case -ENOTTY:
+	case -EINVAL:
+		return kch_fail(handle, -EBADFD,
+				"file descriptor %d is not a KVM virtual machine",
+				vm_fd);
+	default:
+		return kch_fail(handle, err, "KVM_GET_CLOCK: %s",
+				err == -EIO ? "the VM was not made by this process, or is dead" :
+					      strerror(-err));
+	}
+}
+
 int kch_read_clock(struct kch_handle *handle, int vm_fd, uint32_t host_khz,
 		   struct kch_reading *reading)
 {
@@ -65,17 +82,7 @@ int kch_read_clock(struct kch_handle *handle, int vm_fd, uint32_t host_khz,
 	}
 	if (!err)
 		err = read_between(vm_fd, host_khz, reading);
-	if (err == -ENOTTY || err == -EINVAL)
-		return kch_fail(handle, -EBADFD,
-				"file descriptor %d is not a KVM virtual machine",
-				vm_fd);
-	if (err == -EBADF)
-		return kch_fail(handle, err, "%d is not an open file", vm_fd);
-	if (err)
-		return kch_fail(handle, err, "KVM_GET_CLOCK: %s",
-				err == -EIO ? "the VM was not made by this process, or is dead" :
-					      strerror(-err));
-	return 0;
+	return err ? kch_fail_clock(handle, vm_fd, err) : 0;
 }
 
 /*

@@ -318,6 +318,8 @@ int kch_stock_save(struct kch_handle *handle, int vm_fd,
 	if (!count || count > KCH_REC_VCPUS_MAX)
 		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
 				count, KCH_REC_VCPUS_MAX);
+	if (!vcpus)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
 	if (!memcmp(uuid, no_uuid, sizeof(no_uuid)))
 		return kch_fail(handle, -EINVAL, "the id of the VM is all zero");
 	if (strlen(name) >= KCH_NAME_SIZE)

@@ -90,6 +90,7 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
 		      size_t size)
 {
 	struct kch_rec_header header;
+	struct kch_reading clock;
 	uint32_t khz, host_khz;
 	struct kch_vm *vm;
 	int err;
@@ -102,6 +103,9 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
 	khz = le32_to_cpu(vm->vcpus[0].virtual_tsc_khz);
 	kch_vm_free(vm);
 	err = kch_kvm_khz(handle, &host_khz);
+	/* Tells a VM from another file, which may well take the ioctls that follow. */
+	if (!err)
+		err = kch_read_clock(handle, vm_fd, host_khz, &clock);
 	return err ? err : kch_set_khz(handle, vm_fd, khz, host_khz);
 }
 

@@ -94,6 +94,8 @@ int kch_target_new(struct kch_handle *handle, int vm_fd,
 	if (!count || count > KCH_REC_VCPUS_MAX)
 		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
 				count, KCH_REC_VCPUS_MAX);
+	if (!vcpus)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
 	target = calloc(1, sizeof(*target) + count * sizeof(target->vcpus[0]));
 	if (!target)
 		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
@@ -195,8 +197,7 @@ int kch_target_remember(struct kch_handle *handle, struct kch_target *target,
 					le32_to_cpu(saved->virtual_tsc_khz));
 	}
 	if (ioctl(target->fd, KVM_GET_CLOCK, &clock) < 0)
-		return kch_fail(handle, -errno, "KVM_GET_CLOCK: %s",
-				strerror(errno));
+		return kch_fail_clock(handle, target->fd, -errno);
 	target->old_clock_ns = clock.clock;
 	target->old_time_ns = raw_time_ns();
 	return 0;

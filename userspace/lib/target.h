@@ -61,6 +61,9 @@ int kch_tsc_offset(int vcpu_fd, unsigned long request, uint64_t *offset);
 int kch_read_tsc_offset(struct kch_handle *handle, int fd, uint32_t vcpu_id,
 			uint64_t *offset);
 
+/* The errno and words for @err of KVM_GET_CLOCK: -EBADFD where @vm_fd is no VM. */
+int kch_fail_clock(struct kch_handle *handle, int vm_fd, int err);
+
 /* -EINVAL: it can be told that @fd is another vCPU than @vcpu_id. */
 int kch_check_vcpu_id(struct kch_handle *handle, int fd, uint32_t vcpu_id);
 
