@@ -268,6 +268,11 @@ static void test_large_vm(void)
 	check_err(kch_vm_read(handle, 0, &vm, NULL), EBADFD);
 }
 
+/* Where compare() does so; mk-region's reference is behind it. */
+#define COMPARE_AT	0x200000000000ULL
+#define REFERENCE	(0x123456789abcULL - 1000000)
+static uint64_t compare_at = COMPARE_AT;
+
 /* Compares record VM a with VM @number of the live region. */
 static int compare(unsigned int number, uint32_t vcpu, struct kch_vcpu_error *error)
 {
@@ -285,7 +290,7 @@ static int compare(unsigned int number, uint32_t vcpu, struct kch_vcpu_error *er
 	kch_vm_get(handle, KCH_INCOMING, vm.vm.uuid, &live);
 	fake.incoming = record;
 	*error = (struct kch_vcpu_error){ .sz = sizeof(*error) };
-	err = kch_vm_compare(saved, live, vcpu, 0x200000000000ULL, error);
+	err = kch_vm_compare(saved, live, vcpu, compare_at, error);
 	kch_vm_free(saved);
 	kch_vm_free(live);
 	return err;
@@ -311,6 +316,13 @@ static void test_compare(void)
 		   error.ns, error.cycles, error.rate_ppb);
 	ktap_check(compare(3, 1, &error) == -ENOENT, "errno %d", errno);
 	ktap_check(compare(0, 2, &error) == -EINVAL, "errno %d", errno);
+	/* From the reference on, and not before it. */
+	compare_at = REFERENCE;
+	ktap_check(!compare(2, 0, &error) && !error.ns, "errno %d, %ld ns", errno,
+		   error.ns);
+	compare_at = REFERENCE - 1;
+	ktap_check(compare(2, 0, &error) == -EINVAL, "errno %d", errno);
+	compare_at = COMPARE_AT;
 }
 
 static void test_save(void)

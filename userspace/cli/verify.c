@@ -98,6 +98,8 @@ static const char *compare_message(int err)
 		return "a saved vCPU is not there";
 	case -EOPNOTSUPP:
 		return "the VM runs without KVM's master clock";
+	case -EINVAL:
+		return "the host TSC is behind the saved clock's reference";
 	default:
 		return strerror(-err);
 	}

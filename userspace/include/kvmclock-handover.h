@@ -361,14 +361,15 @@ struct kch_vcpu_error {
  * @live: in: as it is; from the same boot of the machine
  * @index: in: vCPU of @saved, 0 to its vcpu_count - 1; the vCPU of @live with
  *	the same vcpu_id is compared with it
- * @host_tsc: in: where to compare, cycles; 0 for the one @live was read at
+ * @host_tsc: in: where to compare, cycles, not before the master_cycle_now of
+ *	either; 0 for the one @live was read at
  * @error: in: its member sz; out: the rest
  *
  * Pure: no handle, no I/O.
  *
- * Return: 0, or -EINVAL (sz is too small, or @index too large), -ENOENT (@live
- * has no such vCPU), -EOPNOTSUPP (one of them was read without master clock,
- * so that there is no one function to compare).
+ * Return: 0, or -EINVAL (sz is too small, @index too large, or @host_tsc before a
+ * reference), -ENOENT (@live has no such vCPU), -EOPNOTSUPP (one of them was read
+ * without master clock, so that there is no one function to compare).
  */
 KCH_API int kch_vm_compare(const struct kch_vm *saved,
 			   const struct kch_vm *live, uint32_t index,

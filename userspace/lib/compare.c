@@ -60,6 +60,10 @@ int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
 	live_has_run = kch_vm_clock(live, i, &live_clock);
 	if (!host_tsc)
 		host_tsc = le64_to_cpu(live->entry.host_tsc);
+	/* There KVM counts cycles since the reference, unsigned: there is no clock before. */
+	if (host_tsc < saved_clock.reference_cycles ||
+	    host_tsc < live_clock.reference_cycles)
+		return kch_error(-EINVAL);
 	kch_clock_compare(&saved_clock, &live_clock, host_tsc, &error);
 	out.vcpu_id = le32_to_cpu(saved->vcpus[index].vcpu_id);
 	/* A pair that KVM has still to compute is not yet the saved one. */
