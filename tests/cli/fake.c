@@ -353,6 +353,8 @@ static int do_restore(struct kch_restore *restore)
 		if (fake.offsets[i] == le64_to_cpu(vcpu.tsc_offset))
 			continue;
 		restore->vcpu_id = (s32)i;
+		restore->found = fake.offsets[i];
+		restore->expected = le64_to_cpu(vcpu.tsc_offset);
 		return fail(EL2NSYNC, restore->message, "offset is not the saved one");
 	}
 	if (!(restore->flags & KCH_RESTORE_CHECK))

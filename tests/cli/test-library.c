@@ -425,11 +425,16 @@ static void test_restore_check(void)
 	struct kch_restore_opts opts = { .sz = sizeof(opts),
 					 .flags = KCH_RESTORE_CHECK };
 
+	struct kch_restore_result result = { .sz = sizeof(result) };
+
 	set_up();
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
-				 NULL), 0);
+				 &result), 0);
 	check_log("");
 	check_vm_unchanged();
+	/* What the module refuses without the offsets is no refusal here. */
+	ktap_check(result.vcpu_id == -1 && !result.found && !result.expected,
+		   "%d %#lx %#lx", result.vcpu_id, result.found, result.expected);
 }
 
 /* Offsets set by somebody else: the library writes nothing. */
@@ -440,8 +445,9 @@ static void test_restore_module_only(void)
 	set_up();
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, NULL, 0, uuid, NULL, &result),
 		  EL2NSYNC);
-	ktap_check(result.vcpu_id == 0 && result.mode == KCH_MODE_NONE, "%d %u",
-		   result.vcpu_id, result.mode);
+	ktap_check(result.vcpu_id == 0 && result.found == OLD_OFFSET &&
+		   result.mode == KCH_MODE_NONE, "%d %#lx %u", result.vcpu_id,
+		   result.found, result.mode);
 	check_log("");
 	fake.offsets[0] = 0xfffffff000000000ULL;
 	fake.offsets[1] = 0xfffffff000000000ULL;

@@ -103,7 +103,11 @@ static int restore_vcpus(struct kch_handle *handle, struct kch_target *target,
 		return weaker && leaves_weaker_modes(err) ?
 		       restore_weaker(handle, target, opts, err, result) : err;
 	if (opts->flags & KCH_RESTORE_CHECK) {
+		/* Nor is there a refusal in the result. */
 		kch_start(handle);
+		result->vcpu_id = -1;
+		result->found = 0;
+		result->expected = 0;
 		return 0;
 	}
 	/*
