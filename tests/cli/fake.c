@@ -223,6 +223,7 @@ static int do_list(struct kch_list *list)
 	struct kch_entry entry;
 	uint32_t count = list->count;
 	size_t offset = 0, i;
+	int err;
 
 	/* The record for the next kernel exists, if only as an empty one. */
 	if (list->which == KCH_OUTGOING && !fake.has_outgoing) {
@@ -235,13 +236,17 @@ static int do_list(struct kch_list *list)
 	list->count = record->vm_count;
 	if (count < record->vm_count)
 		return fail(ENOBUFS, list->message, "the array is too small");
-	for (i = 0; !kch_record_next(record, &offset, &vm, NULL); i++) {
+	for (i = 0; (err = kch_record_next(record, &offset, &vm, NULL)) != -ENODATA; i++) {
 		memset(&entry, 0, sizeof(entry));
-		memcpy(entry.uuid, vm.vm.uuid, sizeof(entry.uuid));
-		memcpy(entry.name, vm.vm.name, sizeof(entry.name));
-		entry.vcpu_count = vm.vcpu_count;
-		entry.bytes = vm.size;
-		entry.pid = (s32)le32_to_cpu(vm.vm.pid);
+		if (err) {
+			entry.flags = KCH_ENTRY_DAMAGED;
+		} else {
+			memcpy(entry.uuid, vm.vm.uuid, sizeof(entry.uuid));
+			memcpy(entry.name, vm.vm.name, sizeof(entry.name));
+			entry.vcpu_count = vm.vcpu_count;
+			entry.bytes = vm.size;
+			entry.pid = (s32)le32_to_cpu(vm.vm.pid);
+		}
 		memcpy((void *)(uintptr_t)(list->entries + i * list->entry_size),
 		       &entry, sizeof(entry));
 	}

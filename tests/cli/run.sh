@@ -543,6 +543,30 @@ case_verify() {
 	equal "$(tsv vms 5)" differs
 	run_fake 1 verify --pid "$vmm_pid" --fd 3 --id "$(uuid_of a)"
 	run_fake 0 verify --pid "$vmm_pid" --fd 5 --id "$(uuid_of a)"
+	run_fake 2 verify --pid "$vmm_pid" --id "$(uuid_of a)"
+	has err 'it has several VMs: say which with --fd'
+	run_fake 3 verify --pid "$vmm_pid" --fd 99 --id "$(uuid_of a)"
+	has err 'it has no such VM'
+	# An entry that is damaged may be any that was asked for, and is not there otherwise.
+	start_vmm 0 -uuid "$(uuid_of a)"
+	region damaged 0 7 a:2 z:1
+	flip damaged $((320 + 192 + 2 * 64 + 100)) 3
+	export FAKE_INCOMING=$work/damaged
+	run_fake 1 verify --json
+	is_json
+	has out '"errno": "EBADMSG"'
+	run_fake 1 verify --tsv
+	equal "$(tsv vms 5)" $'identical\nunreadable'
+	has err 'entry in the record is damaged'
+	run_fake 0 verify --tsv --id "$(uuid_of a)"
+	equal "$(tsv vms 5)" identical
+	run_fake 0 verify --tsv --pid "$vmm_pid"
+	equal "$(tsv vms 5)" identical
+	run_fake 1 verify --tsv --id "$(uuid_of z)"
+	equal "$(tsv vms 5)" unreadable
+	start_vmm 0 -uuid "$(uuid_of z)"
+	run_fake 1 verify --tsv --pid "$vmm_pid"
+	equal "$(tsv vms 5)" unreadable
 	stop_vmm
 	unset FAKE_INCOMING
 	run_fake 3 verify

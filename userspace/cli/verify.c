@@ -62,20 +62,11 @@ static int compare_all(const struct kch_vm *saved, const struct kch_vm *live,
 	return saved_info.vcpu_count ? 0 : -ECHILD;
 }
 
-static const struct live_vm *find_live(struct tool *tool,
-				       const struct kch_entry *entry,
+static const struct live_vm *find_live(const struct kch_entry *entry,
 				       const struct live_vms *live)
 {
 	size_t i;
 
-	/* --pid with --id says which is which. */
-	if (tool->options.pid && tool->options.has_id) {
-		for (i = 0; i < live->count; i++)
-			if (tool->options.fd < 0 ||
-			    live->vms[i].number == tool->options.fd)
-				return &live->vms[i];
-		return NULL;
-	}
 	for (i = 0; i < live->count; i++)
 		if (!memcmp(live->vms[i].uuid, entry->uuid, KCH_UUID_SIZE))
 			return &live->vms[i];
@@ -221,10 +212,14 @@ static int verdict_code(const struct audit *audits, size_t count)
 	return code;
 }
 
-/* Fills in @audits with the entries that are asked for; how many. */
-static size_t audit_all(struct tool *tool, enum kch_which which,
-			struct kch_entry *entries, uint32_t entry_count,
-			const struct live_vms *live, struct audit *audits)
+/*
+ * Fills in @audits with the whole entries that are asked for; how many.  @named is
+ * the VM that --pid and --id say has that id, or NULL.
+ */
+static size_t audit_whole(struct tool *tool, enum kch_which which,
+			  struct kch_entry *entries, uint32_t entry_count,
+			  const struct live_vms *live, const struct live_vm *named,
+			  struct audit *audits)
 {
 	const struct options *options = &tool->options;
 	size_t count = 0;
@@ -235,6 +230,8 @@ static size_t audit_all(struct tool *tool, enum kch_which which,
 		struct audit *audit = &audits[count];
 
 		entries[i].name[sizeof(entries[i].name) - 1] = '\0';
+		if (entries[i].flags & KCH_ENTRY_DAMAGED)
+			continue;
 		if (options->has_id &&
 		    memcmp(entries[i].uuid, options->id, KCH_UUID_SIZE))
 			continue;
@@ -249,7 +246,7 @@ static size_t audit_all(struct tool *tool, enum kch_which which,
 			count++;
 			continue;
 		}
-		audit->vm = find_live(tool, audit->entry, live);
+		audit->vm = named ? named : find_live(audit->entry, live);
 		/* --pid alone: the entries of that process, if there are any. */
 		if (options->pid && !options->has_id && !audit->vm) {
 			kch_vm_free(audit->saved);
@@ -262,10 +259,37 @@ static size_t audit_all(struct tool *tool, enum kch_which which,
 	return count;
 }
 
+/*
+ * A damaged entry has no id, so it may be any that was asked for and is not among
+ * the @count whole ones.  How many there are with them.
+ */
+static size_t audit_damaged(struct tool *tool, const struct kch_entry *entries,
+			    uint32_t entry_count, const struct live_vms *live,
+			    struct audit *audits, size_t count)
+{
+	const struct options *options = &tool->options;
+	uint32_t i;
+
+	if ((options->has_id && count) ||
+	    (options->pid && !options->has_id && count >= live->count))
+		return count;
+	for (i = 0; i < entry_count; i++) {
+		if (!(entries[i].flags & KCH_ENTRY_DAMAGED))
+			continue;
+		complain(tool, NULL, -EBADMSG,
+			 "a VM's entry in the record is damaged, and its id is not known",
+			 "not compared");
+		audits[count].entry = &entries[i];
+		audits[count++].verdict = "unreadable";
+	}
+	return count;
+}
+
 int cmd_verify(struct tool *tool)
 {
 	enum kch_which which = tool->options.which == WHICH_ANY ?
 			       KCH_INCOMING : (enum kch_which)tool->options.which;
+	const struct live_vm *named = NULL;
 	struct kch_entry *entries;
 	struct audit *audits;
 	struct live_vms live;
@@ -278,8 +302,19 @@ int cmd_verify(struct tool *tool)
 	if (err)
 		return complain_last(tool, NULL, err, "nothing to compare with");
 	live_find(tool, tool->options.pid, &live);
+	/* --pid with --id says which is which. */
+	if (tool->options.pid && tool->options.has_id) {
+		named = live_choose(tool, &live, &code);
+		if (!named) {
+			free(entries);
+			live_free(&live);
+			return code;
+		}
+	}
 	audits = xcalloc(entry_count, sizeof(*audits));
-	count = audit_all(tool, which, entries, entry_count, &live, audits);
+	count = audit_whole(tool, which, entries, entry_count, &live, named,
+			    audits);
+	count = audit_damaged(tool, entries, entry_count, &live, audits, count);
 	print_vms(tool->out, audits, count);
 	print_vcpus(tool->out, audits, count);
 	code = verdict_code(audits, count);
