@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,6 +14,8 @@
 
 #define VM_LINK		"anon_inode:kvm-vm"
 #define FAKE_LINK	"/memfd:fake-vm-%d"
+/* A VM as long as it is looked at in its process, and another file once it is taken. */
+#define REUSED_LINK	"/memfd:fake-vm-99"
 
 #define MSR_IA32_TSC	0x10
 /* As in version 6 of its series: 32 bytes, written. */
@@ -74,6 +77,7 @@ static void set_up(void)
 	fake.kvm_khz = 2596124;
 	fake.restore_mode = KCH_MODE_IDENTICAL;
 	fake.knows_vms = getenv("FAKE_KNOWN");
+	fake.processes_end = getenv("FAKE_ENDED");
 	path = getenv("FAKE_INCOMING");
 	if (path)
 		fake_load(path, &fake.incoming, &fake.has_incoming);
@@ -139,6 +143,9 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 		real = (ssize_t (*)(int, const char *, char *, size_t))
 			dlsym(RTLD_NEXT, "readlinkat");
 	length = real(dir, path, buffer, size);
+	if (dir == AT_FDCWD && length > 0 && size >= strlen(VM_LINK) &&
+	    !strncmp(buffer, REUSED_LINK, strlen(REUSED_LINK)))
+		return length;
 	/* The tool asks for no more than the link of a real VM needs. */
 	if (length > 0 && size >= strlen(VM_LINK) &&
 	    !strncmp(buffer, "/memfd:fake-vm-", 15)) {
@@ -146,6 +153,20 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 		return (ssize_t)strlen(VM_LINK);
 	}
 	return length;
+}
+
+/* What the tool asks it of is a process, which may have ended. */
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	static int (*real)(struct pollfd *fds, nfds_t count, int timeout);
+
+	if (fake.processes_end) {
+		fds[0].revents = POLLIN;
+		return 1;
+	}
+	if (!real)
+		real = (int (*)(struct pollfd *, nfds_t, int))dlsym(RTLD_NEXT, "poll");
+	return real(fds, count, timeout);
 }
 
 ssize_t readlink(const char *path, char *buffer, size_t size)

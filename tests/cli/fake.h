@@ -12,8 +12,10 @@
  *	FAKE_ERROR	"NUMBER:ERRNO:MESSAGE", NUMBER of the ioctl to refuse
  *	FAKE_BACKEND, FAKE_TSC_SOURCE	numbers for KCH_IOC_INFO
  *	FAKE_KNOWN	if set, the module knows the live VMs by id and name
+ *	FAKE_ENDED	if set, processes have ended when they were looked at
  *
  * A memory file of the name fake-vm-N, in any process, is KVM VM N: fake-vmm.
+ * With N 99 it is none any more when it was taken from that process.
  */
 #ifndef KCH_TESTS_CLI_FAKE_H
 #define KCH_TESTS_CLI_FAKE_H
@@ -56,6 +58,7 @@ struct fake {
 	bool has_vcpu_ids;		/* /proc/self/fd tells vcpu_ids */
 	uint32_t vcpu_ids[FAKE_VCPUS_MAX];
 	bool knows_vms;			/* FAKE_KNOWN */
+	bool processes_end;		/* FAKE_ENDED */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
 	unsigned int create_vm_signals;	/* so often KVM_CREATE_VM says EINTR */

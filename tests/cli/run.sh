@@ -434,6 +434,12 @@ case_list_show() {
 	is_json
 	FAKE_LIVE=$work/saved run_fake 3 show --pid $$
 	has err 'it has no such VM'
+	# It ended between being looked at and being named; it closed one and has another file there.
+	FAKE_LIVE=$work/saved FAKE_ENDED=1 run_fake 3 show --pid "$vmm_pid"
+	has err 'it has no such VM'
+	start_vmm 99,0 -uuid "$(uuid_of a)"
+	run_fake 0 list --tsv
+	equal "$(tsv live 2,4)" "$(uuid_of a)	$vmm_pid"
 	stop_vmm
 }
 

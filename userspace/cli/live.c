@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,18 +32,37 @@ static bool is_known(const struct live_vms *live, int fd)
 	return false;
 }
 
-/* -ESRCH, -EBADF: gone in the meantime. */
-static int take_fd(pid_t pid, int number)
+static bool is_vm(int dir, const char *path)
 {
-	int pidfd, fd, err;
+	char target[sizeof(VM_LINK) + 1];
+	ssize_t length = readlinkat(dir, path, target, sizeof(target));
 
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0)
-		return -errno;
+	return length == (ssize_t)strlen(VM_LINK) &&
+	       !memcmp(target, VM_LINK, strlen(VM_LINK));
+}
+
+/* -ESRCH, -EBADF: gone in the meantime, or another file has that number now. */
+static int take_fd(int pidfd, int number)
+{
+	char path[64];
+	int fd;
+
 	fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
-	err = -errno;
-	close(pidfd);
-	return fd < 0 ? err : fd;
+	if (fd < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (is_vm(AT_FDCWD, path))
+		return fd;
+	close(fd);
+	return -EBADF;
+}
+
+/* As long as it has not, its pid is nobody else's. */
+static bool has_ended(int pidfd)
+{
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) != 0;
 }
 
 /* What the module knows of the very VM is worth more than a guess. */
@@ -61,33 +82,44 @@ static void ask_module(struct tool *tool, struct live_vm *vm)
 	kch_vm_free(clock);
 }
 
+/* False: it is known already, or its process has ended. */
+static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
+		   unsigned int *ordinal, struct live_vms *live)
+{
+	if (is_known(live, vm->fd))
+		return false;
+	identity_of(vm->pid, *ordinal, vm->uuid, vm->name);
+	/* If it has ended, that may have been the command line of another one. */
+	if (has_ended(pidfd))
+		return false;
+	(*ordinal)++;
+	ask_module(tool, vm);
+	live->vms = xrealloc(live->vms, (live->count + 1) * sizeof(*live->vms));
+	live->vms[live->count++] = *vm;
+	return true;
+}
+
 static void take_vm(struct tool *tool, pid_t pid, int number,
 		    unsigned int *ordinal, struct live_vms *live)
 {
-	struct live_vm *vm;
+	struct live_vm vm = { .pid = pid, .number = number };
 	char *object;
-	int fd;
+	int pidfd;
 
-	fd = take_fd(pid, number);
-	if (fd == -ESRCH || fd == -EBADF)
-		return;
-	if (fd < 0) {
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	vm.fd = pidfd < 0 ? -errno : take_fd(pidfd, number);
+	if (vm.fd >= 0) {
+		if (!add_vm(tool, &vm, pidfd, ordinal, live))
+			close(vm.fd);
+	} else if (vm.fd != -ESRCH && vm.fd != -EBADF) {
 		object = xasprintf("process %d", pid);
-		complain(tool, object, fd, strerror(-fd),
+		complain(tool, object, vm.fd, strerror(-vm.fd),
 			 "its VM cannot be looked at");
 		free(object);
 		live->code = EXIT_FAILED;
-		return;
 	}
-	if (is_known(live, fd)) {
-		close(fd);
-		return;
-	}
-	live->vms = xrealloc(live->vms, (live->count + 1) * sizeof(*live->vms));
-	vm = &live->vms[live->count++];
-	*vm = (struct live_vm){ .pid = pid, .number = number, .fd = fd };
-	identity_of(pid, (*ordinal)++, vm->uuid, vm->name);
-	ask_module(tool, vm);
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
@@ -101,18 +133,9 @@ static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 	dir = opendir(path);
 	if (!dir)
 		return;
-	while ((entry = readdir(dir))) {
-		char target[sizeof(VM_LINK) + 1];
-		ssize_t length;
-
-		if (!is_number(entry->d_name))
-			continue;
-		length = readlinkat(dirfd(dir), entry->d_name, target,
-				    sizeof(target));
-		if (length == (ssize_t)strlen(VM_LINK) &&
-		    !memcmp(target, VM_LINK, strlen(VM_LINK)))
+	while ((entry = readdir(dir)))
+		if (is_number(entry->d_name) && is_vm(dirfd(dir), entry->d_name))
 			take_vm(tool, pid, atoi(entry->d_name), &ordinal, live);
-	}
 	closedir(dir);
 }
 
