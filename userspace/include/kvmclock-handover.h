@@ -27,8 +27,10 @@
  *   set to zero.  A NULL options pointer means all defaults.
  * - Functions of one handle must not be called by two threads at once.
  * - UUIDs are 16 bytes in the order of their text form.  All zero is no UUID.
- * - Calling them needs CAP_SYS_ADMIN; reading and saving works on VMs of other
- *   processes, but KVM lets only the process that made a VM write to it.
+ * - Calling them needs CAP_SYS_ADMIN, but for those of kvmclock-handover-stock.h
+ *   with a handle that is without the module; reading and saving works on VMs
+ *   of other processes, but KVM lets only the process that made a VM write to
+ *   it.
  */
 #ifndef KVMCLOCK_HANDOVER_H
 #define KVMCLOCK_HANDOVER_H
