@@ -59,8 +59,9 @@ check:
 
 clean:
 	rm -rf build/userspace build/tests build/module build/nested
+	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C kernel KDIR=$(KDIR) clean; fi
 
-distclean:
+distclean: clean
 	rm -rf build
 
 help:

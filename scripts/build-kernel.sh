@@ -45,15 +45,18 @@ grafted=
 
 graft() {
 	[[ $grafted ]] || return 0
-	local made_of
+	local made_of was
 	made_of="$(<"$source/.package") $(cat -- "$KCH_ROOT"/patches/*.patch | sha256sum)"
-	if [[ ! -e $grafted/.made-of || $(<"$grafted/.made-of") != "$made_of" ]]; then
+	was=$(cat -- "$grafted/.made-of" 2>/dev/null || true)
+	# Interrupted, it is made anew: half a patch can neither be applied nor taken back.
+	rm -f -- "$grafted/.made-of"
+	if [[ $was != "$made_of" ]]; then
 		rm -rf -- "$grafted" "$grafted.new"
 		cp -al -- "$source" "$grafted.new"
-		echo "$made_of" >"$grafted.new/.made-of"
 		mv -- "$grafted.new" "$grafted"
 	fi
 	"$KCH_ROOT/scripts/graft.sh" "$grafted"
+	echo "$made_of" >"$grafted/.made-of"
 	source=$grafted
 }
 
@@ -80,7 +83,8 @@ configure() {
 # One line every quarter of a minute, to a terminal or a log.
 show_progress() { # PID
 	local begin=$SECONDS count
-	while sleep 15 && kill -0 "$1" 2>/dev/null; do
+	# It outlives this by a quarter of a minute, and must not keep the locks for so long.
+	while sleep 15 9>&- {KCH_SOURCE_LOCK}>&- && kill -0 "$1" 2>/dev/null; do
 		count=$(grep -cE '^  (CC|AS|LD|HOSTCC)' "$objects/build.log" || true)
 		msg "$line: $count objects in $((SECONDS - begin)) s (in all about ${OBJECTS_ABOUT})"
 	done
@@ -108,7 +112,7 @@ publish() {
 	local work release
 	work=$(mktemp -d "$KCH_KERNELS/.$line.XXXXXX")
 	# shellcheck disable=SC2064
-	trap "rm -rf -- '$work'" EXIT
+	trap "rm -rf -- '$work' '$work.old'" EXIT
 	release=$(<"$objects/include/config/kernel.release")
 	kernel_make -s INSTALL_MOD_PATH="$work" INSTALL_MOD_STRIP=1 DEPMOD=true modules_install
 	rm -f -- "$work/lib/modules/$release"/{build,source}
@@ -120,8 +124,7 @@ publish() {
 	cp -- "$source/.package" "$work/package"
 	echo "$release" >"$work/release"
 	chmod 755 "$work"
-	rm -rf -- "$dest"
-	mv -- "$work" "$dest"
+	replace_folder "$work" "$dest"
 	trap - EXIT
 	msg "$line: built $release from $(<"$dest/package") in $SECONDS s"
 }
@@ -131,7 +134,10 @@ take_source "$version" "$update"
 # What it was made from, and where: the object folder names the source by its absolute path.
 recipe="$(<"$source/.package") $objects $(cat -- "${fragments[@]}" | sha256sum)"
 if [[ $grafted ]]; then
-	recipe+=" $(cd "$KCH_ROOT" && find kernel patches scripts/graft.sh -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)"
+	recipe+=" $(cd "$KCH_ROOT" && {
+		source_files kernel | sed -z 's|^|kernel/|'
+		find patches scripts/graft.sh -type f -print0
+	} | sort -z | xargs -0 sha256sum | sha256sum)"
 fi
 if [[ -e $dest/recipe && $(<"$dest/recipe") == "$recipe" && -e $dest/headers/Module.symvers ]]; then
 	msg "$line: $(<"$dest/release") from $(<"$dest/package") is here"

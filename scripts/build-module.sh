@@ -43,14 +43,15 @@ if [[ $(cat "$object_dir/.kernel" 2>/dev/null || true) != "$kernel_is" ]]; then
 	echo "$kernel_is" >"$object_dir/.kernel"
 fi
 
-# Links whose source is gone go first, so that a removed header is not found any more.
+# Links whose source is gone go first, so that a removed header is not found any more; and those to
+# what is no source, or Kbuild would write through them.
 find "$object_dir" -xtype l -delete
+find "$object_dir" -type l ! \( "${NO_ARTEFACT[@]}" \) -delete
 (cd "$source" && find . -type d -print0) | (cd "$object_dir" && xargs -0 mkdir -p)
-(cd "$source" && find . -type f ! -name '*.o' ! -name '*.ko' ! -name '.*' -printf '%P\0') |
-	while IFS= read -r -d '' file; do
-		link=$object_dir/$file
-		[[ $(readlink -- "$link" || true) == "$source/$file" ]] || ln -sfn -- "$source/$file" "$link"
-	done
+source_files "$source" | while IFS= read -r -d '' file; do
+	link=$object_dir/$file
+	[[ $(readlink -- "$link" || true) == "$source/$file" ]] || ln -sfn -- "$source/$file" "$link"
+done
 
 make_args=(-C "$kernel/headers" M="$object_dir" -j"${KCH_JOBS:-2}" KCH_ROOT="$KCH_ROOT")
 # Debian's headers name the compiler the kernel was built with; where that one is not, the

@@ -4,8 +4,8 @@
 # Fetch and build all that the emulated hosts need: kernels, the module for each of them, library,
 # tool, test VMM.
 #
-#   scripts/build-nested.sh [LINE...]     kernel lines, by default all but 7.3-debug, which only the
-#                                         full tests need: they fetch it themselves
+#   scripts/build-nested.sh [LINE...]     kernel lines, by default 6.12, 6.1 and 7.3; tests that need
+#                                         another (7.3-debug, 7.3-intree) get it themselves
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -14,6 +14,9 @@ set -euo pipefail
 lines=("$@")
 ((${#lines[@]})) || lines=(6.12 6.1 7.3)
 
+if [[ ${KERNEL:-}${MODULES:-} ]] && ((${#lines[@]} > 1)); then
+	die "KERNEL= is one kernel, wanted are ${#lines[@]}: give it to scripts/fetch-kernel.sh LINE, for each of ${lines[*]} that is not to be fetched, then call this without it"
+fi
 for line in "${lines[@]}"; do
 	"$KCH_ROOT/scripts/fetch-kernel.sh" "$line"
 	msg "building the module for $line"

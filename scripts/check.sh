@@ -36,7 +36,7 @@ tree_files() {
 	if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
 		git ls-files -z --cached --others --exclude-standard
 	else
-		find . -path ./build -prune -o -type f -printf '%P\0'
+		find . -path ./build -prune -o -type f "${NO_ARTEFACT[@]}" -printf '%P\0'
 	fi | while IFS= read -r -d '' file; do
 		# A file removed but not yet committed is still listed.
 		[[ ! -f $file ]] || printf '%s\n' "$file"

@@ -5,7 +5,7 @@
 #
 #   scripts/fetch-kernel.sh [--update] LINE      LINE: 6.1, 6.12, 7.3, 7.3-debug, 7.3-intree
 #
-#   --update   look for a newer version also when one is there already
+#   --update   look for a newer version also when one is there already, or one was given
 #
 # For 6.x the newest Debian cloud kernel of the line is taken with apt from the mirrors this machine
 # already uses; 7.x is built from Debian's source package (see build-kernel.sh: some minutes). apt's
@@ -48,7 +48,7 @@ take_given() {
 	[[ -e ${KDIR:?KDIR= is not set}/Module.symvers ]] || die "KDIR=$KDIR: no Module.symvers in it"
 	release=$(make -s -C "$KDIR" kernelrelease)
 	mkdir -p "$dest"
-	rm -rf -- "$dest"/{vmlinuz,modules,headers}
+	rm -rf -- "$dest"/{vmlinuz,modules,headers,recipe}
 	ln -s -- "$(realpath -- "$KERNEL")" "$dest/vmlinuz"
 	ln -s -- "$(realpath -- "$MODULES")" "$dest/modules"
 	ln -s -- "$(realpath -- "$KDIR")" "$dest/headers"
@@ -92,7 +92,7 @@ take_debian() {
 
 	work=$(mktemp -d "$KCH_KERNELS/.$line.XXXXXX")
 	# shellcheck disable=SC2064
-	trap "rm -rf -- '$work'" EXIT
+	trap "rm -rf -- '$work' '$work.old'" EXIT
 	mkdir "$work/deb"
 	# As root, apt-get download warns that it cannot drop privileges for a folder of ours.
 	(cd "$work/deb" && private_apt apt-get download "$image" "linux-headers-$release" \
@@ -118,8 +118,7 @@ take_debian() {
 	echo "$release" >"$work/release"
 	echo "$image $version" >"$work/package"
 	chmod 755 "$work"
-	rm -rf -- "$dest"
-	mv -- "$work" "$dest"
+	replace_folder "$work" "$dest"
 	trap - EXIT
 	msg "$line: took $image $version"
 }
@@ -145,9 +144,10 @@ mkdir -p "$KCH_KERNELS"
 # One at a time: the result is replaced as a whole.
 exec 9>"$KCH_KERNELS/.$line.lock"
 flock 9
-if [[ ${KERNEL:-}${MODULES:-}${KDIR:-} ]]; then
+# KDIR= by itself is for `make`, which hands it on.
+if [[ ${KERNEL:-}${MODULES:-} ]]; then
 	take_given
-elif [[ $line == 7.* && $(cat -- "$dest/package" 2>/dev/null) != given:* ]]; then
+elif [[ $line == 7.* && ($update || $(cat -- "$dest/package" 2>/dev/null) != given:*) ]]; then
 	"$KCH_ROOT/scripts/build-kernel.sh" ${update:+--update} "$line"
 elif [[ -e $dest/release && ! $update ]]; then
 	msg "$line: $(<"$dest/package") is here"

@@ -66,13 +66,14 @@ for_kernel() { # NAME
 
 put_driver() {
 	local file
-	for file in "$source"/*.[ch] "$source"/probe.sh; do
-		case ${file##*/} in
+	while IFS= read -r -d '' file; do
+		case $file in
 		# What these are for, KVM does itself.
 		kvm_private.c | selfcheck.c) continue ;;
+		*/*) continue ;;
+		*.[ch] | probe.sh) for_kernel "$file" <"$source/$file" | replace "$target/$file" ;;
 		esac
-		for_kernel "${file##*/}" <"$file" | replace "$target/${file##*/}"
-	done
+	done < <(source_files "$source")
 	replace "$target/Makefile" <"$source/Kbuild"
 	replace "$target/Kconfig" <"$source/intree/Kconfig"
 	replace include/linux/kvmclock_handover_record.h \

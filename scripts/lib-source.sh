@@ -51,8 +51,7 @@ fetch_source() { # VERSION UPDATE: for take_source
 	dpkg-deb -x "$work"/*.deb "$work/root"
 	tar -C "$work" -xf "$work/root/usr/src/$package.tar.xz"
 	echo "$package $latest" >"$work/$package/.package"
-	rm -rf -- "$KCH_SOURCE"
-	mv -- "$work/$package" "$KCH_SOURCE"
+	replace_folder "$work/$package" "$KCH_SOURCE"
 	rm -rf -- "$work"
 	trap - EXIT
 }

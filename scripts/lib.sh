@@ -28,6 +28,25 @@ install_file() { # SOURCE TARGET
 	fi
 }
 
+# Put a folder in the place of another. That one goes aside first: removed by half, it could still have
+# the file that says it is whole.
+replace_folder() { # NEW OLD
+	if [[ -e $2 || -L $2 ]]; then
+		mv -- "$2" "$1.old"
+	fi
+	mv -- "$1" "$2"
+	rm -rf -- "$1.old"
+}
+
+# For find: not what Kbuild leaves among the sources after `make` in kernel/. It is made for one kernel.
+NO_ARTEFACT=(! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.cmd'
+	! -name 'kch_probed.h*' ! -name Module.symvers ! -name modules.order)
+
+# The files of a folder by their names in it, with a NUL behind each, without artefacts and hidden ones.
+source_files() { # FOLDER
+	find "$1" -type f ! -name '.*' "${NO_ARTEFACT[@]}" -printf '%P\0'
+}
+
 # No script ends without a word: set -e alone would.
 set -E
 trap 'msg "${BASH_SOURCE[0]##*/}:$LINENO: failed: $BASH_COMMAND"' ERR

@@ -40,6 +40,7 @@ suite() { # NAME COMMAND...
 
 suite unit make --no-print-directory -s -C "$KCH_ROOT/tests/unit" run
 suite cli "$KCH_ROOT/tests/cli/run.sh"
+suite build "$KCH_ROOT/scripts/check-build.sh"
 suite judge "$KCH_ROOT/tests/nested/check-judge.sh"
 if [[ $full ]]; then
 	suite test-bed "$KCH_ROOT/tests/nested/run.sh" --self-test
