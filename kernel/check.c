@@ -130,7 +130,7 @@ bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *
 		}
 		kch_pvclock_pair(kch_scale_tsc(r->kvm_khz,
 					       want.tsc_scaling_ratio,
-					       want.tsc_scaling_frac_bits) ?: 1,
+					       want.tsc_scaling_frac_bits),
 				 &mul, &shift);
 		rate = kch_pair_ppb(want.tsc_to_system_mul, want.tsc_shift,
 				    mul, shift);

@@ -61,9 +61,9 @@ u64 kch_clock_ns(const struct kch_clock *clock, u64 host_cycles)
  * shifts drop is not rounded: only this gives the number kvm_get_time_scale()
  * gives, for every frequency.
  */
-void kch_pvclock_pair(u32 khz, u32 *mul, s8 *shift)
+void kch_pvclock_pair(u64 khz, u32 *mul, s8 *shift)
 {
-	u64 hz = khz * 1000ULL;
+	u64 hz = khz && khz <= UINT_MAX ? khz * 1000 : 1000;
 	s8 n = 0;
 
 	while (hz > 2 * NS_PER_S) {
@@ -213,11 +213,12 @@ u64 kch_cycles_to_ns(u64 cycles, u32 khz)
  */
 #define SIBLINGS_MAX	256U
 
-void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
+bool kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
 {
 	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	u32 count = le32_to_cpu(entry->vcpu_count), i, n, mul;
 	u32 siblings = count < SIBLINGS_MAX ? count : SIBLINGS_MAX;
+	bool all = true;
 
 	for (i = 0; i < count; i++) {
 		struct kch_rec_vcpu *to = &vcpus[i];
@@ -235,14 +236,18 @@ void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz)
 			to->tsc_to_system_mul = vcpus[n].tsc_to_system_mul;
 			to->tsc_shift = vcpus[n].tsc_shift;
 			to->hw_tsc_khz = vcpus[n].hw_tsc_khz;
+		} else if (!kvm_khz) {
+			all = false;
+			continue;
 		} else {
 			/* A ratio that makes no frequency is refused elsewhere. */
 			if (khz == 0 || khz > UINT_MAX)
 				khz = 1;
-			kch_pvclock_pair((u32)khz, &mul, &to->tsc_shift);
+			kch_pvclock_pair(khz, &mul, &to->tsc_shift);
 			to->tsc_to_system_mul = cpu_to_le32(mul);
 			to->hw_tsc_khz = cpu_to_le32((u32)khz);
 		}
 		to->flags |= cpu_to_le32(KCH_VCPU_PAIR_VALID);
 	}
+	return all;
 }

@@ -68,8 +68,11 @@ u64 kch_clock_ns(const struct kch_clock *clock, u64 host_cycles);
 u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift,
 		   u64 guest_tsc);
 
-/* The mul and shift KVM gives a vCPU at @khz; @khz > 0. */
-void kch_pvclock_pair(u32 khz, u32 *mul, s8 *shift);
+/*
+ * The mul and shift KVM gives a vCPU at @khz.  What is no frequency, 0 or beyond
+ * 32 bits, counts as 1 kHz: a forged ratio must do no harm here.
+ */
+void kch_pvclock_pair(u64 khz, u32 *mul, s8 *shift);
 
 /* How much faster pair b is than pair a, parts per 1e9. */
 s64 kch_pair_ppb(u32 mul_a, s8 shift_a, u32 mul_b, s8 shift_b);
@@ -86,9 +89,9 @@ void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
 /*
  * Gives every vCPU of an entry of this version's layout that never ran a mul
  * and shift: those of a sibling of the same frequency, else what KVM would
- * have computed at @kvm_khz.
+ * have computed at @kvm_khz.  False: some are left without, as that is 0.
  */
-void kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
+bool kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
 
 /* How much faster a TSC with ratio b is than one with ratio a, parts per 1e9. */
 s64 kch_scaling_ppb(u64 ratio_a, u8 bits_a, u64 ratio_b, u8 bits_b);

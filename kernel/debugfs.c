@@ -238,26 +238,25 @@ static int vms_show(struct seq_file *m, void *unused)
 	return 0;
 }
 
-static void show_difference(struct seq_file *m, const struct kch_incoming_vm *in,
+static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 			    const struct kch_rec_vm *live)
 {
 	const struct kch_rec_vcpu *vcpus = (const void *)(live + 1);
+	const struct kch_rec_vcpu *were = (const void *)(saved + 1);
+	u32 count = le32_to_cpu(saved->vcpu_count);
 	struct kch_clock saved_clock, live_clock;
 	struct kch_clock_error error;
-	struct kch_rec_vcpu saved;
 	u32 i, n;
 
 	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
 		seq_printf(m, "vcpu: %u\n", le32_to_cpu(vcpus[i].vcpu_id));
-		for (n = 0; n < in->vm.vcpu_count; n++) {
-			kch_record_vcpu(&in->vm, n, &saved);
-			if (saved.vcpu_id == vcpus[i].vcpu_id)
+		for (n = 0; n < count; n++)
+			if (were[n].vcpu_id == vcpus[i].vcpu_id)
 				break;
-		}
-		seq_printf(m, "in_record: %u\n", n < in->vm.vcpu_count);
-		if (n == in->vm.vcpu_count)
+		seq_printf(m, "in_record: %u\n", n < count);
+		if (n == count)
 			continue;
-		kch_clock_of(&in->vm.vm, &saved, &saved_clock);
+		kch_clock_of(saved, &were[n], &saved_clock);
 		kch_clock_of(live, &vcpus[i], &live_clock);
 		kch_clock_compare(&saved_clock, &live_clock,
 				  le64_to_cpu(live->host_tsc), &error);
@@ -274,6 +273,19 @@ static void show_difference(struct seq_file *m, const struct kch_incoming_vm *in
 	}
 }
 
+/* As it was restored: with a rate also for vCPUs that had not run. */
+static struct kch_rec_vm *saved_of(const struct kch_incoming *in, const struct kch_record_vm *vm)
+{
+	struct kch_rec_vm *saved = kvzalloc(kch_rec_entry_size(vm->vcpu_count),
+					    GFP_KERNEL);
+
+	if (saved) {
+		kch_record_copy(vm, saved);
+		kch_clock_fill_pairs(saved, le32_to_cpu(in->record.header.kvm_tsc_khz));
+	}
+	return saved;
+}
+
 static int restored_show(struct seq_file *m, void *unused)
 {
 	struct kch_kvm_facts facts;
@@ -283,19 +295,22 @@ static int restored_show(struct seq_file *m, void *unused)
 	kch_selfcheck_known(&facts, NULL);
 	for (i = 0; i < kch.incoming.count; i++) {
 		struct kch_incoming_vm *in = &kch.incoming.vms[i];
-		struct kch_rec_vm *live;
+		struct kch_rec_vm *saved, *live;
 
 		if (!in->restored)
 			continue;
-		live = read_live(in->watch, facts.frac_bits);
+		saved = saved_of(&kch.incoming, &in->vm);
+		live = saved ? read_live(in->watch, facts.frac_bits) : NULL;
 		seq_printf(m, "\nvm: %pUb\n", in->vm.vm.uuid);
 		seq_printf(m, "name: %.63s\n", in->vm.vm.name);
 		seq_printf(m, "live: %u\n", !!live);
-		if (!live)
-			continue;
-		seq_printf(m, "host_tsc_cycles: %llu\n", le64_to_cpu(live->host_tsc));
-		show_difference(m, in, live);
+		if (live) {
+			seq_printf(m, "host_tsc_cycles: %llu\n",
+				   le64_to_cpu(live->host_tsc));
+			show_difference(m, saved, live);
+		}
 		kvfree(live);
+		kvfree(saved);
 	}
 	mutex_unlock(&kch.lock);
 	return 0;

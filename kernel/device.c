@@ -5,6 +5,7 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
@@ -87,6 +88,16 @@ static int need_region(struct kch_message *message)
 	return -ENODEV;
 }
 
+/* A record written now would be newer than the sealed one, and not sealed. */
+static int not_sealed(struct kch_message *message)
+{
+	if (!kch.sealed)
+		return 0;
+	kch_say(message, "the host is being kexec'ed: the record of %u VMs is sealed, and stays as it is",
+		kch.outgoing.count);
+	return -ESHUTDOWN;
+}
+
 static int do_info(void *context, void *arg, void __user *user,
 		   struct kch_message *message)
 {
@@ -165,7 +176,8 @@ static int do_preserve(void *context, void *arg, void __user *user,
 			sizeof(p->name));
 		return -EINVAL;
 	}
-	err = need_region(message);
+	err = need_region(message) ?:
+	      not_sealed(message);
 	if (err)
 		return err;
 	vm_file = kch_get_vm(p->vm_fd, message);
@@ -199,6 +211,7 @@ static int do_unpreserve(void *context, void *arg, void __user *user,
 	kch_selfcheck_known(&facts, NULL);
 	return bad_flags(u->flags, 0, message) ?:
 	       need_region(message) ?:
+	       not_sealed(message) ?:
 	       kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
 				   facts.kvm_khz, message);
 }
@@ -400,7 +413,7 @@ static void predict_rebase(const struct kch_rec_vm *entry, u32 kvm_khz,
 	read->rebase_step_ns = now.kvm_ns + le64_to_cpu(entry->kvmclock_offset) -
 			       kch_clock_ns(&clock, now.host_tsc);
 	kch_pvclock_pair(kch_scale_tsc(kvm_khz, clock.tsc_scaling_ratio,
-				       clock.tsc_scaling_frac_bits) ?: 1,
+				       clock.tsc_scaling_frac_bits),
 			 &mul, &shift);
 	read->rebase_rate_ppb = kch_pair_ppb(clock.tsc_to_system_mul,
 					     clock.tsc_shift, mul, shift);
@@ -490,7 +503,11 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		return -ENOMEM;
 	kch_record_copy(&in->vm, saved);
 	kvm_khz = le32_to_cpu(record->record.header.kvm_tsc_khz);
-	kch_clock_fill_pairs(saved, kvm_khz);
+	if (!kch_clock_fill_pairs(saved, kvm_khz)) {
+		kch_say(message, "the record has neither the rate of the VM's kvmclock nor the frequency KVM would have computed it from: no vCPU had run, and KVM was gone at the end");
+		err = -EBADMSG;
+		goto free;
+	}
 	todo.saved = saved;
 	todo.kvm_khz = facts.kvm_khz;
 	todo.frac_bits = facts.frac_bits;
@@ -502,6 +519,7 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		todo.check_only = false;
 		err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message);
 	}
+free:
 	kvfree(saved);
 	r->host_tsc = todo.host_tsc;
 	r->error_ns = todo.error.ns;
@@ -524,6 +542,8 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
 			 void __user *user, struct kch_message *message)
 {
+	/* Who has a clock's descriptor needs no capability to be refused. */
+	static DEFINE_RATELIMIT_STATE(refusals, 5 * HZ, 10);
 	struct file *vm_file;
 	u32 weakest = r->mode, reserved = r->reserved;
 	int err;
@@ -548,7 +568,8 @@ int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
 			 user + offsetof(struct kch_restore, message), message);
 	/* One that only asks is answered, and needs no trace. */
 	if (err && err != -EINTR && err != -ENOMEM &&
-	    !(r->flags & KCH_RESTORE_CHECK))
+	    !(r->flags & KCH_RESTORE_CHECK) &&
+	    (capable(CAP_SYS_ADMIN) || __ratelimit(&refusals)))
 		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
 			  r->uuid, err, message->text);
 	fput(vm_file);

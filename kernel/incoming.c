@@ -96,7 +96,9 @@ static void judge_slot(struct kch_incoming *in, unsigned int slot,
 		return;
 	}
 	found->sequence = max(found->sequence, record.sequence);
-	if (memcmp(record.header.boot_id, boot_id, 16)) {
+	/* One that could not be read is nobody's. */
+	if (!memchr_inv(boot_id, 0, 16) ||
+	    memcmp(record.header.boot_id, boot_id, 16)) {
 		found->generation = max(found->generation,
 					le64_to_cpu(record.header.generation) + 1);
 		if (in->record.data && record.sequence <= in->record.sequence)
@@ -263,11 +265,16 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 	struct kch_message message = { "" };
 	struct kch_rec_vm *entry;
 	u32 i;
+	int err;
 
 	if (in->error || in->count == in->restored)
 		return;
-	/* A new seal must not vouch for what would be refused here. */
-	if (kch_incoming_usable(in, 0, &unused, &message)) {
+	/*
+	 * A new seal must not vouch for what would be refused here; unless this
+	 * host's own TSC is all that was in the way (-EAGAIN).
+	 */
+	err = kch_incoming_usable(in, 0, &unused, &message);
+	if (err && err != -EAGAIN) {
 		pr_err("kvmclock_handover: %u VMs were not restored, and their clocks are not carried on: %s\n",
 		       in->count - in->restored, message.text);
 		return;
@@ -282,12 +289,12 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 		if (entry) {
 			kch_record_copy(vm, entry);
 			/* The next kernel's record says nothing of the old KVM. */
-			kch_clock_fill_pairs(entry, kvm_khz);
-			if (!kch_outgoing_carry(out, region, entry))
+			if (kch_clock_fill_pairs(entry, kvm_khz) &&
+			    !kch_outgoing_carry(out, region, entry))
 				continue;
 		}
 		kvfree(entry);
-		pr_err("kvmclock_handover: %.63s (%pUb) was not restored, and there is no room to carry it on: its clock is lost\n",
+		pr_err("kvmclock_handover: %.63s (%pUb) was not restored, and cannot be carried on (no room, or it has no rate): its clock is lost\n",
 		       vm->vm.name, vm->vm.uuid);
 	}
 }

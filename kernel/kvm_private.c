@@ -430,7 +430,9 @@ static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
 	/* From here on a vCPU that has not run does not start to. */
 	done = ULONG_MAX;
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (!vcpu->arch.hw_tsc_khz && !mutex_trylock(&vcpu->mutex)) {
+		if (vcpu->arch.hw_tsc_khz)
+			continue;
+		if (!mutex_trylock(&vcpu->mutex)) {
 			kch_say(message, "vCPU %d is new, but in an ioctl, or running already",
 				vcpu->vcpu_id);
 			a->vcpu_id = vcpu->vcpu_id;
@@ -438,6 +440,9 @@ static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
 			done = i;
 			break;
 		}
+		/* Its first run was just ending. */
+		if (vcpu->arch.hw_tsc_khz)
+			mutex_unlock(&vcpu->mutex);
 	}
 	kch_clock_fill_pairs(entry, a->kvm_khz);
 	kvm_for_each_vcpu(i, vcpu, kvm) {

@@ -85,7 +85,10 @@ static int make_entry(struct clock_file *clock, u32 *kvm_khz,
 		if (!*entry)
 			return -ENOMEM;
 		kch_record_copy(&in->vms->vm, *entry);
-		kch_clock_fill_pairs(*entry, le32_to_cpu(header->kvm_tsc_khz));
+		if (!kch_clock_fill_pairs(*entry, le32_to_cpu(header->kvm_tsc_khz))) {
+			kch_say(message, "the record it came with has no rate of the VM's kvmclock");
+			err = -EBADMSG;
+		}
 	}
 	if (err) {
 		kvfree(*entry);
@@ -151,9 +154,13 @@ static int clock_write(struct liveupdate_file_op_args *args, u32 flags)
 
 	if (args->serialized_data)
 		preserved = phys_to_virt(args->serialized_data);
-	mutex_lock(&kch.lock);
-	err = write_record(clock, flags, &preserved, &message);
-	mutex_unlock(&kch.lock);
+	err = kch_lock_at_kexec();
+	if (err) {
+		kch_say(&message, "an ioctl does not come to its end");
+	} else {
+		err = write_record(clock, flags, &preserved, &message);
+		mutex_unlock(&kch.lock);
+	}
 	if (preserved)
 		args->serialized_data = virt_to_phys(preserved);
 	if (err)
@@ -304,6 +311,12 @@ static int clock_restore(void *context, void *arg, void __user *user,
 	struct file *vm_file;
 	int err;
 
+	/* Our reference and the watch's are the last: that VM is gone. */
+	if (clock->vm_file && clock->incoming.restored &&
+	    !(r->flags & KCH_RESTORE_CHECK) && file_count(clock->vm_file) <= 2) {
+		fput(clock->vm_file);
+		clock->vm_file = NULL;
+	}
 	err = kch_restore_incoming(&clock->incoming, r, user, message);
 	if (err || r->flags & KCH_RESTORE_CHECK)
 		return err;

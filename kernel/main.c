@@ -4,6 +4,7 @@
  *
  * Documentation/design.rst says why and how.
  */
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/sizes.h>
@@ -16,6 +17,7 @@
 
 struct kch_state kch = {
 	.lock = __MUTEX_INITIALIZER(kch.lock),
+	.outgoing.vms = LIST_HEAD_INIT(kch.outgoing.vms),
 };
 
 static char *backend;
@@ -35,17 +37,39 @@ module_param(kho_size, ulong, 0400);
 MODULE_PARM_DESC(kho_size, "bytes to preserve with KHO, a power of two (1 MiB)");
 
 /*
+ * User memory is written under the lock, and its owner decides how long that
+ * takes.  The kexec must not wait for that for ever.
+ */
+#define KEXEC_WAIT_MS	10000
+
+int kch_lock_at_kexec(void)
+{
+	int left_ms;
+
+	for (left_ms = KEXEC_WAIT_MS; !mutex_trylock(&kch.lock); left_ms -= 20) {
+		if (left_ms <= 0)
+			return -EBUSY;
+		msleep(20);
+	}
+	return 0;
+}
+
+/*
  * The last moment at which processes and their VMs are still there, and the
  * region can be written.  Only a kexec keeps memory and TSC: a record of
  * another reboot stays unsealed, and is refused by whoever finds it.
  */
-static int seal(struct notifier_block *block, unsigned long event, void *cmd)
+static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd)
 {
 	struct kch_kvm_facts facts = { };
 
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
-	mutex_lock(&kch.lock);
+	if (kch_lock_at_kexec()) {
+		pr_err("kvmclock_handover: the record of %u VMs was not sealed: an ioctl does not come to its end\n",
+		       kch.outgoing.count);
+		return NOTIFY_DONE;
+	}
 	/*
 	 * With nothing restored or preserved here, what is there stays as it
 	 * is; unless it is in memory that ends with this kernel.
@@ -57,14 +81,17 @@ static int seal(struct notifier_block *block, unsigned long event, void *cmd)
 		kch_incoming_carry_over(&kch.incoming, &kch.outgoing,
 					&kch.region);
 		if (!kch_outgoing_seal(&kch.outgoing, &kch.region,
-				       facts.kvm_khz, facts.frac_bits))
+				       facts.kvm_khz)) {
 			kch_incoming_supersede(&kch.incoming, &kch.region);
+			/* Processes still run; this kernel does not come back. */
+			kch.sealed = true;
+		}
 	}
 	mutex_unlock(&kch.lock);
 	return NOTIFY_DONE;
 }
 
-static struct notifier_block reboot_block = { .notifier_call = seal };
+static struct notifier_block reboot_block = { .notifier_call = kch_seal };
 
 static int __init kch_init(void)
 {
@@ -81,7 +108,14 @@ static int __init kch_init(void)
 	err = kch_region_claim(&kch.region, &wish, &message);
 	if (err) {
 		pr_err("kvmclock_handover: %s\n", message.text);
-		return err;
+		/*
+		 * When nobody takes one of the descriptors that LUO has, it
+		 * gives up all, the guests' memory too.  They need no region.
+		 */
+		if (!__is_defined(KCH_LUO))
+			return err;
+		memset(&kch.region, 0, sizeof(kch.region));
+		kch.region.why = message;
 	}
 	if (kch.region.backend == KCH_BACKEND_NONE)
 		pr_notice("kvmclock_handover: no region (%s): clocks can be read, but not handed over\n",

@@ -121,7 +121,9 @@ static int write_record(struct kch_outgoing *out, const struct kch_region *regio
 		memcpy(entries + vm->at - kept, vm->entry, vm->size);
 	}
 	kch_rec_header_init(&header);
-	kch_host_describe(&header, kvm_khz);
+	/* KVM may be gone by now; pairs may have to be computed from it. */
+	kch_host_describe(&header, kvm_khz ?:
+				   le32_to_cpu(out->header.kvm_tsc_khz));
 	header.sequence = cpu_to_le64(out->sequence + 1);
 	header.generation = cpu_to_le64(out->generation);
 	header.flags = cpu_to_le32(flags);
@@ -226,6 +228,12 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		kfree(vm);
 		return -ENOSPC;
 	}
+	if (out->count == KCH_REC_VMS_MAX) {
+		kch_say(message, "the record has %u VMs, more there cannot be",
+			out->count);
+		kfree(vm);
+		return -ENOSPC;
+	}
 	kch_rec_entry_close(entry);
 	vm->watch = kch_watch_start(vm_file);
 	insert(out, vm, vm->watch ? vm_file : NULL, out->vms.prev);
@@ -245,7 +253,8 @@ int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region
 	size_t size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	struct kch_outgoing_vm *vm;
 
-	if (kch_outgoing_used(out) + size > kch_outgoing_capacity(region))
+	if (kch_outgoing_used(out) + size > kch_outgoing_capacity(region) ||
+	    out->count == KCH_REC_VMS_MAX)
 		return -ENOSPC;
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
 	if (!vm)
@@ -273,17 +282,21 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 	before = vm->link.prev;
 	take_out(out, vm);
 	err = write_record(out, region, 0, kvm_khz, message);
-	if (err)
+	if (err) {
 		insert(out, vm, NULL, before);
-	else
+	} else {
 		destroy(vm);
+		/* A newer record of none must not hide the one that came. */
+		if (!out->count && out->slots_free == 1)
+			kch_record_revoke(slot_memory(region, out->slot));
+	}
 	kch_region_hold(region, out->count);
 	return err;
 }
 
 /* What the guest has seen last counts: it may have run since it was read. */
 static void read_again(struct kch_outgoing *out, const struct kch_region *region,
-		       struct kch_outgoing_vm *vm, u8 frac_bits)
+		       struct kch_outgoing_vm *vm)
 {
 	struct file *file = kch_watch_get(vm->watch);
 	struct kch_rec_vm *entry;
@@ -291,7 +304,8 @@ static void read_again(struct kch_outgoing *out, const struct kch_region *region
 
 	if (!file)
 		return;
-	if (kch_kvm_read(kch_kvm_of(file), frac_bits, &entry, NULL))
+	if (kch_kvm_read(kch_kvm_of(file), vm->entry->tsc_scaling_frac_bits,
+			 &entry, NULL))
 		goto out;
 	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	others = kch_outgoing_used(out) - vm->size;
@@ -316,14 +330,14 @@ out:
 }
 
 int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
-		      u32 kvm_khz, u8 frac_bits)
+		      u32 kvm_khz)
 {
 	struct kch_message message = { "" };
 	struct kch_outgoing_vm *vm;
 	int err;
 
 	list_for_each_entry(vm, &out->vms, link)
-		read_again(out, region, vm, frac_bits);
+		read_again(out, region, vm);
 	/* Sizes may have changed; and what is sealed is all written, and read back. */
 	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
 	err = write_record(out, region, KCH_REC_SEALED, kvm_khz, &message);

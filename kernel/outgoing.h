@@ -106,7 +106,7 @@ int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region
 
 /* Reads every VM that is still there again, and writes the final record. */
 int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
-		      u32 kvm_khz, u8 frac_bits);
+		      u32 kvm_khz);
 
 /* The incoming record is done with: its slot may be used. */
 void kch_outgoing_free_slot(struct kch_outgoing *out);

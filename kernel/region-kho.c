@@ -141,11 +141,14 @@ static void look_for_incoming(struct kch_region *region)
 int kch_region_claim_kho(struct kch_region *region, unsigned long size,
 			 struct kch_message *message)
 {
+	/* KHO preserves what the page allocator gives in one piece. */
+	const unsigned long most = min_t(unsigned long, KCH_REGION_MAX,
+					 PAGE_SIZE << MAX_PAGE_ORDER);
 	int err;
 
-	if (size < KCH_REGION_MIN || size > KCH_REGION_MAX || !is_power_of_2(size)) {
-		kch_say(message, "kho_size=%lu: a power of two from %u to %u is possible",
-			size, KCH_REGION_MIN, KCH_REGION_MAX);
+	if (size < KCH_REGION_MIN || size > most || !is_power_of_2(size)) {
+		kch_say(message, "kho_size=%lu: a power of two from %u to %lu is possible",
+			size, KCH_REGION_MIN, most);
 		return -EMSGSIZE;
 	}
 	region->memory = kho_alloc_preserve(size);

@@ -87,12 +87,16 @@ static int scratch_create(struct scratch_vm *s)
 		s->vm = NULL;
 		goto close;
 	}
+	/* Another thread may have put another file at the descriptor. */
+	if (kch_kvm_file_kind(s->vm) != KCH_KVM_FILE_VM) {
+		err = -ENODEV;
+		goto close;
+	}
 	s->vcpu = call_for_file(s->vm, KVM_CREATE_VCPU);
 	err = PTR_ERR_OR_ZERO(s->vcpu);
 	if (err)
 		s->vcpu = NULL;
-	else if (kch_kvm_file_kind(s->vm) != KCH_KVM_FILE_VM ||
-		 kch_kvm_file_kind(s->vcpu) != KCH_KVM_FILE_VCPU)
+	else if (kch_kvm_file_kind(s->vcpu) != KCH_KVM_FILE_VCPU)
 		err = -ENODEV;
 close:
 	filp_close(dev, NULL);
@@ -212,7 +216,8 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
 			return err;
 		kch_kvm_read_reference(kvm, &after);
 	} while ((before.master_cycle_now != after.master_cycle_now ||
-		  before.kvmclock_offset != after.kvmclock_offset) &&
+		  before.kvmclock_offset != after.kvmclock_offset ||
+		  before.flags != after.flags) &&
 		 tries++ < 8);
 
 	if (!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK) !=

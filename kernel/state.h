@@ -15,15 +15,20 @@
  * @region: where records are kept
  * @incoming: the record from before the kexec
  * @outgoing: the record for the next kernel
+ * @sealed: that is final; there is no way back from the kexec
  */
 struct kch_state {
 	struct mutex lock;	/* of all that follows */
 	struct kch_region region;
 	struct kch_incoming incoming;
 	struct kch_outgoing outgoing;
+	bool sealed;
 };
 
 extern struct kch_state kch;
+
+/* main.c: the lock, for what a kexec waits for; -EBUSY after some seconds. */
+int kch_lock_at_kexec(void);
 
 /* device.c */
 int kch_device_register(void);

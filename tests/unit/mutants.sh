@@ -29,7 +29,7 @@ clock-host-timestamp     | clock.c  | s/kch_pvclock_ns(kch_clock_tsc(clock, cloc
 pair-halves-too-late     | clock.c  | s/while (hz > 2 \* NS_PER_S)/while (hz > 2 * NS_PER_S + 1)/
 pair-no-double-at-1-ghz  | clock.c  | s/while (hz <= NS_PER_S)/while (hz < NS_PER_S)/
 pair-rounds-mul          | clock.c  | s/((NS_PER_S << 32) \/ hz)/(((NS_PER_S << 32) + hz \/ 2) \/ hz)/
-pair-khz-32-bit          | clock.c  | s/u64 hz = khz \* 1000ULL;/u64 hz = khz * 1000U;/
+pair-khz-32-bit          | clock.c  | s/? khz \* 1000 : 1000;/? (u32)khz * 1000U : 1000;/
 ppb-rounds-down          | clock.c  | s/(s64)(quotient + !exact)/(s64)quotient/
 ppb-swaps-sides          | clock.c  | s/(int)shift_b - shift_a;/(int)shift_a - shift_b;/
 ppb-no-saturation        | clock.c  | s/return quotient > S64_MAX ? S64_MAX : (s64)quotient;/return (s64)quotient;/
@@ -101,6 +101,8 @@ fill-overwrites          | clock.c  | s/if (le32_to_cpu(to->flags) \& KCH_VCPU_P
 fill-frequency-unscaled  | clock.c  | s/u64 khz = kch_scale_tsc(kvm_khz,/u64 khz = kvm_khz + 0 * kch_scale_tsc(kvm_khz,/
 fill-frequency-0         | clock.c  | s/if (khz == 0 || khz > UINT_MAX)/if (khz > UINT_MAX)/
 fill-frequency-wraps     | clock.c  | s/if (khz == 0 || khz > UINT_MAX)/if (khz == 0)/
+fill-unknown             | clock.c  | s/} else if (!kvm_khz) {/} else if (0) {/
+pair-no-frequency        | clock.c  | s/khz \&\& khz <= UINT_MAX ? khz/khz ? khz/
 find-damage-is-absence   | record.c | s/damaged = true;/damaged = false;/
 find-forgets-the-id      | record.c | s/!memcmp(vm->vm.uuid, wanted, sizeof(wanted))/!memcmp(vm->vm.uuid, uuid, sizeof(wanted))/
 slot-older-wins          | record.c | s/sequence\[1\] > sequence\[0\];/sequence[1] < sequence[0];/

@@ -81,7 +81,8 @@ static void test_pair_of_any_u32(void)
 static void test_pair_known_values(void)
 {
 	static const struct {
-		u32 khz, mul;
+		u64 khz;
+		u32 mul;
 		s8 shift;
 	} known[] = {
 		{ 1, 4096000000U, 20 },
@@ -96,6 +97,11 @@ static void test_pair_known_values(void)
 		/* 1.024000001 THz: halving rounds it down to 1 GHz, too far. */
 		{ 1024000001U, 0x80000000, -9 },
 		{ UINT32_MAX, 4096000003U, -12 },
+		/* No frequencies: as 1 kHz. */
+		{ 0, 4096000000U, 20 },
+		{ 1, 4096000000U, 20 },
+		{ 1ULL << 32, 4096000000U, 20 },
+		{ U64_MAX, 4096000000U, 20 },
 	};
 	size_t i;
 	u32 mul;
@@ -104,8 +110,8 @@ static void test_pair_known_values(void)
 	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
 		kch_pvclock_pair(known[i].khz, &mul, &shift);
 		ktap_check(mul == known[i].mul && shift == known[i].shift,
-			   "%u kHz: mul %u shift %d, expected %u and %d",
-			   known[i].khz, mul, shift, known[i].mul, known[i].shift);
+			   "%llu kHz: mul %u shift %d, expected %u and %d",
+			   (unsigned long long)known[i].khz, mul, shift, known[i].mul, known[i].shift);
 	}
 }
 
@@ -463,7 +469,7 @@ static void test_fill_pairs(void)
 	put_pair(&entry.vcpus[1], 1ULL << 48, 3303820990U, -1, 2600001);
 	put_pair(&entry.vcpus[2], 2ULL << 48, 3303820980U, -2, 5200002);
 	put_pair(&entry.vcpus[3], 1ULL << 48, 0, 0, 0);
-	kch_clock_fill_pairs(&entry.vm, 2600000);
+	ktap_check(kch_clock_fill_pairs(&entry.vm, 0), "siblings are enough");
 	check_filled(&entry.vcpus[0], 3303820980U, -2, 5200002);
 	check_filled(&entry.vcpus[1], 3303820990U, -1, 2600001);
 	check_filled(&entry.vcpus[2], 3303820980U, -2, 5200002);
@@ -497,7 +503,8 @@ static void test_fill_pairs_hostile(void)
 {
 	u32 khzs[] = { 0, 1, 2600000, UINT32_MAX };
 	u64 ratios[] = { 0, 1, 1ULL << 63, U64_MAX };
-	u32 i;
+	u32 i, mul;
+	s8 shift;
 
 	for (i = 0; i < 4 * 4 * 64; i++) {
 		struct entry entry = entry_with(2, (u8)(i / 16));
@@ -505,7 +512,20 @@ static void test_fill_pairs_hostile(void)
 
 		put_pair(first, ratios[i % 4], 0, 0, 0);
 		put_pair(&entry.vcpus[1], ratios[i % 4], 0, 0, 0);
-		kch_clock_fill_pairs(&entry.vm, khzs[i / 4 % 4]);
+		/* Not known is not 1 kHz: those without a pair stay so. */
+		if (!khzs[i / 4 % 4]) {
+			ktap_check(!kch_clock_fill_pairs(&entry.vm, 0) &&
+				   !(le32_to_cpu(first->flags) & KCH_VCPU_PAIR_VALID) &&
+				   !first->tsc_to_system_mul,
+				   "filled without a frequency");
+			continue;
+		}
+		ktap_check(kch_clock_fill_pairs(&entry.vm, khzs[i / 4 % 4]),
+			   "not filled");
+		kch_pvclock_pair(le32_to_cpu(first->hw_tsc_khz), &mul, &shift);
+		ktap_check(le32_to_cpu(first->tsc_to_system_mul) == mul &&
+			   first->tsc_shift == shift,
+			   "the pair is not that of its frequency");
 		ktap_check(first->tsc_shift >= -31 && first->tsc_shift <= 31, "shift %d",
 			   first->tsc_shift);
 		ktap_check(le32_to_cpu(first->tsc_to_system_mul) >> 31, "mul %u",
