@@ -93,6 +93,32 @@ static void check_when_asked(void)
 	check_line("status", "\nselfcheck: passed\n");
 }
 
+/* A vCPU without a rate was given one, and is compared with that. */
+static void check_never_ran(void)
+{
+	static struct forged forged;
+	struct kch_restore arg;
+	struct kch_rec_vcpu *vcpu;
+	size_t size;
+	char *text;
+
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	vcpu = forge_vcpu(&forged, 1);
+	vcpu->flags &= ~KCH_VCPU_PAIR_VALID;
+	vcpu->tsc_to_system_mul = 0;
+	forge_close(&forged);
+	module_unload();
+	region_clear();
+	forge_write(&forged, 0);
+	module_load();
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "RESTORE: %s", arg.message);
+	text = debugfs_read("restored", &size);
+	check(strstr(text, "\nvcpu: 1\n") && strstr(text, "\nidentical: 1\n") &&
+	      !strstr(text, "\nidentical: 0\n"), "%s", text);
+	free(text);
+}
+
 void test_debugfs(void)
 {
 	struct kch_restore arg;
@@ -122,5 +148,6 @@ void test_debugfs(void)
 	vm_run_once(&scene.vm, 0);
 	check_line("restored", "identical: 0\n");
 	check_when_asked();
+	check_never_ran();
 	scene_end();
 }

@@ -162,3 +162,20 @@ void test_lost_write(void)
 	      arg.message);
 	scene_end();
 }
+
+static const struct condition sealed[] = {
+	{ KCH_IOC_PRESERVE, "the host is being kexec'ed", .expected = ESHUTDOWN,
+	  .message = "is sealed, and stays as it is" },
+	{ KCH_IOC_UNPRESERVE, "the host is being kexec'ed", .expected = ESHUTDOWN,
+	  .message = "is sealed, and stays as it is" },
+};
+
+/* Processes still run while the host is on its way out. */
+void test_sealed(void)
+{
+	scene_begin();
+	fault_insert("seal=1", ECANCELED);
+	conditions_run(sealed, sizeof(sealed) / sizeof(sealed[0]));
+	scene_end();
+	region_clear();
+}

@@ -118,6 +118,9 @@ ENTRY(khz, vcpu->virtual_tsc_khz++)
 ENTRY(offset, vcpu->tsc_offset--)
 ENTRY(vcpu_id, vcpu->vcpu_id = 3)
 ENTRY(no_pair, vcpu->flags &= ~KCH_VCPU_PAIR_VALID; vcpu->tsc_to_system_mul = 0)
+ENTRY(no_rate, f->header.kvm_tsc_khz = 0; no_pair(f);
+      vcpu = forge_vcpu(f, 0); vcpu->flags &= ~KCH_VCPU_PAIR_VALID;
+      vcpu->tsc_to_system_mul = 0)
 ENTRY(shift, vcpu->tsc_shift = 100)
 ENTRY(name_endless, memset(entry->name, 'n', sizeof(entry->name)))
 
@@ -176,6 +179,8 @@ static const struct kind kinds[] = {
 	  .message = "damaged", .finish_error = ENOTEMPTY },
 	{ "64 fraction bits", .entry = fraction_bits, .error = EBADMSG,
 	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "no rate, nor what it comes from", .entry = no_rate, .error = EBADMSG,
+	  .message = "neither the rate", .finish_error = ENOTEMPTY },
 	{ "saved without master clock", .entry = no_master_clock,
 	  .error = EOPNOTSUPP, .message = "no master clock",
 	  .finish_error = ENOTEMPTY },

@@ -337,10 +337,18 @@ void test_slots(void)
 		else
 			must_preserve(&scene.spare, ID_NEW);
 	}
+	/* A record of none, and newer, would hide the one that came. */
+	must_unpreserve(ID_KEPT);
+	look_at_slots(sequence);
+	check(sequence[0] == 1000 && !sequence[1],
+	      "sequences %llu and %llu with nothing preserved",
+	      (unsigned long long)sequence[0],
+	      (unsigned long long)sequence[1]);
+	must_preserve(&scene.kept, ID_KEPT);
 	/* Finished with: it is taken back, and the outgoing one is kept. */
 	check(!finish(KCH_FINISH_DISCARD, &finished), "%s", finished.message);
 	look_at_slots(sequence);
-	check(!sequence[0] && sequence[1] == 1005,
+	check(!sequence[0] && sequence[1] == 1007,
 	      "sequences %llu and %llu after FINISH",
 	      (unsigned long long)sequence[0],
 	      (unsigned long long)sequence[1]);
@@ -351,8 +359,8 @@ void test_slots(void)
 		else
 			must_preserve(&scene.spare, ID_NEW);
 		look_at_slots(sequence);
-		check(sequence[i & 1] == 1006 + i &&
-		      sequence[!(i & 1)] == 1005 + i,
+		check(sequence[i & 1] == 1008 + i &&
+		      sequence[!(i & 1)] == 1007 + i,
 		      "sequences %llu and %llu after %u more changes",
 		      (unsigned long long)sequence[0],
 		      (unsigned long long)sequence[1], i + 1);

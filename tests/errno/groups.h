@@ -32,6 +32,7 @@ void test_no_kvm(void);
 void test_dead_vm(void);
 void test_misread(void);
 void test_lost_write(void);
+void test_sealed(void);
 
 /* group-adopt.c: vCPUs added to a VM */
 void test_adopt(void);

@@ -43,6 +43,7 @@ static const struct ktap_case cases[] = {
 	{ "dead-vm", test_dead_vm },
 	{ "misread", test_misread },
 	{ "lost-write", test_lost_write },
+	{ "sealed", test_sealed },
 	{ "load", test_load },
 	{ "reload", test_reload },
 	{ "lifetime", test_lifetime },

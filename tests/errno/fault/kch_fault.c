@@ -10,6 +10,7 @@
  *	khz_lie=1		KVM_GET_TSC_KHZ answers one kHz too much
  *	vcpus=N			a VM that the module reads seems to have N vCPUs
  *	lost_write=1		a clock just written is one ns off when read back
+ *	seal=1			the record is sealed, as before a kexec; is not loaded
  *	clocksource=1		the clocksource is the TSC, still being calibrated
  *	clocksource=2		the clocksource is another one
  */
@@ -19,6 +20,8 @@
 #include <linux/kprobes.h>
 #include <linux/kvm_host.h>
 #include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/reboot.h>
 #include <linux/timekeeping.h>
 
 static int dead = -1;
@@ -37,6 +40,8 @@ static bool lost_write;
 module_param(lost_write, bool, 0);
 static int clocksource;
 module_param(clocksource, int, 0);
+static bool seal;
+module_param(seal, bool, 0);
 
 static int mark_vm(void)
 {
@@ -157,10 +162,27 @@ static struct kretprobe snapshot_probe = {
 	.handler = change_clocksource,
 };
 
+/* What the kernel tells the module, and nobody else is to hear. */
+static int tell_of_kexec(void)
+{
+	struct kprobe probe = { .symbol_name = "kch_seal" };
+	notifier_fn_t notifier;
+	int err = register_kprobe(&probe);
+
+	if (err)
+		return err;
+	notifier = (notifier_fn_t)probe.addr;
+	unregister_kprobe(&probe);
+	notifier(NULL, SYS_RESTART, "kexec reboot");
+	return -ECANCELED;
+}
+
 static int __init fault_init(void)
 {
 	int err = 0;
 
+	if (seal)
+		return tell_of_kexec();
 	if (dead >= 0 || bugged >= 0 || ratio >= 0)
 		return mark_vm();
 	if (claim[1] && !request_mem_region(claim[0], claim[1], "kch_fault"))

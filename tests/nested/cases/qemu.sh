@@ -84,8 +84,9 @@ start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	exec 3>"/run/$_name.in"
 }
 
+# Whether QEMU is still there to read it is seen by what comes of it.
 monitor() { # COMMAND
-	echo "$1" >&3
+	echo "$1" >&3 || true
 }
 
 running() {
