@@ -401,7 +401,7 @@ struct kch_save_opts {
  * the VM is still there.
  *
  * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -EOPNOTSUPP, -ENOTRECOVERABLE,
- * -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -EREMOTEIO as
+ * -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
  * KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL or -E2BIG (@opts).
  */
 KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd,
@@ -413,7 +413,7 @@ KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd,
  * @handle: what kch_open() returned
  * @uuid: in: the id it was saved under
  *
- * Return: 0, or -ENODEV, -ENOENT, -EREMOTEIO as KCH_IOC_UNPRESERVE.
+ * Return: 0, or -ENODEV, -ENOENT, -ESHUTDOWN, -EREMOTEIO as KCH_IOC_UNPRESERVE.
  */
 KCH_API int kch_vm_unsave(struct kch_handle *handle,
 			  const uint8_t uuid[KCH_UUID_SIZE]);

@@ -21,9 +21,10 @@
 #   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
 #   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain
 #   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement
-#   unsettled=yes  the next kernel never ends its calibration;
+#   unsettled=yes  the next kernel, not those after it, never ends its calibration;
 #   unsettled=pin  nor that, but it has the frequency of this one
-#   late=yes       the last VM stays saved until the last stage: the host is updated twice over it
+#   late=yes       the last VM stays saved until the last stage: the host is updated twice over it;
+#   late=all       all VMs do
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
@@ -49,8 +50,11 @@ vm_mem() { # NUMBER: its share of the reserved range
 each_vm() { # COMMAND...: with the number of each VM that is up in this stage
 	_vm=0
 	_up=$VMS
-	if [ "$(param late no)" = yes ] && [ "$STAGE" -gt 0 ] && [ "$STAGE" -lt "$KEXECS" ]; then
-		_up=$((VMS - 1))
+	if [ "$STAGE" -gt 0 ] && [ "$STAGE" -lt "$KEXECS" ]; then
+		case $(param late no) in
+		yes) _up=$((VMS - 1)) ;;
+		all) _up=0 ;;
+		esac
 	fi
 	while [ "$_vm" -lt "$_up" ]; do
 		"$@" "$_vm"
@@ -127,6 +131,9 @@ next_words() {
 		# The region is on the command line already.
 		kvmclockctl kexec-args | tr ' ' '\n' |
 			grep -E '^(tsc_early_khz|hpet|pmtmr)=' | tr '\n' ' '
+	elif [ "$(param unsettled no)" != no ] && [ "$STAGE" -gt 0 ]; then
+		echo kch.kvm=settled
+		sed -n 's/.*\(initcall_blacklist=[^ ]*\),init_tsc_clocksource.*/\1/p' /proc/cmdline
 	elif [ "$(param unsettled no)" != no ]; then
 		[ "$(param unsettled)" = yes ] || echo "tsc_early_khz=$(field status tsc_khz)"
 		# Its own wait for the end of the calibration would be in vain.
@@ -162,7 +169,7 @@ stage_n() {
 			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi
 	case $(param unsettled no)$1 in
-	yes1 | pin1) ;;
+	yes1 | pin1) check unsettled test "$(field status tsc_source)" = early ;;
 	*) wait_settled ;;
 	esac
 	# Asks KVM, too; where guests wait for their clocks, nobody has yet.
@@ -185,8 +192,8 @@ stage_n() {
 	fi
 	each_vm judge_vm
 	if [ "$1" -gt 0 ] && [ "$METHOD" = identical ] && [ -z "$(param add)$(param mode)" ]; then
-		if [ "$1" -lt "$KEXECS" ] && [ "$(param late no)" = yes ]; then
-			# One is still to come.
+		if [ "$1" -lt "$KEXECS" ] && [ "$(param late no)" != no ]; then
+			# Some are still to come.
 			check finish-refused test "$(kvmclockctl finish >/dev/null 2>&1; echo $?)" = 4
 		else
 			[ "$1" -lt "$KEXECS" ] || verify

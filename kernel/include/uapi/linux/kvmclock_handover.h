@@ -39,12 +39,14 @@
  * EEXIST          a VM of that id is preserved already
  * ENOTUNIQ        that VM is preserved already, under another id
  * ENOSPC          the region is full; the bytes needed are reported
+ * ESHUTDOWN       the record is sealed: the host is being kexec'ed
  * EREMOTEIO       the region does not read back what was written to it
  * ENOENT          no VM of that id in the record
  * ENOBUFS         the buffer is too small; the bytes needed are reported
  * ENODATA         there is no record: none came from before the kexec, or
  *                 nothing was preserved yet; no vCPU has a clock to adopt
- * EBADMSG         the record, or this VM's entry in it, is damaged
+ * EBADMSG         the record, or this VM's entry in it, is damaged, or has no
+ *                 rate of its kvmclock
  * EPROTONOSUPPORT the record has incompatible features unknown to this module
  * EINPROGRESS     the record was never sealed: the reboot did not go through
  *                 the kernel's orderly kexec path
@@ -204,7 +206,7 @@ struct kch_info {
  * VM is still there; a VM that is gone by then keeps what was read now.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
- * EEXIST ENOTUNIQ ENOSPC EREMOTEIO.
+ * EEXIST ENOTUNIQ ENOSPC ESHUTDOWN EREMOTEIO.
  */
 struct kch_preserve {
 	__u32 size;
@@ -225,7 +227,7 @@ struct kch_preserve {
  * @uuid: in: the id it was preserved under
  * @message: out: why it was refused
  *
- * Errors: ENODEV ENOENT EREMOTEIO.
+ * Errors: ENODEV ENOENT ESHUTDOWN EREMOTEIO.
  */
 struct kch_unpreserve {
 	__u32 size;
