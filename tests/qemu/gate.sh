@@ -73,6 +73,8 @@ gate 0 "3 vCPUs were saved, there are 4" "another number of vCPUs" other-vcpus
 gate 4 "3 vCPUs were saved, there are 4" "... required" other-vcpus --require
 gate 0 "process 77 has another VM of this id" "an id saved twice" saved-twice
 gate 0 "is dropped" "a stale record" stale
+gate 0 "clock restored" "a helper forked while the gate is held" fork -v
+gate 0 "saved clock taken back" "... and one in the VMM's memory" vfork -v
 
 run 2 "usage:" "no id" -- true
 run 2 "not a UUID" "a bad id" --id web1 -- true

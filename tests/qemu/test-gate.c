@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "fake-kvm.h"
 #include "ktap.h"
@@ -194,6 +196,85 @@ static void test_stale(void)
 	ktap_check(kvm->unpreserves == 1 && !kvm->saved, "%d", kvm->unpreserves);
 }
 
+/* What QEMU does before it starts its bridge helper; status 0 when done. */
+static int close_all(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	for (fd = 3; fd < 64; fd++)
+		close(fd);
+	/* What is opened now has a number that was watched. */
+	fd = open("/dev/null", O_RDWR);
+	ioctl(fd, KVM_GET_REGS, NULL);
+	return 0;
+}
+
+/* -1: the process had to be ended. */
+static int wait_for_end(pid_t pid)
+{
+	int status, i;
+
+	for (i = 0; i < 500; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		usleep(10000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return -1;
+}
+
+/* A helper is started while the gate is held, and a VMM of its own. */
+static void test_fork(void)
+{
+	const int tries = 100;
+	pthread_t thread;
+	pid_t pid;
+
+	prepare_record();
+	kvm->restore_errno = EAGAIN;
+	kvm->restore_errno_count = tries;
+	make_vm(12345);
+	pthread_create(&thread, NULL, vcpu_thread, &vcpu_fds[0]);
+	while (__atomic_load_n(&kvm->restore_errno_count, __ATOMIC_RELAXED) == tries)
+		usleep(1000);
+	pid = fork();
+	if (!pid)
+		_exit(close_all(NULL));
+	ktap_check(wait_for_end(pid) == 0, "the helper hangs");
+	pid = fork();
+	if (!pid) {
+		kvm->vcpu_count = 0;
+		make_vm(0);
+		ioctl(vcpu_fds[0], KVM_RUN, NULL);
+		get_clock();
+		_exit(kvm->preserves != 1);
+	}
+	ktap_check(wait_for_end(pid) == 0, "the forked VMM hangs, or is not looked at");
+	ktap_check(!kvm->restores, "the gate was open before");
+	__atomic_store_n(&kvm->restore_errno, 0, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	ktap_check(kvm->restores == 1, "%d", kvm->restores);
+}
+
+/* ... and with the memory of the VMM. */
+static void test_vfork(void)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	pid_t pid;
+
+	make_vm(0);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	pid = clone(close_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+		    NULL);
+	ktap_check(wait_for_end(pid) == 0, "the helper hangs");
+	get_clock();
+	ktap_check(kvm->preserves == 1, "%d", kvm->preserves);
+	ioctl(vcpu_fds[1], KVM_RUN, NULL);
+	ktap_check(kvm->unpreserves == 1, "%d", kvm->unpreserves);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
@@ -206,6 +287,8 @@ int main(int argc, char **argv)
 		{ "other-vcpus", test_other_vcpus },
 		{ "saved-twice", test_saved_twice },
 		{ "stale", test_stale },
+		{ "fork", test_fork },
+		{ "vfork", test_vfork },
 	};
 
 	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));

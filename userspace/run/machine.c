@@ -13,12 +13,18 @@
  * the guest has run: QEMU does when it stops the VM, and when it writes the
  * clock's state.  Whoever reads it for another reason makes us save for
  * nothing, and take back at the next KVM_RUN.
+ *
+ * A program that the VMM forks to start another has the descriptors, too, and
+ * mostly closes them all.  It has our state as it was, with a lock that nobody
+ * gives back, or (vfork) our state itself.  So in another process than the VM's
+ * nothing is looked at and nothing is locked.
  */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/types.h>
 #include <unistd.h>
 #include "run.h"
 
@@ -34,6 +40,26 @@ static struct run_machine machine = { .vm_fd = -1 };
  * Writers first: the VMM's threads must not be able to hold them off.
  */
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+/* The process that all of this is about; 0 before it has made a VM. */
+static pid_t owner;
+
+static bool is_owner(void)
+{
+	return getpid() == __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
+}
+
+/* Who makes a VM is its VMM: a forked one begins anew. */
+static void own(void)
+{
+	pid_t pid = getpid();
+	pid_t before = __atomic_exchange_n(&owner, pid, __ATOMIC_ACQ_REL);
+
+	if (!before || before == pid)
+		return;
+	lock = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+	machine = (struct run_machine){ .vm_fd = -1 };
+}
 
 /* With the lock. */
 static struct run_vcpu *vcpu_of(int fd)
@@ -60,8 +86,10 @@ static int create_vm(int fd, void *arg)
 	int vm_fd = run_real_ioctl(fd, KVM_CREATE_VM, arg);
 
 	/* Which of several it is shows when one gets a vCPU. */
-	if (vm_fd >= 0 && run_options.active)
+	if (vm_fd >= 0 && run_options.active) {
+		own();
 		run_watch(vm_fd, true);
+	}
 	return vm_fd;
 }
 
@@ -225,8 +253,11 @@ int run_ioctl(int fd, unsigned long full_request, void *arg)
 		pass_gate(fd);
 		return run_real_ioctl(fd, request, arg);
 	}
-	/* No lock for the VM's descriptor: it is watched all the time. */
-	if (fd == __atomic_load_n(&machine.vm_fd, __ATOMIC_RELAXED))
+	/*
+	 * No lock for the VM's descriptor: it is watched all the time.  Nor in
+	 * a forked process, which may have another file there.
+	 */
+	if (fd == __atomic_load_n(&machine.vm_fd, __ATOMIC_RELAXED) || !is_owner())
 		return run_real_ioctl(fd, request, arg);
 	return vcpu_ioctl(fd, request, arg);
 }
@@ -235,6 +266,8 @@ void run_close(int fd)
 {
 	struct run_vcpu *vcpu;
 
+	if (!is_owner())
+		return;
 	run_watch(fd, false);
 	pthread_rwlock_wrlock(&lock);
 	vcpu = vcpu_of(fd);
