@@ -77,6 +77,20 @@ static int get(struct kch_get *get)
 	return 0;
 }
 
+static int read_vm(struct kch_read *read)
+{
+	struct kch_rec_vm *vm = (void *)(uintptr_t)read->buffer;
+
+	if (!fake->pid)
+		return fail(ECHILD, read->message, "no vCPU");
+	memset(vm, 0, sizeof(*vm));
+	if (fake->saved)
+		memset(vm->uuid, 0x11, sizeof(vm->uuid));
+	vm->pid = cpu_to_le32((uint32_t)fake->pid);
+	read->buffer_size = sizeof(*vm);
+	return 0;
+}
+
 static int restore(struct kch_restore *restore)
 {
 	if (restore->flags & KCH_RESTORE_CHECK)
@@ -107,7 +121,7 @@ static int device(unsigned long request, void *arg)
 	case KCH_IOC_GET:
 		return get(arg);
 	case KCH_IOC_READ:
-		return fail(ECHILD, ((struct kch_read *)arg)->message, "no vCPU");
+		return read_vm(arg);
 	case KCH_IOC_RESTORE:
 		return restore(arg);
 	case KCH_IOC_PRESERVE:
@@ -134,7 +148,7 @@ static int device(unsigned long request, void *arg)
 			memset(entry, 0, sizeof(*entry));
 			memset(entry->uuid, 0x11, sizeof(entry->uuid));
 			entry->flags = fake->saved_live ? KCH_ENTRY_LIVE : 0;
-			entry->pid = 77;
+			entry->pid = SAVED_PID;
 		}
 		return 0;
 	}

@@ -12,6 +12,9 @@
 
 #define FAKE_VCPUS_MAX	8
 
+/* Of the VM that is in the outgoing record. */
+#define SAVED_PID	77
+
 /* The test finds it by its name, and may set the first part of it. */
 struct fake_kvm {
 	bool no_module;
@@ -19,6 +22,7 @@ struct fake_kvm {
 	uint32_t record_vcpus;
 	bool saved;			/* there is an outgoing record of the id */
 	bool saved_live;		/* ... and its VM exists */
+	int pid;			/* of the VM, for KCH_IOC_READ; 0: cannot be read */
 	int restore_errno;		/* what KCH_IOC_RESTORE says, so often: */
 	int restore_errno_count;
 	/* What was seen. */

@@ -179,12 +179,32 @@ static void test_saved_twice(void)
 	make_vm(0);
 	kvm->saved = true;
 	kvm->saved_live = true;
+	kvm->pid = SAVED_PID + 1;
 	ioctl(vcpu_fds[0], KVM_RUN, NULL);
 	get_clock();
 	ktap_check(kvm->preserves == 0 && kvm->unpreserves == 0, "%d %d",
 		   kvm->preserves, kvm->unpreserves);
 	ioctl(vcpu_fds[0], KVM_RUN, NULL);
 	ktap_check(kvm->saved && kvm->runs == 2, "%d", kvm->runs);
+}
+
+/*
+ * It is this VM, saved by kvmclockctl: the clock is that of the last stop, and
+ * what others put there stays.
+ */
+static void test_saved_before(void)
+{
+	make_vm(0);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	kvm->saved = true;
+	kvm->saved_live = true;
+	kvm->pid = SAVED_PID;
+	get_clock();
+	ktap_check(kvm->preserves == 1 && kvm->saved, "%d", kvm->preserves);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	ktap_check(kvm->saved, "what kvmclockctl saved is gone");
+	get_clock();
+	ktap_check(kvm->preserves == 2 && kvm->saved, "%d", kvm->preserves);
 }
 
 /* ... and which is not: what it left goes when the guest runs. */
@@ -286,6 +306,7 @@ int main(int argc, char **argv)
 		{ "no-module", test_no_module },
 		{ "other-vcpus", test_other_vcpus },
 		{ "saved-twice", test_saved_twice },
+		{ "saved-before", test_saved_before },
 		{ "stale", test_stale },
 		{ "fork", test_fork },
 		{ "vfork", test_vfork },

@@ -268,6 +268,25 @@ static int holder(struct kch_handle *handle)
 	return pid;
 }
 
+/*
+ * Whether it is this very VM that process @pid, in the kernel's counting, has
+ * saved under the id.
+ */
+static bool is_this(struct kch_handle *handle, const struct run_machine *machine,
+		    int pid)
+{
+	struct kch_vm_info info = { .sz = sizeof(info) };
+	struct kch_vm *vm;
+	bool result;
+
+	if (kch_vm_read(handle, machine->vm_fd, &vm, NULL))
+		return false;
+	result = !kch_vm_info(vm, &info) && info.pid == pid &&
+		 !memcmp(info.uuid, run_options.id, KCH_UUID_SIZE);
+	kch_vm_free(vm);
+	return result;
+}
+
 bool run_clock_save(struct run_machine *machine)
 {
 	struct kch_handle *handle = device();
@@ -280,8 +299,15 @@ bool run_clock_save(struct run_machine *machine)
 	err = kch_vm_save(handle, machine->vm_fd, run_options.id,
 			  run_options.name, NULL);
 	if (err == -EEXIST) {
-		/* Another VM's: of the past, or was the id given twice? */
+		/*
+		 * Of a VM of the past; of this one, as it was when kvmclockctl
+		 * saved it; or was the id given twice?
+		 */
 		pid = holder(handle);
+		if (pid && is_this(handle, machine, pid)) {
+			machine->saved_by_others = true;
+			pid = 0;
+		}
 		if (!pid && !kch_vm_unsave(handle, run_options.id))
 			err = kch_vm_save(handle, machine->vm_fd, run_options.id,
 					  run_options.name, NULL);
@@ -297,13 +323,12 @@ bool run_clock_save(struct run_machine *machine)
 	return !err;
 }
 
-void run_clock_unsave(struct run_machine *machine)
+void run_clock_unsave(const struct run_machine *machine)
 {
 	struct kch_handle *handle = device();
 	int err;
 
-	(void)machine;
-	if (!handle)
+	if (!handle || machine->saved_by_others)
 		return;
 	err = kch_vm_unsave(handle, run_options.id);
 	if (err && err != -ENOENT)

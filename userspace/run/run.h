@@ -94,6 +94,8 @@ enum run_state {
  * @vcpus: these vCPUs, in the order in which they were made
  * @clock_set_ns: what the VMM last set with KVM_SET_CLOCK, ns; 0 nothing
  * @clock_read_ns: the largest value KVM_GET_CLOCK has told it, ns
+ * @saved_by_others: kvmclockctl has put it into the record, too: there it stays
+ *	when the guest goes on
  * @prepare_errno: 0, or why the saved TSC frequency could not be set
  * @prepare_message: the same in words
  */
@@ -104,6 +106,7 @@ struct run_machine {
 	struct run_vcpu *vcpus;
 	uint64_t clock_set_ns;
 	uint64_t clock_read_ns;
+	bool saved_by_others;
 	int prepare_errno;
 	char prepare_message[2 * KCH_MESSAGE_SIZE];
 };
@@ -122,7 +125,7 @@ void run_clock_prepare(struct run_machine *machine);
 /* False: the guest must not run. */
 bool run_clock_restore(struct run_machine *machine);
 bool run_clock_save(struct run_machine *machine);
-void run_clock_unsave(struct run_machine *machine);
+void run_clock_unsave(const struct run_machine *machine);
 
 /* options.c */
 void run_options_read(void);

@@ -188,6 +188,8 @@ wrong_khz() {
 # The same id a second time, while the first has saved its clock.
 wrong_twin() {
 	good
+	# Saved from outside: what counts is the clock of when it is stopped.
+	check good-from-outside kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID"
 	monitor stop
 	check good-saved wait_for 20 grep -q "clock saved" /run/good.err
 	_good=$QEMU_PID
