@@ -82,9 +82,22 @@ run 2 "not a UUID" "a bad id" --id web1 -- true
 run 2 "usage:" "no program" --id "$id"
 run 127 "not found" "a program that is not there" --id "$id" -- no-such-program
 run 1 "linked statically" "a static program" --id "$id" -- "$root/build/tests/qemu/guest"
+{
+	printf '\177ELF\1'
+	head -c 100 /dev/zero
+} >"$work/elf32"
+chmod 755 "$work/elf32"
+run 1 "is a 32-bit program" "a 32-bit program" --id "$id" -- "$work/elf32"
+run 1 "cannot be preloaded" "a library that is none" --id "$id" --library "$here/gate.sh" -- true
 run 2 "--wait" "a bad number" --id "$id" --wait soon -- true
 run 0 "" "a program without a VM" --id "$id" -- true
 run 0 "usage:" "help" --help
+
+# The dynamic linker does not look for a library in the working directory.
+cp "$userspace/libkvmclock-run.so" "$work"
+cd "$work"
+gate 0 "clock restored" "a library in the working directory" comes-back -v --library libkvmclock-run.so
+cd "$root"
 
 # The message also in the log file.
 gate 0 "clock restored" "a log file" comes-back -v --log "$work/log"

@@ -3,6 +3,7 @@
  * Start a VMM with libkvmclock-run.so preloaded.  All it does itself is to
  * find reasons why that would not work, and to say so before the guest starts.
  */
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "run.h"
 
@@ -125,49 +127,75 @@ static void find_program(const char *name, char path[PATH_MAX])
 }
 
 /*
- * A program without an interpreter is linked statically: nothing can be
- * preloaded to it, and nobody would notice.  What cannot be read or is no ELF
- * file (a script) is left for exec() to judge.
+ * Why nothing of ours can be preloaded to a program, which nobody would notice;
+ * or NULL.  One without an interpreter is linked statically.  What cannot be
+ * read or is no ELF file (a script) is left for exec() to judge.
  */
-static bool is_static(const char *path)
+static const char *unfit(const char *path)
 {
+	const char *reason = NULL;
 	Elf64_Ehdr header;
 	Elf64_Phdr segment;
-	bool result = true;
 	int fd, i;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return NULL;
 	if (read(fd, &header, sizeof(header)) != sizeof(header) ||
-	    memcmp(header.e_ident, ELFMAG, SELFMAG) ||
-	    header.e_ident[EI_CLASS] != ELFCLASS64)
-		result = false;
-	for (i = 0; result && i < header.e_phnum; i++) {
+	    memcmp(header.e_ident, ELFMAG, SELFMAG))
+		goto out;
+	if (header.e_ident[EI_CLASS] != ELFCLASS64) {
+		reason = "is a 32-bit program: the library is for 64-bit ones";
+		goto out;
+	}
+	reason = "is linked statically: nothing can be preloaded; it must use libkvmclock-handover";
+	for (i = 0; reason && i < header.e_phnum; i++) {
 		off_t at = (off_t)(header.e_phoff + (uint64_t)i * header.e_phentsize);
 
 		if (pread(fd, &segment, sizeof(segment), at) != sizeof(segment) ||
 		    segment.p_type == PT_INTERP)
-			result = false;
+			reason = NULL;
 	}
+out:
 	close(fd);
-	return result;
+	return reason;
 }
 
 static void check_program(const char *name)
 {
 	char path[PATH_MAX];
+	const char *reason;
 	struct stat status;
 
 	find_program(name, path);
 	if (!path[0] || stat(path, &status))
 		die(EXIT_NO_PROGRAM, "%s: not found", name);
-	if (is_static(path))
-		die(EXIT_FAILURE, "%s is linked statically: nothing can be preloaded to it; it has to use libkvmclock-handover itself",
-		    path);
-	if ((status.st_mode & (S_ISUID | S_ISGID)) && geteuid())
+	reason = unfit(path);
+	if (reason)
+		die(EXIT_FAILURE, "%s %s", path, reason);
+	if (!geteuid())
+		return;
+	if (status.st_mode & (S_ISUID | S_ISGID))
 		die(EXIT_FAILURE, "%s changes its user when it starts: nothing is preloaded then; run it as root",
 		    path);
+	if (getxattr(path, "security.capability", NULL, 0) > 0)
+		die(EXIT_FAILURE, "%s gets capabilities when it starts: nothing is preloaded then; run it as root",
+		    path);
+}
+
+/*
+ * The absolute path of a library that can be preloaded: what the dynamic linker
+ * cannot load it leaves out, and the VMM runs on its own.
+ */
+static char *check_library(const char *library)
+{
+	char *path = realpath(library, NULL);
+
+	if (!path || access(path, R_OK))
+		die(EXIT_FAILURE, "%s: not found", library);
+	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL))
+		die(EXIT_FAILURE, "cannot be preloaded: %s", dlerror());
+	return path;
 }
 
 static void preload(const char *library)
@@ -264,8 +292,9 @@ int main(int argc, char **argv)
 	set(RUN_ENV_FLAGS, number);
 	if (!library)
 		library = find_library();
-	if (!library || access(library, R_OK))
-		die(EXIT_FAILURE, "%s: not found", library ? library : PRELOAD);
+	if (!library)
+		die(EXIT_FAILURE, PRELOAD ": not found");
+	library = check_library(library);
 	check_program(argv[optind]);
 	preload(library);
 	execvp(argv[optind], argv + optind);
