@@ -74,6 +74,8 @@ gate 4 "3 vCPUs were saved, there are 4" "... required" other-vcpus --require
 gate 0 "process 77 has another VM of this id" "an id saved twice" saved-twice
 gate 0 "clock saved" "saved by kvmclockctl before it stopped" saved-before -v
 gate 0 "is dropped" "a stale record" stale
+gate 0 "is dropped" "... refused" refused-stale
+gate 0 "the guest is not started (--require)" "... refused, required" refused-stale --require
 gate 0 "clock restored" "a helper forked while the gate is held" fork -v
 gate 0 "saved clock taken back" "... and one in the VMM's memory" vfork -v
 

@@ -278,21 +278,47 @@ static void test_fork(void)
 	ktap_check(kvm->restores == 1, "%d", kvm->restores);
 }
 
+/* In a process of its own, with the memory of this one. */
+static int vfork_and_wait(int (*run)(void *arg))
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	return wait_for_end(clone(run, stack + sizeof(stack),
+				  CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
+}
+
 /* ... and with the memory of the VMM. */
 static void test_vfork(void)
 {
-	static char stack[65536] __attribute__((aligned(16)));
-	pid_t pid;
-
 	make_vm(0);
 	ioctl(vcpu_fds[0], KVM_RUN, NULL);
-	pid = clone(close_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
-		    NULL);
-	ktap_check(wait_for_end(pid) == 0, "the helper hangs");
+	ktap_check(vfork_and_wait(close_all) == 0, "the helper hangs");
 	get_clock();
 	ktap_check(kvm->preserves == 1, "%d", kvm->preserves);
 	ioctl(vcpu_fds[1], KVM_RUN, NULL);
 	ktap_check(kvm->unpreserves == 1, "%d", kvm->unpreserves);
+}
+
+static int refused_vmm(void *arg)
+{
+	(void)arg;
+	make_vm(12345);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	return 0;
+}
+
+/* What an earlier VM left goes when the guest runs, and only then. */
+static void test_refused_stale(void)
+{
+	bool required = getenv("KVMCLOCK_RUN_REQUIRE");
+
+	prepare_record();
+	kvm->saved = true;
+	kvm->restore_errno = ETIME;
+	kvm->restore_errno_count = 1000;
+	ktap_check(vfork_and_wait(refused_vmm) == (required ? 4 : 0), "another status");
+	ktap_check(kvm->saved == required && kvm->unpreserves == !required, "%d",
+		   kvm->unpreserves);
 }
 
 int main(int argc, char **argv)
@@ -308,6 +334,7 @@ int main(int argc, char **argv)
 		{ "saved-twice", test_saved_twice },
 		{ "saved-before", test_saved_before },
 		{ "stale", test_stale },
+		{ "refused-stale", test_refused_stale },
 		{ "fork", test_fork },
 		{ "vfork", test_vfork },
 	};

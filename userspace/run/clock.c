@@ -208,22 +208,12 @@ static void drop_stale(struct kch_handle *handle)
 	free(entries);
 }
 
-bool run_clock_restore(struct run_machine *machine)
+static bool restore(struct kch_handle *handle, const struct run_machine *machine,
+		    bool back)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
-	struct kch_handle *handle = device();
-	bool back = comes_back(machine);
-	const char *why;
 	int err;
 
-	if (!handle) {
-		why = open_error();
-		if (back)
-			return not_restored(NULL, machine, 0, why);
-		run_say("clock will not be saved: %s", why);
-		return true;
-	}
-	drop_stale(handle);
 	if (!back) {
 		struct kch_vm *saved;
 
@@ -248,6 +238,26 @@ bool run_clock_restore(struct run_machine *machine)
 			(long long)result.error_cycles,
 			(long long)result.error_rate_ppb,
 			(double)result.blackout_ns / 1e9);
+	return true;
+}
+
+bool run_clock_restore(struct run_machine *machine)
+{
+	struct kch_handle *handle = device();
+	bool back = comes_back(machine);
+	const char *why;
+
+	if (!handle) {
+		why = open_error();
+		if (back)
+			return not_restored(NULL, machine, 0, why);
+		run_say("clock will not be saved: %s", why);
+		return true;
+	}
+	/* A guest that must not run loses nothing. */
+	if (!restore(handle, machine, back))
+		return false;
+	drop_stale(handle);
 	return true;
 }
 
