@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,7 +111,12 @@ static int device(unsigned long request, void *arg)
 {
 	struct kch_list *list = arg;
 	struct kch_entry *entry;
+	sigset_t blocked;
 
+	pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+	fake->signals_open += !sigismember(&blocked, SIGUSR1);
+	if (fake->interrupted > 0 && fake->interrupted--)
+		return fail(EINTR, NULL, "");
 	switch (request) {
 	case KCH_IOC_INFO:
 		((struct kch_info *)arg)->kvm_tsc_khz = KHZ;

@@ -25,7 +25,9 @@ struct fake_kvm {
 	int pid;			/* of the VM, for KCH_IOC_READ; 0: cannot be read */
 	int restore_errno;		/* what KCH_IOC_RESTORE says, so often: */
 	int restore_errno_count;
+	int interrupted;		/* ioctls of the device that a signal will end */
 	/* What was seen. */
+	int signals_open;		/* ioctls that a signal could have ended */
 	int restores, preserves, unpreserves, runs, prepares;
 	int runs_before_restore;
 	int busy_at_restore;		/* vCPUs in an ioctl during a restore */

@@ -63,6 +63,7 @@ gate 0 "" "comes back, quietly" comes-back
 gate 0 "this guest starts anew" "starts anew with a record" starts-anew
 gate 0 "clock restored" "... unless one says it comes back" comes-back --incoming yes -v
 gate 0 "saved clock taken back" "stop, go, stop, end" stop-and-go -v
+gate 0 "saved clock taken back" "signals" signals -v
 gate 0 "clock restored" "the frequency settles later" try-again -v
 gate 1 "refused by the test" "does not wait for ever" try-again --wait 0
 gate 0 "clock not restored: refused by the test; the guest's kvmclock is" "refused" refused

@@ -9,6 +9,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -131,6 +132,27 @@ static void test_stop_and_go(void)
 	ktap_check(kvm->preserves == 2 && kvm->saved, "%d", kvm->preserves);
 	close(vm_fd);
 	ktap_check(kvm->saved, "the end of the VM took the record");
+}
+
+/* KVM_RUN's signals may come at any time. */
+static void test_signals(void)
+{
+	sigset_t blocked;
+
+	prepare_record();
+	make_vm(12345);
+	kvm->interrupted = 3;
+	run_all();
+	ktap_check(kvm->restores == 1, "%d", kvm->restores);
+	kvm->interrupted = 3;
+	get_clock();
+	ktap_check(kvm->preserves == 1, "%d", kvm->preserves);
+	kvm->interrupted = 3;
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	ktap_check(kvm->unpreserves == 1, "%d", kvm->unpreserves);
+	ktap_check(!kvm->signals_open, "%d", kvm->signals_open);
+	pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+	ktap_check(!sigismember(&blocked, SIGUSR1), "blocked for ever");
 }
 
 static void test_try_again(void)
@@ -327,6 +349,7 @@ int main(int argc, char **argv)
 		{ "comes-back", test_comes_back },
 		{ "starts-anew", test_starts_anew },
 		{ "stop-and-go", test_stop_and_go },
+		{ "signals", test_signals },
 		{ "try-again", test_try_again },
 		{ "refused", test_refused },
 		{ "no-module", test_no_module },

@@ -5,7 +5,9 @@
  * without us: one load and one branch, never taken.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -98,16 +100,28 @@ PUBLIC int close(int fd)
 
 /*
  * The handover library's own ioctls: the linker sends them here, since they are
- * made with the VM held back.
+ * made with the VM held back.  A signal, as a VMM sends its vCPUs, must neither
+ * end one early (the module lets a vCPU of its own run) nor, if they come one
+ * upon another, every one.  All are short.  What comes through is what cannot be
+ * blocked, a stop or the process's end, and is over when the ioctl is called
+ * again.
  */
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
+	sigset_t all, before;
 	va_list args;
 	void *arg;
+	int result;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	return run_real_ioctl(fd, request, arg);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	do {
+		result = run_real_ioctl(fd, request, arg);
+	} while (result < 0 && errno == EINTR);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return result;
 }
