@@ -58,7 +58,8 @@ static int get(struct kch_get *get)
 		struct kch_rec_vm vm;
 		struct kch_rec_vcpu vcpus[FAKE_VCPUS_MAX];
 	} entry = {};
-	uint32_t i;
+	uint32_t ratio = fake->record_ratio ?: 1, i;
+	uint64_t age = fake->record_age_ns * (KHZ / 1000) / 1000;
 
 	if (get->which != KCH_INCOMING || !fake->has_record)
 		return fail(ENODATA, get->message, "no record came from before the kexec");
@@ -66,11 +67,14 @@ static int get(struct kch_get *get)
 	entry.vm.vcpu_count = cpu_to_le32(fake->record_vcpus);
 	entry.vm.flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
 	entry.vm.tsc_scaling_frac_bits = 32;
+	if (age)
+		entry.vm.host_tsc = cpu_to_le64(__builtin_ia32_rdtsc() - age);
 	for (i = 0; i < fake->record_vcpus; i++) {
 		entry.vcpus[i].vcpu_id = cpu_to_le32(i);
 		entry.vcpus[i].tsc_offset = cpu_to_le64((uint64_t)OFFSET);
-		entry.vcpus[i].virtual_tsc_khz = cpu_to_le32(KHZ);
-		entry.vcpus[i].hw_tsc_khz = cpu_to_le32(KHZ);
+		entry.vcpus[i].tsc_scaling_ratio = cpu_to_le64((uint64_t)ratio << 32);
+		entry.vcpus[i].virtual_tsc_khz = cpu_to_le32(KHZ * ratio);
+		entry.vcpus[i].hw_tsc_khz = cpu_to_le32(KHZ * ratio);
 	}
 	get->buffer_size = sizeof(entry.vm) +
 			   fake->record_vcpus * sizeof(entry.vcpus[0]);

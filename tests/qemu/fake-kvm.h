@@ -20,6 +20,8 @@ struct fake_kvm {
 	bool no_module;
 	bool has_record;
 	uint32_t record_vcpus;
+	uint32_t record_ratio;		/* its guest's TSC is faster so many times; 0: once */
+	uint64_t record_age_ns;		/* by the host's TSC; 0: not known */
 	bool saved;			/* there is an outgoing record of the id */
 	bool saved_live;		/* ... and its VM exists */
 	int pid;			/* of the VM, for KCH_IOC_READ; 0: cannot be read */

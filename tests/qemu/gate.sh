@@ -68,6 +68,7 @@ gate 0 "clock restored" "the frequency settles later" try-again -v
 gate 1 "refused by the test" "does not wait for ever" try-again --wait 0
 gate 0 "clock not restored: refused by the test; the guest's kvmclock is" "refused" refused
 gate 4 "the guest is not started (--require)" "refused, required" refused --require
+gate 0 "as the VMM set it: 101." "how far behind, of a scaled guest" scaled
 gate 0 "the module kvmclock_handover is not loaded" "no module" no-module
 gate 4 "the module kvmclock_handover is not loaded" "no module, required" no-module --require
 gate 0 "3 vCPUs were saved, there are 4" "another number of vCPUs" other-vcpus

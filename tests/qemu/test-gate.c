@@ -177,6 +177,17 @@ static void test_refused(void)
 	ktap_check(kvm->restores == 0, "%d", kvm->restores);
 }
 
+/* Of a TSC twice as fast as the host's, where there is no scaling. */
+static void test_scaled(void)
+{
+	prepare_record();
+	kvm->record_ratio = 2;
+	kvm->record_age_ns = 101500000000ULL;
+	make_vm(12345);
+	run_all();
+	ktap_check(kvm->restores == 0, "%d", kvm->restores);
+}
+
 static void test_no_module(void)
 {
 	kvm = dlsym(RTLD_DEFAULT, "fake_kvm");
@@ -352,6 +363,7 @@ int main(int argc, char **argv)
 		{ "signals", test_signals },
 		{ "try-again", test_try_again },
 		{ "refused", test_refused },
+		{ "scaled", test_scaled },
 		{ "no-module", test_no_module },
 		{ "other-vcpus", test_other_vcpus },
 		{ "saved-twice", test_saved_twice },

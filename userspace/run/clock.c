@@ -79,7 +79,7 @@ static void describe_clock(struct kch_handle *handle,
 	struct kch_vm_info info = { .sz = sizeof(info) };
 	struct kvm_clock_data clock = {};
 	struct kch_vm *saved;
-	double now_ns, elapsed, behind_s = 0;
+	double now_ns, cycles, elapsed, behind_s = 0;
 	uint64_t host_tsc;
 	bool known = false;
 
@@ -93,8 +93,11 @@ static void describe_clock(struct kch_handle *handle,
 	    !kch_vm_get(handle, KCH_INCOMING, run_options.id, &saved)) {
 		if (!kch_vm_info(saved, &info) && !kch_vm_vcpu(saved, 0, &vcpu) &&
 		    vcpu.hw_tsc_khz && host_tsc > info.host_tsc) {
-			elapsed = (double)(host_tsc - info.host_tsc) * 1e6 /
-				  vcpu.hw_tsc_khz;
+			/* Of the guest, as those that its frequency counts. */
+			cycles = (double)(host_tsc - info.host_tsc) *
+				 (double)vcpu.tsc_scaling_ratio /
+				 (double)(1ULL << info.tsc_scaling_frac_bits);
+			elapsed = cycles * 1e6 / vcpu.hw_tsc_khz;
 			behind_s = ((double)info.kvmclock_ns + elapsed - now_ns) / 1e9;
 			known = true;
 		}
