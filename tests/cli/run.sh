@@ -488,7 +488,16 @@ case_identity() {
 	# An interface: FNV-1a of kvmclock-handover:name:db,1 and ...:db,1:1, as UUIDv8.
 	equal "$first" $'603cb51c-a96a-8b18-90c6-14711047ae30\n6699eba9-7965-87a9-a5e8-4ab631fa2ce9'
 	stop_vmm
-	start_vmm 0,1 -name guest=db,,1
+	local names
+	for names in guest=db,,1 db,,1,debug-threads=on debug-threads=on,guest=db,,1 \
+		process=q,,guest=z,guest=z,guest=db,,1,debug-threads=on; do
+		start_vmm 0,1 -name "$names"
+		run_fake 0 list --tsv
+		equal "$(tsv live 2 | sort)" "$first"
+		stop_vmm
+	done
+	# Another option of the same kind takes nothing away, and is no name.
+	start_vmm 0,1 -name db,,1 -name process=qemu,debug-threads=on
 	run_fake 0 list --tsv
 	equal "$(tsv live 2 | sort)" "$first"
 	stop_vmm

@@ -21,22 +21,33 @@ static void hash_uuid(const char *text, uint8_t uuid[KCH_UUID_SIZE])
 	uuid[8] = 0x80 | (uuid[8] & 0x3f);
 }
 
-/* QEMU: "-name web1", "-name guest=web1,debug-threads=on"; ",," is a comma. */
+/*
+ * QEMU: "-name web1", "-name debug-threads=on,guest=web1": the last one of the
+ * name counts, and only the first part may be one without "guest=".  ",," is a
+ * comma.
+ */
 static void qemu_name(const char *value, char name[KCH_NAME_SIZE])
 {
-	size_t length = 0;
+	bool is_name = value[strcspn(value, "=,")] != '=';
+	size_t length;
 
-	if (!strncmp(value, "guest=", 6))
-		value += 6;
-	else if (!strncmp(value, "debug-threads=", 14) ||
-		 !strncmp(value, "process=", 8))
-		return;
-	for (; *value && length < KCH_NAME_SIZE - 1; value++) {
-		if (*value == ',' && *++value != ',')
-			break;
-		name[length++] = *value;
+	while (true) {
+		if (!strncmp(value, "guest=", 6)) {
+			is_name = true;
+			value += 6;
+		}
+		for (length = 0; *value; value++) {
+			if (*value == ',' && *++value != ',')
+				break;
+			if (is_name && length < KCH_NAME_SIZE - 1)
+				name[length++] = *value;
+		}
+		if (is_name)
+			name[length] = '\0';
+		if (!*value)
+			return;
+		is_name = false;
 	}
-	name[length] = '\0';
 }
 
 /* Words as in /proc/PID/cmdline, each with a NUL behind it. */
