@@ -94,6 +94,10 @@ chmod 755 "$work/elf32"
 run 1 "is a 32-bit program" "a 32-bit program" --id "$id" -- "$work/elf32"
 run 1 "cannot be preloaded" "a library that is none" --id "$id" --library "$here/gate.sh" -- true
 run 2 "--wait" "a bad number" --id "$id" --wait soon -- true
+for wait in '' ' 5' +5 -1 -18446744073709551615 3601 99999999999999999999 5s; do
+	run 2 "--wait $wait:" "... '$wait'" --id "$id" --wait "$wait" -- true
+done
+run 0 "" "... a good one" --id "$id" --wait 3600 -- true
 run 0 "" "a program without a VM" --id "$id" -- true
 run 0 "usage:" "help" --help
 
@@ -107,6 +111,15 @@ cd "$root"
 gate 0 "clock restored" "a log file" comes-back -v --log "$work/log"
 status=0
 grep -q "^kvmclock-run: $id: clock restored" "$work/log" || status=1
+result $status "... has the message"
+
+# ... which a VMM that changes its working directory still finds.
+cd "$work"
+run 0 "clock restored" "a relative log file" --id "$id" -v --log here -- \
+	sh -c "cd / && exec '$programs/test-gate' comes-back"
+cd "$root"
+status=0
+grep -q "^kvmclock-run: $id: clock restored" "$work/here" || status=1
 result $status "... has the message"
 
 # One branch more than the C library's own, whatever the compiler made of it; what it costs in

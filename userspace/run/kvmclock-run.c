@@ -78,6 +78,23 @@ static void set(const char *name, const char *value)
 		die(EXIT_FAILURE, "%s: %s", name, strerror(errno));
 }
 
+/* As an absolute one, for a VMM may change its working directory. */
+static void set_path(const char *name, const char *path)
+{
+	char folder[PATH_MAX], *absolute;
+
+	if (path[0] == '/') {
+		set(name, path);
+		return;
+	}
+	if (!getcwd(folder, sizeof(folder)))
+		die(EXIT_FAILURE, "the working directory: %s", strerror(errno));
+	if (asprintf(&absolute, "%s/%s", folder, path) < 0)
+		die(EXIT_FAILURE, "no memory");
+	set(name, absolute);
+	free(absolute);
+}
+
 /* Beside this program, as built; or in the library folder, as installed. */
 static char *find_library(void)
 {
@@ -250,7 +267,8 @@ int main(int argc, char **argv)
 			set(RUN_ENV_INCOMING, optarg);
 			break;
 		case OPT_WAIT:
-			if (strtoul(optarg, &end, 10) > 3600 || *end || end == optarg)
+			if (*optarg < '0' || *optarg > '9' ||
+			    strtoul(optarg, &end, 10) > 3600 || *end)
 				die(EXIT_USAGE, "--wait %s: not a number of seconds up to 3600",
 				    optarg);
 			set(RUN_ENV_WAIT, optarg);
@@ -262,7 +280,7 @@ int main(int argc, char **argv)
 			flags |= KCH_RESTORE_ANY_WALL;
 			break;
 		case OPT_LOG:
-			set(RUN_ENV_LOG, optarg);
+			set_path(RUN_ENV_LOG, optarg);
 			break;
 		case OPT_LIBRARY:
 			library = optarg;
