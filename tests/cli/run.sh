@@ -113,6 +113,8 @@ stop_vmm() {
 	[[ $vmm_pid ]] || return 0
 	exec {vmm_in}>&-
 	kill "$vmm_pid" 2>/dev/null || true
+	# Until it is gone it would be in the next case's list.
+	wait "$vmm_pid" 2>/dev/null || true
 	rm -f "$work/vmm"
 	vmm_pid=
 }
