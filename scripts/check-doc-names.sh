@@ -7,6 +7,8 @@
 #
 #   debugfs keys           kernel/debugfs.c                user-abi.rst, ".. keys: FUNCTION"
 #   debugfs files          kernel/debugfs.c                user-abi.rst, kvmclock_handover.4
+#   ioctls                 the user ABI                    user-abi.rst, ".. layout: ioctls";
+#                                                          kvmclock_handover.4
 #   errnos                 the table in the user ABI       user-abi.rst, ".. errnos: every|single"
 #   errnos of each ioctl   kernel-doc of its structure     user-abi.rst, "Errors: ..."
 #   module parameters      kernel/main.c                   kvmclock_handover.4
@@ -73,6 +75,12 @@ compare "debugfs files in user-abi.rst" "$files" \
 	"$(sed -n '/^debugfs$/,/^The module$/s/^``\([a-z_]*\)``.*/\1/p' "$abi")"
 compare "debugfs files in kvmclock_handover.4" "$files" \
 	"$(sed -n '/^\.Sh DEBUGFS/,/^\.Sh/s/^\.It Pa //p' "$doc/man/kvmclock_handover.4")"
+
+ioctls=$(sed -nE 's/^#define (KCH_IOC_[A-Z_]+)\s+_IO\(.*/\1/p' "$uapi")
+compare "ioctls in user-abi.rst" "$ioctls" "$(sed -n '/^\.\. layout: ioctls/,/^\.\. end layout/p' "$abi" |
+	sed -nE 's/^..(KCH_IOC_[A-Z_]+)..  *0x.*/\1/p')"
+compare "ioctls in kvmclock_handover.4" "$ioctls" \
+	"$(sed -n '/^\.Sh DEVICE/,/^\.Sh/s/^\.It Dv //p' "$doc/man/kvmclock_handover.4")"
 
 # The two tables of errnos in the comment at the top of the header.
 uapi_errnos() { # TITLE

@@ -66,6 +66,8 @@
  *                 that of its VM's other vCPUs
  * EOVERFLOW       the written clock did not read back as saved; undone
  * ENOTEMPTY       finish: VMs in the record were not restored
+ * EMFILE          the process has no descriptor left
+ * ENFILE          the system has no open file left
  * =============== ==========================================================
  */
 #ifndef _UAPI_LINUX_KVMCLOCK_HANDOVER_H
@@ -467,7 +469,7 @@ struct kch_adopt {
  *
  * Only where the driver is part of a kernel with LUO; ENOTTY elsewhere.
  *
- * Errors: EBADF EBADFD EIO ECHILD ENXIO.
+ * Errors: EBADF EBADFD EIO ECHILD ENXIO EMFILE ENFILE.
  */
 struct kch_clock_fd {
 	__u32 size;
