@@ -25,6 +25,7 @@ static const char usage_text[] =
 "                   of the VM in preserved memory, before it is retrieved\n"
 "\n"
 "  --abort          of start: close the session again\n"
+"  --again          of resume: the first VMM ends, and another is started\n"
 "  --last           of resume: do not preserve them again\n"
 "  --end-vmm        the VMM has ended when they are preserved\n"
 "  --size BYTES     of the memory (4 MiB)\n"
@@ -50,6 +51,7 @@ static struct {
 	uint8_t uuid[16];
 	char id[40];
 	bool abort;
+	bool again;
 	bool last;
 	bool end_vmm;
 } options = {
@@ -148,6 +150,22 @@ static int start(char *const vmm_options[])
 	return status;
 }
 
+/* A VMM that is started in vain: what it has done to the memory is undone. */
+static void resume_in_vain(char *const vmm_options[])
+{
+	char *before = malloc(options.size);
+	pid_t pid;
+
+	if (!before || pread(MEMORY_FD, before, options.size, 0) != (ssize_t)options.size)
+		die("reading the memory: %s", strerror(errno));
+	if (run_vmm("resume", vmm_options, &pid))
+		die("the VMM that was to be started in vain failed: %s", options.report);
+	vm_end(pid);
+	if (pwrite(MEMORY_FD, before, options.size, 0) != (ssize_t)options.size)
+		die("writing the memory: %s", strerror(errno));
+	free(before);
+}
+
 static int resume(char *const vmm_options[])
 {
 	int session = must(session_retrieve(options.session), "retrieving the session");
@@ -160,6 +178,8 @@ static int resume(char *const vmm_options[])
 	      CLOCK_FD);
 	must(session_finish(session), "finishing the session");
 	close(session);
+	if (options.again)
+		resume_in_vain(vmm_options);
 	status = run_vmm("resume", vmm_options, &pid);
 	if (!options.last)
 		keep_preserved(pid);
@@ -189,6 +209,7 @@ int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{ "abort", no_argument, NULL, 'a' },
+		{ "again", no_argument, NULL, 'g' },
 		{ "end-vmm", no_argument, NULL, 'e' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "id", required_argument, NULL, 'i' },
@@ -206,6 +227,9 @@ int main(int argc, char **argv)
 		switch (option) {
 		case 'a':
 			options.abort = true;
+			break;
+		case 'g':
+			options.again = true;
 			break;
 		case 'e':
 			options.end_vmm = true;

@@ -111,7 +111,8 @@ static void test_pair_known_values(void)
 		kch_pvclock_pair(known[i].khz, &mul, &shift);
 		ktap_check(mul == known[i].mul && shift == known[i].shift,
 			   "%llu kHz: mul %u shift %d, expected %u and %d",
-			   (unsigned long long)known[i].khz, mul, shift, known[i].mul, known[i].shift);
+			   (unsigned long long)known[i].khz, mul, shift,
+			   known[i].mul, known[i].shift);
 	}
 }
 

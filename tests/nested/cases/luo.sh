@@ -9,6 +9,7 @@
 #                  would have been refined (luo-init.sh); with calibrate=yes and kvm=none it must be
 #                  that of the old kernel, taken over
 #   end=yes        the VMM has ended when its memory and clock are preserved
+#   again=yes      the VMM ends after the restore, and another gets the same clock
 #   abort=yes      the session is closed before the kexec: nothing may be there afterwards
 #   forge=WHAT     the record is spoiled in the new kernel before it is retrieved (kch-luo forge)
 #   errno=NAME     how retrieving it must fail then
@@ -121,6 +122,7 @@ stage_n() {
 		load_kvm
 		_last=
 		[ "$1" -lt "$KEXECS" ] || _last=--last
+		[ "$(param again no)" = no ] || _last="$_last --again"
 		# shellcheck disable=SC2046
 		"$KCH/kch-luo" $_last $(end_vmm) resume -- --method "$METHOD" --seconds "$SECONDS_" || true
 	fi
