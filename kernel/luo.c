@@ -313,7 +313,7 @@ static int clock_restore(void *context, void *arg, void __user *user,
 
 	/* Our reference and the watch's are the last: that VM is gone. */
 	if (clock->vm_file && clock->incoming.restored &&
-	    !(r->flags & KCH_RESTORE_CHECK) && file_count(clock->vm_file) <= 2) {
+	    file_count(clock->vm_file) <= 2) {
 		fput(clock->vm_file);
 		clock->vm_file = NULL;
 	}

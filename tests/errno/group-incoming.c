@@ -118,11 +118,15 @@ ENTRY(khz, vcpu->virtual_tsc_khz++)
 ENTRY(offset, vcpu->tsc_offset--)
 ENTRY(vcpu_id, vcpu->vcpu_id = 3)
 ENTRY(no_pair, vcpu->flags &= ~KCH_VCPU_PAIR_VALID; vcpu->tsc_to_system_mul = 0)
-ENTRY(no_rate, f->header.kvm_tsc_khz = 0; no_pair(f);
-      vcpu = forge_vcpu(f, 0); vcpu->flags &= ~KCH_VCPU_PAIR_VALID;
-      vcpu->tsc_to_system_mul = 0)
+ENTRY(no_pairs, no_pair(f); *forge_vcpu(f, 0) = *vcpu; forge_vcpu(f, 0)->vcpu_id = 0)
 ENTRY(shift, vcpu->tsc_shift = 100)
 ENTRY(name_endless, memset(entry->name, 'n', sizeof(entry->name)))
+
+static void no_rate(struct forged *f)
+{
+	f->header.kvm_tsc_khz = 0;
+	no_pairs(f);
+}
 
 static const struct kind kinds[] = {
 	{ "empty region", .image = nothing, .header_error = ENODATA,
