@@ -123,7 +123,7 @@ stage_n() {
 		_last=
 		[ "$1" -lt "$KEXECS" ] || _last=--last
 		[ "$(param again no)" = no ] || _last="$_last --again"
-		# shellcheck disable=SC2046
+		# shellcheck disable=SC2046,SC2086 # words or none
 		"$KCH/kch-luo" $_last $(end_vmm) resume -- --method "$METHOD" --seconds "$SECONDS_" || true
 	fi
 	note_tsc
