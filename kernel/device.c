@@ -8,6 +8,7 @@
 #include <linux/ratelimit.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/user_namespace.h>
 #include <asm/tsc.h>
 
 #include "host.h"
@@ -88,12 +89,12 @@ static int need_region(struct kch_message *message)
 	return -ENODEV;
 }
 
-/* A record written now would be newer than the sealed one, and not sealed. */
-static int not_sealed(struct kch_message *message)
+/* A record written now would never be sealed, and hide one that is. */
+static int in_time(struct kch_message *message)
 {
-	if (!kch.sealed)
+	if (!READ_ONCE(kch.too_late))
 		return 0;
-	kch_say(message, "the host is being kexec'ed: the record of %u VMs is sealed, and stays as it is",
+	kch_say(message, "the host is being kexec'ed: the record for the next kernel stays as it is, of %u VMs",
 		kch.outgoing.count);
 	return -ESHUTDOWN;
 }
@@ -177,7 +178,7 @@ static int do_preserve(void *context, void *arg, void __user *user,
 		return -EINVAL;
 	}
 	err = need_region(message) ?:
-	      not_sealed(message);
+	      in_time(message);
 	if (err)
 		return err;
 	vm_file = kch_get_vm(p->vm_fd, message);
@@ -211,7 +212,7 @@ static int do_unpreserve(void *context, void *arg, void __user *user,
 	kch_selfcheck_known(&facts, NULL);
 	return bad_flags(u->flags, 0, message) ?:
 	       need_region(message) ?:
-	       not_sealed(message) ?:
+	       in_time(message) ?:
 	       kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
 				   facts.kvm_khz, message);
 }
@@ -569,7 +570,8 @@ int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
 	/* One that only asks is answered, and needs no trace. */
 	if (err && err != -EINTR && err != -ENOMEM &&
 	    !(r->flags & KCH_RESTORE_CHECK) &&
-	    (capable(CAP_SYS_ADMIN) || __ratelimit(&refusals)))
+	    (ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN) ||
+	     __ratelimit(&refusals)))
 		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
 			  r->uuid, err, message->text);
 	fput(vm_file);

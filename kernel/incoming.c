@@ -307,11 +307,12 @@ void kch_incoming_supersede(struct kch_incoming *in,
 				  in->slot * kch_slot_size(region->size));
 }
 
-static int revoke_slots(const struct kch_region *region,
+/* @came: the slot of the record that came, -1 if none did. */
+static int revoke_slots(const struct kch_region *region, int came,
 			struct kch_message *message)
 {
 	size_t slot_size = kch_slot_size(region->size);
-	unsigned int slot;
+	int slot;
 
 	for (slot = 0; slot < 2; slot++) {
 		void *at = region->memory + slot * slot_size;
@@ -320,7 +321,8 @@ static int revoke_slots(const struct kch_region *region,
 
 		/* What was preserved since for the next kernel stays. */
 		kch_host_boot_id(boot_id);
-		if (!kch_record_open(at, slot_size, &found, NULL) &&
+		if (slot != came &&
+		    !kch_record_open(at, slot_size, &found, NULL) &&
 		    !memcmp(found.header.boot_id, boot_id, sizeof(boot_id)))
 			continue;
 		kch_record_revoke(at);
@@ -354,7 +356,8 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 	}
 	/* Memory of its own goes back; in shared memory, only its slot. */
 	if (kch_region_shared(region))
-		err = revoke_slots(region, message);
+		err = revoke_slots(region, in->error ? -1 : (int)in->slot,
+				   message);
 	else
 		kch_region_finish_incoming(region);
 	if (err)

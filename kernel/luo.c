@@ -311,11 +311,15 @@ static int clock_restore(void *context, void *arg, void __user *user,
 	struct file *vm_file;
 	int err;
 
-	/* Our reference and the watch's are the last: that VM is gone. */
+	/*
+	 * Our reference and the watch's are the last: that VM is gone, and its
+	 * clock can be another's.  Until it is, what is left of the VM is the
+	 * last that is known of the guest.
+	 */
 	if (clock->vm_file && clock->incoming.restored &&
 	    file_count(clock->vm_file) <= 2) {
-		fput(clock->vm_file);
-		clock->vm_file = NULL;
+		kch_watch_stop(clock->incoming.vms->watch);
+		clock->incoming.vms->watch = NULL;
 	}
 	err = kch_restore_incoming(&clock->incoming, r, user, message);
 	if (err || r->flags & KCH_RESTORE_CHECK)

@@ -66,8 +66,9 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
 	if (kch_lock_at_kexec()) {
-		pr_err("kvmclock_handover: the record of %u VMs was not sealed: an ioctl does not come to its end\n",
-		       kch.outgoing.count);
+		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): an ioctl does not come to its end\n",
+		       kch.outgoing.count, -EBUSY);
+		WRITE_ONCE(kch.too_late, true);
 		return NOTIFY_DONE;
 	}
 	/*
@@ -81,12 +82,11 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 		kch_incoming_carry_over(&kch.incoming, &kch.outgoing,
 					&kch.region);
 		if (!kch_outgoing_seal(&kch.outgoing, &kch.region,
-				       facts.kvm_khz)) {
+				       facts.kvm_khz))
 			kch_incoming_supersede(&kch.incoming, &kch.region);
-			/* Processes still run; this kernel does not come back. */
-			kch.sealed = true;
-		}
 	}
+	/* Processes still run, and this kernel does not come back. */
+	WRITE_ONCE(kch.too_late, true);
 	mutex_unlock(&kch.lock);
 	return NOTIFY_DONE;
 }

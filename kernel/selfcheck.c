@@ -106,7 +106,8 @@ close:
 /*
  * The files of the last scratch VM.  To destroy one, KVM waits for grace periods
  * of RCU, 20 ms and more; who asked would do so on the return to user space, and
- * a guest with it.
+ * a guest with it.  On an old Intel CPU without unrestricted guests, a page that
+ * KVM mapped into the process stays there.
  */
 static struct file *doomed[2];
 

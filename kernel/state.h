@@ -15,14 +15,14 @@
  * @region: where records are kept
  * @incoming: the record from before the kexec
  * @outgoing: the record for the next kernel
- * @sealed: that is final; there is no way back from the kexec
+ * @too_late: the host is being kexec'ed, and the records stay as they are
  */
 struct kch_state {
 	struct mutex lock;	/* of all that follows */
 	struct kch_region region;
 	struct kch_incoming incoming;
 	struct kch_outgoing outgoing;
-	bool sealed;
+	bool too_late;
 };
 
 extern struct kch_state kch;

@@ -165,9 +165,9 @@ void test_lost_write(void)
 
 static const struct condition sealed[] = {
 	{ KCH_IOC_PRESERVE, "the host is being kexec'ed", .expected = ESHUTDOWN,
-	  .message = "is sealed, and stays as it is" },
+	  .message = "stays as it is, of" },
 	{ KCH_IOC_UNPRESERVE, "the host is being kexec'ed", .expected = ESHUTDOWN,
-	  .message = "is sealed, and stays as it is" },
+	  .message = "stays as it is, of" },
 };
 
 /* Processes still run while the host is on its way out. */

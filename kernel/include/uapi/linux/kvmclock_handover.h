@@ -39,7 +39,7 @@
  * EEXIST          a VM of that id is preserved already
  * ENOTUNIQ        that VM is preserved already, under another id
  * ENOSPC          the region is full; the bytes needed are reported
- * ESHUTDOWN       the record is sealed: the host is being kexec'ed
+ * ESHUTDOWN       it is too late: the host is being kexec'ed
  * EREMOTEIO       the region does not read back what was written to it
  * ENOENT          no VM of that id in the record
  * ENOBUFS         the buffer is too small; the bytes needed are reported
