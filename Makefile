@@ -61,8 +61,10 @@ clean:
 	rm -rf build/userspace build/tests build/module build/nested
 	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C kernel KDIR=$(KDIR) clean; fi
 
-distclean: clean
+# First what must succeed.
+distclean:
 	rm -rf build
+	@$(MAKE) --no-print-directory clean
 
 help:
 	@sed -n '3,12s/^# \{0,1\}//p' Makefile

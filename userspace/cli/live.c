@@ -195,7 +195,7 @@ struct live_vm *live_choose(struct tool *tool, struct live_vms *live, int *code)
 			continue;
 		if (chosen) {
 			complain(tool, object, 0,
-				 options->pid ? "it has several VMs: say which with --fd, or --id" :
+				 options->pid ? "it has several VMs: say which with --fd" :
 						"several running VMs have that id: say which with --pid",
 				 NULL);
 			*code = EXIT_USAGE;
