@@ -63,6 +63,7 @@ gate 0 "" "comes back, quietly" comes-back
 gate 0 "this guest starts anew" "starts anew with a record" starts-anew
 gate 0 "clock restored" "... unless one says it comes back" comes-back --incoming yes -v
 gate 0 "saved clock taken back" "stop, go, stop, end" stop-and-go -v
+gate 0 "saved clock taken back" "a vCPU closed unseen" closed-unseen -v --log "$work/unseen"
 gate 0 "saved clock taken back" "signals" signals -v
 gate 0 "clock restored" "the frequency settles later" try-again -v
 gate 1 "refused by the test" "does not wait for ever" try-again --wait 0
@@ -79,6 +80,7 @@ gate 0 "is dropped" "a stale record" stale
 gate 0 "is dropped" "... refused" refused-stale
 gate 0 "the guest is not started (--require)" "... refused, required" refused-stale --require
 gate 0 "clock restored" "a helper forked while the gate is held" fork -v
+gate 0 "clock restored" "... with a log file" fork -v --log "$work/fork"
 gate 0 "saved clock taken back" "... and one in the VMM's memory" vfork -v
 
 run 2 "usage:" "no id" -- true

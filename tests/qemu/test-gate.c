@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "fake-kvm.h"
@@ -22,7 +23,7 @@
 #define VCPUS		4
 
 static struct fake_kvm *kvm;
-static int vm_fd, vcpu_fds[VCPUS];
+static int vm_fd, vcpu_fds[VCPUS], vcpu_count = VCPUS;
 
 /* As QEMU passes it: through an int, so that the sign comes along. */
 static int int_ioctl(int fd, int request, void *arg)
@@ -47,7 +48,7 @@ static void make_vm(uint64_t tsc)
 	kvm = dlsym(RTLD_DEFAULT, "fake_kvm");
 	ktap_check(kvm, "no fake KVM");
 	vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
-	for (i = 0; i < VCPUS; i++) {
+	for (i = 0; i < vcpu_count; i++) {
 		vcpu_fds[i] = ioctl(vm_fd, KVM_CREATE_VCPU, (void *)(uintptr_t)i);
 		set_msr(vcpu_fds[i], MSR_TSC, tsc);
 		set_msr(vcpu_fds[i], MSR_TSC_DEADLINE, tsc ? tsc + 5 : 0);
@@ -132,6 +133,21 @@ static void test_stop_and_go(void)
 	ktap_check(kvm->preserves == 2 && kvm->saved, "%d", kvm->preserves);
 	close(vm_fd);
 	ktap_check(kvm->saved, "the end of the VM took the record");
+}
+
+/* The log file gets the number of a vCPU that was closed unseen and is watched. */
+static void test_closed_unseen(void)
+{
+	make_vm(0);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	get_clock();
+	syscall(SYS_close, vcpu_fds[0]);
+	ioctl(vcpu_fds[1], KVM_RUN, NULL);
+	ktap_check(kvm->unpreserves == 1, "%d", kvm->unpreserves);
+	get_clock();
+	ioctl(vcpu_fds[1], KVM_RUN, NULL);
+	get_clock();
+	ktap_check(kvm->preserves == 3, "%d", kvm->preserves);
 }
 
 /* KVM_RUN's signals may come at any time. */
@@ -278,6 +294,28 @@ static int wait_for_end(pid_t pid)
 	return -1;
 }
 
+/* A VMM forked from another; status 0 when its VM is looked at from the start. */
+static int forked_vmm(void)
+{
+	kvm->vcpu_count = 0;
+	make_vm(0);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	get_clock();
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	get_clock();
+	return kvm->prepares != 2 || kvm->preserves != 2 || kvm->unpreserves != 1;
+}
+
+/* Its own descriptors have the numbers of the other's. */
+static int closed_vmm(void)
+{
+	close_all(NULL);
+	kvm->device_fd = -1;
+	/* So that what is opened then has the number of a vCPU. */
+	vcpu_count = 1;
+	return forked_vmm();
+}
+
 /* A helper is started while the gate is held, and a VMM of its own. */
 static void test_fork(void)
 {
@@ -297,14 +335,13 @@ static void test_fork(void)
 		_exit(close_all(NULL));
 	ktap_check(wait_for_end(pid) == 0, "the helper hangs");
 	pid = fork();
-	if (!pid) {
-		kvm->vcpu_count = 0;
-		make_vm(0);
-		ioctl(vcpu_fds[0], KVM_RUN, NULL);
-		get_clock();
-		_exit(kvm->preserves != 1);
-	}
+	if (!pid)
+		_exit(forked_vmm());
 	ktap_check(wait_for_end(pid) == 0, "the forked VMM hangs, or is not looked at");
+	pid = fork();
+	if (!pid)
+		_exit(closed_vmm());
+	ktap_check(wait_for_end(pid) == 0, "... that closed all before");
 	ktap_check(!kvm->restores, "the gate was open before");
 	__atomic_store_n(&kvm->restore_errno, 0, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
@@ -360,6 +397,7 @@ int main(int argc, char **argv)
 		{ "comes-back", test_comes_back },
 		{ "starts-anew", test_starts_anew },
 		{ "stop-and-go", test_stop_and_go },
+		{ "closed-unseen", test_closed_unseen },
 		{ "signals", test_signals },
 		{ "try-again", test_try_again },
 		{ "refused", test_refused },

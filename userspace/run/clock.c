@@ -15,15 +15,20 @@
 #define MSR_IA32_TSC_DEADLINE	0x6e0
 #define RETRY_NS		100000000L
 
+static struct kch_handle *device_handle;
+
 /* The device; NULL if it is not there, with errno set. */
 static struct kch_handle *device(void)
 {
-	static struct kch_handle *handle;
-
 	/* The module may be loaded while the VMM runs. */
-	if (!handle)
-		handle = kch_open(NULL);
-	return handle;
+	if (!device_handle)
+		device_handle = kch_open(NULL);
+	return device_handle;
+}
+
+void run_clock_forget(void)
+{
+	device_handle = NULL;
 }
 
 static const char *open_error(void)

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "run.h"
@@ -70,6 +71,11 @@ void run_watch(int fd, bool on)
 			 __ATOMIC_RELEASE);
 }
 
+void run_watch_none(void)
+{
+	memset(filter, 0, sizeof(filter));
+}
+
 static inline uint8_t is_watched(int fd)
 {
 	return __atomic_load_n(&filter[(unsigned int)fd % FILTER_SIZE],
@@ -95,6 +101,17 @@ PUBLIC int close(int fd)
 {
 	if (__builtin_expect(is_watched(fd), 0))
 		run_close(fd);
+	return real_close(fd);
+}
+
+/*
+ * Our own descriptors, the device and the log file: the linker sends their
+ * close() here.  They are closed with the lock held, and may have the number of
+ * a vCPU that the VMM closed in another way, which is watched still.
+ */
+int __wrap_close(int fd);
+int __wrap_close(int fd)
+{
 	return real_close(fd);
 }
 

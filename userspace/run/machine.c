@@ -58,6 +58,9 @@ static void own(void)
 	if (!before || before == pid)
 		return;
 	lock = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+	/* The numbers may be other files by now, so none is closed. */
+	run_watch_none();
+	run_clock_forget();
 	machine = (struct run_machine){ .vm_fd = -1 };
 }
 

@@ -115,6 +115,7 @@ struct run_machine {
 extern int (*run_real_ioctl)(int fd, unsigned long request, ...);
 /* From now on ioctls on @fd go by run_ioctl(), or do not any more. */
 void run_watch(int fd, bool on);
+void run_watch_none(void);
 
 /* machine.c */
 int run_ioctl(int fd, unsigned long request, void *arg);
@@ -126,6 +127,8 @@ void run_clock_prepare(struct run_machine *machine);
 bool run_clock_restore(struct run_machine *machine);
 bool run_clock_save(struct run_machine *machine);
 void run_clock_unsave(const struct run_machine *machine);
+/* The device's descriptor is another process's. */
+void run_clock_forget(void);
 
 /* options.c */
 void run_options_read(void);
