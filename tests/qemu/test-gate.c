@@ -254,6 +254,13 @@ static void test_saved_before(void)
 	ktap_check(kvm->saved, "what kvmclockctl saved is gone");
 	get_clock();
 	ktap_check(kvm->preserves == 2 && kvm->saved, "%d", kvm->preserves);
+	/* kvmclockctl unsave: from now on it is ours alone. */
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	kvm->saved = false;
+	get_clock();
+	ktap_check(kvm->preserves == 3 && kvm->saved, "%d", kvm->preserves);
+	ioctl(vcpu_fds[0], KVM_RUN, NULL);
+	ktap_check(!kvm->saved, "what the wrapper saved is not taken back");
 }
 
 /* ... and which is not: what it left goes when the guest runs. */

@@ -316,7 +316,10 @@ bool run_clock_save(struct run_machine *machine)
 	}
 	err = kch_vm_save(handle, machine->vm_fd, run_options.id,
 			  run_options.name, NULL);
-	if (err == -EEXIST) {
+	if (!err) {
+		/* What others had put there is there no more. */
+		machine->saved_by_others = false;
+	} else if (err == -EEXIST) {
 		/*
 		 * Of a VM of the past; of this one, as it was when kvmclockctl
 		 * saved it; or was the id given twice?
