@@ -238,14 +238,29 @@ static int vcpu_ioctl(int fd, uint32_t request, void *arg)
 	return result;
 }
 
+/* Of the ioctls on a VM. */
+static bool concerns_clock(uint32_t request)
+{
+	return request == KVM_CREATE_VCPU || request == KVM_GET_CLOCK ||
+	       request == KVM_SET_CLOCK;
+}
+
 int run_ioctl(int fd, unsigned long full_request, void *arg)
 {
 	/* KVM looks at 32 bits, and QEMU's int brings its sign along. */
 	uint32_t request = (uint32_t)full_request;
 
-	switch (request) {
-	case KVM_CREATE_VM:
+	if (request == KVM_CREATE_VM)
 		return create_vm(fd, arg);
+	/*
+	 * The VM's descriptor is watched all the time: no lock and no system
+	 * call for what does not concern us.  Nor is anything locked in a forked
+	 * process, which may have another file there.
+	 */
+	if ((fd == __atomic_load_n(&machine.vm_fd, __ATOMIC_RELAXED) &&
+	     !concerns_clock(request)) || !is_owner())
+		return run_real_ioctl(fd, request, arg);
+	switch (request) {
 	case KVM_CREATE_VCPU:
 		return create_vcpu(fd, arg);
 	case KVM_GET_CLOCK:
@@ -256,12 +271,6 @@ int run_ioctl(int fd, unsigned long full_request, void *arg)
 		pass_gate(fd);
 		return run_real_ioctl(fd, request, arg);
 	}
-	/*
-	 * No lock for the VM's descriptor: it is watched all the time.  Nor in
-	 * a forked process, which may have another file there.
-	 */
-	if (fd == __atomic_load_n(&machine.vm_fd, __ATOMIC_RELAXED) || !is_owner())
-		return run_real_ioctl(fd, request, arg);
 	return vcpu_ioctl(fd, request, arg);
 }
 
