@@ -109,6 +109,15 @@ cd "$work"
 gate 0 "clock restored" "a library in the working directory" comes-back -v --library libkvmclock-run.so
 cd "$root"
 
+# ... and takes no space in a path, but follows a link.
+mkdir "$work/a folder"
+cp "$userspace/libkvmclock-run.so" "$work/a folder"
+ln -s "a folder/libkvmclock-run.so" "$work/link.so"
+gate 1 "no path with a space" "a library with a space in its path" comes-back \
+	--library "$work/a folder/libkvmclock-run.so"
+gate 0 "clock restored" "... by a link" comes-back -v --library "$work/link.so"
+gate 1 "not found" "a library that is not there" comes-back --library "$work/none.so"
+
 # The message also in the log file.
 gate 0 "clock restored" "a log file" comes-back -v --log "$work/log"
 status=0

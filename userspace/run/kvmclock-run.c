@@ -78,21 +78,25 @@ static void set(const char *name, const char *value)
 		die(EXIT_FAILURE, "%s: %s", name, strerror(errno));
 }
 
-/* As an absolute one, for a VMM may change its working directory. */
-static void set_path(const char *name, const char *path)
+/*
+ * For a VMM may change its working directory, and the dynamic linker does not
+ * look there.  Links stay: they may be what makes a path fit.
+ */
+static char *absolute_path(const char *path)
 {
 	char folder[PATH_MAX], *absolute;
 
 	if (path[0] == '/') {
-		set(name, path);
-		return;
+		absolute = strdup(path);
+		if (!absolute)
+			die(EXIT_FAILURE, "no memory");
+		return absolute;
 	}
 	if (!getcwd(folder, sizeof(folder)))
 		die(EXIT_FAILURE, "the working directory: %s", strerror(errno));
 	if (asprintf(&absolute, "%s/%s", folder, path) < 0)
 		die(EXIT_FAILURE, "no memory");
-	set(name, absolute);
-	free(absolute);
+	return absolute;
 }
 
 /* Beside this program, as built; or in the library folder, as installed. */
@@ -206,9 +210,9 @@ static void check_program(const char *name)
  */
 static char *check_library(const char *library)
 {
-	char *path = realpath(library, NULL);
+	char *path = absolute_path(library);
 
-	if (!path || access(path, R_OK))
+	if (access(path, R_OK))
 		die(EXIT_FAILURE, "%s: not found", library);
 	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL))
 		die(EXIT_FAILURE, "cannot be preloaded: %s", dlerror());
@@ -280,7 +284,7 @@ int main(int argc, char **argv)
 			flags |= KCH_RESTORE_ANY_WALL;
 			break;
 		case OPT_LOG:
-			set_path(RUN_ENV_LOG, optarg);
+			set(RUN_ENV_LOG, absolute_path(optarg));
 			break;
 		case OPT_LIBRARY:
 			library = optarg;
