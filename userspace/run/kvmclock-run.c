@@ -194,12 +194,14 @@ static void check_program(const char *name)
 	reason = unfit(path);
 	if (reason)
 		die(EXIT_FAILURE, "%s %s", path, reason);
-	if (!geteuid())
-		return;
-	if (status.st_mode & (S_ISUID | S_ISGID))
-		die(EXIT_FAILURE, "%s changes its user when it starts: nothing is preloaded then; run it as root",
-		    path);
-	if (getxattr(path, "security.capability", NULL, 0) > 0)
+	/* Of root's programs, too. */
+	if ((status.st_mode & S_ISUID) && status.st_uid != getuid())
+		die(EXIT_FAILURE, "%s changes its user to %u when it starts: nothing is preloaded then; use a copy that is not set-user-ID",
+		    path, status.st_uid);
+	if ((status.st_mode & S_ISGID) && status.st_gid != getgid())
+		die(EXIT_FAILURE, "%s changes its group to %u when it starts: nothing is preloaded then; use a copy that is not set-group-ID",
+		    path, status.st_gid);
+	if (geteuid() && getxattr(path, "security.capability", NULL, 0) > 0)
 		die(EXIT_FAILURE, "%s gets capabilities when it starts: nothing is preloaded then; run it as root",
 		    path);
 }
