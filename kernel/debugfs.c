@@ -273,19 +273,6 @@ static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 	}
 }
 
-/* As it was restored: with a rate also for vCPUs that had not run. */
-static struct kch_rec_vm *saved_of(const struct kch_incoming *in, const struct kch_record_vm *vm)
-{
-	struct kch_rec_vm *saved = kvzalloc(kch_rec_entry_size(vm->vcpu_count),
-					    GFP_KERNEL);
-
-	if (saved) {
-		kch_record_copy(vm, saved);
-		kch_clock_fill_pairs(saved, le32_to_cpu(in->record.header.kvm_tsc_khz));
-	}
-	return saved;
-}
-
 static int restored_show(struct seq_file *m, void *unused)
 {
 	struct kch_kvm_facts facts;
@@ -299,7 +286,7 @@ static int restored_show(struct seq_file *m, void *unused)
 
 		if (!in->restored)
 			continue;
-		saved = saved_of(&kch.incoming, &in->vm);
+		kch_incoming_entry(&in->vm, &saved, NULL);
 		live = saved ? read_live(in->watch, facts.frac_bits) : NULL;
 		seq_printf(m, "\nvm: %pUb\n", in->vm.vm.uuid);
 		seq_printf(m, "name: %.63s\n", in->vm.vm.name);

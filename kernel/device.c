@@ -482,7 +482,6 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	struct kch_incoming_vm *in;
 	struct kch_rec_vm *saved;
 	struct file *other;
-	u32 kvm_khz;
 	int err;
 
 	err = kch_incoming_find(record, r->uuid, &in, message) ?:
@@ -496,19 +495,10 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		fput(other);
 		return -EALREADY;
 	}
-	err = kch_selfcheck(&facts, message);
+	err = kch_selfcheck(&facts, message) ?:
+	      kch_incoming_entry(&in->vm, &saved, message);
 	if (err)
 		return err;
-	saved = kvzalloc(kch_rec_entry_size(in->vm.vcpu_count), GFP_KERNEL);
-	if (!saved)
-		return -ENOMEM;
-	kch_record_copy(&in->vm, saved);
-	kvm_khz = le32_to_cpu(record->record.header.kvm_tsc_khz);
-	if (!kch_clock_fill_pairs(saved, kvm_khz)) {
-		kch_say(message, "the record has neither the rate of the VM's kvmclock nor the frequency KVM would have computed it from: no vCPU had run, and KVM was gone at the end");
-		err = -EBADMSG;
-		goto free;
-	}
 	todo.saved = saved;
 	todo.kvm_khz = facts.kvm_khz;
 	todo.frac_bits = facts.frac_bits;
@@ -520,7 +510,6 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		todo.check_only = false;
 		err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message);
 	}
-free:
 	kvfree(saved);
 	r->host_tsc = todo.host_tsc;
 	r->error_ns = todo.error.ns;

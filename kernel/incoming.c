@@ -229,6 +229,23 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 	return -ENOENT;
 }
 
+int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry,
+		       struct kch_message *message)
+{
+	u32 kvm_khz = le32_to_cpu(vm->record->header.kvm_tsc_khz);
+
+	*entry = kvzalloc(kch_rec_entry_size(vm->vcpu_count), GFP_KERNEL);
+	if (!*entry)
+		return -ENOMEM;
+	kch_record_copy(vm, *entry);
+	if (kch_clock_fill_pairs(*entry, kvm_khz))
+		return 0;
+	kch_say(message, "the record has neither the rate of the VM's kvmclock nor the frequency KVM would have computed it from: no vCPU had run, and KVM was gone at the end");
+	kvfree(*entry);
+	*entry = NULL;
+	return -EBADMSG;
+}
+
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_restore *result, struct kch_message *message)
 {
@@ -260,7 +277,6 @@ void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
 void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 			     const struct kch_region *region)
 {
-	u32 kvm_khz = le32_to_cpu(in->record.header.kvm_tsc_khz);
 	struct kch_restore unused = { };
 	struct kch_message message = { "" };
 	struct kch_rec_vm *entry;
@@ -285,14 +301,10 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 		if (in->vms[i].restored ||
 		    kch_outgoing_find(out, vm->vm.uuid))
 			continue;
-		entry = kvzalloc(kch_rec_entry_size(vm->vcpu_count), GFP_KERNEL);
-		if (entry) {
-			kch_record_copy(vm, entry);
-			/* The next kernel's record says nothing of the old KVM. */
-			if (kch_clock_fill_pairs(entry, kvm_khz) &&
-			    !kch_outgoing_carry(out, region, entry))
-				continue;
-		}
+		/* With all rates: the next kernel's record says nothing of the old KVM. */
+		if (!kch_incoming_entry(vm, &entry, NULL) &&
+		    !kch_outgoing_carry(out, region, entry))
+			continue;
 		kvfree(entry);
 		pr_err("kvmclock_handover: %.63s (%pUb) was not restored, and cannot be carried on (no room, or it has no rate): its clock is lost\n",
 		       vm->vm.name, vm->vm.uuid);

@@ -72,6 +72,13 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 		      struct kch_incoming_vm **vm, struct kch_message *message);
 
 /*
+ * The entry in this version's layout, as it is restored: every vCPU has a rate.
+ * -ENOMEM, -EBADMSG no rate can be had; *@entry is NULL then.
+ */
+int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry,
+		       struct kch_message *message);
+
+/*
  * May this record be restored here and now, as a whole?  -EINPROGRESS,
  * -EREMCHG, -ETIME, -EAGAIN.  @flags: KCH_RESTORE_*; fills in what it measured.
  */

@@ -77,18 +77,8 @@ static int make_entry(struct clock_file *clock, u32 *kvm_khz,
 			return -EINPROGRESS;
 		}
 		err = kch_host_same_machine(header, false, &blackout, &found,
-					    &expected, message);
-		if (err)
-			return err;
-		*entry = kvzalloc(kch_rec_entry_size(in->vms->vm.vcpu_count),
-				  GFP_KERNEL);
-		if (!*entry)
-			return -ENOMEM;
-		kch_record_copy(&in->vms->vm, *entry);
-		if (!kch_clock_fill_pairs(*entry, le32_to_cpu(header->kvm_tsc_khz))) {
-			kch_say(message, "the record it came with has no rate of the VM's kvmclock");
-			err = -EBADMSG;
-		}
+					    &expected, message) ?:
+		      kch_incoming_entry(&in->vms->vm, entry, message);
 	}
 	if (err) {
 		kvfree(*entry);

@@ -62,12 +62,14 @@ int kch_lock_at_kexec(void)
 static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd)
 {
 	struct kch_kvm_facts facts = { };
+	int err;
 
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
-	if (kch_lock_at_kexec()) {
+	err = kch_lock_at_kexec();
+	if (err) {
 		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): an ioctl does not come to its end\n",
-		       kch.outgoing.count, -EBUSY);
+		       kch.outgoing.count, err);
 		WRITE_ONCE(kch.too_late, true);
 		return NOTIFY_DONE;
 	}
