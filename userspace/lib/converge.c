@@ -215,8 +215,7 @@ static int live_clock(struct kch_handle *handle, const struct attempt *a,
 	clock->system_time_ns = a->now.clock_ns;
 	clock->tsc_scaling_ratio = vcpu->ratio;
 	clock->tsc_scaling_frac_bits = a->target->frac_bits;
-	kch_pvclock_pair(khz && khz <= UINT32_MAX ? (uint32_t)khz : 1,
-			 &clock->tsc_to_system_mul, &clock->tsc_shift);
+	kch_pvclock_pair(khz, &clock->tsc_to_system_mul, &clock->tsc_shift);
 	return kch_read_tsc_offset(handle, vcpu->fd, vcpu->vcpu_id,
 				   &clock->tsc_offset);
 }

@@ -236,7 +236,7 @@ static void fill_vcpu(const struct saving *s, const struct source *v,
 		return;
 	}
 	/* Nobody has seen it yet: what KVM would give it. */
-	kch_pvclock_pair(khz ? khz : 1, &mul, &to->tsc_shift);
+	kch_pvclock_pair(khz, &mul, &to->tsc_shift);
 	to->tsc_to_system_mul = cpu_to_le32(mul);
 	to->hw_tsc_khz = cpu_to_le32(khz);
 }
@@ -315,11 +315,9 @@ int kch_stock_save(struct kch_handle *handle, int vm_fd,
 	kch_start(handle);
 	if (!name)
 		name = "";
-	if (!count || count > KCH_REC_VCPUS_MAX)
-		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
-				count, KCH_REC_VCPUS_MAX);
-	if (!vcpus)
-		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
+	err = kch_check_vcpus(handle, vcpus, count);
+	if (err)
+		return err;
 	if (!memcmp(uuid, no_uuid, sizeof(no_uuid)))
 		return kch_fail(handle, -EINVAL, "the id of the VM is all zero");
 	if (strlen(name) >= KCH_NAME_SIZE)

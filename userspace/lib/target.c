@@ -84,18 +84,27 @@ int kch_check_vcpu_id(struct kch_handle *handle, int fd, uint32_t vcpu_id)
 			id, vcpu_id);
 }
 
+int kch_check_vcpus(struct kch_handle *handle, const void *vcpus, size_t count)
+{
+	if (!count || count > KCH_REC_VCPUS_MAX)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
+				count, KCH_REC_VCPUS_MAX);
+	if (!vcpus)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
+	return 0;
+}
+
 int kch_target_new(struct kch_handle *handle, int vm_fd,
 		   const struct kch_vcpu_fd *vcpus, size_t count,
 		   struct kch_target **result)
 {
 	struct kch_target *target;
 	size_t i;
+	int err;
 
-	if (!count || count > KCH_REC_VCPUS_MAX)
-		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
-				count, KCH_REC_VCPUS_MAX);
-	if (!vcpus)
-		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
+	err = kch_check_vcpus(handle, vcpus, count);
+	if (err)
+		return err;
 	target = calloc(1, sizeof(*target) + count * sizeof(target->vcpus[0]));
 	if (!target)
 		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);

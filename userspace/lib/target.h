@@ -54,6 +54,9 @@ struct kch_target {
 	struct kch_target_vcpu vcpus[];
 };
 
+/* -EINVAL: not 1 to KCH_REC_VCPUS_MAX of them at @vcpus. */
+int kch_check_vcpus(struct kch_handle *handle, const void *vcpus, size_t count);
+
 /* KVM_GET_DEVICE_ATTR or KVM_SET_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET. */
 int kch_tsc_offset(int vcpu_fd, unsigned long request, uint64_t *offset);
 
