@@ -34,10 +34,11 @@ if [[ $run ]]; then
 		-c blackout-7.3-intree{,-counted} >&2 || true
 fi
 
-for case in "${lines[@]/#/blackout-}" "${lines[@]/%/-counted}"; do
-	case=blackout-${case#blackout-}
-	[[ $(sed 's/:.*//' "$logs/$case/outcome" 2>/dev/null) == pass ]] ||
-		die "the case $case was not run, or did not pass"
+for line in "${lines[@]}"; do
+	for case in "blackout-$line"{,-counted}; do
+		[[ $(sed 's/:.*//' "$logs/$case/outcome" 2>/dev/null) == pass ]] ||
+			die "the case $case was not run, or did not pass"
+	done
 done
 
 # Step, from, to, and whose it is.

@@ -108,10 +108,7 @@ static void check_never_ran(void)
 	vcpu->flags &= ~KCH_VCPU_PAIR_VALID;
 	vcpu->tsc_to_system_mul = 0;
 	forge_close(&forged);
-	module_unload();
-	region_clear();
-	forge_write(&forged, 0);
-	module_load();
+	scene_reload(&forged);
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "RESTORE: %s", arg.message);
 	text = debugfs_read("restored", &size);
 	check(strstr(text, "\nvcpu: 1\n") && strstr(text, "\nidentical: 1\n") &&

@@ -145,10 +145,7 @@ void test_lost_write(void)
 	forge_add(&forged, &scene.vm, ID_SAVED);
 	forge_entry(&forged)->master_cycle_now -= 1ULL << 33;
 	forge_close(&forged);
-	module_unload();
-	region_clear();
-	forge_write(&forged, 0);
-	module_load();
+	scene_reload(&forged);
 	/* The self-check is over when this comes. */
 	if (!restore(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &arg)) {
 		fault_insert("lost_write=1", 0);

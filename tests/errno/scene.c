@@ -49,6 +49,14 @@ void scene_base(unsigned int cmd, union kch_any *arg)
 	}
 }
 
+void scene_reload(struct forged *forged)
+{
+	module_unload();
+	region_clear();
+	forge_write(forged, 0);
+	module_load();
+}
+
 void scene_begin(void)
 {
 	static struct forged forged;
@@ -65,10 +73,7 @@ void scene_begin(void)
 	module_load();
 	forge_begin(&forged);
 	forge_add(&forged, &scene.vm, ID_SAVED);
-	module_unload();
-	region_clear();
-	forge_write(&forged, 0);
-	module_load();
+	scene_reload(&forged);
 	must_preserve(&scene.kept, ID_KEPT);
 
 	snapshot_watch_none();

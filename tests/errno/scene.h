@@ -9,6 +9,8 @@
 #include "calls.h"
 #include "condition.h"
 
+struct forged;
+
 #define ID_KEPT		0x11	/* of @kept, in the outgoing record */
 #define ID_SAVED	0x99	/* of @vm, in the incoming record */
 #define ID_NEW		0x22	/* of nothing yet */
@@ -37,5 +39,8 @@ void scene_base(unsigned int cmd, union kch_any *arg);
 
 void scene_begin(void);
 void scene_end(void);
+
+/* The module anew, with only that in the region; what was preserved is gone. */
+void scene_reload(struct forged *forged);
 
 #endif /* KCH_ERRNO_SCENE_H */

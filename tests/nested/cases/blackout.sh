@@ -62,9 +62,6 @@ stage_1() {
 	wait_settled
 	_settled=$(kch-host-tsc)
 	load_kvm
-	# The kernel tells how long a module's own function takes; where it has tracepoints, only if
-	# it was told so at its start.
-	echo 1 >/sys/module/kernel/parameters/initcall_debug
 	_release=$(uname -r)
 	_delay=$(param delay)
 	_kvm=$(kch-host-tsc)
@@ -83,8 +80,6 @@ stage_1() {
 	at kvm "$_kvm"
 	at loading "${_loaded% *}"
 	at module "${_loaded#* }"
-	_init=$(dmesg | sed -n 's/.*initcall kch_init.* after \([0-9]*\) usecs.*/\1/p')
-	[ -z "$_init" ] || note init_us "$_init"
 	for _step in vmm vm_made prepared state_loaded restored guest_first guest_last; do
 		at "$_step" "$(reported "at_$_step")"
 	done
