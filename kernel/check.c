@@ -57,7 +57,7 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 			id, expected);
 		return refuse_vcpu(r, id, id, expected, -ELNRNG);
 	}
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count && !r->sets_vcpus; i++) {
 		u32 id = le32_to_cpu(has[i].vcpu_id);
 
 		found = le64_to_cpu(has[i].tsc_scaling_ratio);
@@ -90,7 +90,7 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 
 static u64 magnitude(s64 value)
 {
-	return value < 0 ? -(u64)value : value;
+	return value < 0 ? -(u64)value : (u64)value;
 }
 
 static bool is_worse(const struct kch_clock_error *a,
@@ -98,6 +98,8 @@ static bool is_worse(const struct kch_clock_error *a,
 {
 	if (a->identical != b->identical)
 		return b->identical;
+	if (a->same_page != b->same_page)
+		return b->same_page;
 	if (a->ns != b->ns)
 		return magnitude(a->ns) > magnitude(b->ns);
 	if (a->cycles != b->cycles)
@@ -110,13 +112,11 @@ bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *
 	const struct kch_rec_vcpu *a = (const void *)(r->saved + 1);
 	const struct kch_rec_vcpu *b = (const void *)(live + 1);
 	struct kch_clock want, have;
-	u32 i, mul;
-	s64 rate;
-	s8 shift;
+	u32 i;
 
 	memset(&r->error, 0, sizeof(r->error));
 	r->error.identical = true;
-	r->rebase_rate_ppb = 0;
+	r->error.same_page = true;
 	r->host_tsc = le64_to_cpu(live->host_tsc);
 	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
 		struct kch_clock_error one;
@@ -128,14 +128,6 @@ bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *
 			r->error = one;
 			r->vcpu_id = le32_to_cpu(b[i].vcpu_id);
 		}
-		kch_pvclock_pair(kch_scale_tsc(r->kvm_khz,
-					       want.tsc_scaling_ratio,
-					       want.tsc_scaling_frac_bits),
-				 &mul, &shift);
-		rate = kch_pair_ppb(want.tsc_to_system_mul, want.tsc_shift,
-				    mul, shift);
-		if (magnitude(rate) > magnitude(r->rebase_rate_ppb))
-			r->rebase_rate_ppb = rate;
 	}
 	return r->error.identical;
 }
@@ -187,10 +179,10 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 {
 	int err = kch_kvm_entry_exact(live, message);
 
-	if (err == -ENOTRECOVERABLE)
+	if (err == -ENOTRECOVERABLE && !r->sets_vcpus)
 		return err;
 	/* A wrong offset is also why there may be no master clock: say it first. */
-	err = check_vcpus(live, r, message) ?: err;
+	err = check_vcpus(live, r, message) ?: (r->sets_vcpus ? 0 : err);
 	if (err)
 		return err;
 	if (kch_check_identical(live, r)) {

@@ -56,6 +56,109 @@ u64 kch_clock_ns(const struct kch_clock *clock, u64 host_cycles)
 			      kch_clock_tsc(clock, host_cycles));
 }
 
+bool kch_clock_same(const struct kch_clock *a, const struct kch_clock *b)
+{
+	const struct kch_clock *first = a, *later = b;
+	unsigned __int128 product;
+	u64 delta;
+
+	if (a->tsc_offset != b->tsc_offset ||
+	    a->tsc_scaling_ratio != b->tsc_scaling_ratio ||
+	    a->tsc_scaling_frac_bits != b->tsc_scaling_frac_bits ||
+	    a->tsc_to_system_mul != b->tsc_to_system_mul ||
+	    a->tsc_shift != b->tsc_shift)
+		return false;
+	if (a->reference_cycles > b->reference_cycles) {
+		first = b;
+		later = a;
+	}
+	delta = kch_clock_tsc(later, later->reference_cycles) -
+		kch_clock_tsc(first, first->reference_cycles);
+	if (a->tsc_shift < 0) {
+		if (delta & ((1ULL << -a->tsc_shift) - 1))
+			return false;
+		delta >>= -a->tsc_shift;
+	} else {
+		/* Bits that the guest would lose. */
+		if (a->tsc_shift && delta >> (64 - a->tsc_shift))
+			return false;
+		delta <<= a->tsc_shift;
+	}
+	product = (unsigned __int128)delta * a->tsc_to_system_mul;
+	return !((u64)product & 0xffffffff) &&
+	       later->system_time_ns - first->system_time_ns ==
+		       (u64)(product >> 32);
+}
+
+u64 kch_clock_step_cycles(const struct kch_clock *clock)
+{
+	int bits = 32 - clock->tsc_shift;
+
+	return bits > 63 ? U64_MAX : bits < 0 ? 1 : 1ULL << bits;
+}
+
+/*
+ * tsc_offset of the Hyper-V reference page that KVM makes from this clock: with
+ * another one the guest's reference time is another by 100 ns.
+ */
+static u64 hyperv_offset(const struct kch_clock *clock)
+{
+	u64 scale, timestamp = kch_clock_tsc(clock, clock->reference_cycles);
+
+	if (clock->tsc_shift < -32 || clock->tsc_shift > 31)
+		return 0;
+	scale = kch_mul_div(1ULL << (32 + clock->tsc_shift),
+			    clock->tsc_to_system_mul, 100);
+	return clock->system_time_ns / 100 -
+	       (u64)(((unsigned __int128)timestamp * scale) >> 64);
+}
+
+/*
+ * Not every scaled TSC has a host cycle: of a ratio below two, at least every
+ * second one has.  So many are tried, one after the other.
+ */
+#define ADVANCE_TRIES	1024
+
+bool kch_clock_advance(struct kch_clock *clock, u64 host_cycles, bool hyperv)
+{
+	u64 step = kch_clock_step_cycles(clock), n;
+	u64 scaled = kch_scale_tsc(clock->reference_cycles,
+				   clock->tsc_scaling_ratio,
+				   clock->tsc_scaling_frac_bits);
+	struct kch_clock moved = *clock;
+	int tries = ADVANCE_TRIES;
+
+	if (host_cycles <= clock->reference_cycles || !clock->tsc_scaling_ratio)
+		return false;
+	n = (kch_clock_tsc(clock, host_cycles) - clock->tsc_offset - scaled) / step;
+	for (; n && tries; n--, tries--) {
+		moved.reference_cycles =
+			kch_unscale_tsc(scaled + n * step,
+					clock->tsc_scaling_ratio,
+					clock->tsc_scaling_frac_bits);
+		if (moved.reference_cycles > host_cycles)
+			continue;
+		moved.system_time_ns = kch_clock_ns(clock, moved.reference_cycles);
+		/* Nothing is taken for the same that is not. */
+		if (!kch_clock_same(clock, &moved) ||
+		    (hyperv && hyperv_offset(clock) != hyperv_offset(&moved)))
+			continue;
+		*clock = moved;
+		return true;
+	}
+	return false;
+}
+
+u64 kch_clock_kvm_ns(const struct kch_clock *clock, u32 kvm_khz, u64 host_cycles)
+{
+	u32 mul;
+	s8 shift;
+
+	kch_pvclock_pair(kvm_khz, &mul, &shift);
+	return kch_pvclock_ns(clock->reference_cycles, clock->system_time_ns,
+			      mul, shift, host_cycles);
+}
+
 /*
  * The frequency is brought into (1 GHz, 2 GHz] by shifts, and what the right
  * shifts drop is not rounded: only this gives the number kvm_get_time_scale()
@@ -170,14 +273,23 @@ void kch_clock_compare(const struct kch_clock *saved,
 				      live->tsc_scaling_ratio,
 				      live->tsc_scaling_frac_bits);
 	error->rate_ppb = saturating_add(pair_ppb, scaling_ppb);
-	error->identical =
-		saved->reference_cycles == live->reference_cycles &&
-		saved->system_time_ns == live->system_time_ns &&
-		saved->tsc_offset == live->tsc_offset &&
-		saved->tsc_scaling_ratio == live->tsc_scaling_ratio &&
-		saved->tsc_scaling_frac_bits == live->tsc_scaling_frac_bits &&
-		saved->tsc_to_system_mul == live->tsc_to_system_mul &&
-		saved->tsc_shift == live->tsc_shift;
+	error->identical = kch_clock_same(saved, live);
+	error->same_page = error->identical &&
+			   saved->reference_cycles == live->reference_cycles;
+}
+
+/* Measured over so many host cycles, that rounding is below 1e-11. */
+#define RATE_CYCLES	(1ULL << 40)
+
+s64 kch_clock_rate_ppb(const struct kch_clock *clock, u32 khz)
+{
+	u64 guest_ns = kch_clock_ns(clock, clock->reference_cycles + RATE_CYCLES) -
+		       clock->system_time_ns;
+	u32 mul;
+	s8 shift;
+
+	kch_pvclock_pair(khz, &mul, &shift);
+	return ratio_ppb(kch_pvclock_ns(0, 0, mul, shift, RATE_CYCLES), guest_ns);
 }
 
 u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits,
@@ -198,6 +310,136 @@ void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
 	clock->tsc_scaling_frac_bits = vm->tsc_scaling_frac_bits;
 	clock->tsc_to_system_mul = le32_to_cpu(vcpu->tsc_to_system_mul);
 	clock->tsc_shift = vcpu->tsc_shift;
+}
+
+bool kch_entry_advance(struct kch_rec_vm *entry, u64 host_cycles, bool hyperv)
+{
+	const struct kch_rec_vcpu *vcpus = (const void *)(entry + 1);
+	struct kch_clock before, moved, other;
+	u32 i;
+
+	kch_clock_of(entry, vcpus, &before);
+	moved = before;
+	if (!kch_clock_advance(&moved, host_cycles, hyperv))
+		return false;
+	/* The VM has one reference: it must be right for all its vCPUs. */
+	for (i = 1; i < le32_to_cpu(entry->vcpu_count); i++) {
+		kch_clock_of(entry, &vcpus[i], &before);
+		other = before;
+		other.reference_cycles = moved.reference_cycles;
+		other.system_time_ns = moved.system_time_ns;
+		if (!kch_clock_same(&before, &other))
+			return false;
+	}
+	entry->master_cycle_now = cpu_to_le64(moved.reference_cycles);
+	entry->master_kernel_ns = cpu_to_le64(moved.system_time_ns -
+					      le64_to_cpu(entry->kvmclock_offset));
+	return true;
+}
+
+/* Of the first vCPU; a VM's vCPUs have one clock. */
+static u64 entry_ns(const struct kch_rec_vm *entry, u64 host_cycles)
+{
+	struct kch_clock clock;
+
+	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
+	return kch_clock_ns(&clock, host_cycles);
+}
+
+s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles,
+			     u64 kvm_ns)
+{
+	return (s64)(kvm_ns + le64_to_cpu(entry->kvmclock_offset) -
+		     entry_ns(entry, host_cycles));
+}
+
+void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns)
+{
+	u64 system_time_ns = le64_to_cpu(entry->master_kernel_ns) +
+			     le64_to_cpu(entry->kvmclock_offset);
+	u64 offset = entry_ns(entry, host_cycles) - kvm_ns;
+
+	entry->kvmclock_offset = cpu_to_le64(offset);
+	entry->master_kernel_ns = cpu_to_le64(system_time_ns - offset);
+}
+
+static u64 magnitude(s64 value)
+{
+	return value < 0 ? -(u64)value : (u64)value;
+}
+
+/* Rounded up, and never 0: a rate is known to 1 ppb only. */
+static u64 drift_ns(u64 ns, s64 rate_ppb)
+{
+	return kch_mul_div(ns, magnitude(rate_ppb) + 1, NS_PER_S) + 1;
+}
+
+/* CLOCK_MONOTONIC_RAW's multiplier has some 23 bits, KVM's has 32. */
+#define RAW_CLOCK_PPB		120
+/* A scaled TSC is not at a step at every host cycle: see kch_clock_advance(). */
+#define SCALED_STEPS		16
+
+u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
+		       u64 host_cycles)
+{
+	u64 step, age_ns, answer_ns, reference_ns;
+	struct kch_clock clock;
+
+	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
+	if (kch_entry_pairs_are(entry, kvm_khz)) {
+		/* It stays where it is: a scaled guest's rounding adds up. */
+		age_ns = host_cycles > clock.reference_cycles ?
+			 kch_cycles_to_ns(host_cycles - clock.reference_cycles,
+					  tsc_khz) : 0;
+	} else {
+		step = kch_clock_step_cycles(&clock);
+		if (clock.tsc_scaling_ratio != 1ULL << clock.tsc_scaling_frac_bits)
+			step *= SCALED_STEPS;
+		step = kch_unscale_tsc(step, clock.tsc_scaling_ratio,
+				       clock.tsc_scaling_frac_bits);
+		age_ns = kch_cycles_to_ns(step, tsc_khz) + 2 * KCH_KEEP_INTERVAL_NS;
+	}
+	answer_ns = drift_ns(age_ns, kch_clock_rate_ppb(&clock, kvm_khz));
+	reference_ns = KCH_KEEP_NS +
+		       drift_ns(2 * KCH_KEEP_INTERVAL_NS,
+				magnitude(kch_clock_rate_ppb(&clock, tsc_khz)) +
+				RAW_CLOCK_PPB);
+	return answer_ns > reference_ns ? answer_ns : reference_ns;
+}
+
+bool kch_entry_pairs_are(const struct kch_rec_vm *entry, u32 kvm_khz)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 n, mul;
+	s8 shift;
+
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
+		kch_pvclock_pair(kch_scale_tsc(kvm_khz,
+					       le64_to_cpu(vcpu->tsc_scaling_ratio),
+					       entry->tsc_scaling_frac_bits),
+				 &mul, &shift);
+		if (le32_to_cpu(vcpu->tsc_to_system_mul) != mul ||
+		    vcpu->tsc_shift != shift)
+			return false;
+	}
+	return true;
+}
+
+const struct kch_rec_vcpu *kch_entry_vcpu(const struct kch_rec_vm *entry, u32 id)
+{
+	const struct kch_rec_vcpu *vcpus = (const void *)(entry + 1);
+	u32 low = 0, high = le32_to_cpu(entry->vcpu_count), middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (le32_to_cpu(vcpus[middle].vcpu_id) == id)
+			return &vcpus[middle];
+		if (le32_to_cpu(vcpus[middle].vcpu_id) < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
 }
 
 u64 kch_cycles_to_ns(u64 cycles, u32 khz)

@@ -35,14 +35,16 @@ struct kch_clock {
  * @cycles: live guest TSC minus saved guest TSC, at that host TSC
  * @rate_ppb: how much faster the live kvmclock runs per host cycle, parts per
  *	1e9, rounded toward zero, saturated at the s64 limits
- * @identical: every number of the two functions is the same, so that the
- *	pvclock page is too
+ * @identical: the two are the same functions: the same value at every host TSC
+ *	from the later reference on
+ * @same_page: so is every number of theirs, and with them the pvclock page
  */
 struct kch_clock_error {
 	s64 ns;
 	s64 cycles;
 	s64 rate_ppb;
 	bool identical;
+	bool same_page;
 };
 
 /* guest TSC cycles = (host * ratio >> frac_bits), KVM's kvm_scale_tsc() */
@@ -74,8 +76,36 @@ u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift,
  */
 void kch_pvclock_pair(u64 khz, u32 *mul, s8 *shift);
 
+/*
+ * Has b the same value as a at every host TSC from the later reference on?  With
+ * another reference it has if none of the two products loses a fraction between
+ * the references.
+ */
+bool kch_clock_same(const struct kch_clock *a, const struct kch_clock *b);
+
+/*
+ * Moves the reference forward, to not long before @host_cycles, so that the
+ * function stays the same at every TSC.  False: there is no such reference, and
+ * nothing is changed.  @hyperv: so does Hyper-V's reference page, which KVM makes
+ * from the reference in units of 100 ns.
+ */
+bool kch_clock_advance(struct kch_clock *clock, u64 host_cycles, bool hyperv);
+
+/* The guest cycles between two references of one function: 2^(32 - shift). */
+u64 kch_clock_step_cycles(const struct kch_clock *clock);
+
+/*
+ * What KVM itself says the VM's kvmclock is (KVM_GET_CLOCK): it evaluates the
+ * reference in the host's cycles at its own frequency, whatever pair and scaling
+ * ratio a vCPU has.
+ */
+u64 kch_clock_kvm_ns(const struct kch_clock *clock, u32 kvm_khz, u64 host_cycles);
+
 /* How much faster pair b is than pair a, parts per 1e9. */
 s64 kch_pair_ppb(u32 mul_a, s8 shift_a, u32 mul_b, s8 shift_b);
+
+/* How much faster the guest's kvmclock is than one at @khz, by the host TSC. */
+s64 kch_clock_rate_ppb(const struct kch_clock *clock, u32 khz);
 
 /* Evaluates both at the same host TSC, never by two reads of a clock. */
 void kch_clock_compare(const struct kch_clock *saved,
@@ -92,6 +122,43 @@ void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
  * have computed at @kvm_khz.  False: some are left without, as that is 0.
  */
 bool kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
+
+/*
+ * kch_clock_advance() for a VM: true if the entry's reference was moved, and
+ * every vCPU's clock is the function it was.  The offset stays.
+ */
+bool kch_entry_advance(struct kch_rec_vm *entry, u64 host_cycles, bool hyperv);
+
+/* Is every vCPU's pair the one that KVM computes at @kvm_khz? */
+bool kch_entry_pairs_are(const struct kch_rec_vm *entry, u32 kvm_khz);
+
+/*
+ * By how much the guest's clock would step if KVM took a new reference of its
+ * host clock now, which is @kvm_ns at @host_cycles.
+ */
+s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles,
+			     u64 kvm_ns);
+
+/* The offset with which that step is none; the guest's clock stays. */
+void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns);
+
+/*
+ * The module looks once in this time at a clock that it restored, and keeps KVM in
+ * agreement with it.
+ */
+#define KCH_KEEP_INTERVAL_NS	1000000000ULL
+/* Smaller than this, the step of a new reference is left as it is, ns. */
+#define KCH_KEEP_NS		1000
+
+/*
+ * How far what KVM says or does may be from the guest's clock at any time, ns, as
+ * long as that is kept: KVM_GET_CLOCK, a new reference, the pair of an added vCPU.
+ */
+u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
+		       u64 host_cycles);
+
+/* The vCPU of that id, or NULL: vCPUs are in ascending order of their ids. */
+const struct kch_rec_vcpu *kch_entry_vcpu(const struct kch_rec_vm *entry, u32 id);
 
 /* How much faster a TSC with ratio b is than one with ratio a, parts per 1e9. */
 s64 kch_scaling_ppb(u64 ratio_a, u8 bits_a, u64 ratio_b, u8 bits_b);

@@ -13,7 +13,9 @@
 
 #include "host.h"
 #include "kvm_private.h"
+#include "keep.h"
 #include "luo.h"
+#include "restore.h"
 #include "selfcheck.h"
 #include "state.h"
 #include "watch.h"
@@ -26,7 +28,7 @@ static_assert(sizeof(struct kch_entry) == 96);
 static_assert(sizeof(struct kch_list) == 288);
 static_assert(sizeof(struct kch_get) == 296);
 static_assert(sizeof(struct kch_read) == 312);
-static_assert(sizeof(struct kch_restore) == 360);
+static_assert(sizeof(struct kch_restore) == 368);
 static_assert(sizeof(struct kch_finish) == 272);
 static_assert(sizeof(struct kch_adopt) == 296);
 static_assert(sizeof(struct kch_clock_fd) == 352);
@@ -99,8 +101,7 @@ static int in_time(struct kch_message *message)
 	return -ESHUTDOWN;
 }
 
-static int do_info(void *context, void *arg, void __user *user,
-		   struct kch_message *message)
+static int do_info(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_info *info = arg;
 	struct kch_kvm_facts facts;
@@ -112,6 +113,8 @@ static int do_info(void *context, void *arg, void __user *user,
 	/* Asks KVM if that was not done yet; without it there is less to say. */
 	kch_selfcheck(&facts, NULL);
 	err = kch_selfcheck_known(&facts, &why);
+	if (mutex_lock_killable(&kch.lock))
+		return -EINTR;
 	if (!err)
 		info->flags |= KCH_INFO_SELFCHECKED;
 	info->selfcheck_error = err == -ENODATA ? 0 : -err;
@@ -151,11 +154,11 @@ static int do_info(void *context, void *arg, void __user *user,
 		*message = why;
 	else if (!message->text[0])
 		kch_say(message, "backend: %.200s", kch.region.why.text);
+	mutex_unlock(&kch.lock);
 	return 0;
 }
 
-static int do_preserve(void *context, void *arg, void __user *user,
-		       struct kch_message *message)
+static int do_preserve(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_preserve *p = arg;
 	struct kch_kvm_facts facts;
@@ -177,44 +180,55 @@ static int do_preserve(void *context, void *arg, void __user *user,
 			sizeof(p->name));
 		return -EINVAL;
 	}
-	err = need_region(message) ?:
-	      in_time(message);
-	if (err)
-		return err;
 	vm_file = kch_get_vm(p->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	err = kch_selfcheck(&facts, message) ?:
-	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
+	err = need_region(message) ?:
+	      in_time(message) ?:
+	      kch_selfcheck(&facts, message) ?:
+	      kch_kvm_read_exact(kch_kvm_of(vm_file), facts.frac_bits, &entry,
+				 message);
 	if (err)
+		goto out;
+	memcpy(entry->uuid, p->uuid, sizeof(entry->uuid));
+	strscpy(entry->name, p->name, sizeof(entry->name));
+	err = -EINTR;
+	if (mutex_lock_killable(&kch.lock))
 		goto out;
 	p->capacity = kch_outgoing_capacity(&kch.region);
 	p->needed = kch_outgoing_used(&kch.outgoing) +
 		    kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
-	memcpy(entry->uuid, p->uuid, sizeof(entry->uuid));
-	strscpy(entry->name, p->name, sizeof(entry->name));
-	err = kch_kvm_entry_exact(entry, message) ?:
+	/* The kexec may have begun meanwhile. */
+	err = in_time(message) ?:
 	      kch_outgoing_add(&kch.outgoing, &kch.region, entry, vm_file,
 			       facts.kvm_khz, message);
-	if (err)
-		kvfree(entry);
+	mutex_unlock(&kch.lock);
+	if (!err)
+		entry = NULL;
 out:
+	kvfree(entry);
 	fput(vm_file);
 	return err;
 }
 
-static int do_unpreserve(void *context, void *arg, void __user *user,
-			 struct kch_message *message)
+static int do_unpreserve(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_unpreserve *u = arg;
 	struct kch_kvm_facts facts = { };
 
+	int err = bad_flags(u->flags, 0, message) ?:
+		  need_region(message);
+
+	if (err)
+		return err;
 	kch_selfcheck_known(&facts, NULL);
-	return bad_flags(u->flags, 0, message) ?:
-	       need_region(message) ?:
-	       in_time(message) ?:
-	       kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
-				   facts.kvm_khz, message);
+	if (mutex_lock_killable(&kch.lock))
+		return -EINTR;
+	err = in_time(message) ?:
+	      kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
+				  facts.kvm_khz, message);
+	mutex_unlock(&kch.lock);
+	return err;
 }
 
 static void entry_of(const struct kch_rec_vm *vm, struct kch_watch *watch,
@@ -285,12 +299,36 @@ static int check_which(u32 which, struct kch_message *message)
 	return 0;
 }
 
-static int do_list(void *context, void *arg, void __user *user,
-		   struct kch_message *message)
+/* The entries, to be freed.  With the lock. */
+static int make_list(struct kch_list *list, struct kch_entry **entries,
+		     struct kch_message *message)
+{
+	u32 room = list->count;
+	int err = check_which(list->which, message);
+
+	if (err)
+		return err;
+	list->count = list->which == KCH_OUTGOING ? kch.outgoing.count :
+		      kch.incoming.count + kch.incoming.damaged;
+	if (room < list->count) {
+		kch_say(message, "room for %u entries, the record has %u", room,
+			list->count);
+		return -ENOBUFS;
+	}
+	*entries = kvcalloc(list->count ?: 1, sizeof(**entries), GFP_KERNEL);
+	if (!*entries)
+		return -ENOMEM;
+	if (list->which == KCH_OUTGOING)
+		list_outgoing(*entries);
+	else
+		list_incoming(*entries, list->count);
+	return 0;
+}
+
+static int do_list(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_list *list = arg;
-	struct kch_entry *entries;
-	u32 room = list->count;
+	struct kch_entry *entries = NULL;
 	int err;
 
 	err = bad_flags(list->flags, 0, message) ?:
@@ -302,31 +340,20 @@ static int do_list(void *context, void *arg, void __user *user,
 			list->entry_size, sizeof(struct kch_entry));
 		return -EINVAL;
 	}
-	err = check_which(list->which, message);
-	if (err)
-		return err;
-	list->count = list->which == KCH_OUTGOING ? kch.outgoing.count :
-		      kch.incoming.count + kch.incoming.damaged;
-	if (room < list->count) {
-		kch_say(message, "room for %u entries, the record has %u", room,
-			list->count);
-		return -ENOBUFS;
-	}
-	entries = kvcalloc(list->count ?: 1, sizeof(*entries), GFP_KERNEL);
-	if (!entries)
-		return -ENOMEM;
-	if (list->which == KCH_OUTGOING)
-		list_outgoing(entries);
-	else
-		list_incoming(entries, list->count);
-	err = give_bytes(list->entries, entries, list->count * sizeof(*entries),
-			 "entries", message);
+	if (mutex_lock_killable(&kch.lock))
+		return -EINTR;
+	err = make_list(list, &entries, message);
+	mutex_unlock(&kch.lock);
+	if (!err)
+		err = give_bytes(list->entries, entries,
+				 list->count * sizeof(*entries), "entries",
+				 message);
 	kvfree(entries);
 	return err;
 }
 
-static int give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
-		struct kch_message *message)
+int kch_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
+	     struct kch_message *message)
 {
 	u32 room = *buffer_size;
 
@@ -338,72 +365,88 @@ static int give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
 	return give_bytes(buffer, data, size, "buffer", message);
 }
 
-int kch_get_incoming(struct kch_incoming *record, struct kch_get *get,
-		     struct kch_message *message)
+static int copy_of(const void *from, size_t size, void **data, size_t *data_size)
+{
+	*data = kvmalloc(size, GFP_KERNEL);
+	if (!*data)
+		return -ENOMEM;
+	memcpy(*data, from, size);
+	*data_size = size;
+	return 0;
+}
+
+int kch_get_incoming(struct kch_incoming *record, const u8 uuid[KCH_UUID_SIZE],
+		     void **data, size_t *size, struct kch_message *message)
 {
 	struct kch_incoming_vm *in;
-	struct kch_rec_vm *entry;
-	size_t size;
 	int err;
 
-	if (all_zero(get->uuid, sizeof(get->uuid)))
-		return give(get->buffer, &get->buffer_size, &record->record.header,
-			    sizeof(record->record.header), message);
-	err = kch_incoming_find(record, get->uuid, &in, message);
+	if (all_zero(uuid, KCH_UUID_SIZE))
+		return copy_of(&record->record.header,
+			       sizeof(record->record.header), data, size);
+	err = kch_incoming_find(record, uuid, &in, message);
 	if (err)
 		return err;
 	/* In this version's layout, whatever version wrote it. */
-	size = kch_rec_entry_size(in->vm.vcpu_count);
-	entry = kvzalloc(size, GFP_KERNEL);
-	if (!entry)
+	*size = kch_rec_entry_size(in->vm.vcpu_count);
+	*data = kvzalloc(*size, GFP_KERNEL);
+	if (!*data)
 		return -ENOMEM;
-	kch_record_copy(&in->vm, entry);
-	kch_rec_entry_close(entry);
-	err = give(get->buffer, &get->buffer_size, entry, size, message);
-	kvfree(entry);
+	kch_record_copy(&in->vm, *data);
+	kch_rec_entry_close(*data);
+	return 0;
+}
+
+static int get_outgoing(const u8 uuid[KCH_UUID_SIZE], void **data, size_t *size,
+			struct kch_message *message)
+{
+	struct kch_outgoing_vm *vm;
+
+	if (all_zero(uuid, KCH_UUID_SIZE)) {
+		if (kch.outgoing.header.sequence)
+			return copy_of(&kch.outgoing.header,
+				       sizeof(kch.outgoing.header), data, size);
+		kch_say(message, "nothing was preserved yet");
+		return -ENODATA;
+	}
+	vm = kch_outgoing_find(&kch.outgoing, uuid);
+	if (vm)
+		return copy_of(vm->entry, vm->size, data, size);
+	kch_say(message, "no VM of id %pUb is preserved", uuid);
+	return -ENOENT;
+}
+
+static int do_get(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_get *get = arg;
+	void *data = NULL;
+	size_t size;
+	int err = bad_flags(get->flags, 0, message);
+
+	if (err)
+		return err;
+	if (mutex_lock_killable(&kch.lock))
+		return -EINTR;
+	err = check_which(get->which, message);
+	if (!err)
+		err = get->which == KCH_INCOMING ?
+		      kch_get_incoming(&kch.incoming, get->uuid, &data, &size, message) :
+		      get_outgoing(get->uuid, &data, &size, message);
+	mutex_unlock(&kch.lock);
+	if (!err)
+		err = kch_give(get->buffer, &get->buffer_size, data, size, message);
+	kvfree(data);
 	return err;
 }
 
-static int do_get(void *context, void *arg, void __user *user,
-		  struct kch_message *message)
-{
-	struct kch_get *get = arg;
-	struct kch_outgoing_vm *vm;
-	int err;
-
-	err = bad_flags(get->flags, 0, message) ?:
-	      check_which(get->which, message);
-	if (err)
-		return err;
-	if (get->which == KCH_INCOMING)
-		return kch_get_incoming(&kch.incoming, get, message);
-	if (all_zero(get->uuid, sizeof(get->uuid))) {
-		const struct kch_rec_header *header = &kch.outgoing.header;
-
-		if (!header->sequence) {
-			kch_say(message, "nothing was preserved yet");
-			return -ENODATA;
-		}
-		return give(get->buffer, &get->buffer_size, header,
-			    sizeof(*header), message);
-	}
-	vm = kch_outgoing_find(&kch.outgoing, get->uuid);
-	if (!vm) {
-		kch_say(message, "no VM of id %pUb is preserved", get->uuid);
-		return -ENOENT;
-	}
-	return give(get->buffer, &get->buffer_size, vm->entry, vm->size, message);
-}
-
-/* What a new reference taken by KVM now would do to the guest's clock. */
-static void predict_rebase(const struct kch_rec_vm *entry, u32 kvm_khz,
-			   struct kch_read *read)
+/* By how much KVM is off the guest's clock now, in the worse of two ways. */
+static void say_agreement(const struct kch_rec_vm *entry, u32 kvm_khz, bool kept,
+			  struct kch_read *read)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
 	struct kch_instant now;
 	struct kch_clock clock;
-	u32 mul;
-	s8 shift;
+	s64 answer_ns;
 
 	kch_host_instant(&now);
 	read->host_tsc = now.host_tsc;
@@ -411,13 +454,15 @@ static void predict_rebase(const struct kch_rec_vm *entry, u32 kvm_khz,
 	    !(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID))
 		return;
 	kch_clock_of(entry, vcpu, &clock);
-	read->rebase_step_ns = now.kvm_ns + le64_to_cpu(entry->kvmclock_offset) -
-			       kch_clock_ns(&clock, now.host_tsc);
-	kch_pvclock_pair(kch_scale_tsc(kvm_khz, clock.tsc_scaling_ratio,
-				       clock.tsc_scaling_frac_bits),
-			 &mul, &shift);
-	read->rebase_rate_ppb = kch_pair_ppb(clock.tsc_to_system_mul,
-					     clock.tsc_shift, mul, shift);
+	read->rebase_step_ns = kch_entry_reference_step(entry, now.host_tsc,
+							now.kvm_ns);
+	answer_ns = kch_clock_kvm_ns(&clock, kvm_khz, now.host_tsc) -
+		    kch_clock_ns(&clock, now.host_tsc);
+	if (abs(answer_ns) > abs(read->rebase_step_ns))
+		read->rebase_step_ns = answer_ns;
+	if (kept)
+		read->rebase_bound_ns = kch_entry_bound_ns(entry, kvm_khz, tsc_khz,
+							   now.host_tsc);
 }
 
 /* By which id and name we know this very VM, if we do. */
@@ -435,8 +480,7 @@ static const struct kch_rec_vm *known_as(const struct file *vm_file)
 	return NULL;
 }
 
-static int do_read(void *context, void *arg, void __user *user,
-		   struct kch_message *message)
+static int do_read(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_read *read = arg;
 	const struct kch_rec_vm *known;
@@ -458,123 +502,37 @@ static int do_read(void *context, void *arg, void __user *user,
 		goto out;
 	read->kvm_tsc_khz = facts.kvm_khz;
 	read->pid = le32_to_cpu(entry->pid);
-	predict_rebase(entry, facts.kvm_khz, read);
+	say_agreement(entry, facts.kvm_khz, kch_is_kept(vm_file), read);
+	err = -EINTR;
+	if (mutex_lock_killable(&kch.lock))
+		goto free;
 	known = known_as(vm_file);
 	if (known) {
 		memcpy(entry->uuid, known->uuid, sizeof(entry->uuid));
 		memcpy(entry->name, known->name, sizeof(entry->name));
 	}
+	mutex_unlock(&kch.lock);
 	kch_rec_entry_close(entry);
-	err = give(read->buffer, &read->buffer_size, entry,
-		   kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);
+	err = kch_give(read->buffer, &read->buffer_size, entry,
+		       kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);
+free:
 	kvfree(entry);
 out:
 	fput(vm_file);
 	return err;
 }
 
-static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
-		      struct file *vm_file, void __user *scratch,
-		      struct kch_message *message)
+static int do_restore(void *context, void *arg, struct kch_message *message)
 {
-	struct kch_kvm_facts facts;
-	struct kch_kvm_restore todo = { .vcpu_id = -1 };
-	struct kch_incoming_vm *in;
-	struct kch_rec_vm *saved;
-	struct file *other;
-	int err;
-
-	err = kch_incoming_find(record, r->uuid, &in, message) ?:
-	      kch_incoming_usable(record, r->flags, r, message);
-	if (err)
-		return err;
-	other = kch_watch_get(in->watch);
-	if (other) {
-		kch_say(message, "restored already, to a VM that process %d still has",
-			kch_kvm_pid(kch_kvm_of(other)));
-		fput(other);
-		return -EALREADY;
-	}
-	err = kch_selfcheck(&facts, message) ?:
-	      kch_incoming_entry(&in->vm, &saved, message);
-	if (err)
-		return err;
-	todo.saved = saved;
-	todo.kvm_khz = facts.kvm_khz;
-	todo.frac_bits = facts.frac_bits;
-	/* First all that can refuse: KVM's answers would wait for running vCPUs. */
-	todo.check_only = true;
-	err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message) ?:
-	      kch_selfcheck_vm(vm_file, &facts, scratch, message);
-	if (!err && !(r->flags & KCH_RESTORE_CHECK)) {
-		todo.check_only = false;
-		err = kch_kvm_restore(kch_kvm_of(vm_file), &todo, message);
-	}
-	kvfree(saved);
-	r->host_tsc = todo.host_tsc;
-	r->error_ns = todo.error.ns;
-	r->error_cycles = todo.error.cycles;
-	r->error_rate_ppb = todo.error.rate_ppb;
-	r->rebase_rate_ppb = todo.rebase_rate_ppb;
-	r->vcpu_id = todo.vcpu_id;
-	if (err) {
-		r->found = todo.found;
-		r->expected = todo.expected;
-		return err;
-	}
-	if (r->flags & KCH_RESTORE_CHECK)
-		return 0;
-	r->mode = KCH_MODE_IDENTICAL;
-	kch_incoming_restored(record, in, vm_file);
-	return 0;
+	return kch_restore(&kch.incoming, arg, context, message);
 }
 
-int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
-			 void __user *user, struct kch_message *message)
+static int do_wait(void *context, void *arg, struct kch_message *message)
 {
-	/* Who has a clock's descriptor needs no capability to be refused. */
-	static DEFINE_RATELIMIT_STATE(refusals, 5 * HZ, 10);
-	struct file *vm_file;
-	u32 weakest = r->mode, reserved = r->reserved;
-	int err;
-
-	memset_startat(r, 0, host_tsc);
-	r->vcpu_id = -1;
-	err = bad_flags(r->flags, KCH_RESTORE_FLAGS, message) ?:
-	      bad_reserved(reserved, message);
-	if (err)
-		return err;
-	if (weakest < KCH_MODE_REALTIME || weakest > KCH_MODE_IDENTICAL) {
-		kch_say(message, "mode %u, there are %u to %u", weakest,
-			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
-		return -EINVAL;
-	}
-	r->mode = KCH_MODE_NONE;
-	vm_file = kch_get_vm(r->vm_fd, message);
-	if (IS_ERR(vm_file))
-		return PTR_ERR(vm_file);
-	/* KVM's answers need memory of the caller: its message is not made yet. */
-	err = restore_vm(record, r, vm_file,
-			 user + offsetof(struct kch_restore, message), message);
-	/* One that only asks is answered, and needs no trace. */
-	if (err && err != -EINTR && err != -ENOMEM &&
-	    !(r->flags & KCH_RESTORE_CHECK) &&
-	    (ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN) ||
-	     __ratelimit(&refusals)))
-		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
-			  r->uuid, err, message->text);
-	fput(vm_file);
-	return err;
+	return kch_restore_wait(context, arg, message);
 }
 
-static int do_restore(void *context, void *arg, void __user *user,
-		      struct kch_message *message)
-{
-	return kch_restore_incoming(&kch.incoming, arg, user, message);
-}
-
-static int do_finish(void *context, void *arg, void __user *user,
-		     struct kch_message *message)
+static int do_finish(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_finish *f = arg;
 	int err;
@@ -583,15 +541,17 @@ static int do_finish(void *context, void *arg, void __user *user,
 	err = bad_flags(f->flags, KCH_FINISH_DISCARD, message);
 	if (err)
 		return err;
+	if (mutex_lock_killable(&kch.lock))
+		return -EINTR;
 	f->restored = kch.incoming.restored;
 	f->left = kch.incoming.count + kch.incoming.damaged - f->restored;
 	err = kch_incoming_finish(&kch.incoming, &kch.outgoing, &kch.region,
 				  f->flags & KCH_FINISH_DISCARD, message);
+	mutex_unlock(&kch.lock);
 	return err;
 }
 
-static int do_adopt(void *context, void *arg, void __user *user,
-		    struct kch_message *message)
+static int do_adopt(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_adopt *a = arg;
 	struct kch_kvm_adopt todo = { .vcpu_id = -1 };
@@ -641,6 +601,7 @@ static const struct kch_ioctl_op ops[] = {
 	[_IOC_NR(KCH_IOC_RESTORE)] = OP(restore, kch_restore),
 	[_IOC_NR(KCH_IOC_FINISH)] = OP(finish, kch_finish),
 	[_IOC_NR(KCH_IOC_ADOPT)] = OP(adopt, kch_adopt),
+	[_IOC_NR(KCH_IOC_WAIT)] = OP(wait, kch_restore),
 #ifdef KCH_LUO
 	[_IOC_NR(KCH_IOC_CLOCK_FD)] = {
 		.fn = kch_clock_fd,
@@ -675,12 +636,7 @@ long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *us
 		err = -EFAULT;
 		goto out;
 	}
-	if (mutex_lock_killable(&kch.lock)) {
-		err = -EINTR;
-		goto out;
-	}
-	err = op->fn(context, arg, user, message);
-	mutex_unlock(&kch.lock);
+	err = op->fn(context, arg, message);
 	if (copy_to_user(user, arg, op->size))
 		err = -EFAULT;
 out:
@@ -698,17 +654,34 @@ static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_ar
 	if (_IOC_TYPE(cmd) != KCH_IOC_TYPE || nr >= ARRAY_SIZE(ops) ||
 	    !ops[nr].fn || cmd != _IO(KCH_IOC_TYPE, nr))
 		return -ENOTTY;
-	return kch_ioctl_run(&ops[nr], NULL, user);
+	return kch_ioctl_run(&ops[nr], file->private_data, user);
 }
 
 static int kch_open(struct inode *inode, struct file *file)
 {
-	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+	struct kch_holder *holder;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	holder = kzalloc(sizeof(*holder), GFP_KERNEL);
+	if (!holder)
+		return -ENOMEM;
+	kch_holder_init(holder);
+	file->private_data = holder;
+	return 0;
+}
+
+static int kch_release(struct inode *inode, struct file *file)
+{
+	kch_holder_exit(file->private_data);
+	kfree(file->private_data);
+	return 0;
 }
 
 static const struct file_operations fops = {
 	.owner = THIS_MODULE,
 	.open = kch_open,
+	.release = kch_release,
 	.unlocked_ioctl = kch_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,

@@ -5,6 +5,7 @@
 
 #include "host.h"
 #include "incoming.h"
+#include "restore.h"
 #include "watch.h"
 
 /* Makes the list of entries that are whole. */
@@ -360,6 +361,10 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 			  !discard)) {
 		*message = in->message;
 		return in->error;
+	}
+	if (kch_restore_is_busy(in, NULL)) {
+		kch_say(message, "a VM is being restored from the record");
+		return -EBUSY;
 	}
 	if (left && !discard) {
 		kch_say(message, "%u of the record's %u VMs were not restored: their clocks would be lost",

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
+/* KVM's files, and reading a VM's clock out of its private structures. */
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 
 #include "check.h"
-#include "kch_probed.h"
-
-/*
- * Since "KVM: x86: Remove per-vCPU pvclock cache" the vCPU keeps only the pair
- * of numbers, before it the whole page as last written.  The flags byte can be
- * had only there.
- */
-#ifdef KCH_HAVE_VCPU_HV_CLOCK
-#define vcpu_mul(vcpu)		((vcpu)->arch.hv_clock.tsc_to_system_mul)
-#define vcpu_shift(vcpu)	((vcpu)->arch.hv_clock.tsc_shift)
-#define vcpu_page_flags(vcpu)	((vcpu)->arch.hv_clock.flags)
-#else
-#define vcpu_mul(vcpu)		((vcpu)->arch.pvclock_tsc_mul)
-#define vcpu_shift(vcpu)	((vcpu)->arch.pvclock_tsc_shift)
-#define vcpu_page_flags(vcpu)	((void)(vcpu), 0)
-#endif
+#include "host.h"
+#include "kvm_fields.h"
 
 /*
  * KVM's functions that were met, by kind.  To find the name of one takes longer
@@ -171,6 +160,14 @@ void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
 	to->flags = cpu_to_le32(flags);
 }
 
+static int by_id(const void *a, const void *b)
+{
+	u32 id_a = le32_to_cpu(((const struct kch_rec_vcpu *)a)->vcpu_id);
+	u32 id_b = le32_to_cpu(((const struct kch_rec_vcpu *)b)->vcpu_id);
+
+	return id_a < id_b ? -1 : id_a > id_b;
+}
+
 int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message)
 {
@@ -178,8 +175,8 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	struct kch_clock clock;
 	struct kvm_vcpu *vcpu;
 	struct kch_rec_vm *to;
-	u32 count, n = 0, at;
 	unsigned long i;
+	u32 count, n = 0;
 
 	if (kvm->vm_dead || kvm->vm_bugged) {
 		kch_say(message, "KVM marked the VM %s: it has no clock any more",
@@ -206,19 +203,13 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	 * the VM: walking them needs no lock, only the count taken before.
 	 */
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		struct kch_rec_vcpu one;
-
 		if (n == count)
 			break;
 		if (mutex_is_locked(&vcpu->mutex))
 			to->flags |= cpu_to_le32(KCH_VM_RUNNING);
-		read_vcpu(vcpu, &one);
-		for (at = n; at && le32_to_cpu(vcpus[at - 1].vcpu_id) >
-				   le32_to_cpu(one.vcpu_id); at--)
-			vcpus[at] = vcpus[at - 1];
-		vcpus[at] = one;
-		n++;
+		read_vcpu(vcpu, &vcpus[n++]);
 	}
+	sort(vcpus, n, sizeof(*vcpus), by_id, NULL);
 	to->vcpu_count = cpu_to_le32(n);
 	to->pid = cpu_to_le32(kvm->userspace_pid);
 	to->default_tsc_khz = cpu_to_le32(READ_ONCE(kvm->arch.default_tsc_khz));
@@ -232,247 +223,82 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	return 0;
 }
 
-/* How many vCPUs were locked: all, or those before @busy. */
-static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
+const char *kch_kvm_no_master_clock(const struct kvm *kvm)
 {
-	struct kvm_vcpu *vcpu;
-	unsigned long i;
-	u32 locked = 0;
+	const struct kvm_arch *ka = &kvm->arch;
 
-	*busy = NULL;
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (!mutex_trylock(&vcpu->mutex)) {
-			*busy = vcpu;
-			break;
-		}
-		locked++;
-	}
-	return locked;
-}
-
-static void unlock_vcpus(struct kvm *kvm, u32 locked)
-{
-	struct kvm_vcpu *vcpu;
-	unsigned long i;
-
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (!locked--)
-			break;
-		mutex_unlock(&vcpu->mutex);
-	}
-}
-
-static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted,
-		       u32 kvm_khz, u8 frac_bits)
-{
-	vcpu_mul(vcpu) = le32_to_cpu(wanted->tsc_to_system_mul);
-	vcpu_shift(vcpu) = wanted->tsc_shift;
-	/* What KVM will compare with: it computes the pair anew if not. */
-	vcpu->arch.hw_tsc_khz = kch_scale_tsc(kvm_khz,
-					      vcpu->arch.l1_tsc_scaling_ratio,
-					      frac_bits);
-}
-
-/* A new page at the next KVM_RUN, but of the reference that is there. */
-static void keep_reference(struct kvm_vcpu *vcpu)
-{
-	/* Left by vCPU creation; would take a new reference at KVM_RUN. */
-	kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
-	kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
-}
-
-static const struct kch_rec_vcpu *find_vcpu(const struct kch_rec_vm *entry, u32 id)
-{
-	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
-	u32 n = le32_to_cpu(entry->vcpu_count);
-
-	for (; n; n--, vcpu++)
-		if (le32_to_cpu(vcpu->vcpu_id) == id)
-			return vcpu;
+	if (ka->nr_vcpus_matched_tsc + 1 != atomic_read(&kvm->online_vcpus))
+		return "its vCPUs' TSCs do not match";
+	if (ka->backwards_tsc_observed)
+		return "a host TSC was seen going backwards";
+	if (ka->boot_vcpu_runs_old_kvmclock)
+		return "the guest uses the first version of kvmclock's MSRs";
 	return NULL;
 }
 
-static void write_clock(struct kvm *kvm, const struct kch_kvm_restore *r)
+/*
+ * KVM does some things only when a vCPU runs next.  Would the clock then still be
+ * the one that is read now?
+ */
+static int check_pending(struct kvm *kvm, bool *again, struct kch_message *message)
 {
-	const struct kch_rec_vcpu *wanted = (const void *)(r->saved + 1);
-	struct kvm_arch *ka = &kvm->arch;
 	struct kvm_vcpu *vcpu;
-	unsigned long i, flags;
-	struct kch_clock clock;
-	u64 offset;
+	unsigned long i;
+	const char *why;
 
-	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
-	write_seqcount_begin(&ka->pvclock_sc);
-	/*
-	 * KVM's reference of this moment stays the base of the offset, so that
-	 * a reference it takes later lands on the saved clock; then the pair
-	 * is moved back to the saved one, which the guest's page is made of.
-	 */
-	kch_clock_of(r->saved, wanted, &clock);
-	offset = kch_clock_ns(&clock, ka->master_cycle_now) -
-		 ka->master_kernel_ns;
-	ka->kvmclock_offset = offset;
-	ka->master_cycle_now = clock.reference_cycles;
-	ka->master_kernel_ns = clock.system_time_ns - offset;
+	*again = false;
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		wanted = find_vcpu(r->saved, vcpu->vcpu_id);
-		if (wanted)
-			write_pair(vcpu, wanted, r->kvm_khz, r->frac_bits);
-	}
-	write_seqcount_end(&ka->pvclock_sc);
-	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
-
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		keep_reference(vcpu);
-}
-
-static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
-{
-	const struct kch_rec_vcpu *was;
-	struct kvm_arch *ka = &kvm->arch;
-	struct kvm_vcpu *vcpu;
-	unsigned long i, flags;
-
-	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
-	write_seqcount_begin(&ka->pvclock_sc);
-	ka->kvmclock_offset = le64_to_cpu(before->kvmclock_offset);
-	ka->master_cycle_now = le64_to_cpu(before->master_cycle_now);
-	ka->master_kernel_ns = le64_to_cpu(before->master_kernel_ns);
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		was = find_vcpu(before, vcpu->vcpu_id);
-		if (!was)
-			continue;
-		vcpu_mul(vcpu) = le32_to_cpu(was->tsc_to_system_mul);
-		vcpu_shift(vcpu) = was->tsc_shift;
-		vcpu->arch.hw_tsc_khz = le32_to_cpu(was->hw_tsc_khz);
-	}
-	write_seqcount_end(&ka->pvclock_sc);
-	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
-}
-
-static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
-			  struct kch_message *message)
-{
-	struct kch_rec_vm *before = NULL, *after = NULL;
-	int err;
-
-	err = kch_kvm_entry_exact(r->saved, message) ?:
-	      kch_kvm_read(kvm, r->frac_bits, &before, message);
-	if (err)
-		return err;
-	err = kch_check_ready(before, r, message);
-	if (err || r->check_only)
-		goto out;
-
-	write_clock(kvm, r);
-
-	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
-	if (!err && !kch_check_identical(after, r)) {
-		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
-			r->vcpu_id, r->error.ns, r->error.cycles,
-			r->error.rate_ppb);
-		err = -EOVERFLOW;
-	}
-	if (err)
-		put_back(kvm, before);
-out:
-	kvfree(before);
-	kvfree(after);
-	return err;
-}
-
-int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
-		    struct kch_message *message)
-{
-	struct kvm_vcpu *busy;
-	u32 locked;
-	int err;
-
-	r->vcpu_id = -1;
-	/* Held over all: no vCPU is created, none runs.  KVM's own lock order. */
-	if (mutex_lock_killable(&kvm->lock))
-		return -EINTR;
-	locked = trylock_vcpus(kvm, &busy);
-	if (busy) {
-		kch_say(message, "vCPU %d is running, or in an ioctl",
-			busy->vcpu_id);
-		r->vcpu_id = busy->vcpu_id;
-		err = -EBUSY;
-	} else if (kvm->created_vcpus != atomic_read(&kvm->online_vcpus)) {
-		kch_say(message, "a vCPU is being created");
-		err = -EBUSY;
-	} else {
-		err = restore_locked(kvm, r, message);
-	}
-	unlock_vcpus(kvm, locked);
-	mutex_unlock(&kvm->lock);
-	return err;
-}
-
-/* Under the VM's lock: no vCPU is added meanwhile. */
-static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
-			struct kch_message *message)
-{
-	struct kch_rec_vm *entry;
-	struct kvm_vcpu *vcpu;
-	unsigned long i, done;
-	int err;
-
-	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
-	if (err)
-		return err;
-	err = kch_kvm_entry_exact(entry, message) ?:
-	      kch_check_added(entry, a, message);
-	if (err)
-		goto free;
-	/* From here on a vCPU that has not run does not start to. */
-	done = ULONG_MAX;
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (vcpu->arch.hw_tsc_khz)
-			continue;
-		if (!mutex_trylock(&vcpu->mutex)) {
-			kch_say(message, "vCPU %d is new, but in an ioctl, or running already",
+#ifdef KCH_HAVE_GUEST_TSC_PROTECTED
+		if (vcpu->arch.guest_tsc_protected) {
+			kch_say(message, "vCPU %d has a TSC that the CPU protects (SEV-SNP, TDX): KVM can neither read nor set it",
 				vcpu->vcpu_id);
-			a->vcpu_id = vcpu->vcpu_id;
-			err = -EBUSY;
-			done = i;
-			break;
+			return -ENOKEY;
 		}
-		/* Its first run was just ending. */
-		if (vcpu->arch.hw_tsc_khz)
-			mutex_unlock(&vcpu->mutex);
-	}
-	kch_clock_fill_pairs(entry, a->kvm_khz);
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (i == done)
-			break;
-		if (vcpu->arch.hw_tsc_khz)
+#endif
+		if (READ_ONCE(vcpu->arch.tsc_offset_adjustment)) {
+			kch_say(message, "KVM will move the TSC offset of vCPU %d by %lld cycles when it runs next, as the host's TSC went backwards",
+				vcpu->vcpu_id,
+				(s64)vcpu->arch.tsc_offset_adjustment);
+			return -EOPNOTSUPP;
+		}
+		if (!kvm_test_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu))
 			continue;
-		if (!err) {
-			write_pair(vcpu, find_vcpu(entry, vcpu->vcpu_id),
-				   a->kvm_khz, a->frac_bits);
-			keep_reference(vcpu);
-			a->adopted++;
+		why = kch_kvm_no_master_clock(kvm);
+		if (!why && kch_host_tsc_source() == KCH_TSC_UNKNOWN)
+			why = "the host's clocksource is not the TSC";
+		if (why) {
+			kch_say(message, "KVM will turn the VM's master clock off when vCPU %d runs next: %s",
+				vcpu->vcpu_id, why);
+			return -EOPNOTSUPP;
 		}
-		mutex_unlock(&vcpu->mutex);
+		/* A running vCPU takes the new reference just now. */
+		if (vcpu->arch.hw_tsc_khz && mutex_is_locked(&vcpu->mutex) &&
+		    !kvm_vcpu_is_blocking(vcpu))
+			*again = true;
 	}
-free:
-	kvfree(entry);
-	return err;
+	return 0;
 }
 
-int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
-		  struct kch_message *message)
+int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		       struct kch_message *message)
 {
-	int err;
+	int tries = 50, err;
+	bool again;
 
-	a->vcpu_id = -1;
-	a->adopted = 0;
-	if (mutex_lock_killable(&kvm->lock))
-		return -EINTR;
-	err = adopt_locked(kvm, a, message);
-	mutex_unlock(&kvm->lock);
-	return err;
+	do {
+		err = kch_kvm_read(kvm, frac_bits, entry, message);
+		if (err)
+			return err;
+		err = kch_kvm_entry_exact(*entry, message) ?:
+		      check_pending(kvm, &again, message);
+		if (!err && !again)
+			return 0;
+		kvfree(*entry);
+		*entry = NULL;
+		if (err)
+			return err;
+		usleep_range(100, 200);
+	} while (tries--);
+	kch_say(message, "KVM is about to take a new reference of the VM's clock, and does not come to it");
+	return -EBUSY;
 }

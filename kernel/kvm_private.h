@@ -52,6 +52,13 @@ void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to);
 int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message);
 
+/*
+ * The same of a VM whose clock will still be what was read when a vCPU runs next.
+ * Sleeps.  Also -EOPNOTSUPP, -ENOTRECOVERABLE, -ENOKEY, -EBUSY.
+ */
+int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		       struct kch_message *message);
+
 /* -EOPNOTSUPP, -ENOTRECOVERABLE for an entry that cannot be restored exactly. */
 int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
 			struct kch_message *message);
@@ -65,9 +72,11 @@ int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
  * @sets_ratio: in: another scaling ratio than the saved one is no reason to
  *	refuse: it is written, too.  KVM's own ioctls only take a frequency
  * @check_only: in: stop before the first write
+ * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
+ *	set, and a master clock still to come, so that they are no reason to refuse
+ * @reference_cycles: out: of the clock that was written
  * @host_tsc: out: where the outcome was evaluated
  * @error: out: the worst of all vCPUs
- * @rebase_rate_ppb: out: see struct kch_read; the worst of all vCPUs
  * @vcpu_id: out: the vCPU a refusal is about, -1 none
  * @found: out: number found
  * @expected: out: number expected
@@ -78,16 +87,19 @@ struct kch_kvm_restore {
 	u8 frac_bits;
 	bool sets_ratio;
 	bool check_only;
+	bool sets_vcpus;
+	u64 reference_cycles;
 	u64 host_tsc;
 	struct kch_clock_error error;
-	s64 rebase_rate_ppb;
 	s32 vcpu_id;
 	u64 found;
 	u64 expected;
 };
 
 /*
- * Gives a VM the saved clock: same reference, same offset, same mul and shift.
+ * Gives a VM the saved clock: same offset, same mul and shift, and the same
+ * reference, or, where KVM computes another pair, a younger one of the same
+ * function.  The vCPUs are barred from the guest afterwards.
  *
  * 0 or -EINTR, -EBUSY, -ELNRNG, -ERANGE, -EL2NSYNC, -ENOTRECOVERABLE,
  * -EOPNOTSUPP, -EALREADY, -EIO, -ECHILD, -ENOMEM with nothing changed;
@@ -95,6 +107,49 @@ struct kch_kvm_restore {
  */
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
+
+/*
+ * Bars all vCPUs from the guest until they are let in again; their ioctls work.
+ * A vCPU that is in the guest stays there.
+ */
+void kch_kvm_bar(struct kvm *kvm);
+void kch_kvm_unbar(struct kvm *kvm);
+
+/* Has a vCPU come to KVM_RUN since a clock was restored to the barred VM? */
+bool kch_kvm_entered(struct kvm *kvm);
+
+/*
+ * Once more what kch_kvm_restore() did, to a barred VM whose vCPUs may be in
+ * KVM_RUN by now.  Errors: as there.
+ */
+int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *restore,
+			  struct kch_message *message);
+
+/**
+ * struct kch_kvm_keep - what kch_kvm_keep() keeps
+ * @kvm_khz: frequency this host's KVM uses, kHz
+ * @frac_bits: fraction bits of its scaling ratios
+ * @ratio: scaling ratio of vCPUs that have the following pair
+ * @mul: the VM's tsc_to_system_mul
+ * @shift: its tsc_shift
+ */
+struct kch_kvm_keep {
+	u32 kvm_khz;
+	u8 frac_bits;
+	s8 shift;
+	u32 mul;
+	u64 ratio;
+};
+
+/*
+ * Keeps KVM in agreement with the guest, while the vCPUs run: makes the reference
+ * young by an exact step, the offset that of now, and the pair of an added vCPU
+ * that of the others.  The guest sees a change only of the last.
+ *
+ * 0, or -EIO, -ECHILD, -ELIBBAD, -ENOMEM, -EOPNOTSUPP, -ENOTRECOVERABLE: there is
+ * nothing to keep, or it was not possible this time.
+ */
+int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep);
 
 /**
  * struct kch_kvm_adopt - see kch_kvm_adopt()

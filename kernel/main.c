@@ -9,7 +9,9 @@
 #include <linux/reboot.h>
 #include <linux/sizes.h>
 
+#include "keep.h"
 #include "luo.h"
+#include "restore.h"
 #include "selfcheck.h"
 #include "state.h"
 #include "version.h"
@@ -36,10 +38,7 @@ static unsigned long kho_size = SZ_1M;
 module_param(kho_size, ulong, 0400);
 MODULE_PARM_DESC(kho_size, "bytes to preserve with KHO, a power of two (1 MiB)");
 
-/*
- * User memory is written under the lock, and its owner decides how long that
- * takes.  The kexec must not wait for that for ever.
- */
+/* Nothing is done under the lock that can take long.  If it does, there is no wait for ever. */
 #define KEXEC_WAIT_MS	10000
 
 int kch_lock_at_kexec(void)
@@ -66,6 +65,8 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
+	/* A VM that is held goes into the next record as it came. */
+	kch_restore_end_all();
 	err = kch_lock_at_kexec();
 	if (err) {
 		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): an ioctl does not come to its end\n",
@@ -159,6 +160,7 @@ debugfs:
 selfcheck:
 	kch_selfcheck_exit();
 free:
+	kch_keep_exit();
 	kch_incoming_exit(&kch.incoming);
 	kch_outgoing_exit(&kch.outgoing);
 	kch_watch_exit();
@@ -174,6 +176,7 @@ static void __exit kch_exit(void)
 	kch_debugfs_unregister();
 	unregister_reboot_notifier(&reboot_block);
 	kch_selfcheck_exit();
+	kch_keep_exit();
 	kch_incoming_exit(&kch.incoming);
 	kch_outgoing_exit(&kch.outgoing);
 	kch_watch_exit();

@@ -24,6 +24,27 @@ compile()
 		compile "$@"; then
 		echo "#define KCH_HAVE_VCPU_HV_CLOCK 1"
 	fi
+	# Whether a vCPU's TSC is the CPU's own business, since 6.15 or so; no
+	# guest has such a TSC before.
+	if printf '%s\n' '#include <linux/kvm_host.h>' \
+		'bool probe(struct kvm_vcpu *v);' \
+		'bool probe(struct kvm_vcpu *v) { return v->arch.guest_tsc_protected; }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_GUEST_TSC_PROTECTED 1"
+	fi
+	# Since 6.8 or so KVM can be built without Hyper-V's interfaces.
+	if printf '%s\n' '#include <linux/kvm_host.h>' \
+		'u64 probe(struct kvm *k);' \
+		'u64 probe(struct kvm *k) { return k->arch.hyperv.hv_tsc_page; }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_KVM_HYPERV 1"
+	fi
+	# Many locks that one lock protects, to lockdep as one, since 6.16 or so.
+	if printf '%s\n' '#include <linux/mutex.h>' \
+		'#ifndef mutex_trylock_nest_lock' '#error' '#endif' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_MUTEX_TRYLOCK_NEST_LOCK 1"
+	fi
 	# reserve_mem=, since 6.11
 	if printf '%s\n' '#include <linux/mm.h>' \
 		'int probe(phys_addr_t *p);' \

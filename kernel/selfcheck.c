@@ -234,6 +234,31 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
 	       differs(message, "kvmclock in ns", ns, says.clock);
 }
 
+/* Does KVM agree with the page of the clock that was restored? */
+static int check_agreement(struct scratch_vm *s, const struct kch_rec_vm *live,
+			   const struct kch_kvm_facts *facts,
+			   struct kch_message *message)
+{
+	struct kvm_clock_data says;
+	struct kch_clock clock;
+	u64 bound_ns;
+	s64 off_ns;
+	int err;
+
+	err = get_clock(s->vm, &says, (void __user *)s->user);
+	if (err || !(says.flags & KVM_CLOCK_HOST_TSC))
+		return err;
+	kch_clock_of(live, (const struct kch_rec_vcpu *)(live + 1), &clock);
+	off_ns = says.clock - kch_clock_ns(&clock, says.host_tsc);
+	bound_ns = kch_entry_bound_ns(live, facts->kvm_khz, tsc_khz,
+				      says.host_tsc);
+	if (off_ns <= (s64)bound_ns && off_ns >= -(s64)bound_ns)
+		return 0;
+	kch_say(message, "after a clock was restored to a test VM, KVM_GET_CLOCK is %lld ns off the guest's, expected below %llu ns: nothing is written to any VM",
+		off_ns, bound_ns);
+	return -ELIBBAD;
+}
+
 /* Restores a made-up clock, and sees whether it is still there after KVM_RUN. */
 static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts,
 			 struct kch_message *message)
@@ -252,14 +277,15 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 	err = kch_kvm_read(kvm, facts->frac_bits, &saved, message);
 	if (err)
 		return err;
-	/* An older reference, another time, and a rate KVM would not compute. */
+	/* A far older reference, another time, and a rate KVM would not compute. */
 	vcpu = (struct kch_rec_vcpu *)(saved + 1);
-	le64_add_cpu(&saved->master_cycle_now, -(1LL << 24));
+	saved->master_cycle_now = cpu_to_le64(le64_to_cpu(saved->master_cycle_now) / 2);
 	le64_add_cpu(&saved->kvmclock_offset, TEST_CLOCK_NS);
 	vcpu->tsc_to_system_mul ^= cpu_to_le32(0x5555);
 	restore.saved = saved;
 
 	err = kch_kvm_restore(kvm, &restore, message);
+	kch_kvm_unbar(kvm);
 	if (err == -EINTR)
 		goto out;
 	if (err) {
@@ -279,7 +305,9 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 		kch_say(message, "a clock restored to a test VM was %lld ns, %lld cycles, %lld ppb off after the vCPU ran: this KVM does not keep it; nothing is written to any VM",
 			error.ns, error.cycles, error.rate_ppb);
 		err = -ELIBBAD;
+		goto out;
 	}
+	err = check_agreement(s, live, facts, message);
 out:
 	kvfree(saved);
 	kvfree(live);
@@ -401,46 +429,10 @@ int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message
 	return err;
 }
 
-/**
- * struct vcpu_files - the caller's files of one VM's vCPUs
- * @kvm: the VM
- * @files: with a reference each
- * @count: how many were found
- * @room: how many fit
- */
-struct vcpu_files {
-	const struct kvm *kvm;
-	struct file **files;
-	u32 count;
-	u32 room;
-};
-
-static int collect_vcpu_file(const void *arg, struct file *file, unsigned int fd)
-{
-	struct vcpu_files *to = (struct vcpu_files *)arg;
-
-	if (to->count < to->room &&
-	    kch_kvm_file_kind(file) == KCH_KVM_FILE_VCPU &&
-	    kch_kvm_vcpu_file_id(file, to->kvm) >= 0)
-		to->files[to->count++] = get_file(file);
-	return 0;
-}
-
-static const struct kch_rec_vcpu *entry_vcpu(const struct kch_rec_vm *entry, u32 id)
-{
-	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
-	u32 n = le32_to_cpu(entry->vcpu_count);
-
-	for (; n; n--, vcpu++)
-		if (le32_to_cpu(vcpu->vcpu_id) == id)
-			return vcpu;
-	return NULL;
-}
-
-static int check_offsets(struct kvm *kvm, u8 frac_bits, void __user *user,
+static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
+			 u8 frac_bits, void __user *user,
 			 struct kch_message *message)
 {
-	struct vcpu_files vcpus = { .kvm = kvm };
 	const struct kch_rec_vcpu *vcpu;
 	struct kch_rec_vm *entry;
 	u64 offset;
@@ -450,44 +442,31 @@ static int check_offsets(struct kvm *kvm, u8 frac_bits, void __user *user,
 	err = kch_kvm_read(kvm, frac_bits, &entry, message);
 	if (err)
 		return err;
-	vcpus.room = le32_to_cpu(entry->vcpu_count);
-	vcpus.files = kvcalloc(vcpus.room, sizeof(*vcpus.files), GFP_KERNEL);
-	if (!vcpus.files) {
-		err = -ENOMEM;
-		goto out;
-	}
-	iterate_fd(current->files, 0, collect_vcpu_file, &vcpus);
-	for (i = 0; i < vcpus.count && !err; i++) {
-		vcpu = entry_vcpu(entry,
-				  kch_kvm_vcpu_file_id(vcpus.files[i], kvm));
+	for (i = 0; i < count && !err; i++) {
+		vcpu = vcpus[i] ? kch_entry_vcpu(entry,
+						 kch_kvm_vcpu_file_id(vcpus[i], kvm)) :
+				  NULL;
 		if (!vcpu)
 			continue;
 		offset = 0;
-		err = vcpu_offset(vcpus.files[i], KVM_GET_DEVICE_ATTR, &offset,
-				  user);
+		err = vcpu_offset(vcpus[i], KVM_GET_DEVICE_ATTR, &offset, user);
 		if (!err && le64_to_cpu(vcpu->tsc_offset) != offset)
 			err = differs(message, "TSC offset",
 				      le64_to_cpu(vcpu->tsc_offset), offset);
 	}
-	for (i = 0; i < vcpus.count; i++)
-		fput(vcpus.files[i]);
-out:
-	kvfree(vcpus.files);
 	kvfree(entry);
 	return err;
 }
 
-int kch_selfcheck_vm(struct file *vm_file, const struct kch_kvm_facts *facts,
-		     void __user *scratch, struct kch_message *message)
+int kch_selfcheck_vm(struct file *vm_file, struct file **vcpus, u32 count,
+		     const struct kch_kvm_facts *facts, void __user *scratch,
+		     struct kch_message *message)
 {
-	struct kvm *kvm = kch_kvm_of(vm_file);
-
 	BUILD_BUG_ON(sizeof(struct kvm_clock_data) > 64);
 	BUILD_BUG_ON(sizeof(struct kvm_device_attr) + sizeof(u64) > 64);
-	if (current->mm != kch_kvm_mm(kvm))
-		return 0;
 	return check_clock(vm_file, facts->kvm_khz, scratch, message) ?:
-	       check_offsets(kvm, facts->frac_bits, scratch, message);
+	       check_offsets(kch_kvm_of(vm_file), vcpus, count, facts->frac_bits,
+			     scratch, message);
 }
 
 static int module_event(struct notifier_block *block, unsigned long event,

@@ -36,12 +36,13 @@ int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message);
 int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message);
 
 /*
- * The same for the very VM, without changing it: its kvmclock, and the offsets
- * of those vCPUs whose files the caller has.  KVM answers its own process only;
- * called by another one, this checks nothing.  @scratch: 64 writable bytes.
+ * The same for the very VM, without changing it: its kvmclock, and the offsets of
+ * those of its vCPUs whose files there are (@vcpus may have NULLs).  KVM answers the
+ * VM's own process only: the caller has its memory, and @scratch is 64 bytes of it.
  */
-int kch_selfcheck_vm(struct file *vm_file, const struct kch_kvm_facts *facts,
-		     void __user *scratch, struct kch_message *message);
+int kch_selfcheck_vm(struct file *vm_file, struct file **vcpus, u32 count,
+		     const struct kch_kvm_facts *facts, void __user *scratch,
+		     struct kch_message *message);
 
 int kch_selfcheck_init(void);
 void kch_selfcheck_exit(void);

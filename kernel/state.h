@@ -39,13 +39,13 @@ struct file *kch_get_vm(int fd, struct kch_message *message);
 
 /**
  * struct kch_ioctl_op - one ioctl
- * @fn: does it, with the lock held; @context is of the file it came through
+ * @fn: does it, and takes the lock for as long as it needs the state; never while
+ *	it uses user memory or waits for a vCPU.  @context is of the open file
  * @size: of its structure, which starts with its size
  * @message: where in the structure the message is, at the end
  */
 struct kch_ioctl_op {
-	int (*fn)(void *context, void *arg, void __user *user,
-		  struct kch_message *message);
+	int (*fn)(void *context, void *arg, struct kch_message *message);
 	u32 size;
 	u32 message;
 };
@@ -53,11 +53,13 @@ struct kch_ioctl_op {
 /* Takes the structure from @user, and gives it back with the answer. */
 long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user);
 
-/* KCH_IOC_GET and KCH_IOC_RESTORE from any record; with the lock. */
-int kch_get_incoming(struct kch_incoming *record, struct kch_get *get,
-		     struct kch_message *message);
-int kch_restore_incoming(struct kch_incoming *record, struct kch_restore *r,
-			 void __user *user, struct kch_message *message);
+/* Writes an answer to a buffer of the caller's; without the lock.  -ENOBUFS, -EFAULT. */
+int kch_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
+	     struct kch_message *message);
+
+/* What KCH_IOC_GET answers from a record that came: with the lock, to be freed. */
+int kch_get_incoming(struct kch_incoming *record, const u8 uuid[KCH_UUID_SIZE],
+		     void **data, size_t *size, struct kch_message *message);
 
 /* debugfs.c */
 void kch_debugfs_register(void);

@@ -341,7 +341,7 @@ static int do_read(struct kch_read *read)
 	}
 	read->host_tsc = 0x200000000000ULL;
 	read->rebase_step_ns = -17;
-	read->rebase_rate_ppb = 46;
+	read->rebase_bound_ns = 46;
 	read->pid = 77;
 	read->kvm_tsc_khz = fake.kvm_khz;
 	return answer(&vm, read->buffer, &read->buffer_size, read->message);

@@ -431,7 +431,7 @@ case_list_show() {
 	FAKE_LIVE=$work/saved run_fake 0 show --tsv --pid "$vmm_pid"
 	equal "$(tsv source)" live
 	equal "$(tsv uuid)" "$(uuid_of a)"
-	equal "$(tsv rebase_rate_ppb)" 46
+	equal "$(tsv rebase_bound_ns)" 46
 	FAKE_LIVE=$work/saved run_fake 0 show --json --pid "$vmm_pid"
 	is_json
 	FAKE_LIVE=$work/saved run_fake 3 show --pid $$

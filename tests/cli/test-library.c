@@ -252,9 +252,9 @@ static void test_large_vm(void)
 	set_up();
 	fake.live = fake.incoming;
 	check_err(kch_vm_read(handle, FAKE_VM_FD, &vm, &live), 0);
-	ktap_check(live.rebase_step_ns == -17 && live.rebase_rate_ppb == 46 &&
+	ktap_check(live.rebase_step_ns == -17 && live.rebase_bound_ns == 46 &&
 		   live.pid == 77, "%ld %ld %d", live.rebase_step_ns,
-		   live.rebase_rate_ppb, live.pid);
+		   live.rebase_bound_ns, live.pid);
 	kch_vm_free(vm);
 	fake_load(getenv("LARGE_REGION"), &fake.live, &fake.has_live);
 	check_err(kch_vm_read(handle, FAKE_VM_FD, &vm, NULL), 0);

@@ -159,8 +159,8 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		       (long long)h.result.error_cycles);
 		report("restore_error_rate_ppb", "%lld",
 		       (long long)h.result.error_rate_ppb);
-		report("rebase_rate_ppb", "%lld",
-		       (long long)h.result.rebase_rate_ppb);
+		report("rebase_bound_ns", "%lld",
+		       (long long)h.result.rebase_bound_ns);
 		report("restore_blackout_ns", "%llu",
 		       (unsigned long long)h.result.blackout_ns);
 		report("restore_slack_ns", "%llu",

@@ -23,7 +23,7 @@ static void print_result(struct tool *tool, const struct live_vm *vm,
 	output_s64(out, "error_ns", result->error_ns);
 	output_s64(out, "error_cycles", result->error_cycles);
 	output_s64(out, "error_rate_ppb", result->error_rate_ppb);
-	output_s64(out, "rebase_rate_ppb", result->rebase_rate_ppb);
+	output_u64(out, "rebase_bound_ns", result->rebase_bound_ns);
 	output_u64(out, "blackout_ns", result->blackout_ns);
 	output_u64(out, "host_tsc", result->host_tsc);
 }

@@ -77,8 +77,8 @@ static int show_live(struct tool *tool)
 				 chosen->name);
 			output_s64(tool->out, "rebase_step_ns",
 				   info.rebase_step_ns);
-			output_s64(tool->out, "rebase_rate_ppb",
-				   info.rebase_rate_ppb);
+			output_u64(tool->out, "rebase_bound_ns",
+				   info.rebase_bound_ns);
 			output_u64(tool->out, "kvm_tsc_khz", info.kvm_tsc_khz);
 			print_vcpus(tool->out, vm);
 			kch_vm_free(vm);

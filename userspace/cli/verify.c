@@ -156,7 +156,7 @@ static void print_vms(struct output *out, const struct audit *audits, size_t cou
 			output_string(out, "cycles", NULL);
 			output_string(out, "rate_ppb", NULL);
 			output_string(out, "rebase_step_ns", NULL);
-			output_string(out, "rebase_rate_ppb", NULL);
+			output_string(out, "rebase_bound_ns", NULL);
 			output_string(out, "host_tsc", NULL);
 			continue;
 		}
@@ -164,7 +164,7 @@ static void print_vms(struct output *out, const struct audit *audits, size_t cou
 		output_s64(out, "cycles", audit->worst.cycles);
 		output_s64(out, "rate_ppb", audit->worst.rate_ppb);
 		output_s64(out, "rebase_step_ns", audit->info.rebase_step_ns);
-		output_s64(out, "rebase_rate_ppb", audit->info.rebase_rate_ppb);
+		output_u64(out, "rebase_bound_ns", audit->info.rebase_bound_ns);
 		output_u64(out, "host_tsc", audit->info.host_tsc);
 	}
 	output_table_end(out);

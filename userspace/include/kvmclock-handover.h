@@ -207,9 +207,11 @@ KCH_API int kch_vm_get(struct kch_handle *handle, enum kch_which which,
  * struct kch_live_info - what kch_vm_read() tells besides the clock
  * @sz: in: sizeof(struct kch_live_info)
  * @host_tsc: host TSC at which the two rebase numbers were taken, cycles
- * @rebase_step_ns: by how much the guest's kvmclock would step if KVM took a
- *	new master clock reference now, ns; 0 without master clock
- * @rebase_rate_ppb: how much faster KVM would then let it run, parts per 1e9
+ * @rebase_step_ns: by how much the guest's kvmclock would step if it became what
+ *	KVM says it is, by a new reference or by KVM_SET_CLOCK of what KVM_GET_CLOCK
+ *	returned, ns
+ * @rebase_bound_ns: what that stays below as long as the module keeps the clock,
+ *	ns; 0: it does not
  * @pid: the process that has the VM; 0 unknown
  * @kvm_tsc_khz: the frequency KVM computes guest clocks from, kHz; 0 unknown
  */
@@ -217,7 +219,7 @@ struct kch_live_info {
 	size_t sz;
 	uint64_t host_tsc;
 	int64_t rebase_step_ns;
-	int64_t rebase_rate_ppb;
+	uint64_t rebase_bound_ns;
 	int32_t pid;
 	uint32_t kvm_tsc_khz;
 };
@@ -341,8 +343,8 @@ KCH_API int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
  * struct kch_vcpu_error - how far a vCPU's live clock is from the saved one
  * @sz: in: sizeof(struct kch_vcpu_error)
  * @vcpu_id: the vCPU
- * @identical: 1 if TSC offset, scaling ratio and pvclock page are the same
- *	(then the other three are 0), else 0
+ * @identical: 1 if TSC and kvmclock are the same functions, with the same value at
+ *	every host TSC (then the other three are 0), else 0
  * @ns: live kvmclock minus saved kvmclock, ns
  * @cycles: live guest TSC minus saved guest TSC, cycles
  * @rate_ppb: how much faster the live kvmclock runs, parts per 1e9; INT64_MAX
@@ -497,8 +499,8 @@ struct kch_restore_opts {
  * @error_ns: live kvmclock minus saved, the largest of all vCPUs, ns
  * @error_cycles: live guest TSC minus saved, likewise, cycles
  * @error_rate_ppb: how much faster the live kvmclock runs, parts per 1e9
- * @rebase_rate_ppb: by how much the guest's clock would change its rate if KVM
- *	took a new reference, parts per 1e9; 0 on a host with a pinned TSC
+ * @rebase_bound_ns: how far what KVM itself says of the clock will be from it at
+ *	most, at any later time, ns
  * @blackout_ns: host time from the seal of the record to now, ns
  * @found: the number found, for refusals that compare numbers
  * @expected: the number expected
@@ -511,6 +513,9 @@ struct kch_restore_opts {
  * @rounds: times KVM_SET_CLOCK was tried
  * @refusal: of a mode weaker than identical that kch_vm_restore() reached: the
  *	errno (positive) with which the module refused that; else 0
+ * @page: enum kch_pvclock_page: has the guest's page the same bytes, or a younger reference of
+ *	the same function; KCH_PAGE_NONE of weaker modes
+ * @reserved: 0
  */
 struct kch_restore_result {
 	size_t sz;
@@ -520,7 +525,7 @@ struct kch_restore_result {
 	int64_t error_ns;
 	int64_t error_cycles;
 	int64_t error_rate_ppb;
-	int64_t rebase_rate_ppb;
+	uint64_t rebase_bound_ns;
 	uint64_t blackout_ns;
 	uint64_t found;
 	uint64_t expected;
@@ -529,6 +534,8 @@ struct kch_restore_result {
 	int64_t tsc_rate_ppb;
 	uint32_t rounds;
 	int32_t refusal;
+	uint32_t page;
+	uint32_t reserved;
 };
 
 /**

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * After the kexec: giving a VM its saved clock.  What KVM's own ioctls can set
- * is set here, by the process that owns the VM; the exact clock function is
- * then set by the module.
+ * After the kexec: giving a VM its saved clock.  The module does it all; what it
+ * cannot give exactly is given here in a weaker mode, if the caller accepts that.
  */
 #include "converge.h"
 
 static int ask_module(struct kch_handle *handle, int vm_fd,
 		      const uint8_t uuid[KCH_UUID_SIZE],
-		      const struct kch_restore_opts *opts, uint32_t flags,
+		      const struct kch_restore_opts *opts,
 		      struct kch_restore_result *result)
 {
 	struct kch_restore restore = {
 		.size = sizeof(restore),
-		.flags = (opts->flags & ~KCH_RESTORE_BEST_EFFORT) | flags,
+		.flags = opts->flags & ~KCH_RESTORE_BEST_EFFORT,
 		.vm_fd = vm_fd,
 		.mode = opts->mode ? opts->mode : KCH_MODE_IDENTICAL,
 		.vcpu_id = -1,
@@ -28,7 +27,8 @@ static int ask_module(struct kch_handle *handle, int vm_fd,
 	result->error_ns = restore.error_ns;
 	result->error_cycles = restore.error_cycles;
 	result->error_rate_ppb = restore.error_rate_ppb;
-	result->rebase_rate_ppb = restore.rebase_rate_ppb;
+	result->rebase_bound_ns = restore.rebase_bound_ns;
+	result->page = restore.page;
 	result->blackout_ns = restore.blackout_ns;
 	result->found = restore.found;
 	result->expected = restore.expected;
@@ -80,73 +80,32 @@ static int restore_weaker(struct kch_handle *handle, struct kch_target *target,
 	return 0;
 }
 
-static int restore_vcpus(struct kch_handle *handle, struct kch_target *target,
+/* What KVM's own ioctls can do, by the process that has the vCPUs. */
+static int restore_vcpus(struct kch_handle *handle, int vm_fd,
+			 const struct kch_vcpu_fd *vcpus, size_t count,
 			 const uint8_t uuid[KCH_UUID_SIZE],
-			 const struct kch_restore_opts *opts,
+			 const struct kch_restore_opts *opts, int refusal,
 			 struct kch_restore_result *result)
 {
-	bool weaker = opts->mode && opts->mode < KCH_MODE_IDENTICAL;
-	int err;
-
-	err = kch_target_match(handle, target);
-	if (err)
-		return err;
-	err = kch_target_remember(handle, target, false);
-	if (err)
-		return err;
-	/*
-	 * All other refusals of the module are better had before the first
-	 * write.  These two are what the writes are for.
-	 */
-	err = ask_module(handle, target->fd, uuid, opts, KCH_RESTORE_CHECK, result);
-	if (err && err != -EL2NSYNC && err != -EOPNOTSUPP)
-		return weaker && leaves_weaker_modes(err) ?
-		       restore_weaker(handle, target, opts, err, result) : err;
-	if (opts->flags & KCH_RESTORE_CHECK) {
-		/* Nor is there a refusal in the result. */
-		kch_start(handle);
-		result->vcpu_id = -1;
-		result->found = 0;
-		result->expected = 0;
-		return 0;
-	}
-	/*
-	 * One and the same offset on all vCPUs, written one after the other,
-	 * keeps their TSCs matched in KVM's eyes, and KVM_SET_CLOCK then takes
-	 * a master clock reference at once; without it KVM would do that at the
-	 * first KVM_RUN, and undo the restore.
-	 */
-	err = kch_target_write_offsets(handle, target);
-	if (!err)
-		err = kch_target_write_clock(handle, target);
-	if (!err)
-		err = ask_module(handle, target->fd, uuid, opts, 0, result);
-	if (!err) {
-		kch_start(handle);
-		return 0;
-	}
-	kch_target_put_back(handle, target);
-	return weaker && leaves_weaker_modes(err) ?
-	       restore_weaker(handle, target, opts, err, result) : err;
-}
-
-static int restore_with(struct kch_handle *handle, int vm_fd,
-			const struct kch_vcpu_fd *vcpus, size_t count,
-			const uint8_t uuid[KCH_UUID_SIZE],
-			const struct kch_restore_opts *opts,
-			struct kch_restore_result *result)
-{
+	char why[KCH_MESSAGE_SIZE];
 	struct kch_target *target;
 	int err;
 
+	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
 	err = kch_target_new(handle, vm_fd, vcpus, count, &target);
 	if (err)
 		return err;
 	err = kch_vm_get(handle, KCH_INCOMING, uuid, &target->saved);
 	if (!err)
-		err = restore_vcpus(handle, target, uuid, opts, result);
+		err = kch_target_match(handle, target);
+	if (!err)
+		err = kch_target_remember(handle, target, false);
+	if (!err) {
+		snprintf(handle->message, sizeof(handle->message), "%s", why);
+		err = restore_weaker(handle, target, opts, refusal, result);
+	}
 	kch_target_free(target);
-	return err ? kch_error(err) : 0;
+	return err;
 }
 
 int kch_restore_opts_read(struct kch_handle *handle,
@@ -191,11 +150,11 @@ int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 		return err;
 	if (!vcpus && count)
 		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
-	if (vcpus)
-		err = restore_with(handle, vm_fd, vcpus, count, uuid,
-				   &restore_opts, &out);
-	else
-		err = ask_module(handle, vm_fd, uuid, &restore_opts, 0, &out);
+	err = ask_module(handle, vm_fd, uuid, &restore_opts, &out);
+	if (err && vcpus && restore_opts.mode &&
+	    restore_opts.mode < KCH_MODE_IDENTICAL && leaves_weaker_modes(err))
+		err = restore_vcpus(handle, vm_fd, vcpus, count, uuid,
+				    &restore_opts, err, &out);
 	if (result)
 		kch_output(result, KCH_RESTORE_RESULT_MIN, &out, sizeof(out));
 	/* kch_output() cannot fail here, but sets errno when it would. */

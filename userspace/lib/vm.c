@@ -146,7 +146,7 @@ int kch_vm_read(struct kch_handle *handle, int vm_fd, struct kch_vm **vm,
 	if (live) {
 		info.host_tsc = read.host_tsc;
 		info.rebase_step_ns = read.rebase_step_ns;
-		info.rebase_rate_ppb = read.rebase_rate_ppb;
+		info.rebase_bound_ns = read.rebase_bound_ns;
 		info.pid = read.pid;
 		info.kvm_tsc_khz = read.kvm_tsc_khz;
 		err = kch_output(live, offsetofend(struct kch_live_info, kvm_tsc_khz),

@@ -91,7 +91,7 @@ judge_tsc() {
 	check taken_over test "$(dmesg | grep -c 'tsc: Frequency of .* taken over')" = 1
 	check not_refined test "$(dmesg | grep -c 'tsc: Refined')" = 0
 	check_equal tsc_source "$(sed -n 's/^tsc_source: //p' /sys/kernel/debug/kvmclock_handover/status)" known
-	check_equal rebase_rate_ppb "$(sed -n 's/^rebase_rate_ppb=//p' /run/luo)" 0
+	check_equal rebase_bound_ns "$(sed -n 's/^rebase_bound_ns=//p' /run/luo)" 0
 	# Refinement begins when the clocksource is registered, and takes a second.
 	note early_resume "$(cat /times);" \
 		"refinement would have begun at" \

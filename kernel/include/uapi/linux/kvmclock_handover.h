@@ -33,7 +33,7 @@
  * EBADFD          vm_fd is a file, but not a KVM virtual machine
  * EIO             KVM has marked the VM dead or bugged
  * ECHILD          the VM has no vCPU
- * EOPNOTSUPP      the VM runs without KVM's master clock
+ * EOPNOTSUPP      the VM runs without KVM's master clock, or will when it runs next
  * ENOTRECOVERABLE a vCPU is in TSC catch-up: KVM moves its offset itself
  * ENODEV          there is no region to keep a record in
  * EEXIST          a VM of that id is preserved already
@@ -58,14 +58,21 @@
  * ENXIO           KVM cannot be asked here: there is no /dev/kvm to make a VM with
  * EALREADY        this VM was restored from the record before, or has the saved
  *                 clock already
- * EBUSY           a vCPU is running, or in an ioctl
+ * EBUSY           a vCPU is running, or in an ioctl; preserve: KVM does not come to
+ *                 taking the new reference that it is about to take
  * ELNRNG          the VM's vCPUs are not those that were saved
- * EL2NSYNC        a vCPU's TSC offset is not the saved one (not set yet), or that of
- *                 its VM's other vCPUs
+ * EL2NSYNC        a vCPU's TSC offset is not the saved one, and the caller has no
+ *                 descriptor to set it by; or not that of its VM's other vCPUs
  * ERANGE          a vCPU's TSC scaling ratio or frequency is not the saved one, or
  *                 that of its VM's other vCPUs
  * EOVERFLOW       the written clock did not read back as saved; undone
  * ENOTEMPTY       finish: VMs in the record were not restored
+ * ENOKEY          a vCPU's TSC is protected by the CPU (SEV-SNP, TDX)
+ * EDEADLK         this open file has a hold that was not waited for
+ * ENOLINK         this open file has no hold to wait for
+ * ETIMEDOUT       the VMM did not resume while the VM was held
+ * ECANCELED       the hold was ended before the VMM resumed
+ * ESRCH           the VM's process has ended, or closed the VM
  * EMFILE          the process has no descriptor left
  * ENFILE          the system has no open file left
  * =============== ==========================================================
@@ -77,7 +84,7 @@
 #include <linux/types.h>
 
 #define KCH_DEVICE		"/dev/kvmclock_handover"
-#define KCH_ABI_VERSION		1
+#define KCH_ABI_VERSION		2
 
 #define KCH_UUID_SIZE		16
 #define KCH_NAME_SIZE		64	/* with the terminating NUL */
@@ -207,8 +214,8 @@ struct kch_info {
  * is read now, and once more when the kernel reboots into the next one if the
  * VM is still there; a VM that is gone by then keeps what was read now.
  *
- * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
- * EEXIST ENOTUNIQ ENOSPC ESHUTDOWN EREMOTEIO.
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ENOKEY EBUSY ELIBBAD
+ * ENXIO ENODEV EEXIST ENOTUNIQ ENOSPC ESHUTDOWN EREMOTEIO.
  */
 struct kch_preserve {
 	__u32 size;
@@ -331,12 +338,13 @@ struct kch_get {
  *	was restored or preserved, empty if it was neither.  A VM without
  *	master clock is read too (its flag is clear).
  * @host_tsc: out: host TSC at which the following two were taken, cycles
- * @rebase_step_ns: out: by how much the guest's clock would step if KVM took a
- *	new master clock reference now (vCPU hot-add, TSC write, clocksource
- *	change), ns; 0 without master clock
- * @rebase_rate_ppb: out: how much faster KVM would then let it run, parts per
- *	1e9.  The step grows at about that rate, give or take the rounding of
- *	the host clock's multiplier (about 100)
+ * @rebase_step_ns: out: by how much the guest's clock would step if it became
+ *	what KVM says it is, ns: the larger of two steps.  One comes with a new
+ *	master clock reference (a vCPU is added, a TSC written), the other with
+ *	KVM_SET_CLOCK of what KVM_GET_CLOCK returned (stop and cont).  0 without
+ *	master clock
+ * @rebase_bound_ns: out: what that step stays below as long as the module keeps
+ *	the VM's clock, ns; 0: it does not, as it has not restored the VM
  * @pid: out: the process that has the VM
  * @kvm_tsc_khz: out: as in struct kch_info
  * @message: out: why it was refused
@@ -351,7 +359,7 @@ struct kch_read {
 	__u64 buffer;
 	__u64 host_tsc;
 	__s64 rebase_step_ns;
-	__s64 rebase_rate_ppb;
+	__u64 rebase_bound_ns;
 	__s32 pid;
 	__u32 kvm_tsc_khz;
 	char  message[KCH_MESSAGE_SIZE];
@@ -361,8 +369,24 @@ struct kch_read {
 #define KCH_RESTORE_CHECK	(1U << 0) /* check everything, write nothing */
 #define KCH_RESTORE_UNSEALED	(1U << 1) /* take a record that was not sealed */
 #define KCH_RESTORE_ANY_WALL	(1U << 2) /* the wall clock was stepped */
+#define KCH_RESTORE_HOLD	(1U << 3) /* until its VMM has resumed the VM */
 #define KCH_RESTORE_FLAGS	(KCH_RESTORE_CHECK | KCH_RESTORE_UNSEALED | \
-				 KCH_RESTORE_ANY_WALL)
+				 KCH_RESTORE_ANY_WALL | KCH_RESTORE_HOLD)
+
+#define KCH_HOLD_MS_MAX		3600000	/* an hour */
+
+/**
+ * enum kch_pvclock_page - what the guest's pvclock page is after a restore
+ * @KCH_PAGE_NONE: not restored
+ * @KCH_PAGE_SAME_BYTES: as it was, but for its version
+ * @KCH_PAGE_SAME_FUNCTION: its reference was moved forward, as this kernel computes
+ *	another mul and shift: other bytes, the same value at every TSC
+ */
+enum kch_pvclock_page {
+	KCH_PAGE_NONE		= 0,
+	KCH_PAGE_SAME_BYTES	= 1,
+	KCH_PAGE_SAME_FUNCTION	= 2,
+};
 
 /**
  * struct kch_restore - KCH_IOC_RESTORE: give a VM its saved clock
@@ -377,22 +401,35 @@ struct kch_read {
  *	all vCPUs, ns
  * @error_cycles: out: the same for the guest TSC, cycles
  * @error_rate_ppb: out: the same for the clock's rate, parts per 1e9
- * @rebase_rate_ppb: out: see struct kch_read
+ * @rebase_bound_ns: out: see struct kch_read
  * @blackout_ns: out: host time from the seal to now by its TSC, ns
  * @vcpu_id: out: the vCPU a refusal is about, or -1
- * @reserved: in: must be 0
+ * @hold_ms: in: with KCH_RESTORE_HOLD, how long the VM is held at most, 1 to
+ *	KCH_HOLD_MS_MAX; else 0
  * @found: out: the number found, for refusals that compare numbers
  * @expected: out: the number expected
+ * @page: in: must be 0; out: enum kch_pvclock_page
+ * @reserved: in: must be 0
  * @message: out: why it was refused
  *
- * Callable when the VM has all its vCPUs, none of them runs, KVM_SET_TSC_KHZ
- * and each vCPU's KVM_VCPU_TSC_OFFSET are as saved, and KVM_SET_CLOCK (any
- * value) was called after that so that KVM has a master clock reference.
- * A KVM_SET_CLOCK or TSC write after it undoes it.
+ * Callable when the VM has all its vCPUs with all their MSRs, and none of them is in
+ * KVM_RUN.  Sets what is not as it was saved: the frequency of vCPUs
+ * (KVM_SET_TSC_KHZ), their TSC offsets, the clock; and writes each armed
+ * MSR_IA32_TSC_DEADLINE again.  It does so in the VM's process, whoever calls; but
+ * the caller must have a descriptor of each vCPU, its own or a duplicate
+ * (pidfd_getfd()).  A vCPU without one must have frequency and offset as saved.
+ *
+ * A KVM_SET_CLOCK or TSC write after it undoes it.  A VMM that does so when it
+ * resumes the VM is to be held: KCH_RESTORE_HOLD returns when all was set and no
+ * vCPU can enter the guest.  All ioctls of the vCPUs work meanwhile.  When the VMM
+ * calls KVM_RUN, the clock is written once more, and the vCPUs enter.  A hold
+ * belongs to the open file it was begun by, which can have one: it ends when that is
+ * closed, after @hold_ms, with the VM's process, and at a kexec.  The VM then has
+ * the clock that its VMM gave it.  KCH_IOC_WAIT says what came of it.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS EREMCHG ETIME EAGAIN
- * EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW.
+ * EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH EDEADLK.
  */
 struct kch_restore {
 	__u32 size;
@@ -404,14 +441,29 @@ struct kch_restore {
 	__s64 error_ns;
 	__s64 error_cycles;
 	__s64 error_rate_ppb;
-	__s64 rebase_rate_ppb;
+	__u64 rebase_bound_ns;
 	__u64 blackout_ns;
 	__s32 vcpu_id;
-	__u32 reserved;
+	__u32 hold_ms;
 	__u64 found;
 	__u64 expected;
+	__u32 page;
+	__u32 reserved;
 	char  message[KCH_MESSAGE_SIZE];
 };
+
+/*
+ * KCH_IOC_WAIT - wait for the end of the hold of this open file
+ *
+ * Takes a struct kch_restore, of which all members but size are out, as
+ * KCH_IOC_RESTORE would have filled them in without a hold.  The hold is over then,
+ * and another one can be begun.
+ *
+ * Errors: any of KCH_IOC_RESTORE, about what the VMM did meanwhile; ETIMEDOUT (it did
+ * not resume within hold_ms), ECANCELED (the hold was ended by a kexec), ESRCH (its
+ * process ended, or closed the VM), ENOLINK (this file has no hold), EINTR (a
+ * signal came: the hold goes on).
+ */
 
 /**
  * struct kch_adopt - KCH_IOC_ADOPT: give added vCPUs the clock their VM has
@@ -514,5 +566,6 @@ struct kch_finish {
 #define KCH_IOC_FINISH		_IO(KCH_IOC_TYPE, 0x07)
 #define KCH_IOC_ADOPT		_IO(KCH_IOC_TYPE, 0x08)
 #define KCH_IOC_CLOCK_FD	_IO(KCH_IOC_TYPE, 0x09)
+#define KCH_IOC_WAIT		_IO(KCH_IOC_TYPE, 0x0a)
 
 #endif /* _UAPI_LINUX_KVMCLOCK_HANDOVER_H */

@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Writing a VM's clock into KVM's private structures: at a restore, to keep it in
+ * agreement with KVM, and for an added vCPU.
+ */
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/kvm_host.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+
+#include "check.h"
+#include "host.h"
+#include "kvm_fields.h"
+
+/* How many vCPUs were locked: all, or those before @busy. */
+static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+	u32 locked = 0;
+
+	*busy = NULL;
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		/* With the VM's lock held lockdep counts them all as one. */
+		if (!mutex_trylock_nest_lock(&vcpu->mutex, &kvm->lock)) {
+			*busy = vcpu;
+			break;
+		}
+		locked++;
+	}
+	return locked;
+}
+
+static void unlock_vcpus(struct kvm *kvm, u32 locked)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (!locked--)
+			break;
+		mutex_unlock(&vcpu->mutex);
+	}
+}
+
+/*
+ * A request that KVM does not know is never done, and a vCPU with a request does
+ * not enter the guest: it stays in KVM_RUN until the request is taken back.  That
+ * is how KVM keeps vCPUs out of the guest itself while it changes the clock, by
+ * KVM_REQ_MCLOCK_INPROGRESS.  That one is KVM's to clear, so this is another.
+ * All ioctls of the vCPU work meanwhile.
+ */
+#define REQ_BARRED	63
+
+void kch_kvm_bar(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		set_bit(REQ_BARRED, (unsigned long *)&vcpu->requests);
+	smp_mb__after_atomic();	/* the request before vcpu->mode is read */
+}
+
+void kch_kvm_unbar(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		clear_bit(REQ_BARRED, (unsigned long *)&vcpu->requests);
+}
+
+static void leave_guest(void *unused)
+{
+}
+
+/* Until no vCPU is in the guest, those that were barred before. */
+static int wait_out_of_guest(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	cpumask_var_t cpus;
+	unsigned long i;
+	int cpu;
+
+	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
+		return -ENOMEM;
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		cpu = READ_ONCE(vcpu->cpu);
+		if (READ_ONCE(vcpu->mode) != OUTSIDE_GUEST_MODE && cpu >= 0)
+			cpumask_set_cpu(cpu, cpus);
+	}
+	/* Any interrupt makes a CPU leave the guest; this one is waited for. */
+	on_each_cpu_mask(cpus, leave_guest, NULL, true);
+	free_cpumask_var(cpus);
+	return 0;
+}
+
+bool kch_kvm_entered(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	/* KVM_RUN does what was requested, and waits for a halted vCPU. */
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		if (!kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu) ||
+		    kvm_vcpu_is_blocking(vcpu))
+			return true;
+	return false;
+}
+
+static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted,
+		       u32 kvm_khz, u8 frac_bits)
+{
+	vcpu_mul(vcpu) = le32_to_cpu(wanted->tsc_to_system_mul);
+	vcpu_shift(vcpu) = wanted->tsc_shift;
+	/* What KVM will compare with: it computes the pair anew if not. */
+	vcpu->arch.hw_tsc_khz = kch_scale_tsc(kvm_khz,
+					      vcpu->arch.l1_tsc_scaling_ratio,
+					      frac_bits);
+}
+
+static void write_reference(struct kvm_arch *ka, const struct kch_rec_vm *entry)
+{
+	ka->kvmclock_offset = le64_to_cpu(entry->kvmclock_offset);
+	ka->master_cycle_now = le64_to_cpu(entry->master_cycle_now);
+	ka->master_kernel_ns = le64_to_cpu(entry->master_kernel_ns);
+}
+
+static void request_pages(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
+}
+
+#ifdef KCH_HAVE_KVM_HYPERV
+static bool hyperv_page_is_on(const struct kvm *kvm)
+{
+	return kvm->arch.hyperv.hv_tsc_page & HV_X64_MSR_TSC_REFERENCE_ENABLE;
+}
+
+/* Changes with every page that KVM makes or has to make. */
+static u64 hyperv_page_state(const struct kvm *kvm)
+{
+	const struct kvm_hv *hv = &kvm->arch.hyperv;
+
+	return (u64)READ_ONCE(hv->hv_tsc_page_status) << 32 |
+	       READ_ONCE(hv->tsc_ref.tsc_sequence);
+}
+
+static bool hyperv_page_is_due(const struct kvm *kvm)
+{
+	enum hv_tsc_page_status status = READ_ONCE(kvm->arch.hyperv.hv_tsc_page_status);
+
+	return status == HV_TSC_PAGE_GUEST_CHANGED ||
+	       status == HV_TSC_PAGE_HOST_CHANGED;
+}
+
+/* KVM makes the page once, and would not again, for the clock it was made of. */
+static void renew_hyperv_page(struct kvm *kvm)
+{
+	struct kvm_hv *hv = &kvm->arch.hyperv;
+
+	mutex_lock(&hv->hv_lock);
+	/* With emulation of the old frequency the page is the guest's own. */
+	if (hv->hv_tsc_page_status == HV_TSC_PAGE_SET &&
+	    !hv->hv_tsc_emulation_control)
+		hv->hv_tsc_page_status = HV_TSC_PAGE_HOST_CHANGED;
+	mutex_unlock(&hv->hv_lock);
+}
+#else
+static bool hyperv_page_is_on(const struct kvm *kvm)
+{
+	return false;
+}
+
+static u64 hyperv_page_state(const struct kvm *kvm)
+{
+	return 0;
+}
+
+static bool hyperv_page_is_due(const struct kvm *kvm)
+{
+	return false;
+}
+
+static void renew_hyperv_page(struct kvm *kvm)
+{
+}
+#endif
+
+/*
+ * A vCPU that is in KVM_RUN, but barred, may have been making the Hyper-V page of
+ * the clock before.  It has ended that once it has done what was requested since.
+ */
+static void remake_hyperv_page(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	int tries = 1000;
+	unsigned long i;
+
+	if (!hyperv_page_is_on(kvm))
+		return;
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		while (tries-- > 0 && mutex_is_locked(&vcpu->mutex) &&
+		       !kvm_vcpu_is_blocking(vcpu) &&
+		       kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu))
+			usleep_range(50, 100);
+	renew_hyperv_page(kvm);
+	request_pages(kvm);
+}
+
+/* The vCPUs are locked, or barred with their pairs as wanted already. */
+static int write_clock(struct kvm *kvm, const struct kch_rec_vm *wanted,
+		       const struct kch_kvm_restore *r, bool pairs,
+		       struct kch_message *message)
+{
+	struct kvm_arch *ka = &kvm->arch;
+	const struct kch_rec_vcpu *pair;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, flags;
+	const char *why;
+
+	renew_hyperv_page(kvm);
+	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	why = kch_kvm_no_master_clock(kvm);
+	if (why || !ka->use_master_clock)
+		goto unlock;
+	write_seqcount_begin(&ka->pvclock_sc);
+	write_reference(ka, wanted);
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		pair = pairs ? kch_entry_vcpu(wanted, vcpu->vcpu_id) : NULL;
+		if (pair)
+			write_pair(vcpu, pair, r->kvm_khz, r->frac_bits);
+		/* Left by its creation; would take a new reference at KVM_RUN. */
+		kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+	}
+	write_seqcount_end(&ka->pvclock_sc);
+unlock:
+	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+	request_pages(kvm);
+	/* The one reason that is not under the lock, and may have come since. */
+	if (!why && kch_host_tsc_source() == KCH_TSC_UNKNOWN)
+		why = "the host's clocksource is not the TSC";
+	if (!why)
+		return 0;
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+	kch_say(message, "KVM will turn the VM's master clock off when it runs: %s",
+		why);
+	return -EOPNOTSUPP;
+}
+
+static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
+{
+	const struct kch_rec_vcpu *was;
+	struct kvm_arch *ka = &kvm->arch;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, flags;
+
+	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	write_seqcount_begin(&ka->pvclock_sc);
+	write_reference(ka, before);
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		was = kch_entry_vcpu(before, vcpu->vcpu_id);
+		if (!was)
+			continue;
+		vcpu_mul(vcpu) = le32_to_cpu(was->tsc_to_system_mul);
+		vcpu_shift(vcpu) = was->tsc_shift;
+		vcpu->arch.hw_tsc_khz = le32_to_cpu(was->hw_tsc_khz);
+	}
+	write_seqcount_end(&ka->pvclock_sc);
+	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+}
+
+/*
+ * The entry as it is written: with a reference that KVM evaluates as the guest
+ * does.  Where their rates differ, the difference grows with the age of the
+ * reference, so that it must be young; where they are the same, its bytes stay.
+ */
+static int make_wanted(const struct kvm *kvm, struct kch_kvm_restore *r,
+		       struct kch_rec_vm **wanted)
+{
+	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
+	struct kch_rec_vm *entry = kvmalloc(size, GFP_KERNEL);
+	struct kch_instant now;
+
+	if (!entry)
+		return -ENOMEM;
+	memcpy(entry, r->saved, size);
+	kch_host_instant(&now);
+	if (!kch_entry_pairs_are(entry, r->kvm_khz))
+		kch_entry_advance(entry, now.host_tsc, hyperv_page_is_on(kvm));
+	kch_entry_set_offset(entry, now.host_tsc, now.kvm_ns);
+	*wanted = entry;
+	return 0;
+}
+
+/* Writes the clock and reads it back; with @pairs also what is the vCPUs' own. */
+static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
+			   const struct kch_rec_vm *before, bool pairs,
+			   struct kch_message *message)
+{
+	struct kch_rec_vm *wanted, *after = NULL;
+	int err;
+
+	err = make_wanted(kvm, r, &wanted);
+	if (err)
+		return err;
+	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
+	err = write_clock(kvm, wanted, r, pairs, message) ?:
+	      kch_kvm_read(kvm, r->frac_bits, &after, message);
+	if (!err && !kch_check_identical(after, r)) {
+		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
+			r->vcpu_id, r->error.ns, r->error.cycles,
+			r->error.rate_ppb);
+		err = -EOVERFLOW;
+	}
+	if (err)
+		put_back(kvm, before);
+	kvfree(wanted);
+	kvfree(after);
+	return err;
+}
+
+static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
+			  struct kch_message *message)
+{
+	struct kch_rec_vm *before = NULL;
+	int err;
+
+	err = kch_kvm_entry_exact(r->saved, message) ?:
+	      kch_kvm_read(kvm, r->frac_bits, &before, message);
+	if (err)
+		return err;
+	err = kch_check_ready(before, r, message);
+	if (!err && !r->check_only)
+		err = write_and_check(kvm, r, before, true, message);
+	/* While they are locked: none is in KVM_RUN. */
+	if (!err && !r->check_only)
+		kch_kvm_bar(kvm);
+	kvfree(before);
+	return err;
+}
+
+int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
+		    struct kch_message *message)
+{
+	struct kvm_vcpu *busy;
+	u32 locked;
+	int err;
+
+	r->vcpu_id = -1;
+	/* Held over all: no vCPU is created, none runs.  KVM's own lock order. */
+	if (mutex_lock_killable(&kvm->lock))
+		return -EINTR;
+	locked = trylock_vcpus(kvm, &busy);
+	if (busy) {
+		kch_say(message, "vCPU %d is running, or in an ioctl",
+			busy->vcpu_id);
+		r->vcpu_id = busy->vcpu_id;
+		err = -EBUSY;
+	} else if (kvm->created_vcpus != atomic_read(&kvm->online_vcpus)) {
+		kch_say(message, "a vCPU is being created");
+		err = -EBUSY;
+	} else {
+		err = restore_locked(kvm, r, message);
+	}
+	unlock_vcpus(kvm, locked);
+	mutex_unlock(&kvm->lock);
+	return err;
+}
+
+/*
+ * The vCPUs were barred before, with the clock as @r has written it; the VMM has
+ * come to KVM_RUN since, and may have set the clock anew, or more.
+ */
+int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
+			  struct kch_message *message)
+{
+	struct kch_rec_vm *before = NULL;
+	int err;
+
+	r->vcpu_id = -1;
+	if (mutex_lock_killable(&kvm->lock))
+		return -EINTR;
+	err = kch_kvm_read(kvm, r->frac_bits, &before, message);
+	if (err)
+		goto unlock;
+	err = kch_check_ready(before, r, message);
+	/* Also where it is as saved: the offset is of an earlier moment. */
+	if (!err || err == -EALREADY)
+		err = write_and_check(kvm, r, before, false, message);
+	if (!err)
+		remake_hyperv_page(kvm);
+	kvfree(before);
+unlock:
+	mutex_unlock(&kvm->lock);
+	return err;
+}
+
+/*
+ * Makes @entry, the VM's clock as it is, what it should be; false: it is.  A vCPU
+ * that was added since the restore has a pair of KVM's own making.
+ */
+static bool renew_entry(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
+			bool hyperv, const struct kch_instant *now)
+{
+	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(entry + 1);
+	bool renew = false;
+	s64 step_ns;
+	u32 n;
+
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
+		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID) ||
+		    le64_to_cpu(vcpu->tsc_scaling_ratio) != keep->ratio ||
+		    (le32_to_cpu(vcpu->tsc_to_system_mul) == keep->mul &&
+		     vcpu->tsc_shift == keep->shift))
+			continue;
+		vcpu->tsc_to_system_mul = cpu_to_le32(keep->mul);
+		vcpu->tsc_shift = keep->shift;
+		renew = true;
+	}
+	if (!kch_clock_fill_pairs(entry, keep->kvm_khz))
+		return false;
+	step_ns = kch_entry_reference_step(entry, now->host_tsc, now->kvm_ns);
+	if (step_ns <= -KCH_KEEP_NS || step_ns >= KCH_KEEP_NS)
+		renew = true;
+	if (!kch_entry_pairs_are(entry, keep->kvm_khz) &&
+	    kch_entry_advance(entry, now->host_tsc, hyperv))
+		renew = true;
+	if (renew)
+		kch_entry_set_offset(entry, now->host_tsc, now->kvm_ns);
+	return renew;
+}
+
+/* False: KVM has taken another reference since @was was read. */
+static bool write_kept(struct kvm *kvm, const struct kch_rec_vm *was,
+		       const struct kch_rec_vm *entry,
+		       const struct kch_kvm_keep *keep)
+{
+	struct kvm_arch *ka = &kvm->arch;
+	const struct kch_rec_vcpu *pair;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, flags;
+	bool same;
+
+	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	same = ka->use_master_clock &&
+	       ka->master_cycle_now == le64_to_cpu(was->master_cycle_now) &&
+	       ka->master_kernel_ns == le64_to_cpu(was->master_kernel_ns) &&
+	       ka->kvmclock_offset == le64_to_cpu(was->kvmclock_offset);
+	if (same) {
+		write_seqcount_begin(&ka->pvclock_sc);
+		write_reference(ka, entry);
+		kvm_for_each_vcpu(i, vcpu, kvm) {
+			pair = kch_entry_vcpu(entry, vcpu->vcpu_id);
+			/* One that never ran computes its own just now, maybe. */
+			if (pair && vcpu->arch.hw_tsc_khz)
+				write_pair(vcpu, pair, keep->kvm_khz,
+					   keep->frac_bits);
+		}
+		write_seqcount_end(&ka->pvclock_sc);
+	}
+	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+	return same;
+}
+
+int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
+{
+	struct kch_rec_vm *entry, was;
+	struct kch_instant now;
+	u64 page;
+	int err;
+
+	err = kch_kvm_read(kvm, keep->frac_bits, &entry, NULL);
+	if (err)
+		return err;
+	was = *entry;
+	kch_host_instant(&now);
+	err = kch_kvm_entry_exact(entry, NULL);
+	if (err || !renew_entry(entry, keep, hyperv_page_is_on(kvm), &now))
+		goto out;
+	/*
+	 * Old and new page agree at every TSC.  But KVM reads the offset after the
+	 * rest of the reference, without a lock: no vCPU is in the guest while
+	 * one of them may make a page of the old reference and the new offset.
+	 */
+	kch_kvm_bar(kvm);
+	err = wait_out_of_guest(kvm);
+	page = hyperv_page_state(kvm);
+	if (!err && !hyperv_page_is_due(kvm) &&
+	    write_kept(kvm, &was, entry, keep)) {
+		request_pages(kvm);
+		if (page != hyperv_page_state(kvm))
+			remake_hyperv_page(kvm);
+	}
+	kch_kvm_unbar(kvm);
+out:
+	kvfree(entry);
+	return err;
+}
+
+/* Under the VM's lock: no vCPU is added meanwhile. */
+static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
+			struct kch_message *message)
+{
+	struct kch_rec_vm *entry;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, done;
+	int err;
+
+	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
+	if (err)
+		return err;
+	err = kch_kvm_entry_exact(entry, message) ?:
+	      kch_check_added(entry, a, message);
+	if (err)
+		goto free;
+	/* From here on a vCPU that has not run does not start to. */
+	done = ULONG_MAX;
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (vcpu->arch.hw_tsc_khz)
+			continue;
+		if (!mutex_trylock(&vcpu->mutex)) {
+			kch_say(message, "vCPU %d is new, but in an ioctl, or running already",
+				vcpu->vcpu_id);
+			a->vcpu_id = vcpu->vcpu_id;
+			err = -EBUSY;
+			done = i;
+			break;
+		}
+		/* Its first run was just ending. */
+		if (vcpu->arch.hw_tsc_khz)
+			mutex_unlock(&vcpu->mutex);
+	}
+	kch_clock_fill_pairs(entry, a->kvm_khz);
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (i == done)
+			break;
+		if (vcpu->arch.hw_tsc_khz)
+			continue;
+		if (!err) {
+			write_pair(vcpu, kch_entry_vcpu(entry, vcpu->vcpu_id),
+				   a->kvm_khz, a->frac_bits);
+			/* Left by its creation; would take a new reference. */
+			kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+			kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
+			a->adopted++;
+		}
+		mutex_unlock(&vcpu->mutex);
+	}
+free:
+	kvfree(entry);
+	return err;
+}
+
+int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
+		  struct kch_message *message)
+{
+	int err;
+
+	a->vcpu_id = -1;
+	a->adopted = 0;
+	if (mutex_lock_killable(&kvm->lock))
+		return -EINTR;
+	err = adopt_locked(kvm, a, message);
+	mutex_unlock(&kvm->lock);
+	return err;
+}

@@ -1,0 +1,735 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Restoring a VM.
+ *
+ * A kernel thread takes on the VM's memory and does to its vCPUs what a VMM would:
+ * it sets their frequency and TSC offset, has KVM take a reference, writes the
+ * exact clock over that, and arms the deadlines of their timers anew.  No vCPU
+ * enters the guest meanwhile.
+ *
+ * Some VMMs set a stale clock of their own when they resume.  For these the VM is
+ * held: its vCPUs stay barred from the guest, though not from any ioctl, until the
+ * VMM comes to KVM_RUN.  The clock is then written once more, and they are let in.
+ */
+#include <linux/capability.h>
+#include <linux/delay.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/ratelimit.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+#include <asm/tsc.h>
+
+#include "host.h"
+#include "keep.h"
+#include "kvm_ioctl.h"
+#include "restore.h"
+#include "selfcheck.h"
+#include "state.h"
+#include "watch.h"
+
+/* A vCPU that the VMM starts spins until it is noticed. */
+#define HOLD_POLL_US	200
+
+/**
+ * struct kch_restoring - one restore
+ * @link: in restorings
+ * @record: the record that it is from
+ * @uuid: the entry's id
+ * @name: its name
+ * @vm_file: the VM
+ * @vcpus: the caller's files of its vCPUs, in the order of @saved; NULL where it
+ *	has none
+ * @flags: KCH_RESTORE_*
+ * @hold_ms: how long it is held at most
+ * @kept: to be handed on
+ * @saved: the entry, as it is to be
+ * @before: the VM's clock as it was
+ * @facts: what KVM computes clocks from
+ * @todo: what is written, and its outcome
+ * @thread: does it
+ * @break_off: ends what waits for KVM
+ * @held: the VM is held, or it has ended
+ * @ended: it has ended
+ * @cancelled: it is to end
+ * @blackout_ns: outcome
+ * @err: outcome
+ * @message: why
+ */
+struct kch_restoring {
+	struct list_head link;
+	struct kch_incoming *record;
+	u8 uuid[KCH_UUID_SIZE];
+	char name[KCH_NAME_SIZE];
+	struct file *vm_file;
+	struct file **vcpus;
+	u32 flags;
+	u32 hold_ms;
+	struct kch_kept *kept;
+	struct kch_rec_vm *saved;
+	struct kch_rec_vm *before;
+	struct kch_kvm_facts facts;
+	struct kch_kvm_restore todo;
+	struct task_struct *thread;
+	struct delayed_work break_off;
+	struct completion held;
+	struct completion ended;
+	bool cancelled;
+	u64 blackout_ns;
+	int err;
+	struct kch_message message;
+};
+
+static LIST_HEAD(restorings);		/* under kch.lock */
+
+static struct kvm *kvm_of(const struct kch_restoring *job)
+{
+	return kch_kvm_of(job->vm_file);
+}
+
+bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid)
+{
+	const struct kch_restoring *job;
+
+	list_for_each_entry(job, &restorings, link)
+		if (job->record == record &&
+		    (!uuid || !memcmp(job->uuid, uuid, sizeof(job->uuid))))
+			return true;
+	return false;
+}
+
+static u32 vcpus_saved(const struct kch_restoring *job)
+{
+	return le32_to_cpu(job->saved->vcpu_count);
+}
+
+static const struct kch_rec_vcpu *saved_vcpu(const struct kch_restoring *job, u32 i)
+{
+	return (const struct kch_rec_vcpu *)(job->saved + 1) + i;
+}
+
+static int take_vcpu(const void *arg, struct file *file, unsigned int fd)
+{
+	struct kch_restoring *job = (struct kch_restoring *)arg;
+	const struct kch_rec_vcpu *vcpu;
+	int id;
+
+	if (kch_kvm_file_kind(file) != KCH_KVM_FILE_VCPU)
+		return 0;
+	id = kch_kvm_vcpu_file_id(file, kvm_of(job));
+	vcpu = id < 0 ? NULL : kch_entry_vcpu(job->saved, id);
+	if (vcpu && !job->vcpus[vcpu - saved_vcpu(job, 0)])
+		job->vcpus[vcpu - saved_vcpu(job, 0)] = get_file(file);
+	return 0;
+}
+
+/* What is not as saved is set by the vCPU's file; so there must be one. */
+static int check_files(struct kch_restoring *job)
+{
+	struct kch_kvm_restore *r = &job->todo;
+	u32 i;
+
+	for (i = 0; i < vcpus_saved(job); i++) {
+		const struct kch_rec_vcpu *want = saved_vcpu(job, i);
+		u32 id = le32_to_cpu(want->vcpu_id);
+		const struct kch_rec_vcpu *has = kch_entry_vcpu(job->before, id);
+
+		if (job->vcpus[i] || !has)
+			continue;
+		r->vcpu_id = id;
+		if (has->virtual_tsc_khz != want->virtual_tsc_khz) {
+			r->found = le32_to_cpu(has->virtual_tsc_khz);
+			r->expected = le32_to_cpu(want->virtual_tsc_khz);
+			kch_say(&job->message, "vCPU %u was given %llu kHz, saved was %llu kHz, and the caller has no descriptor of it to set that by",
+				id, r->found, r->expected);
+			return -ERANGE;
+		}
+		if (has->tsc_offset != want->tsc_offset) {
+			r->found = le64_to_cpu(has->tsc_offset);
+			r->expected = le64_to_cpu(want->tsc_offset);
+			kch_say(&job->message, "vCPU %u has TSC offset %lld, saved was %lld, and the caller has no descriptor of it to set that by",
+				id, (s64)r->found, (s64)r->expected);
+			return -EL2NSYNC;
+		}
+	}
+	return 0;
+}
+
+static int failed(struct kch_restoring *job, u32 i, const char *what, int err)
+{
+	if (err >= 0)
+		return 0;
+	job->todo.vcpu_id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
+	kch_say(&job->message, "%s of vCPU %d failed: %pe", what,
+		job->todo.vcpu_id, ERR_PTR(err));
+	return err == -EINTR ? err : -EIO;
+}
+
+/*
+ * Sets frequency and offset of the vCPUs that have others than @to says.  One and
+ * the same offset on all of them, written one after the other, keeps their TSCs
+ * matched in KVM's eyes.
+ */
+static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
+		     const struct kch_rec_vm *to, void __user *user)
+{
+	bool offset = false;
+	int err = 0;
+	u32 i;
+
+	for (i = 0; i < vcpus_saved(job) && !err; i++) {
+		u32 id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
+		const struct kch_rec_vcpu *has = kch_entry_vcpu(from, id);
+		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
+
+		if (!job->vcpus[i] || !has || !want)
+			continue;
+		offset |= has->tsc_offset != want->tsc_offset;
+		if (has->virtual_tsc_khz == want->virtual_tsc_khz)
+			continue;
+		err = failed(job, i, "KVM_SET_TSC_KHZ",
+			     kch_kvm_set_khz(job->vcpus[i],
+					     le32_to_cpu(want->virtual_tsc_khz)));
+		/* KVM keeps the guest's TSC where it is, by another offset. */
+		offset = true;
+	}
+	for (i = 0; offset && i < vcpus_saved(job) && !err; i++) {
+		u32 id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
+		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
+
+		if (job->vcpus[i] && want)
+			err = failed(job, i, "KVM_VCPU_TSC_OFFSET",
+				     kch_kvm_set_offset(job->vcpus[i],
+							le64_to_cpu(want->tsc_offset),
+							user));
+	}
+	return err;
+}
+
+static int rearm(struct kch_restoring *job, void __user *user)
+{
+	int err = 0;
+	u32 i;
+
+	for (i = 0; i < vcpus_saved(job) && !err; i++)
+		if (job->vcpus[i])
+			err = failed(job, i, "MSR_IA32_TSC_DEADLINE",
+				     kch_kvm_rearm_deadline(job->vcpus[i], user));
+	return err;
+}
+
+/* kvmclock of @entry now: without a master clock KVM's host clock and an offset. */
+static u64 clock_now(const struct kch_rec_vm *entry)
+{
+	struct kch_instant now;
+	struct kch_clock clock;
+
+	kch_host_instant(&now);
+	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK))
+		return now.kvm_ns + le64_to_cpu(entry->kvmclock_offset);
+	kch_clock_of(entry, (const void *)(entry + 1), &clock);
+	return kch_clock_ns(&clock, now.host_tsc);
+}
+
+/* The VM as its VMM left it; its clock too, unless the VMM has set it since. */
+static void put_back(struct kch_restoring *job, bool clock, void __user *user)
+{
+	struct kch_rec_vm *now = NULL;
+	int err;
+
+	flush_signals(current);
+
+	err = kch_kvm_read(kvm_of(job), job->facts.frac_bits, &now, NULL);
+	if (!err)
+		err = set_vcpus(job, now, job->before, user);
+	if (!err && clock)
+		err = kch_kvm_set_clock(job->vm_file, clock_now(job->before), user);
+	if (!err)
+		err = rearm(job, user);
+	kvfree(now);
+	if (err)
+		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
+		       job->name, job->uuid, ERR_PTR(err));
+}
+
+static int restore_now(struct kch_restoring *job, void __user *user)
+{
+	struct kch_kvm_restore *r = &job->todo;
+	struct kvm *kvm = kvm_of(job);
+	int err;
+
+	err = kch_kvm_read(kvm, job->facts.frac_bits, &job->before, &job->message);
+	if (err)
+		return err;
+	/* First all that can refuse. */
+	r->check_only = true;
+	r->sets_vcpus = true;
+	err = kch_kvm_restore(kvm, r, &job->message) ?:
+	      check_files(job) ?:
+	      kch_selfcheck_vm(job->vm_file, job->vcpus, vcpus_saved(job),
+			       &job->facts, user, &job->message);
+	if (err || job->flags & KCH_RESTORE_CHECK)
+		return err;
+	r->check_only = false;
+	r->sets_vcpus = false;
+	/*
+	 * KVM takes a reference at once; at the first KVM_RUN it would undo this.
+	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
+	 * until they are let in, and no other ioctl of it comes to its end.
+	 */
+	err = set_vcpus(job, job->before, job->saved, user) ?:
+	      rearm(job, user) ?:
+	      kch_kvm_set_clock(job->vm_file, clock_now(job->saved), user) ?:
+	      kch_kvm_restore(kvm, r, &job->message);
+	if (err)
+		put_back(job, true, user);
+	return err;
+}
+
+/* Until the VMM comes to KVM_RUN.  Without the VM's memory, so that it can go. */
+static int wait_for_vmm(struct kch_restoring *job)
+{
+	unsigned long until = jiffies + msecs_to_jiffies(job->hold_ms);
+	struct kvm *kvm = kvm_of(job);
+
+	complete_all(&job->held);
+	while (!kch_kvm_entered(kvm)) {
+		if (READ_ONCE(job->cancelled)) {
+			kch_say(&job->message, "the hold was ended before the VMM resumed: the guest goes on as its VMM left it");
+			return -ECANCELED;
+		}
+		/* Our own reference and the watch's are left. */
+		if (!atomic_read(&kch_kvm_mm(kvm)->mm_users) ||
+		    file_count(job->vm_file) <= 2) {
+			kch_say(&job->message, "the VM was closed, or its process ended, while it was held");
+			return -ESRCH;
+		}
+		if (time_after(jiffies, until)) {
+			kch_say(&job->message, "its VMM did not resume within %u ms: the guest goes on as its VMM left it",
+				job->hold_ms);
+			return -ETIMEDOUT;
+		}
+		usleep_range(HOLD_POLL_US, 2 * HOLD_POLL_US);
+	}
+	return 0;
+}
+
+/* With the VM's memory taken on; @fn needs a page of it. */
+static int in_memory_of_vm(struct kch_restoring *job,
+			   int (*fn)(struct kch_restoring *job, void __user *user))
+{
+	struct mm_struct *mm = kch_kvm_mm(kvm_of(job));
+	unsigned long page;
+	int err;
+
+	if (!mmget_not_zero(mm)) {
+		kch_say(&job->message, "the VM's process has ended");
+		return -ESRCH;
+	}
+	kthread_use_mm(mm);
+	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(page)) {
+		err = -ENOMEM;
+	} else {
+		err = fn(job, (void __user *)page);
+		vm_munmap(page, PAGE_SIZE);
+	}
+	kthread_unuse_mm(mm);
+	mmput(mm);
+	return err;
+}
+
+static void break_off(struct work_struct *work)
+{
+	struct kch_restoring *job =
+		container_of(work, struct kch_restoring, break_off.work);
+
+	send_sig(SIGKILL, job->thread, 1);
+}
+
+static int put_back_held(struct kch_restoring *job, void __user *user)
+{
+	struct kch_rec_vm now = { };
+
+	/* Another reference than ours was taken by KVM_SET_CLOCK since. */
+	kch_kvm_read_reference(kvm_of(job), &now);
+	/*
+	 * The vCPUs are still barred.  If the VMM resumes only now, an ioctl of
+	 * ours waits for KVM_RUN, and that for us.
+	 */
+	schedule_delayed_work(&job->break_off, HZ);
+	put_back(job, le64_to_cpu(now.master_cycle_now) ==
+			      job->todo.reference_cycles, user);
+	cancel_delayed_work_sync(&job->break_off);
+	return 0;
+}
+
+static int restore_and_hold(struct kch_restoring *job)
+{
+	struct kvm *kvm = kvm_of(job);
+	int err;
+
+	err = in_memory_of_vm(job, restore_now);
+	if (err || !(job->flags & KCH_RESTORE_HOLD) ||
+	    job->flags & KCH_RESTORE_CHECK)
+		return err;
+	err = wait_for_vmm(job);
+	/* The VMM may have changed more than the clock: that is refused again. */
+	if (!err)
+		return kch_kvm_restore_again(kvm, &job->todo, &job->message);
+	if (err != -ESRCH)
+		in_memory_of_vm(job, put_back_held);
+	return err;
+}
+
+static void note_restored(struct kch_restoring *job)
+{
+	struct kch_incoming_vm *in;
+
+	mutex_lock(&kch.lock);
+	if (!kch_incoming_find(job->record, job->uuid, &in, &job->message))
+		kch_incoming_restored(job->record, in, job->vm_file);
+	mutex_unlock(&kch.lock);
+	kch_keep(job->kept, job->saved, job->facts.kvm_khz);
+	job->kept = NULL;
+}
+
+static int restore_thread(void *data)
+{
+	struct kch_restoring *job = data;
+
+	/* To be got out of KVM's locks, which the VMM may hold for long. */
+	allow_signal(SIGKILL);
+	job->err = restore_and_hold(job);
+	/* Before the guest can go on with it. */
+	if (!job->err && !(job->flags & KCH_RESTORE_CHECK))
+		note_restored(job);
+	kch_kvm_unbar(kvm_of(job));
+	complete_all(&job->held);
+	complete_all(&job->ended);
+	return 0;
+}
+
+static void job_free(struct kch_restoring *job)
+{
+	u32 i;
+
+	for (i = 0; job->vcpus && i < vcpus_saved(job); i++)
+		if (job->vcpus[i])
+			fput(job->vcpus[i]);
+	kvfree(job->vcpus);
+	kvfree(job->saved);
+	kvfree(job->before);
+	kch_kept_free(job->kept);
+	if (job->vm_file)
+		fput(job->vm_file);
+	kfree(job);
+}
+
+/* With kch.lock: may this VM be restored from this entry, and by nobody else? */
+static int job_begin(struct kch_restoring *job, struct kch_restore *r,
+		     struct kch_message *message)
+{
+	const struct kch_restoring *other;
+	struct kch_incoming_vm *in;
+	struct file *vm_file;
+	int err;
+
+	if (kch.too_late) {
+		kch_say(message, "the host is being kexec'ed: the clock is handed on to the next kernel as it is");
+		return -ESHUTDOWN;
+	}
+	err = kch_incoming_find(job->record, job->uuid, &in, message) ?:
+	      kch_incoming_usable(job->record, job->flags, r, message);
+	if (err)
+		return err;
+	vm_file = kch_watch_get(in->watch);
+	if (vm_file) {
+		kch_say(message, "restored already, to a VM that process %d still has",
+			kch_kvm_pid(kch_kvm_of(vm_file)));
+		fput(vm_file);
+		return -EALREADY;
+	}
+	list_for_each_entry(other, &restorings, link) {
+		if (other->vm_file != job->vm_file &&
+		    (other->record != job->record ||
+		     memcmp(other->uuid, job->uuid, sizeof(job->uuid))))
+			continue;
+		kch_say(message, "the restore of %pUb is under way, to a VM of process %d",
+			other->uuid, kch_kvm_pid(kvm_of(other)));
+		return -EALREADY;
+	}
+	strscpy(job->name, in->vm.vm.name, sizeof(job->name));
+	err = kch_incoming_entry(&in->vm, &job->saved, message);
+	if (!err)
+		list_add(&job->link, &restorings);
+	return err;
+}
+
+static void job_end(struct kch_restoring *job)
+{
+	if (job->thread) {
+		if (!completion_done(&job->ended)) {
+			WRITE_ONCE(job->cancelled, true);
+			send_sig(SIGKILL, job->thread, 1);
+		}
+		kthread_stop(job->thread);
+		put_task_struct(job->thread);
+	}
+	mutex_lock(&kch.lock);
+	list_del(&job->link);
+	mutex_unlock(&kch.lock);
+	job_free(job);
+}
+
+static int job_outcome(const struct kch_restoring *job, struct kch_restore *r,
+		       struct kch_message *message)
+{
+	const struct kch_kvm_restore *todo = &job->todo;
+
+	r->blackout_ns = job->blackout_ns;
+	r->host_tsc = todo->host_tsc;
+	r->error_ns = todo->error.ns;
+	r->error_cycles = todo->error.cycles;
+	r->error_rate_ppb = todo->error.rate_ppb;
+	r->vcpu_id = todo->vcpu_id;
+	*message = job->message;
+	if (job->err) {
+		r->found = todo->found;
+		r->expected = todo->expected;
+		return job->err;
+	}
+	r->rebase_bound_ns = kch_entry_bound_ns(job->saved, job->facts.kvm_khz,
+						tsc_khz, todo->host_tsc);
+	if (job->flags & KCH_RESTORE_CHECK)
+		return 0;
+	r->page = todo->error.same_page ? KCH_PAGE_SAME_BYTES :
+					  KCH_PAGE_SAME_FUNCTION;
+	r->mode = KCH_MODE_IDENTICAL;
+	return 0;
+}
+
+static int job_prepare(struct kch_restoring *job, struct kch_message *message)
+{
+	int err = kch_selfcheck(&job->facts, message);
+
+	if (err)
+		return err;
+	job->todo.saved = job->saved;
+	job->todo.kvm_khz = job->facts.kvm_khz;
+	job->todo.frac_bits = job->facts.frac_bits;
+	job->kept = kch_kept_new(job->vm_file);
+	job->vcpus = kvcalloc(vcpus_saved(job), sizeof(*job->vcpus), GFP_KERNEL);
+	if (!job->kept || !job->vcpus)
+		return -ENOMEM;
+	iterate_fd(current->files, 0, take_vcpu, job);
+	job->thread = kthread_create(restore_thread, job, "kch-restore");
+	if (IS_ERR(job->thread)) {
+		err = PTR_ERR(job->thread);
+		job->thread = NULL;
+		return err;
+	}
+	get_task_struct(job->thread);
+	wake_up_process(job->thread);
+	return 0;
+}
+
+static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
+		      struct file *vm_file, struct kch_restoring **held,
+		      struct kch_message *message)
+{
+	struct kch_restoring *job = kzalloc(sizeof(*job), GFP_KERNEL);
+	int err;
+
+	if (!job)
+		return -ENOMEM;
+	job->record = record;
+	job->vm_file = get_file(vm_file);
+	memcpy(job->uuid, r->uuid, sizeof(job->uuid));
+	job->flags = r->flags;
+	job->hold_ms = r->hold_ms;
+	job->todo.vcpu_id = -1;
+	INIT_DELAYED_WORK(&job->break_off, break_off);
+	init_completion(&job->held);
+	init_completion(&job->ended);
+	if (mutex_lock_killable(&kch.lock)) {
+		job_free(job);
+		return -EINTR;
+	}
+	err = job_begin(job, r, message);
+	job->blackout_ns = r->blackout_ns;
+	mutex_unlock(&kch.lock);
+	if (err) {
+		job_free(job);
+		return err;
+	}
+	err = job_prepare(job, message);
+	if (!err && wait_for_completion_killable(&job->held))
+		err = -EINTR;
+	if (!err && !completion_done(&job->ended)) {
+		*held = job;
+		return 0;
+	}
+	if (!err)
+		err = job_outcome(job, r, message);
+	job_end(job);
+	return err;
+}
+
+void kch_holder_init(struct kch_holder *holder)
+{
+	mutex_init(&holder->lock);
+	holder->held = NULL;
+}
+
+void kch_holder_exit(struct kch_holder *holder)
+{
+	if (holder->held)
+		job_end(holder->held);
+	holder->held = NULL;
+}
+
+/* What was given, and only that: everything else of @r is zeroed. */
+static int check_arguments(struct kch_restore *r, struct kch_message *message)
+{
+	const struct kch_restore in = *r;
+	bool hold = in.flags & KCH_RESTORE_HOLD;
+
+	memset_startat(r, 0, host_tsc);
+	r->vcpu_id = -1;
+	r->mode = KCH_MODE_NONE;
+	if (in.flags & ~KCH_RESTORE_FLAGS) {
+		kch_say(message, "flags %#x, known are %#x", in.flags,
+			KCH_RESTORE_FLAGS);
+		return -EINVAL;
+	}
+	if (in.page || in.reserved) {
+		kch_say(message, "reserved members are %#x and %#x, must be 0",
+			in.page, in.reserved);
+		return -EINVAL;
+	}
+	if (hold ? !in.hold_ms || in.hold_ms > KCH_HOLD_MS_MAX : in.hold_ms) {
+		kch_say(message, "hold_ms is %u, expected %s", in.hold_ms,
+			hold ? "1 to 3600000" : "0 without KCH_RESTORE_HOLD");
+		return -EINVAL;
+	}
+	if (in.mode < KCH_MODE_REALTIME || in.mode > KCH_MODE_IDENTICAL) {
+		kch_say(message, "mode %u, there are %u to %u", in.mode,
+			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
+		return -EINVAL;
+	}
+	r->hold_ms = in.hold_ms;
+	return 0;
+}
+
+static void say_refused(const struct kch_restore *r, int err,
+			const struct kch_message *message)
+{
+	/* Who has a clock's descriptor needs no capability to be refused. */
+	static DEFINE_RATELIMIT_STATE(refusals, 5 * HZ, 10);
+
+	/* One that only asks is answered, and needs no trace. */
+	if (err == -EINTR || err == -ENOMEM || r->flags & KCH_RESTORE_CHECK)
+		return;
+	if (ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN) ||
+	    __ratelimit(&refusals))
+		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
+			  r->uuid, err, message->text);
+}
+
+int kch_restore(struct kch_incoming *record, struct kch_restore *r,
+		struct kch_holder *holder, struct kch_message *message)
+{
+	int err = check_arguments(r, message);
+	struct file *vm_file;
+	bool locked;
+
+	if (err)
+		return err;
+	vm_file = kch_get_vm(r->vm_fd, message);
+	if (IS_ERR(vm_file))
+		return PTR_ERR(vm_file);
+	/* Somebody waits for a hold, maybe for long. */
+	locked = mutex_trylock(&holder->lock);
+	if (!locked || holder->held) {
+		kch_say(message, "a VM is held by this open file already: KCH_IOC_WAIT ends that");
+		err = -EDEADLK;
+	} else {
+		err = restore_vm(record, r, vm_file, &holder->held, message);
+	}
+	if (locked)
+		mutex_unlock(&holder->lock);
+	if (err)
+		say_refused(r, err, message);
+	fput(vm_file);
+	return err;
+}
+
+int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
+		     struct kch_message *message)
+{
+	int err;
+
+	memset_startat(r, 0, flags);
+	r->vm_fd = -1;
+	r->vcpu_id = -1;
+	if (mutex_lock_interruptible(&holder->lock))
+		return -EINTR;
+	if (!holder->held) {
+		kch_say(message, "this open file has no hold");
+		err = -ENOLINK;
+	} else if (wait_for_completion_interruptible(&holder->held->ended)) {
+		err = -EINTR;
+	} else {
+		memcpy(r->uuid, holder->held->uuid, sizeof(r->uuid));
+		r->flags = holder->held->flags;
+		err = job_outcome(holder->held, r, message);
+		if (err)
+			say_refused(r, err, message);
+		kch_holder_exit(holder);
+	}
+	mutex_unlock(&holder->lock);
+	return err;
+}
+
+/* With kch.lock. */
+static bool all_ended(void)
+{
+	struct kch_restoring *job;
+	bool all = true;
+
+	/* Their owners take them off the list. */
+	list_for_each_entry(job, &restorings, link) {
+		if (!job->thread || completion_done(&job->ended))
+			continue;
+		all = false;
+		if (!job->cancelled)
+			send_sig(SIGKILL, job->thread, 1);
+		WRITE_ONCE(job->cancelled, true);
+	}
+	return all;
+}
+
+void kch_restore_end_all(void)
+{
+	int tries = 200;
+	bool all;
+
+	do {
+		mutex_lock(&kch.lock);
+		all = all_ended();
+		mutex_unlock(&kch.lock);
+		if (all)
+			return;
+		msleep(10);
+	} while (tries--);
+	pr_err("kvmclock_handover: a restore does not come to its end\n");
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The whole restore of a VM, from outside: frequency, TSC offsets, clock, and
+ * armed deadlines, by a kernel thread that acts for the VMM.
+ */
+#ifndef KCH_RESTORE_H
+#define KCH_RESTORE_H
+
+#include <linux/mutex.h>
+
+#include "incoming.h"
+
+struct file;
+struct kch_restoring;
+
+/**
+ * struct kch_holder - the hold of an open file
+ * @lock: of @held; a waiter has it
+ * @held: NULL if there is none
+ */
+struct kch_holder {
+	struct mutex lock;
+	struct kch_restoring *held;
+};
+
+void kch_holder_init(struct kch_holder *holder);
+/* Ends the hold, if there is one. */
+void kch_holder_exit(struct kch_holder *holder);
+
+/* KCH_IOC_RESTORE from @record, and KCH_IOC_WAIT; without kch.lock. */
+int kch_restore(struct kch_incoming *record, struct kch_restore *r,
+		struct kch_holder *holder, struct kch_message *message);
+int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
+		     struct kch_message *message);
+
+/* Ends all of them: the host is being kexec'ed. */
+void kch_restore_end_all(void);
+
+/* With kch.lock: is a VM being restored from @record; from @uuid, if not NULL? */
+bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid);
+
+#endif /* KCH_RESTORE_H */
