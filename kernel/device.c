@@ -11,10 +11,10 @@
 #include <linux/user_namespace.h>
 #include <asm/tsc.h>
 
+#include "clock_fd.h"
 #include "host.h"
 #include "kvm_private.h"
 #include "keep.h"
-#include "luo.h"
 #include "restore.h"
 #include "selfcheck.h"
 #include "state.h"
@@ -602,13 +602,11 @@ static const struct kch_ioctl_op ops[] = {
 	[_IOC_NR(KCH_IOC_FINISH)] = OP(finish, kch_finish),
 	[_IOC_NR(KCH_IOC_ADOPT)] = OP(adopt, kch_adopt),
 	[_IOC_NR(KCH_IOC_WAIT)] = OP(wait, kch_restore),
-#ifdef KCH_LUO
 	[_IOC_NR(KCH_IOC_CLOCK_FD)] = {
 		.fn = kch_clock_fd,
 		.size = sizeof(struct kch_clock_fd),
 		.message = offsetof(struct kch_clock_fd, message),
 	},
-#endif
 };
 
 long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user)

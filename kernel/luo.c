@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <linux/anon_inodes.h>
+/* A clock's descriptor in a live update: its record in memory that KHO preserves. */
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
@@ -7,11 +7,10 @@
 #include <linux/liveupdate.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 
+#include "clock_fd.h"
 #include "host.h"
-#include "incoming.h"
 #include "kvm_private.h"
 #include "luo.h"
 #include "selfcheck.h"
@@ -25,36 +24,8 @@
  */
 #define COMPATIBLE	"kvmclock-handover-v1"
 
-/**
- * struct clock_file - what the descriptor stands for; under kch.lock
- * @vm_file: the VM it is the clock of.  With a reference: who preserves the
- *	descriptor may be a service manager whose service has ended by then.
- *	NULL: it came from before the kexec and was not restored yet
- * @uuid: the VM's id
- * @name: the VM's name
- * @generation: kexecs it has passed through
- * @incoming: the record it came with; without one, @error says so
- */
-struct clock_file {
-	struct file *vm_file;
-	u8 uuid[KCH_UUID_SIZE];
-	char name[KCH_NAME_SIZE];
-	u64 generation;
-	struct kch_incoming incoming;
-};
-
-static const struct file_operations clock_fops;
-
-static void clock_free(struct clock_file *clock)
-{
-	kch_incoming_exit(&clock->incoming);
-	if (clock->vm_file)
-		fput(clock->vm_file);
-	kfree(clock);
-}
-
 /* What the VM's next kernel has to know of it. */
-static int make_entry(struct clock_file *clock, u32 *kvm_khz,
+static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 		      struct kch_rec_vm **entry, struct kch_message *message)
 {
 	struct kch_incoming *in = &clock->incoming;
@@ -66,9 +37,11 @@ static int make_entry(struct clock_file *clock, u32 *kvm_khz,
 	*entry = NULL;
 	if (clock->vm_file) {
 		err = kch_selfcheck(&facts, message) ?:
-		      kch_kvm_read(kch_kvm_of(clock->vm_file), facts.frac_bits,
-				   entry, message) ?:
-		      kch_kvm_entry_exact(*entry, message);
+		      kch_kvm_read_exact(kch_kvm_of(clock->vm_file),
+					 facts.frac_bits, entry, message);
+	} else if (clock->record != in) {
+		kch_say(message, "it is of an entry of the module's record, which goes on by itself");
+		return -EOPNOTSUPP;
 	} else {
 		/* Carried on, not made new: it gets no better by that. */
 		kch_selfcheck_known(&facts, NULL);
@@ -92,7 +65,7 @@ static int make_entry(struct clock_file *clock, u32 *kvm_khz,
 }
 
 /* Writes the record to *@preserved, or, if that has no room, to other memory. */
-static int write_record(struct clock_file *clock, u32 flags, void **preserved,
+static int write_record(struct kch_clock_file *clock, u32 flags, void **preserved,
 			struct kch_message *message)
 {
 	struct kch_rec_header header;
@@ -137,7 +110,7 @@ out:
 /* To be put to kho_restore_folio() by the next kernel. */
 static int clock_write(struct liveupdate_file_op_args *args, u32 flags)
 {
-	struct clock_file *clock = args->file->private_data;
+	struct kch_clock_file *clock = kch_clock_file_of(args->file);
 	struct kch_message message = { "" };
 	void *preserved = NULL;
 	int err;
@@ -162,7 +135,7 @@ static int clock_write(struct liveupdate_file_op_args *args, u32 flags)
 static bool clock_can_preserve(struct liveupdate_file_handler *handler,
 			       struct file *file)
 {
-	return file->f_op == &clock_fops;
+	return kch_clock_file_of(file);
 }
 
 /* A first version, for there to be memory for the last one, and no surprise. */
@@ -194,7 +167,7 @@ static void clock_unfreeze(struct liveupdate_file_op_args *args)
 }
 
 /* Hostile until proven, also if it comes from our own kind. */
-static int clock_from_folio(struct clock_file *clock, struct folio *folio)
+static int clock_from_folio(struct kch_clock_file *clock, struct folio *folio)
 {
 	struct kch_incoming *in = &clock->incoming;
 	size_t size = folio_size(folio);
@@ -226,21 +199,20 @@ static int clock_from_folio(struct clock_file *clock, struct folio *folio)
 static int clock_retrieve(struct liveupdate_file_op_args *args)
 {
 	struct folio *folio = kho_restore_folio(args->serialized_data);
-	struct clock_file *clock;
+	struct kch_clock_file *clock;
 	struct file *file;
 	int err;
 
 	if (!folio)
 		return -EBADMSG;
-	clock = kzalloc(sizeof(*clock), GFP_KERNEL);
+	clock = kch_clock_file_new();
 	err = clock ? clock_from_folio(clock, folio) : -ENOMEM;
 	folio_put(folio);
 	if (!clock)
 		return err;
-	file = err ? ERR_PTR(err) :
-		     anon_inode_getfile("[kvmclock]", &clock_fops, clock, O_RDWR);
+	file = err ? ERR_PTR(err) : kch_clock_file_open(clock);
 	if (IS_ERR(file)) {
-		clock_free(clock);
+		kch_clock_file_free(clock);
 		return PTR_ERR(file);
 	}
 	args->file = file;
@@ -275,157 +247,6 @@ static struct liveupdate_file_handler clock_handler = {
 	.ops = &clock_luo_ops,
 	.compatible = COMPATIBLE,
 };
-
-static int clock_get(void *context, void *arg, void __user *user,
-		     struct kch_message *message)
-{
-	struct clock_file *clock = context;
-	struct kch_get *get = arg;
-
-	if (get->flags || get->which != KCH_INCOMING) {
-		kch_say(message, "a clock's descriptor has only what it came with, and no flags");
-		return -EINVAL;
-	}
-	if (clock->incoming.error) {
-		*message = clock->incoming.message;
-		return clock->incoming.error;
-	}
-	return kch_get_incoming(&clock->incoming, get, message);
-}
-
-static int clock_restore(void *context, void *arg, void __user *user,
-			 struct kch_message *message)
-{
-	struct clock_file *clock = context;
-	struct kch_restore *r = arg;
-	struct file *vm_file;
-	int err;
-
-	/*
-	 * Our reference and the watch's are the last: that VM is gone, and its
-	 * clock can be another's.  Until it is, what is left of the VM is the
-	 * last that is known of the guest.
-	 */
-	if (clock->vm_file && clock->incoming.restored &&
-	    file_count(clock->vm_file) <= 2) {
-		kch_watch_stop(clock->incoming.vms->watch);
-		clock->incoming.vms->watch = NULL;
-	}
-	err = kch_restore_incoming(&clock->incoming, r, user, message);
-	if (err || r->flags & KCH_RESTORE_CHECK)
-		return err;
-	/* From now on it is the clock of that VM, for the next kexec. */
-	vm_file = kch_watch_get(clock->incoming.vms->watch);
-	if (clock->vm_file)
-		fput(clock->vm_file);
-	clock->vm_file = vm_file;
-	return 0;
-}
-
-#define OP(name) {							\
-	.fn = clock_##name,						\
-	.size = sizeof(struct kch_##name),				\
-	.message = offsetof(struct kch_##name, message),		\
-}
-
-/* Who was given the descriptor may use it: no capability is asked for. */
-static long clock_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
-{
-	static const struct kch_ioctl_op get = OP(get), restore = OP(restore);
-
-	switch (cmd) {
-	case KCH_IOC_GET:
-		return kch_ioctl_run(&get, file->private_data, (void __user *)arg);
-	case KCH_IOC_RESTORE:
-		return kch_ioctl_run(&restore, file->private_data,
-				     (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
-}
-
-static void clock_fdinfo(struct seq_file *m, struct file *file)
-{
-	struct clock_file *clock = file->private_data;
-
-	mutex_lock(&kch.lock);
-	seq_printf(m, "vm:\t%pUb\nname:\t%s\n", clock->uuid, clock->name);
-	seq_printf(m, "generation:\t%llu\n", clock->generation);
-	seq_printf(m, "bound:\t%d\n", !!clock->vm_file);
-	mutex_unlock(&kch.lock);
-}
-
-static int clock_release(struct inode *inode, struct file *file)
-{
-	clock_free(file->private_data);
-	return 0;
-}
-
-static const struct file_operations clock_fops = {
-	.owner = THIS_MODULE,
-	.unlocked_ioctl = clock_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.release = clock_release,
-	.show_fdinfo = clock_fdinfo,
-	.llseek = noop_llseek,
-};
-
-int kch_clock_fd(void *context, void *arg, void __user *user,
-		 struct kch_message *message)
-{
-	struct kch_clock_fd *c = arg;
-	struct kch_rec_vm *entry = NULL;
-	struct kch_kvm_facts facts;
-	struct clock_file *clock;
-	struct file *file;
-	int err;
-
-	c->fd = -1;
-	if (c->flags) {
-		kch_say(message, "flags %#x, there are none", c->flags);
-		return -EINVAL;
-	}
-	if (!memchr_inv(c->uuid, 0, sizeof(c->uuid)) ||
-	    !memchr(c->name, '\0', sizeof(c->name))) {
-		kch_say(message, "an all-zero id, or a name without an end");
-		return -EINVAL;
-	}
-	file = kch_get_vm(c->vm_fd, message);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	clock = kzalloc(sizeof(*clock), GFP_KERNEL);
-	if (!clock) {
-		fput(file);
-		return -ENOMEM;
-	}
-	clock->vm_file = file;
-	clock->incoming.error = -ENODATA;
-	kch_say(&clock->incoming.message, "this clock has not been through a kexec yet");
-	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
-	strscpy(clock->name, c->name, sizeof(clock->name));
-
-	/* A VM that cannot be preserved is better known now than at the update. */
-	err = kch_selfcheck(&facts, message) ?:
-	      kch_kvm_read(kch_kvm_of(file), facts.frac_bits, &entry, message);
-	kvfree(entry);
-	if (!err)
-		err = get_unused_fd_flags(O_CLOEXEC);
-	if (err < 0)
-		goto free;
-	c->fd = err;
-	file = anon_inode_getfile("[kvmclock]", &clock_fops, clock, O_RDWR);
-	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		put_unused_fd(c->fd);
-		c->fd = -1;
-		goto free;
-	}
-	fd_install(c->fd, file);
-	return 0;
-free:
-	clock_free(clock);
-	return err;
-}
 
 int kch_luo_register(void)
 {

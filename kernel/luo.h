@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A VM's clock as a file descriptor, which the live update orchestrator (LUO)
- * carries into the next kernel.  Only where the driver is part of the kernel:
- * LUO takes no handler from a module.
+ * The live update orchestrator (LUO) carries a clock's descriptor into the next
+ * kernel.  Only where the driver is part of the kernel: LUO takes no handler from a
+ * module.
  */
 #ifndef KCH_LUO_H
 #define KCH_LUO_H
-
-#include "record.h"
-
-/* KCH_IOC_CLOCK_FD; with the lock. */
-int kch_clock_fd(void *context, void *arg, void __user *user,
-		 struct kch_message *message);
 
 /* 0 also where LUO is not enabled: the descriptors are of no use there. */
 #ifdef KCH_LUO

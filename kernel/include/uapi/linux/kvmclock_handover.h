@@ -505,23 +505,31 @@ struct kch_adopt {
  * struct kch_clock_fd - KCH_IOC_CLOCK_FD: a VM's clock as a file descriptor
  * @size: in: sizeof(struct kch_clock_fd)
  * @flags: in: must be 0
- * @vm_fd: in: the VM, as KVM_CREATE_VM returned it or a duplicate
+ * @vm_fd: in: the VM, as KVM_CREATE_VM returned it or a duplicate; -1: the clock of
+ *	@uuid in the record from before the kexec
  * @fd: out: the descriptor, close-on-exec; -1 if refused
  * @uuid: in: the VM's id, not all zero
- * @name: in: NUL-terminated, for people; may be empty
+ * @name: in: of a VM: NUL-terminated, for people; may be empty.  With @vm_fd -1: empty
  * @message: out: why it was refused
  *
- * The descriptor is for /dev/liveupdate: preserved in a session by its token, and
- * retrieved from it after the kexec, it has the clock that the VM had.  It keeps
- * the VM, though not the VM's memory, until it is closed, so that it can be
- * preserved when the VM's process has ended.  Who has the descriptor can call on
- * it, without capability, KCH_IOC_GET (of KCH_INCOMING) and KCH_IOC_RESTORE.
- * Once restored from, it is the clock of the new VM.  Errors of these are those
- * described there; ENODATA: it has not been through a kexec.
+ * Who has the descriptor can call on it, without capability and without /dev/kvm,
+ * KCH_IOC_INFO (without what is said of the records and the region), KCH_IOC_GET,
+ * KCH_IOC_RESTORE and KCH_IOC_WAIT, for this one clock.  KCH_IOC_GET of
+ * KCH_OUTGOING gives the VM's clock as it is now, of KCH_INCOMING what came from
+ * before the kexec.  So a privileged process can open the clock of an entry, and pass
+ * it to a VMM that may do nothing else.
  *
- * Only where the driver is part of a kernel with LUO; ENOTTY elsewhere.
+ * In a kernel with LUO, of which the driver is a part, it is also for /dev/liveupdate:
+ * the clock of a VM, preserved in a session by its token, and retrieved from it after
+ * the kexec, has the clock that the VM had.  It keeps the VM, though not the VM's
+ * memory, until it is closed, so that it can be preserved when the VM's process has
+ * ended.  Once restored from, it is the clock of the new VM.
  *
- * Errors: EBADF EBADFD EIO ECHILD ENXIO EMFILE ENFILE.
+ * Errors of these are those described there; ENODATA: it has not been through a
+ * kexec, or has no VM yet; ENOENT: another clock was asked for.
+ *
+ * Errors: EBADF EBADFD EIO ECHILD ENXIO ELIBBAD EMFILE ENFILE; with @vm_fd -1 ENODATA
+ * ENOENT EBADMSG EPROTONOSUPPORT.
  */
 struct kch_clock_fd {
 	__u32 size;

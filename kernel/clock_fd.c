@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The descriptor of one VM's clock: opening it, and what its holder can do. */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <asm/tsc.h>
+
+#include "clock_fd.h"
+#include "host.h"
+#include "kvm_private.h"
+#include "selfcheck.h"
+#include "state.h"
+#include "watch.h"
+
+struct kch_clock_file *kch_clock_file_new(void)
+{
+	struct kch_clock_file *clock = kzalloc(sizeof(*clock), GFP_KERNEL);
+
+	if (!clock)
+		return NULL;
+	clock->incoming.error = -ENODATA;
+	clock->record = &clock->incoming;
+	kch_say(&clock->incoming.message, "this clock has not been through a kexec yet");
+	kch_holder_init(&clock->holder);
+	return clock;
+}
+
+void kch_clock_file_free(struct kch_clock_file *clock)
+{
+	kch_holder_exit(&clock->holder);
+	kch_incoming_exit(&clock->incoming);
+	if (clock->vm_file)
+		fput(clock->vm_file);
+	kfree(clock);
+}
+
+/* The descriptor is good for one clock. */
+static int check_id(const struct kch_clock_file *clock, const u8 uuid[KCH_UUID_SIZE],
+		    struct kch_message *message)
+{
+	if (!memcmp(clock->uuid, uuid, sizeof(clock->uuid)))
+		return 0;
+	kch_say(message, "this descriptor is of the clock of %pUb, not of %pUb",
+		clock->uuid, uuid);
+	return -ENOENT;
+}
+
+/* Of the module's state only what a reader of one clock needs. */
+static int clock_info(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_info *info = arg;
+	struct kch_kvm_facts facts;
+
+	memset_startat(info, 0, flags);
+	if (!kch_selfcheck_known(&facts, message))
+		info->flags = KCH_INFO_SELFCHECKED;
+	info->abi_version = KCH_ABI_VERSION;
+	info->modes = 1U << KCH_MODE_IDENTICAL;
+	info->tsc_source = kch_host_tsc_source();
+	info->tsc_khz = tsc_khz;
+	info->kvm_tsc_khz = facts.kvm_khz;
+	info->rec_vm_size = sizeof(struct kch_rec_vm);
+	info->rec_vcpu_size = sizeof(struct kch_rec_vcpu);
+	return 0;
+}
+
+/* The VM's clock as it is; before a kexec there is nothing else. */
+static int read_live(struct kch_clock_file *clock, struct kch_rec_vm **entry,
+		     struct kch_message *message)
+{
+	struct kch_kvm_facts facts;
+	struct file *vm_file = NULL;
+	int err;
+
+	mutex_lock(&kch.lock);
+	if (clock->vm_file)
+		vm_file = get_file(clock->vm_file);
+	mutex_unlock(&kch.lock);
+	if (!vm_file) {
+		kch_say(message, "this clock is of no VM yet: it was not restored");
+		return -ENODATA;
+	}
+	err = kch_selfcheck(&facts, message) ?:
+	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, entry, message);
+	fput(vm_file);
+	if (err)
+		return err;
+	memcpy((*entry)->uuid, clock->uuid, sizeof(clock->uuid));
+	memcpy((*entry)->name, clock->name, sizeof(clock->name));
+	kch_rec_entry_close(*entry);
+	return 0;
+}
+
+static int clock_get(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_clock_file *clock = context;
+	struct kch_rec_vm *entry = NULL;
+	struct kch_get *get = arg;
+	void *data = NULL;
+	size_t size;
+	int err;
+
+	if (get->flags || get->which > KCH_INCOMING) {
+		kch_say(message, "flags %#x and record %u, there are no flags and records 0 and 1",
+			get->flags, get->which);
+		return -EINVAL;
+	}
+	if (memchr_inv(get->uuid, 0, sizeof(get->uuid))) {
+		err = check_id(clock, get->uuid, message);
+		if (err)
+			return err;
+	}
+	if (get->which == KCH_OUTGOING) {
+		err = read_live(clock, &entry, message);
+		data = entry;
+		size = err ? 0 : kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	} else {
+		if (mutex_lock_killable(&kch.lock))
+			return -EINTR;
+		err = clock->record->error;
+		if (err)
+			*message = clock->record->message;
+		else
+			err = kch_get_incoming(clock->record, get->uuid, &data,
+					       &size, message);
+		mutex_unlock(&kch.lock);
+	}
+	if (!err)
+		err = kch_give(get->buffer, &get->buffer_size, data, size, message);
+	kvfree(data);
+	return err;
+}
+
+/*
+ * Our reference and the watch's are the last: that VM is gone, and its clock can
+ * be another's.  Until it is, what is left of the VM is the last that is known of
+ * the guest.
+ */
+static void let_go_of_dead(struct kch_clock_file *clock)
+{
+	mutex_lock(&kch.lock);
+	if (clock->vm_file && clock->incoming.restored &&
+	    file_count(clock->vm_file) <= 2) {
+		kch_watch_stop(clock->incoming.vms->watch);
+		clock->incoming.vms->watch = NULL;
+	}
+	mutex_unlock(&kch.lock);
+}
+
+/* From now on it is the clock of that VM, for the next kexec. */
+static void bind(struct kch_clock_file *clock)
+{
+	struct file *old = NULL;
+
+	mutex_lock(&kch.lock);
+	/* The module's record watches over its own VMs. */
+	if (clock->record == &clock->incoming && clock->incoming.vms) {
+		old = clock->vm_file;
+		clock->vm_file = kch_watch_get(clock->incoming.vms->watch);
+	}
+	mutex_unlock(&kch.lock);
+	if (old)
+		fput(old);
+}
+
+static int clock_restore(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_clock_file *clock = context;
+	struct kch_restore *r = arg;
+	int err = check_id(clock, r->uuid, message);
+
+	if (err)
+		return err;
+	let_go_of_dead(clock);
+	err = kch_restore(clock->record, r, &clock->holder, message);
+	if (!err && r->mode == KCH_MODE_IDENTICAL)
+		bind(clock);
+	return err;
+}
+
+static int clock_wait(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_clock_file *clock = context;
+	int err = kch_restore_wait(&clock->holder, arg, message);
+
+	if (!err)
+		bind(clock);
+	return err;
+}
+
+#define OP(name, type) {						\
+	.fn = clock_##name,						\
+	.size = sizeof(struct type),					\
+	.message = offsetof(struct type, message),			\
+}
+
+/* Who was given the descriptor may use it: no capability is asked for. */
+static long clock_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	static const struct kch_ioctl_op info = OP(info, kch_info),
+		get = OP(get, kch_get), restore = OP(restore, kch_restore), wait = OP(wait, kch_restore);
+	const struct kch_ioctl_op *op;
+
+	switch (cmd) {
+	case KCH_IOC_INFO:
+		op = &info;
+		break;
+	case KCH_IOC_GET:
+		op = &get;
+		break;
+	case KCH_IOC_RESTORE:
+		op = &restore;
+		break;
+	case KCH_IOC_WAIT:
+		op = &wait;
+		break;
+	default:
+		return -ENOTTY;
+	}
+	return kch_ioctl_run(op, file->private_data, (void __user *)arg);
+}
+
+static void clock_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct kch_clock_file *clock = file->private_data;
+
+	mutex_lock(&kch.lock);
+	seq_printf(m, "vm:\t%pUb\nname:\t%s\n", clock->uuid, clock->name);
+	seq_printf(m, "generation:\t%llu\n", clock->generation);
+	seq_printf(m, "bound:\t%d\n", !!clock->vm_file);
+	mutex_unlock(&kch.lock);
+}
+
+static int clock_release(struct inode *inode, struct file *file)
+{
+	kch_clock_file_free(file->private_data);
+	return 0;
+}
+
+static const struct file_operations clock_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = clock_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.release = clock_release,
+	.show_fdinfo = clock_fdinfo,
+	.llseek = noop_llseek,
+};
+
+struct kch_clock_file *kch_clock_file_of(const struct file *file)
+{
+	return file->f_op == &clock_fops ? file->private_data : NULL;
+}
+
+struct file *kch_clock_file_open(struct kch_clock_file *clock)
+{
+	return anon_inode_getfile("[kvmclock]", &clock_fops, clock, O_RDWR);
+}
+
+/* The clock of a VM that is here: one that cannot be read is better known now. */
+static int of_vm(struct kch_clock_file *clock, const struct kch_clock_fd *c,
+		 struct kch_message *message)
+{
+	struct kch_rec_vm *entry = NULL;
+	struct file *vm_file;
+	int err;
+
+	if (!memchr(c->name, '\0', sizeof(c->name))) {
+		kch_say(message, "the name has no end within %zu bytes",
+			sizeof(c->name));
+		return -EINVAL;
+	}
+	vm_file = kch_get_vm(c->vm_fd, message);
+	if (IS_ERR(vm_file))
+		return PTR_ERR(vm_file);
+	clock->vm_file = vm_file;
+	strscpy(clock->name, c->name, sizeof(clock->name));
+	err = read_live(clock, &entry, message);
+	kvfree(entry);
+	return err;
+}
+
+/* The clock of a VM that is still to be restored, from the module's record. */
+static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
+		    struct kch_message *message)
+{
+	struct kch_kvm_facts facts;
+	struct kch_incoming_vm *in;
+	int err;
+
+	if (c->name[0]) {
+		kch_say(message, "a name is given, but the record has one");
+		return -EINVAL;
+	}
+	/* Whoever gets the descriptor may have no /dev/kvm to ask by. */
+	err = kch_selfcheck(&facts, message);
+	if (err)
+		return err;
+	if (mutex_lock_killable(&kch.lock))
+		return -EINTR;
+	err = kch_incoming_find(&kch.incoming, c->uuid, &in, message);
+	if (!err) {
+		clock->record = &kch.incoming;
+		clock->generation = le64_to_cpu(kch.incoming.record.header.generation) + 1;
+		strscpy(clock->name, in->vm.vm.name, sizeof(clock->name));
+	}
+	mutex_unlock(&kch.lock);
+	return err;
+}
+
+int kch_clock_fd(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_clock_file *clock;
+	struct kch_clock_fd *c = arg;
+	struct file *file;
+	int err, fd;
+
+	c->fd = -1;
+	if (c->flags) {
+		kch_say(message, "flags %#x, there are none", c->flags);
+		return -EINVAL;
+	}
+	if (!memchr_inv(c->uuid, 0, sizeof(c->uuid))) {
+		kch_say(message, "the id is all zero");
+		return -EINVAL;
+	}
+	clock = kch_clock_file_new();
+	if (!clock)
+		return -ENOMEM;
+	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
+	err = c->vm_fd == -1 ? of_entry(clock, c, message) :
+			       of_vm(clock, c, message);
+	if (err)
+		goto free;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		err = fd;
+		goto free;
+	}
+	file = kch_clock_file_open(clock);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		err = PTR_ERR(file);
+		goto free;
+	}
+	c->fd = fd;
+	fd_install(fd, file);
+	return 0;
+free:
+	kch_clock_file_free(clock);
+	return err;
+}

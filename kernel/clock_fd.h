@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A VM's clock as a file descriptor: good for one clock, and for whoever has it.
+ * A privileged process opens it and passes it on; LUO carries it to the next kernel.
+ */
+#ifndef KCH_CLOCK_FD_H
+#define KCH_CLOCK_FD_H
+
+#include "incoming.h"
+#include "restore.h"
+
+struct file;
+
+/**
+ * struct kch_clock_file - what the descriptor stands for; under kch.lock
+ * @vm_file: the VM it is the clock of.  With a reference: who preserves the
+ *	descriptor may be a service manager whose service has ended by then.
+ *	NULL: it came from before the kexec and was not restored yet
+ * @uuid: the VM's id
+ * @name: the VM's name
+ * @generation: kexecs it has passed through
+ * @record: what it is restored from: @incoming, or the module's record
+ * @incoming: a record of its own, which LUO carried; without one, its error says so
+ * @holder: its hold
+ */
+struct kch_clock_file {
+	struct file *vm_file;
+	u8 uuid[KCH_UUID_SIZE];
+	char name[KCH_NAME_SIZE];
+	u64 generation;
+	struct kch_incoming *record;
+	struct kch_incoming incoming;
+	struct kch_holder holder;
+};
+
+/* Of one VM, or one entry of the module's record: KCH_IOC_CLOCK_FD. */
+int kch_clock_fd(void *context, void *arg, struct kch_message *message);
+
+/* With a record of its own that is still empty; NULL: no memory. */
+struct kch_clock_file *kch_clock_file_new(void);
+void kch_clock_file_free(struct kch_clock_file *clock);
+
+/* The file of a descriptor, to which @clock belongs from then on; or an error. */
+struct file *kch_clock_file_open(struct kch_clock_file *clock);
+
+/* NULL: @file is something else. */
+struct kch_clock_file *kch_clock_file_of(const struct file *file);
+
+#endif /* KCH_CLOCK_FD_H */
