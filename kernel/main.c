@@ -65,13 +65,14 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 
 	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
 		return NOTIFY_DONE;
+	/* Processes still run, and this kernel does not come back. */
+	WRITE_ONCE(kch.too_late, true);
 	/* A VM that is held goes into the next record as it came. */
 	kch_restore_end_all();
 	err = kch_lock_at_kexec();
 	if (err) {
 		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): an ioctl does not come to its end\n",
 		       kch.outgoing.count, err);
-		WRITE_ONCE(kch.too_late, true);
 		return NOTIFY_DONE;
 	}
 	/*
@@ -88,8 +89,6 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 				       facts.kvm_khz))
 			kch_incoming_supersede(&kch.incoming, &kch.region);
 	}
-	/* Processes still run, and this kernel does not come back. */
-	WRITE_ONCE(kch.too_late, true);
 	mutex_unlock(&kch.lock);
 	return NOTIFY_DONE;
 }

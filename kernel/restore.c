@@ -162,14 +162,16 @@ static int check_files(struct kch_restoring *job)
 	return 0;
 }
 
-static int failed(struct kch_restoring *job, u32 i, const char *what, int err)
+/* One of KVM's ioctls on vCPU @i; @refusal is what it means that it failed. */
+static int failed(struct kch_restoring *job, u32 i, const char *what, int err,
+		  int refusal)
 {
 	if (err >= 0)
 		return 0;
 	job->todo.vcpu_id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
-	kch_say(&job->message, "%s of vCPU %d failed: %pe", what,
-		job->todo.vcpu_id, ERR_PTR(err));
-	return err == -EINTR ? err : -EIO;
+	kch_say(&job->message, "%s of vCPU %d failed (%d)", what,
+		job->todo.vcpu_id, err);
+	return err == -EINTR || err == -EIO ? err : refusal;
 }
 
 /*
@@ -196,7 +198,8 @@ static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
 			continue;
 		err = failed(job, i, "KVM_SET_TSC_KHZ",
 			     kch_kvm_set_khz(job->vcpus[i],
-					     le32_to_cpu(want->virtual_tsc_khz)));
+					     le32_to_cpu(want->virtual_tsc_khz)),
+			     -ERANGE);
 		/* KVM keeps the guest's TSC where it is, by another offset. */
 		offset = true;
 	}
@@ -208,7 +211,7 @@ static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
 			err = failed(job, i, "KVM_VCPU_TSC_OFFSET",
 				     kch_kvm_set_offset(job->vcpus[i],
 							le64_to_cpu(want->tsc_offset),
-							user));
+							user), -EL2NSYNC);
 	}
 	return err;
 }
@@ -221,7 +224,8 @@ static int rearm(struct kch_restoring *job, void __user *user)
 	for (i = 0; i < vcpus_saved(job) && !err; i++)
 		if (job->vcpus[i])
 			err = failed(job, i, "MSR_IA32_TSC_DEADLINE",
-				     kch_kvm_rearm_deadline(job->vcpus[i], user));
+				     kch_kvm_rearm_deadline(job->vcpus[i], user),
+				     -EIO);
 	return err;
 }
 
@@ -255,8 +259,8 @@ static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 		err = rearm(job, user);
 	kvfree(now);
 	if (err)
-		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
-		       job->name, job->uuid, ERR_PTR(err));
+		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%d)\n",
+		       job->name, job->uuid, err);
 }
 
 static int restore_now(struct kch_restoring *job, void __user *user)
@@ -645,28 +649,40 @@ static void say_refused(const struct kch_restore *r, int err,
 			  r->uuid, err, message->text);
 }
 
+/* Somebody may wait for the hold that there is, maybe for long. */
+static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore *r,
+				 struct file *vm_file, struct kch_holder *holder,
+				 struct kch_message *message)
+{
+	bool locked = mutex_trylock(&holder->lock);
+	int err;
+
+	if (locked && !holder->held) {
+		err = restore_vm(record, r, vm_file, &holder->held, message);
+	} else {
+		kch_say(message, "a VM is held by this open file already: KCH_IOC_WAIT ends that");
+		err = -EDEADLK;
+	}
+	if (locked)
+		mutex_unlock(&holder->lock);
+	return err;
+}
+
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		struct kch_holder *holder, struct kch_message *message)
 {
 	int err = check_arguments(r, message);
 	struct file *vm_file;
-	bool locked;
 
 	if (err)
 		return err;
 	vm_file = kch_get_vm(r->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	/* Somebody waits for a hold, maybe for long. */
-	locked = mutex_trylock(&holder->lock);
-	if (!locked || holder->held) {
-		kch_say(message, "a VM is held by this open file already: KCH_IOC_WAIT ends that");
-		err = -EDEADLK;
-	} else {
-		err = restore_vm(record, r, vm_file, &holder->held, message);
-	}
-	if (locked)
-		mutex_unlock(&holder->lock);
+	if (r->flags & KCH_RESTORE_HOLD)
+		err = restore_and_keep_hold(record, r, vm_file, holder, message);
+	else
+		err = restore_vm(record, r, vm_file, NULL, message);
 	if (err)
 		say_refused(r, err, message);
 	fput(vm_file);

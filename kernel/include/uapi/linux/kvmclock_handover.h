@@ -59,7 +59,8 @@
  * EALREADY        this VM was restored from the record before, or has the saved
  *                 clock already
  * EBUSY           a vCPU is running, or in an ioctl; preserve: KVM does not come to
- *                 taking the new reference that it is about to take
+ *                 taking the new reference that it is about to take; finish: a
+ *                 VM is being restored from the record
  * ELNRNG          the VM's vCPUs are not those that were saved
  * EL2NSYNC        a vCPU's TSC offset is not the saved one, and the caller has no
  *                 descriptor to set it by; or not that of its VM's other vCPUs
@@ -552,7 +553,7 @@ struct kch_clock_fd {
  * @left: out: VMs that were not
  * @message: out: why it was refused
  *
- * Errors: ENODEV ENODATA ENOTEMPTY EREMOTEIO; EBADMSG, EPROTONOSUPPORT for an
+ * Errors: ENODEV ENODATA EBUSY ENOTEMPTY EREMOTEIO; EBADMSG, EPROTONOSUPPORT for an
  * unusable record without KCH_FINISH_DISCARD.
  */
 struct kch_finish {
