@@ -111,7 +111,9 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	memset_startat(info, 0, abi_version);
 	info->flags = 0;
 	/* Asks KVM if that was not done yet; without it there is less to say. */
-	kch_selfcheck(&facts, NULL);
+	err = kch_selfcheck(&facts, NULL);
+	if (err == -EINTR)
+		return err;
 	err = kch_selfcheck_known(&facts, &why);
 	if (mutex_lock_killable(&kch.lock))
 		return -EINTR;

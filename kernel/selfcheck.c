@@ -8,6 +8,7 @@
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
@@ -36,12 +37,54 @@ static atomic_t kvm_changed = ATOMIC_INIT(0);
  * @vm: its file
  * @vcpu: the file of its vCPU
  * @user: address of a page in the process, for arguments
+ * @step: what is being done, for the message if that fails
  */
 struct scratch_vm {
 	struct file *vm;
 	struct file *vcpu;
 	unsigned long user;
+	const char *step;
 };
+
+/*
+ * The error of a question that came to nothing.  Only KVM's own answer tells
+ * that this module misreads it; that it gave none tells nothing, and the next
+ * who wants to know asks again.
+ */
+static int not_asked(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+		return -ENOMEM;
+	case -EINTR:
+	case -ERESTARTSYS:
+	case -ERESTARTNOINTR:
+	case -ERESTARTNOHAND:
+	case -ERESTART_RESTARTBLOCK:
+		return -EINTR;
+	default:
+		return -ENXIO;
+	}
+}
+
+/*
+ * The same for what this module itself reads of, and writes to, the VM of its
+ * own.  That VM is as it was made: an error that says otherwise is a misreading,
+ * unless the host lost its stable TSC just now.
+ */
+static int misread(int err)
+{
+	switch (err) {
+	case 0:
+	case -ENOMEM:
+	case -EINTR:
+	case -EOPNOTSUPP:
+	case -ENOTRECOVERABLE:
+		return err;
+	default:
+		return -ELIBBAD;
+	}
+}
 
 static long call(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -67,6 +110,10 @@ static int scratch_create(struct scratch_vm *s)
 	int err;
 
 	memset(s, 0, sizeof(*s));
+	s->step = "opening /dev/kvm";
+	/* A VM belongs to a process; in a kernel thread there is none. */
+	if (!current->mm || current->flags & PF_KTHREAD)
+		return -ESRCH;
 	dev = filp_open("/dev/kvm", O_RDWR, 0);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
@@ -74,6 +121,7 @@ static int scratch_create(struct scratch_vm *s)
 		err = -ENODEV;
 		goto close;
 	}
+	s->step = "mapping a page";
 	s->user = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	if (IS_ERR_VALUE(s->user)) {
@@ -81,6 +129,7 @@ static int scratch_create(struct scratch_vm *s)
 		s->user = 0;
 		goto close;
 	}
+	s->step = "KVM_CREATE_VM";
 	s->vm = call_for_file(dev, KVM_CREATE_VM);
 	if (IS_ERR(s->vm)) {
 		err = PTR_ERR(s->vm);
@@ -92,6 +141,7 @@ static int scratch_create(struct scratch_vm *s)
 		err = -ENODEV;
 		goto close;
 	}
+	s->step = "KVM_CREATE_VCPU";
 	s->vcpu = call_for_file(s->vm, KVM_CREATE_VCPU);
 	err = PTR_ERR_OR_ZERO(s->vcpu);
 	if (err)
@@ -172,16 +222,19 @@ static int set_clock(struct file *vm, u64 ns, void __user *user)
 
 /*
  * Enters the guest once.  It has no memory, so KVM returns at once with an
- * exit of some kind; on the way in it has computed the vCPU's clock.
+ * exit of some kind; on the way in it has computed the vCPU's clock.  The first
+ * time KVM may make a thread, which it does not with a signal pending, nor where
+ * the process may have no more of them.
  */
 static int run_once(struct scratch_vm *s)
 {
-	long err = call(s->vcpu, KVM_RUN, 0);
+	int err;
 
-	/* Before its first entry a vCPU may have to be started twice. */
-	if (err == -EAGAIN)
-		err = call(s->vcpu, KVM_RUN, 0);
-	return err == -EINTR || err == -ERESTARTSYS ? -EINTR : 0;
+	s->step = "KVM_RUN";
+	err = call(s->vcpu, KVM_RUN, 0);
+	if (!err)
+		s->step = "asking for its clock";
+	return err;
 }
 
 static int differs(struct kch_message *message, const char *what, u64 found,
@@ -274,7 +327,7 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 	struct kch_rec_vcpu *vcpu;
 	int err;
 
-	err = kch_kvm_read(kvm, facts->frac_bits, &saved, message);
+	err = misread(kch_kvm_read(kvm, facts->frac_bits, &saved, message));
 	if (err)
 		return err;
 	/* A far older reference, another time, and a rate KVM would not compute. */
@@ -284,18 +337,15 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 	vcpu->tsc_to_system_mul ^= cpu_to_le32(0x5555);
 	restore.saved = saved;
 
-	err = kch_kvm_restore(kvm, &restore, message);
+	err = misread(kch_kvm_restore(kvm, &restore, message));
 	kch_kvm_unbar(kvm);
-	if (err == -EINTR)
+	if (err)
 		goto out;
-	if (err) {
-		err = -ELIBBAD;
-		goto out;
-	}
 	err = run_once(s) ?:
 	      check_clock(s->vm, facts->kvm_khz, (void __user *)s->user,
 			  message) ?:
-	      kch_kvm_read(kvm, facts->frac_bits, &live, message);
+	      misread(kch_kvm_read(kvm, facts->frac_bits, &live, message)) ?:
+	      kch_kvm_entry_exact(live, NULL);
 	if (err)
 		goto out;
 	kch_clock_of(saved, vcpu, &want);
@@ -322,24 +372,32 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	struct kch_rec_vm *entry = NULL;
 	struct kch_rec_vcpu *vcpu;
 	u64 offset = TEST_OFFSET, ratio;
-	u32 khz, hw_khz, mul;
+	u32 hw_khz, mul;
+	long khz;
 	s8 shift;
 	int err;
 
+	s->step = "setting its offset and clock";
 	err = vcpu_offset(s->vcpu, KVM_SET_DEVICE_ATTR, &offset, user) ?:
 	      set_clock(s->vm, TEST_CLOCK_NS, user) ?:
 	      run_once(s) ?:
-	      vcpu_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, user) ?:
-	      kch_kvm_read(kvm, 0, &entry, message);
+	      vcpu_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, user);
+	if (err)
+		return err;
+	khz = call(s->vcpu, KVM_GET_TSC_KHZ, 0);
+	if (khz < 0)
+		return khz;
+	err = misread(kch_kvm_read(kvm, 0, &entry, message));
 	if (err)
 		return err;
 	vcpu = (struct kch_rec_vcpu *)(entry + 1);
 	hw_khz = le32_to_cpu(vcpu->hw_tsc_khz);
 	ratio = le64_to_cpu(vcpu->tsc_scaling_ratio);
-	khz = call(s->vcpu, KVM_GET_TSC_KHZ, 0);
 
-	err = 0;
-	if (le64_to_cpu(vcpu->tsc_offset) != offset || offset != TEST_OFFSET)
+	/* In catch-up, where the TSC is not stable, KVM moves the offset itself. */
+	if (le64_to_cpu(vcpu->tsc_offset) != offset ||
+	    (offset != TEST_OFFSET &&
+	     !(le32_to_cpu(vcpu->flags) & KCH_VCPU_CATCHUP)))
 		err = differs(message, "TSC offset",
 			      le64_to_cpu(vcpu->tsc_offset), offset);
 	else if (le32_to_cpu(vcpu->virtual_tsc_khz) != khz)
@@ -374,44 +432,55 @@ out:
 	return err;
 }
 
-int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
+/* Under known.lock; not held back is only what ends the process. */
+static int ask(struct kch_message *message)
 {
-	struct kch_kvm_facts found = { };
+	struct kch_kvm_facts found;
 	struct scratch_vm scratch;
+	sigset_t held, before;
 	int err;
 
-	/* A VM belongs to a process; in a kernel thread there is none. */
-	if (!current->mm || current->flags & PF_KTHREAD)
-		return -ENXIO;
+	/*
+	 * With a signal pending KVM makes no VM and no thread, and a timer's next
+	 * signal may come sooner than it has made them.
+	 */
+	siginitsetinv(&held, sigmask(SIGKILL));
+	sigprocmask(SIG_BLOCK, &held, &before);
+	/* Again if the host's frequency was calibrated meanwhile. */
+	do {
+		known.for_khz = tsc_khz;
+		known.message.text[0] = '\0';
+		memset(&found, 0, sizeof(found));
+		err = scratch_create(&scratch) ?:
+		      check_scratch(&scratch, &found, &known.message);
+		scratch_destroy(&scratch);
+	} while (known.for_khz != READ_ONCE(tsc_khz));
+	sigprocmask(SIG_SETMASK, &before, NULL);
+
+	if (err == -ELIBBAD)
+		pr_err("kvmclock_handover: %s\n", known.message.text);
+	if (!err || err == -ELIBBAD) {
+		known.result = err;
+		known.facts = found;
+		return err;
+	}
+	kch_say(message, "KVM cannot be asked whether this module reads it right: %s for a VM of its own failed (error %d): /dev/kvm must be there, and a VM must be able to run; nothing was changed",
+		scratch.step, err);
+	return not_asked(err);
+}
+
+int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
+{
+	int err;
+
 	if (mutex_lock_killable(&known.lock))
 		return -EINTR;
 	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
 		known.result = -ENODATA;
-	if (known.result == -ENODATA) {
-		known.for_khz = tsc_khz;
-		known.message.text[0] = '\0';
-		err = scratch_create(&scratch);
-		if (!err)
-			err = check_scratch(&scratch, &found, &known.message);
-		scratch_destroy(&scratch);
-		if (err == -ELIBBAD)
-			pr_err("kvmclock_handover: %s\n", known.message.text);
-		if (!err || err == -ELIBBAD) {
-			known.result = err;
-			known.facts = found;
-		} else {
-			kch_say(message, "KVM cannot be asked whether this module reads it right: a VM for that cannot be made here (error %d): /dev/kvm must be there",
-				err);
-			if (err != -EINTR && err != -ENOMEM)
-				err = -ENXIO;
-			goto out;
-		}
-	}
+	err = known.result == -ENODATA ? ask(message) : known.result;
 	*facts = known.facts;
-	err = known.result;
-	if (err && message)
+	if (err == -ELIBBAD && message)
 		*message = known.message;
-out:
 	mutex_unlock(&known.lock);
 	return err;
 }
@@ -462,11 +531,18 @@ int kch_selfcheck_vm(struct file *vm_file, struct file **vcpus, u32 count,
 		     const struct kch_kvm_facts *facts, void __user *scratch,
 		     struct kch_message *message)
 {
+	int err;
+
 	BUILD_BUG_ON(sizeof(struct kvm_clock_data) > 64);
 	BUILD_BUG_ON(sizeof(struct kvm_device_attr) + sizeof(u64) > 64);
-	return check_clock(vm_file, facts->kvm_khz, scratch, message) ?:
-	       check_offsets(kch_kvm_of(vm_file), vcpus, count, facts->frac_bits,
-			     scratch, message);
+	err = check_clock(vm_file, facts->kvm_khz, scratch, message) ?:
+	      check_offsets(kch_kvm_of(vm_file), vcpus, count, facts->frac_bits,
+			    scratch, message);
+	/* These say something of the VM, or of its memory. */
+	if (!err || err == -ELIBBAD || err == -EIO || err == -ECHILD ||
+	    err == -EFAULT)
+		return err;
+	return not_asked(err);
 }
 
 static int module_event(struct notifier_block *block, unsigned long event,
