@@ -34,6 +34,12 @@ void test_misread(void);
 void test_lost_write(void);
 void test_sealed(void);
 
+/* group-asking.c: questions to KVM that come to nothing; the last two need kch_fault */
+void test_ask_signals(void);
+void test_ask_threads(void);
+void test_ask_errors(void);
+void test_ask_memory(void);
+
 /* group-adopt.c: vCPUs added to a VM */
 void test_adopt(void);
 

@@ -11,6 +11,11 @@
  *	vcpus=N			a VM that the module reads seems to have N vCPUs
  *	lost_write=1		a clock just written is one ns off when read back
  *	seal=1			the record is sealed, as before a kexec; is not loaded
+ *	deny=SYMBOL		while the module asks KVM whether it reads it right, that
+ *				function is not done, and returns ...
+ *	deny_error=E		... -E, a pointer NULL where that is 0, ...
+ *	deny_from=N		... from its call N on, counted from 0, ...
+ *	deny_count=N		... that many times; denied is how many it were
  *	clocksource=1		the clocksource is the TSC, still being calibrated
  *	clocksource=2		the clocksource is another one
  */
@@ -42,6 +47,16 @@ static int clocksource;
 module_param(clocksource, int, 0);
 static bool seal;
 module_param(seal, bool, 0);
+static char *deny;
+module_param(deny, charp, 0);
+static int deny_error;
+module_param(deny_error, int, 0);
+static int deny_from;
+module_param(deny_from, int, 0);
+static int deny_count = 1;
+module_param(deny_count, int, 0);
+static int denied;
+module_param(denied, int, 0444);
 
 static int mark_vm(void)
 {
@@ -135,6 +150,72 @@ static struct kprobe read_probe = {
 	.pre_handler = spoil,
 };
 
+/* Who is in kch_selfcheck(), one at a time. */
+static struct task_struct *asking;
+
+static int ask_begin(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	asking = current;
+	return 0;
+}
+
+static int ask_end(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	asking = NULL;
+	return 0;
+}
+
+static struct kretprobe ask_probe = {
+	.kp.symbol_name = "kch_selfcheck",
+	.entry_handler = ask_begin,
+	.handler = ask_end,
+};
+
+/* Where a function goes on that is not done: at its end, with its result set. */
+static noinline notrace void return_at_once(void)
+{
+}
+
+static int deny_call(struct kprobe *probe, struct pt_regs *regs)
+{
+	static int calls;
+	int call;
+
+	if (asking != current || !in_task())
+		return 0;
+	call = calls++;
+	if (call < deny_from || call - deny_from >= deny_count)
+		return 0;
+	denied++;
+	regs->ax = -deny_error;
+	regs->ip = (unsigned long)return_at_once;
+	return 1;
+}
+
+/* One that has this, too, may change where the function goes on. */
+static void deny_nothing(struct kprobe *probe, struct pt_regs *regs,
+			 unsigned long flags)
+{
+}
+
+static struct kprobe deny_probe = {
+	.pre_handler = deny_call,
+	.post_handler = deny_nothing,
+};
+
+static int begin_to_deny(void)
+{
+	int err = register_kretprobe(&ask_probe);
+
+	if (err)
+		return err;
+	deny_probe.symbol_name = deny;
+	err = register_kprobe(&deny_probe);
+	if (err)
+		unregister_kretprobe(&ask_probe);
+	return err;
+}
+
 /* ktime_get_snapshot(snapshot) */
 static int note_snapshot(struct kretprobe_instance *probe, struct pt_regs *regs)
 {
@@ -193,6 +274,8 @@ static int __init fault_init(void)
 		err = register_kretprobe(&count_probe);
 	else if (lost_write)
 		err = register_kprobe(&read_probe);
+	else if (deny)
+		err = begin_to_deny();
 	else if (clocksource)
 		err = HAVE_CSID ?
 		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
@@ -210,6 +293,10 @@ static void __exit fault_exit(void)
 		unregister_kretprobe(&count_probe);
 	if (lost_write)
 		unregister_kprobe(&read_probe);
+	if (deny) {
+		unregister_kprobe(&deny_probe);
+		unregister_kretprobe(&ask_probe);
+	}
 	if (clocksource)
 		unregister_kretprobe(&snapshot_probe);
 	if (claim[1])
