@@ -637,7 +637,10 @@ long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *us
 		goto out;
 	}
 	err = op->fn(context, arg, message);
-	if (copy_to_user(user, arg, op->size))
+	/* Interrupted, it is called again with the same arguments. */
+	if (err == -EINTR ?
+	    copy_to_user(user + op->message, message, sizeof(*message)) :
+	    copy_to_user(user, arg, op->size))
 		err = -EFAULT;
 out:
 	kfree(arg);

@@ -343,12 +343,18 @@ static const struct condition unanswered[] = {
 /* Not by conditions: to take a snapshot is to ask, too. */
 static void check_interrupted(void)
 {
-	struct attempt a;
+	struct attempt a, before;
 	size_t i;
 	int err;
 
 	for (i = 0; i < ASKS; i++) {
+		attempt_init(&before, asks[i]);
 		err = attempt(asks[i], &a);
+		/* To be called again as it is. */
+		check(!memcmp(a.arg.bytes, before.arg.bytes,
+			      kch_call_of(asks[i])->message),
+		      "%s: interrupted, but its arguments were changed",
+		      kch_call_of(asks[i])->name);
 		check(err == EINTR && (asks[i] == KCH_IOC_INFO ||
 				       strstr(text_of(&a), "KVM_CREATE_VM")),
 		      "%s: %s: %s", kch_call_of(asks[i])->name, errno_name(err),
