@@ -232,6 +232,9 @@ static int run_once(struct scratch_vm *s)
 
 	s->step = "KVM_RUN";
 	err = call(s->vcpu, KVM_RUN, 0);
+	/* Without its TDP MMU, KVM has no page tables for no memory: then, too. */
+	if (err == -ENOSPC)
+		err = 0;
 	if (!err)
 		s->step = "asking for its clock";
 	return err;
