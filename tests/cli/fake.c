@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -608,6 +609,26 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 	}
 }
 
+/* Does a signal come before what takes long is done? */
+static bool is_interrupted(unsigned int *signals)
+{
+	static unsigned int tries;
+	sigset_t held;
+
+	if (*signals && (*signals)--)
+		return true;
+	pthread_sigmask(SIG_BLOCK, NULL, &held);
+	if (!fake.signals_are_fast || sigismember(&held, SIGALRM)) {
+		tries = 0;
+		return false;
+	}
+	if (tries++ > 1000) {
+		fputs("fake: this goes on for ever\n", stderr);
+		abort();
+	}
+	return true;
+}
+
 int ioctl(int fd, unsigned long request, ...)
 {
 	static int (*real)(int fd, unsigned long request, ...);
@@ -618,11 +639,12 @@ int ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(args, void *);
 	va_end(args);
 	if (fd == device_fd && fd >= 0)
-		return device_ioctl(request, arg);
+		return is_interrupted(&fake.device_signals) ?
+		       fail(EINTR, NULL, NULL) : device_ioctl(request, arg);
 	if (fd == FAKE_CLOCK_FD && fake.has_clock)
 		return clock_ioctl(request, arg);
 	if (fd == kvm_fd && fd >= 0 && request == KVM_CREATE_VM) {
-		if (fake.create_vm_signals && fake.create_vm_signals--)
+		if (is_interrupted(&fake.create_vm_signals))
 			return fail(EINTR, NULL, NULL);
 		scratch_fd = syscall(SYS_dup, kvm_fd);
 		return scratch_fd;

@@ -62,6 +62,9 @@ struct fake {
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
 	unsigned int create_vm_signals;	/* so often KVM_CREATE_VM says EINTR */
+	unsigned int device_signals;	/* ... and an ioctl of the device */
+	/* The next signal is always sooner than these end, if it can come. */
+	bool signals_are_fast;
 	bool unsettled;			/* the clocksource is tsc-early */
 	uint64_t ratio;			/* of all vCPUs; 0: unscaled */
 	uint8_t frac_bits;		/* of it */

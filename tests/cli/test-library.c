@@ -3,6 +3,7 @@
  * The library against a device and a KVM played by fake.c: what it writes, in
  * which order, and that nothing of it is left after a refusal.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <kvmclock-handover-stock.h>
@@ -701,6 +702,56 @@ static void test_finish(void)
 	check_err(kch_finish(handle, KCH_FINISH_DISCARD, NULL, NULL), 0);
 }
 
+/* All ioctls of the device, whatever signals come. */
+static void call_all(unsigned int signals)
+{
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	struct kch_info info = { .size = sizeof(info) };
+	struct kch_entry *entries;
+	struct kch_vm *vm;
+	uint32_t count;
+
+#define call(function) do {						\
+		fake.device_signals = signals;				\
+		check_err(function, 0);					\
+		ktap_check(!fake.device_signals, "%u", fake.device_signals); \
+	} while (0)
+	call(kch_info(handle, &info));
+	call(kch_list(handle, KCH_INCOMING, sizeof(*entries), &entries, &count));
+	free(entries);
+	call(kch_vm_get(handle, KCH_INCOMING, uuid, &vm));
+	kch_vm_free(vm);
+	call(kch_vm_read(handle, FAKE_VM_FD, &vm, NULL));
+	kch_vm_free(vm);
+	call(kch_vm_save(handle, FAKE_VM_FD, uuid, "a", NULL));
+	call(kch_vm_unsave(handle, uuid));
+	call(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, NULL, &result));
+	call(kch_vm_adopt(handle, FAKE_VM_FD, NULL));
+	call(kch_finish(handle, 0, NULL, NULL));
+#undef call
+}
+
+static void test_signals(void)
+{
+	sigset_t before, after;
+
+	set_up();
+	sigemptyset(&before);
+	sigaddset(&before, SIGUSR1);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	call_all(0);
+	/* Such as the end of a stop, which cannot be held back. */
+	call_all(3);
+	fake.signals_are_fast = true;
+	call_all(0);
+	fake.signals_are_fast = false;
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	ktap_check(sigismember(&after, SIGUSR1) && !sigismember(&after, SIGALRM),
+		   "signals are still held back");
+	sigemptyset(&before);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
@@ -723,6 +774,7 @@ int main(int argc, char **argv)
 		{ "restore_weaker", test_restore_weaker },
 		{ "adopt", test_adopt },
 		{ "finish", test_finish },
+		{ "signals", test_signals },
 	};
 
 	region = getenv("SAVED_REGION");

@@ -756,6 +756,8 @@ static void test_prepare(void)
 	fake.create_vm_signals = 2;
 	check_err(save(), 0);
 	ktap_check(!fake.create_vm_signals, "%u", fake.create_vm_signals);
+	fake.signals_are_fast = true;
+	check_err(save(), 0);
 	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), 0);
 	ktap_check(!fake.log[0], "%s", fake.log);
 	fake.vm_khz = TSC_KHZ + 26;

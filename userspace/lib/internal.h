@@ -39,8 +39,16 @@ __printf(2, 3)
 void kch_also(struct kch_handle *handle, const char *format, ...);
 
 /*
- * An ioctl of the device.  After an error the handle's message is the
- * structure's @message, or the errno's text if that was left empty.
+ * An ioctl that asks KVM, or makes a VM: a signal would end it early, and the next
+ * signal may come before it has ended the next time.  So they are held back, and
+ * what cannot be, such as a stop, makes it begin again.  @arg is then as it was.
+ * Returns what the ioctl does, or a negative errno.
+ */
+int kch_long_ioctl(int fd, unsigned long request, void *arg);
+
+/*
+ * An ioctl of the device, by kch_long_ioctl().  After an error the handle's
+ * message is the structure's @message, or the errno's text if that was left empty.
  */
 int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 	      const char *message);
