@@ -263,9 +263,3 @@ void test_capabilities(void)
 	snapshot_free(after);
 	scene_end();
 }
-
-/* The rest of the table of errnos. */
-void test_unprovoked(void)
-{
-	skip("EINTR: only a fatal signal interrupts, and who got that sees no errno; ENOMEM: stock kernels have no fault injection");
-}

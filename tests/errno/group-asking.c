@@ -437,3 +437,31 @@ void test_ask_memory(void)
 	      failed);
 	scene_end();
 }
+
+/*
+ * Where the TSC is not stable KVM answers, too, and is read right: it is the VM
+ * that has no clock to be handed over.
+ */
+void test_ask_unstable(void)
+{
+	static char entry[4096];
+	struct kch_preserve arg;
+	struct kch_info info;
+	struct vm vm;
+	int err;
+
+	region_clear();
+	module_load();
+	vm_create_ready(&vm, 1, SCENE_OFFSET);
+	device_info(&info);
+	check(!info.selfcheck_error && info.flags & KCH_INFO_SELFCHECKED,
+	      "INFO: %s, flags %#x: %s", errno_name(info.selfcheck_error),
+	      info.flags, info.message);
+	err = read_entry(&vm, (void *)entry, sizeof(entry));
+	check(!err, "READ: %s", errno_name(err));
+	err = preserve(&vm, ID_NEW, &arg);
+	check(err == ENOTRECOVERABLE, "PRESERVE: %s: %s", errno_name(err),
+	      arg.message);
+	vm_destroy(&vm);
+	module_unload();
+}

@@ -6,7 +6,6 @@
 /* group-arguments.c: what is common to all ioctls */
 void test_arguments(void);
 void test_capabilities(void);
-void test_unprovoked(void);
 
 /* group-vm.c: what a VM can be that PRESERVE, READ and RESTORE want */
 void test_vm(void);
@@ -34,11 +33,15 @@ void test_misread(void);
 void test_lost_write(void);
 void test_sealed(void);
 
-/* group-asking.c: questions to KVM that come to nothing; the last two need kch_fault */
+/*
+ * group-asking.c: questions to KVM that come to nothing; EINTR and ENOMEM.  The errors
+ * and memory need kch_fault, the last one a host with tsc=unstable.
+ */
 void test_ask_signals(void);
 void test_ask_threads(void);
 void test_ask_errors(void);
 void test_ask_memory(void);
+void test_ask_unstable(void);
 
 /* group-adopt.c: vCPUs added to a VM */
 void test_adopt(void);

@@ -26,7 +26,6 @@
 static const struct ktap_case cases[] = {
 	{ "arguments", test_arguments },
 	{ "capabilities", test_capabilities },
-	{ "unprovoked", test_unprovoked },
 	{ "vm", test_vm },
 	{ "no-region", test_no_region },
 	{ "outgoing", test_outgoing },
@@ -48,6 +47,7 @@ static const struct ktap_case cases[] = {
 	{ "ask-threads", test_ask_threads },
 	{ "ask-errors", test_ask_errors },
 	{ "ask-memory", test_ask_memory },
+	{ "ask-unstable", test_ask_unstable },
 	{ "load", test_load },
 	{ "reload", test_reload },
 	{ "lifetime", test_lifetime },
@@ -65,11 +65,6 @@ bool check_at(bool condition, const char *file, int line, const char *expression
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	return ktap_check_at(condition, file, line, expression, "%s", text);
-}
-
-void skip(const char *reason)
-{
-	ktap_skip("%s", reason);
 }
 
 static enum sabotage sabotage_of(const char *name)

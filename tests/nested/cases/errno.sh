@@ -11,10 +11,7 @@
 # Its output goes to the console, and what failed, or was skipped, into the verdict too.
 group() { # GROUP
 	_status=0
-	_also=
-	# Says what is not provoked at all, and why.
-	[ "$1" != arguments ] || _also=unprovoked
-	"$KCH/kch-errno" "$REGION_ADDR" "$REGION_SIZE" "$1" ${_also:+"$_also"} >/run/group 2>&1 || _status=$?
+	"$KCH/kch-errno" "$REGION_ADDR" "$REGION_SIZE" "$1" >/run/group 2>&1 || _status=$?
 	cat /run/group >/dev/console
 	grep -E '^# (group-|condition|[0-9]+ conditions)|SKIP|^kch-errno' /run/group |
 		cut -c1-300 | while IFS= read -r _line; do
