@@ -26,9 +26,10 @@ struct kch_kvm_facts {
  * and sees that KVM keeps and uses it.  Done once for every KVM that is loaded
  * and every tsc_khz; later calls return what is known.
  *
- * 0; -ELIBBAD a difference, from then on for good until KVM is loaded anew;
- * -ENXIO KVM cannot be asked here and now, so that it is not known yet; -EINTR,
- * -ENOMEM.
+ * 0; -ELIBBAD KVM's own answers are different, from then on for good until KVM is
+ * loaded anew.  KVM did not answer, so that it is not known yet and the next call
+ * asks again: -EINTR for a signal (only one that cannot be held back, or a stop),
+ * -ENOMEM, and -ENXIO for all else.
  */
 int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message);
 

@@ -20,6 +20,8 @@
  * - The errnos of the device's ioctls are passed on as they are; the table is
  *   in <linux/kvmclock_handover.h>.  Every function that takes a handle can
  *   return those marked there for every ioctl.
+ * - Signals are held back while the device, or KVM, is asked, and what was
+ *   interrupted all the same is asked again: no function returns -EINTR.
  * - Structures whose first member is @sz grow in later versions.  The caller
  *   sets it to sizeof(the structure).  An input structure that is longer than
  *   the library's is refused with -E2BIG unless the rest is zero; of an output

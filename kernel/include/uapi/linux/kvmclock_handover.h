@@ -11,7 +11,7 @@
  * the table), and fills @message with what was found, what was expected and
  * what that means for the guest.  The structure is copied back on error too,
  * but for EPERM, ENOTTY, E2BIG, EFAULT of the structure itself, and EINVAL for
- * its size.
+ * its size; with EINTR only @message is, so that the call can be made again.
  *
  * Errors every ioctl can return:
  *
@@ -22,7 +22,8 @@
  * EINVAL          size below the first version, unknown flag, or a reserved
  *                 member that is not zero
  * E2BIG           size above this kernel's structure, with unknown bytes set
- * EINTR           a signal came while waiting for a lock
+ * EINTR           interrupted while waiting for a lock or asking KVM, by what cannot
+ *                 be held back: call again, with the same structure
  * ENOMEM          no memory for a copy
  * =============== ==========================================================
  *
@@ -55,7 +56,8 @@
  * EAGAIN          the host's TSC frequency is not settled yet, or its
  *                 clocksource is not the TSC
  * ELIBBAD         this module's reading of KVM disagrees with KVM's own answers
- * ENXIO           KVM cannot be asked here: there is no /dev/kvm to make a VM with
+ * ENXIO           KVM did not answer whether this module reads it right: no VM can be
+ *                 made or run here (no /dev/kvm, descriptor or thread to be had)
  * EALREADY        this VM was restored from the record before, or has the saved
  *                 clock already
  * EBUSY           a vCPU is running, or in an ioctl; preserve: KVM does not come to
