@@ -253,7 +253,7 @@ static unsigned int denied(void)
 	unsigned int count = 0;
 
 	if (!file || fscanf(file, "%u", &count) != 1)
-		die("no number of denied calls");
+		die("how many calls failed cannot be read");
 	fclose(file);
 	return count;
 }
