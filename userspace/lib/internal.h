@@ -42,6 +42,7 @@ void kch_also(struct kch_handle *handle, const char *format, ...);
  * An ioctl that asks KVM, or makes a VM: a signal would end it early, and the next
  * signal may come before it has ended the next time.  So they are held back, and
  * what cannot be, such as a stop, makes it begin again.  @arg is then as it was.
+ * Not for KCH_IOC_WAIT, which a signal is to end.
  * Returns what the ioctl does, or a negative errno.
  */
 int kch_long_ioctl(int fd, unsigned long request, void *arg);
