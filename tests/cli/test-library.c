@@ -12,6 +12,7 @@
 #include "ktap.h"
 
 #define OLD_OFFSET	0x5555ULL
+#define SAVED_OFFSET	0xfffffff000000000ULL
 #define OLD_CLOCK_NS	99000000000ULL
 #define TSC_KHZ		2596124U
 
@@ -736,6 +737,8 @@ static void test_signals(void)
 	sigset_t before, after;
 
 	set_up();
+	fake.offsets[0] = SAVED_OFFSET;
+	fake.offsets[1] = SAVED_OFFSET;
 	sigemptyset(&before);
 	sigaddset(&before, SIGUSR1);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
