@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The device handle: opening, ioctls, messages. */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include "internal.h"
 
@@ -39,22 +37,6 @@ void kch_also(struct kch_handle *handle, const char *format, ...)
 	va_end(args);
 }
 
-int kch_long_ioctl(int fd, unsigned long request, void *arg)
-{
-	sigset_t all, before;
-	int result;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	do {
-		result = ioctl(fd, request, arg);
-		if (result < 0)
-			result = -errno;
-	} while (result == -EINTR);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return result;
-}
-
 int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 	      const char *message)
 {
@@ -66,9 +48,9 @@ int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 	/* Of what came from before the kexec the clock's descriptor has one VM. */
 	if (handle->clock_fd && (request == KCH_IOC_GET || request == KCH_IOC_RESTORE))
 		fd = handle->clock_fd;
-	err = kch_long_ioctl(fd, request, arg);
-	if (err >= 0)
+	if (kch_call(fd, request, arg) >= 0)
 		return 0;
+	err = -errno;
 	if (message[0])
 		return kch_fail(handle, err, "%.*s", KCH_MESSAGE_SIZE - 1,
 				message);

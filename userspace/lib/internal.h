@@ -39,16 +39,13 @@ __printf(2, 3)
 void kch_also(struct kch_handle *handle, const char *format, ...);
 
 /*
- * An ioctl that asks KVM, or makes a VM: a signal would end it early, and the next
- * signal may come before it has ended the next time.  So they are held back, and
- * what cannot be, such as a stop, makes it begin again.  @arg is then as it was.
- * Not for KCH_IOC_WAIT, which a signal is to end.
- * Returns what the ioctl does, or a negative errno.
+ * ioctl() that is done again, with signals held back, if one interrupted it.  Not for
+ * KCH_IOC_WAIT, which a signal is to end.
  */
-int kch_long_ioctl(int fd, unsigned long request, void *arg);
+int kch_call(int fd, unsigned long request, void *arg);
 
 /*
- * An ioctl of the device, by kch_long_ioctl().  After an error the handle's
+ * An ioctl of the device, by kch_call().  After an error the handle's
  * message is the structure's @message, or the errno's text if that was left empty.
  */
 int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* After the kexec, before the first vCPU: the TSC frequency. */
 #include <linux/kvm.h>
-#include <sys/ioctl.h>
 #include "scaling.h"
 #include "stock.h"
 
@@ -43,7 +42,7 @@ int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
 {
 	int now_khz;
 
-	now_khz = ioctl(vm_fd, KVM_GET_TSC_KHZ, 0);
+	now_khz = kch_call(vm_fd, KVM_GET_TSC_KHZ, NULL);
 	if (now_khz < 0 && errno != ENOTTY && errno != EINVAL)
 		return kch_fail(handle, -errno, "KVM_GET_TSC_KHZ: %s",
 				errno == EIO ? "the VM was not made by this process" :
@@ -55,12 +54,13 @@ int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
 	 * The capability is about scaling.  Without it KVM still takes the
 	 * number, and keeps the TSC unscaled within its tolerance.
 	 */
-	if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_TSC_CONTROL) <= 0 &&
+	if (kch_call(vm_fd, KVM_CHECK_EXTENSION,
+		     (void *)KVM_CAP_VM_TSC_CONTROL) <= 0 &&
 	    !kch_khz_is_unscaled(khz, host_khz))
 		return kch_fail(handle, -ERANGE,
 				"TSC of %u kHz saved, the host has %u kHz and this CPU no TSC scaling: KVM would emulate it by moving the guest's TSC",
 				khz, host_khz);
-	if (ioctl(vm_fd, KVM_SET_TSC_KHZ, khz) < 0)
+	if (kch_call(vm_fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)khz) < 0)
 		return kch_fail(handle, errno == ENOTTY ? -ERANGE : -errno,
 				"KVM_SET_TSC_KHZ of %u kHz on the VM, which has %d kHz: %s",
 				khz, now_khz, strerror(errno));

@@ -95,7 +95,7 @@ static uint32_t ask_scratch_vm(void)
 	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm < 0)
 		return 0;
-	vm = kch_long_ioctl(kvm, KVM_CREATE_VM, NULL);
+	vm = kch_call(kvm, KVM_CREATE_VM, NULL);
 	if (vm >= 0) {
 		khz = ioctl(vm, KVM_GET_TSC_KHZ, 0);
 		close(vm);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <cpuid.h>
 #include <linux/kvm.h>
-#include <sys/ioctl.h>
 #include <x86intrin.h>
 #include "scaling.h"
 
@@ -28,7 +27,7 @@ uint8_t kch_frac_bits(int vm_fd)
 {
 	unsigned int a, b, c, d;
 
-	if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) <= 0)
+	if (kch_call(vm_fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_TSC_CONTROL) <= 0)
 		return 0;
 	__cpuid(0, a, b, c, d);
 	return b == signature_INTEL_ebx ? INTEL_FRAC_BITS : AMD_FRAC_BITS;
@@ -49,7 +48,7 @@ bool kch_get_msr(int vcpu_fd, uint32_t index, uint64_t *value)
 		struct kvm_msrs head;
 		struct kvm_msr_entry entry;
 	} msr = { .head.nmsrs = 1, .entry.index = index };
-	int done = ioctl(vcpu_fd, KVM_GET_MSRS, &msr);
+	int done = kch_call(vcpu_fd, KVM_GET_MSRS, &msr);
 
 	*value = msr.entry.data;
 	return done == 1;
