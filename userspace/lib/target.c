@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <linux/kvm.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 #include "target.h"
@@ -22,7 +21,7 @@ int kch_tsc_offset(int vcpu_fd, unsigned long request, uint64_t *offset)
 		.addr = (uintptr_t)offset,
 	};
 
-	return ioctl(vcpu_fd, request, &attr) < 0 ? -errno : 0;
+	return kch_call(vcpu_fd, request, &attr) < 0 ? -errno : 0;
 }
 
 int kch_read_tsc_offset(struct kch_handle *handle, int fd, uint32_t vcpu_id,
@@ -55,17 +54,14 @@ int kch_read_tsc_offset(struct kch_handle *handle, int fd, uint32_t vcpu_id,
 	}
 }
 
-/*
- * KVM has no ioctl to ask a vCPU for its id, but names its file after it.
- * -1: that cannot be told.
- */
-static int vcpu_id_of(int fd)
+/* KVM has no ioctl to ask a vCPU for its id, but names its file after it. */
+int kch_vcpu_id_of(int fd)
 {
 	char path[64], target[64];
 	ssize_t length;
 	int id;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(path, sizeof(path), KCH_FD_DIR "/%d", fd);
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
 		return -1;
@@ -75,7 +71,7 @@ static int vcpu_id_of(int fd)
 
 int kch_check_vcpu_id(struct kch_handle *handle, int fd, uint32_t vcpu_id)
 {
-	int id = vcpu_id_of(fd);
+	int id = kch_vcpu_id_of(fd);
 
 	if (id < 0 || (uint32_t)id == vcpu_id)
 		return 0;
@@ -197,7 +193,7 @@ int kch_target_remember(struct kch_handle *handle, struct kch_target *target,
 		vcpu->new_offset = le64_to_cpu(saved->tsc_offset);
 		vcpu->khz = le32_to_cpu(saved->virtual_tsc_khz);
 
-		khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+		khz = kch_call(vcpu->fd, KVM_GET_TSC_KHZ, NULL);
 		vcpu->old_khz = khz > 0 ? (uint32_t)khz : 0;
 		if (khz > 0 && (uint32_t)khz != vcpu->khz && !target->own_khz)
 			return kch_fail(handle, -ERANGE,
@@ -205,11 +201,12 @@ int kch_target_remember(struct kch_handle *handle, struct kch_target *target,
 					vcpu->vcpu_id, khz,
 					le32_to_cpu(saved->virtual_tsc_khz));
 	}
-	if (ioctl(target->fd, KVM_GET_CLOCK, &clock) < 0)
+	if (kch_call(target->fd, KVM_GET_CLOCK, &clock) < 0)
 		return kch_fail_clock(handle, target->fd, -errno);
 	target->old_clock_ns = clock.clock;
 	target->old_time_ns = raw_time_ns();
-	return 0;
+	return kch_check_members(handle, target->fd, target->vcpus,
+				 sizeof(target->vcpus[0]), target->count);
 }
 
 static int set_khz(const struct kch_target *target,
@@ -217,7 +214,8 @@ static int set_khz(const struct kch_target *target,
 {
 	if (!target->own_khz || !khz)
 		return 0;
-	return ioctl(vcpu->fd, KVM_SET_TSC_KHZ, khz) < 0 ? -errno : 0;
+	return kch_call(vcpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)khz) < 0 ?
+		       -errno : 0;
 }
 
 int kch_target_write_offsets(struct kch_handle *handle,
@@ -249,7 +247,7 @@ static int set_clock(int vm_fd, uint64_t clock_ns)
 {
 	struct kvm_clock_data clock = { .clock = clock_ns };
 
-	return ioctl(vm_fd, KVM_SET_CLOCK, &clock) < 0 ? -errno : 0;
+	return kch_call(vm_fd, KVM_SET_CLOCK, &clock) < 0 ? -errno : 0;
 }
 
 int kch_target_write_clock(struct kch_handle *handle, struct kch_target *target)

@@ -67,6 +67,20 @@ int kch_read_tsc_offset(struct kch_handle *handle, int fd, uint32_t vcpu_id,
 /* The errno and words for @err of KVM_GET_CLOCK: -EBADFD where @vm_fd is no VM. */
 int kch_fail_clock(struct kch_handle *handle, int vm_fd, int err);
 
+/* This process's files; a thread may have a table of its own. */
+#define KCH_FD_DIR	"/proc/thread-self/fd"
+
+/* The id of the vCPU that @fd is; -1: that cannot be told. */
+int kch_vcpu_id_of(int fd);
+
+/*
+ * -EXDEV: a vCPU is of another VM.  -EMLINK: the VM has one more.  @vcpus are struct
+ * kch_target_vcpu, ascending by vcpu_id, @stride bytes from one to the next; none of
+ * them runs, and all are known to be vCPUs.
+ */
+int kch_check_members(struct kch_handle *handle, int vm_fd, const void *vcpus,
+		      size_t stride, uint32_t count);
+
 /* -EINVAL: it can be told that @fd is another vCPU than @vcpu_id. */
 int kch_check_vcpu_id(struct kch_handle *handle, int fd, uint32_t vcpu_id);
 
