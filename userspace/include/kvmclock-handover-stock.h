@@ -14,8 +14,8 @@
  *	all other guest state, kch_stock_restore, KVM_RUN
  *
  * TSC offsets come back exactly.  kvmclock comes back with an error that is
- * measured and reported, and at the rate of the new kernel: mode kvm-guest or
- * converged, where the module gives identical.  kvmclock-handover.h has the
+ * measured and reported, and at the rate of the new kernel: mode converged,
+ * where the module gives identical.  kvmclock-handover.h has the
  * conventions; nothing here needs CAP_SYS_ADMIN, but it all has to be done by
  * the process that made the VM.
  */
@@ -72,13 +72,22 @@ struct kch_stock_vcpu {
  * the module is 0.  The clock function comes from the guest's own pages; without
  * any, from KVM_GET_CLOCK.  What is read is compared with what KVM says.
  *
+ * Of a VM without a master clock each page is ahead of KVM's clock by what passed
+ * while KVM wrote it.  How far the farthest is, and how far KVM's clock may be from
+ * what was read of it, is together in struct kch_vm_info::kvmclock_slack_ns.
+ *
+ * All vCPUs of the VM that this process has open must be given, and no other VM's.
+ * To find that out KVM_CAP_X86_TRIPLE_FAULT_EVENT is switched for an instant: nobody
+ * may use KVM_GET_VCPU_EVENTS or KVM_SET_VCPU_EVENTS of this VM meanwhile.
+ *
  * Return: 0; -ENOBUFS (*@size tells what is needed); -EINVAL (no vCPU, one
  * given twice or by the id of another, @vcpus is NULL, @uuid is all zero), -ENAMETOOLONG,
  * -EBADF, -EBADFD (@vm_fd or a vCPU is not what it should be), -EIO (not made
  * by this process, or dead), -ENOSYS (no KVM_VCPU_TSC_OFFSET), -ENXIO (KVM's
  * frequency cannot be asked), -EBADMSG (a page is none), -ESTALE (a page is
  * not what KVM's clock is: it is other memory, or KVM's clock was set and the
- * vCPU has not run since), -ELIBBAD (a vCPU's TSC is not what its offset and
+ * vCPU has not run since), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has
+ * one more vCPU), -EOVERFLOW (kvmclock_slack_ns has no room for it), -ELIBBAD (a vCPU's TSC is not what its offset and
  * frequency make it), -ENOTRECOVERABLE (KVM moves a vCPU's TSC offset itself:
  * catch-up), -ENOMEM.
  */
@@ -139,11 +148,21 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  *	|error| <= |error_ns| + error_slack_ns + KCH_ROUNDING_NS
  *		   + error_growth_ppb * time since host_tsc
  *
- * as long as nobody sets the clock again.  If it refuses, the old TSC offsets
- * and clock (this within the duration of the call) are put back.
+ * as long as nobody sets the clock again.  That is the difference between KVM's
+ * clock, as KVM_GET_CLOCK tells it, and what the guest's old page would give at the
+ * same host TSC.  While the VM has a master clock it is what the guest reads.  Without
+ * one, a new page is ahead of KVM's clock, as the old one was.  By how much depends on
+ * what interrupts the host while it writes the page: no call can bound that, but it
+ * can be measured.  What the guest reads is off by more than the above by at most the
+ * kvmclock_slack_ns of a kch_stock_save() that is given the new pages.
+ *
+ * @vcpus must be all of the VM, as for kch_stock_save(), and that is found out in the
+ * same way.  If it refuses, the old TSC offsets and clock (this within the duration
+ * of the call) are put back.
  *
  * Return: 0, or as kch_stock_vm(); -EREMCHG (of another machine), -ETIME (the
- * host TSC did not run on), -ELNRNG, -EINVAL, -EBADF, -EBADFD, -ERANGE, -ENOSYS,
+ * host TSC did not run on), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has one
+ * more vCPU), -ELNRNG, -EINVAL, -EBADF, -EBADFD, -ERANGE, -ENOSYS,
  * -EIO as kch_vm_restore(); -ENOSYS (only a mode was accepted that this kernel
  * does not have); -EDOM (the error stayed above the bound; nothing of it with
  * KCH_RESTORE_BEST_EFFORT); -EOVERFLOW (an offset did not read back as written);

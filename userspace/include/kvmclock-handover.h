@@ -272,7 +272,8 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
  *	has the ratio 1 << @tsc_scaling_frac_bits
  * @default_tsc_khz: frequency a new vCPU gets, kHz
  * @pid: the process that had the VM; 0 unknown
- * @kvmclock_slack_ns: how far @kvmclock_ns may be off, ns; 0 not said, or exact
+ * @kvmclock_slack_ns: how far @kvmclock_ns may be off KVM's clock, and what the
+ *	guest read off that, together, ns; 0 not said, or exact
  */
 struct kch_vm_info {
 	size_t sz;
@@ -507,11 +508,12 @@ struct kch_restore_opts {
  * @found: the number found, for refusals that compare numbers
  * @expected: the number expected
  * @error_slack_ns: how far @error_ns may be off, because KVM could not be asked
- *	for clock and host TSC of one instant, ns
+ *	for clock and host TSC of one instant, and the guest's pages were off, ns
  * @error_growth_ppb: at most so fast the error grows, parts per 1e9 of the time
  *	that has passed since @host_tsc; 0 for KCH_MODE_IDENTICAL
  * @tsc_rate_ppb: how much faster the guest's TSC runs than it did, parts per
- *	1e9: not 0 only for KCH_MODE_CONTINUOUS; @error_cycles grows at that rate
+ *	1e9, rounded toward zero: not 0 only for KCH_MODE_CONTINUOUS; @error_cycles
+ *	grows at that rate
  * @rounds: times KVM_SET_CLOCK was tried
  * @refusal: of a mode weaker than identical that kch_vm_restore() reached: the
  *	errno (positive) with which the module refused that; else 0
@@ -578,7 +580,8 @@ struct kch_restore_result {
  * -ERANGE (a vCPU's frequency is not the saved one: call kch_vm_prepare()
  * before making vCPUs), -ENOSYS (this kernel has no KVM_VCPU_TSC_OFFSET), -EIO
  * (not made by this process), -EINVAL (bad @opts, or @vcpus names a vCPU twice
- * or by the id of another), -E2BIG (unknown @opts), -EDOM (a weaker mode's error
+ * or by the id of another), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has one
+ * more vCPU), -E2BIG (unknown @opts), -EDOM (a weaker mode's error
  * stayed above @opts->bound_ns), -ENOMEM.
  */
 KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
@@ -637,8 +640,7 @@ KCH_API void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE],
  * kch_mode_name() - the name of a mode
  * @mode: enum kch_mode
  *
- * Return: "none", "realtime", "continuous", "converged", "kvm-guest", "identical", or
- * "unknown".
+ * Return: "none", "realtime", "continuous", "converged", "identical", or "unknown".
  */
 KCH_API const char *kch_mode_name(uint32_t mode);
 

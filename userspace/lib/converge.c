@@ -9,7 +9,6 @@
 #include <linux/kvm.h>
 #include <math.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include "converge.h"
 
 /* How many of the last delays the usual one is found from. */
@@ -17,22 +16,19 @@
 
 /*
  * When vCPUs run for the first time KVM takes new references by its host clock,
- * CLOCK_MONOTONIC_RAW, whose multiplier has 22 bits or more: it is off by up to
- * half of the last of them.
+ * CLOCK_MONOTONIC_RAW.  Its multiplier is rounded, by up to half of its last bit, and
+ * has 23 bits, or 22 where the TSC has more than 3.66 GHz: clocks_calc_mult_shift()
+ * leaves room for 600 s of cycles.
  */
-#define HOST_CLOCK_PPB		120
+#define HOST_CLOCK_PPB		239
 
 /* The kernel throws a refined frequency away that is further off than this. */
 #define REFINEMENT_PPB		10000000
-
-/* What KVM_SET_CLOCK_GUEST promises: it rounds twice. */
-#define KVM_GUEST_ERROR_NS	2
 
 /**
  * struct attempt - the search for a small error
  * @target: the VM
  * @host_khz: the frequency KVM computes clocks from, kHz
- * @strongest: the mode that may be true
  * @now: the last reading
  * @error_ns: what it was off, the largest of all vCPUs
  * @delays: from computing a value until KVM's clock has it, ns; the last ones
@@ -41,7 +37,6 @@
 struct attempt {
 	const struct kch_target *target;
 	uint32_t host_khz;
-	uint32_t strongest;
 	struct kch_reading now;
 	int64_t error_ns;
 	int64_t delays[DELAYS_KEPT];
@@ -51,6 +46,11 @@ struct attempt {
 static uint64_t magnitude(int64_t value)
 {
 	return value < 0 ? -(uint64_t)value : (uint64_t)value;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 static uint64_t saved_ns(const struct kch_target *target, uint32_t index,
@@ -79,7 +79,7 @@ static uint64_t rounding_ns(const struct attempt *a)
 		if (vcpu->ratio == 1ULL << target->frac_bits)
 			continue;
 		ns = kch_cycles_to_ns(2, vcpu->khz ? vcpu->khz : 1) + 1;
-		largest = ns > largest ? ns : largest;
+		largest = larger(largest, ns);
 	}
 	return largest;
 }
@@ -144,7 +144,7 @@ static int one_round(struct kch_handle *handle, struct attempt *a)
 		clock.clock = saved_ns(a->target, 0, __builtin_ia32_rdtsc());
 	}
 	clock.clock -= (uint64_t)delay_ns;
-	if (ioctl(a->target->fd, KVM_SET_CLOCK, &clock) < 0)
+	if (kch_call(a->target->fd, KVM_SET_CLOCK, &clock) < 0)
 		return kch_fail(handle, -errno, "KVM_SET_CLOCK: %s",
 				strerror(errno));
 	err = measure(handle, a);
@@ -221,20 +221,31 @@ static int live_clock(struct kch_handle *handle, const struct attempt *a,
 }
 
 /*
- * How much faster KVM's host clock runs than the saved kvmclock.  That is not the
- * rate of a scaled guest's page: KVM makes that from whole kHz of the guest's.
+ * How much faster KVM's host clock runs than @clock.  That is not the rate of a
+ * scaled guest's page: KVM makes that from whole kHz of the guest's.
  */
-static int64_t host_clock_ppb(const struct attempt *a, const struct kch_clock *saved)
+static uint64_t host_clock_ppb(const struct kch_clock *clock, uint32_t host_khz)
 {
 	/* ns per host cycle; a ratio may be anything, so rates cannot be added. */
-	long double host_ns = 1e6L / a->host_khz;
-	long double saved_ns = ldexpl(saved->tsc_to_system_mul,
-				      saved->tsc_shift - 32) *
-			       ldexpl(saved->tsc_scaling_ratio,
-				      -saved->tsc_scaling_frac_bits);
-	long double ppb = (host_ns / saved_ns - 1) * 1e9L;
+	long double host_ns = 1e6L / host_khz;
+	long double clock_ns = ldexpl(clock->tsc_to_system_mul,
+				      clock->tsc_shift - 32) *
+			       ldexpl(clock->tsc_scaling_ratio,
+				      -clock->tsc_scaling_frac_bits);
+	long double ppb = fabsl((host_ns / clock_ns - 1) * 1e9L);
 
-	return ppb > INT32_MAX || ppb < INT32_MIN ? INT32_MAX : (int64_t)ppb;
+	/* Up: what is promised must not be less than it is. */
+	return ppb < INT32_MAX ? (uint64_t)ppb + (ppb > (uint64_t)ppb) : INT32_MAX;
+}
+
+static uint64_t host_clock_slack_ppb(void)
+{
+	return HOST_CLOCK_PPB + (kch_tsc_settled() ? 0 : REFINEMENT_PPB);
+}
+
+uint64_t kch_drift_ppb(const struct kch_clock *clock, uint32_t host_khz)
+{
+	return host_clock_ppb(clock, host_khz) + host_clock_slack_ppb();
 }
 
 static void keep_larger(int64_t *largest, int64_t value)
@@ -248,7 +259,7 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		  struct kch_restore_result *result)
 {
 	const struct kch_target *target = a->target;
-	int64_t rate_ppb = 0;
+	uint64_t rate_ppb = 0;
 	uint32_t i;
 
 	result->host_tsc = a->now.host_tsc;
@@ -280,8 +291,10 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		keep_larger(&result->error_ns, error.ns);
 		keep_larger(&result->error_cycles, error.cycles);
 		keep_larger(&result->error_rate_ppb, error.rate_ppb);
-		keep_larger(&rate_ppb, error.rate_ppb);
-		keep_larger(&rate_ppb, host_clock_ppb(a, &saved));
+		/* Reported rates are rounded toward zero. */
+		rate_ppb = larger(rate_ppb, magnitude(error.rate_ppb) +
+					    !!error.rate_ppb);
+		rate_ppb = larger(rate_ppb, host_clock_ppb(&saved, a->host_khz));
 		keep_larger(&result->tsc_rate_ppb,
 			    kch_scaling_ppb(saved.tsc_scaling_ratio,
 					    saved.tsc_scaling_frac_bits,
@@ -289,74 +302,29 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 					    live.tsc_scaling_frac_bits));
 	}
 	result->vcpu_id = -1;
-	result->error_growth_ppb = magnitude(rate_ppb) + HOST_CLOCK_PPB;
-	if (!kch_tsc_settled())
-		result->error_growth_ppb += REFINEMENT_PPB;
+	result->error_growth_ppb = rate_ppb + host_clock_slack_ppb();
 	return 0;
 }
 
-/*
- * Returns 0 also if something weaker has to be tried, with @result->mode as it
- * is.  An error that is larger than promised is no reason to stop here.
- */
-static int try_kvm_guest(struct kch_handle *handle, struct attempt *a,
-			 uint32_t weakest, const struct kch_restore_opts *opts,
-			 struct kch_restore_result *result)
-{
-	uint64_t limit_ns = opts->bound_ns ? opts->bound_ns : KVM_GUEST_ERROR_NS;
-	int err;
-
-	err = kch_kvm_guest(handle, a->target);
-	if (err)
-		return weakest == KCH_MODE_KVM_GUEST ? err : 0;
-	err = measure(handle, a);
-	if (!err && (weakest == KCH_MODE_KVM_GUEST ||
-		     magnitude(a->error_ns) + a->now.slack_ns <= limit_ns))
-		result->mode = KCH_MODE_KVM_GUEST;
-	return err;
-}
-
-/* The strongest that @weakest leaves, and that is true. */
-static int reach(struct kch_handle *handle, struct attempt *a, uint32_t weakest,
-		 const struct kch_restore_opts *opts,
-		 struct kch_restore_result *result)
-{
-	int err = 0;
-
-	result->mode = KCH_MODE_NONE;
-	if (a->strongest >= KCH_MODE_KVM_GUEST)
-		err = try_kvm_guest(handle, a, weakest, opts, result);
-	if (err || result->mode)
-		return err;
-	err = search(handle, a, opts, &result->rounds);
-	if (!err)
-		result->mode = a->strongest < KCH_MODE_CONVERGED ?
-			       a->strongest : KCH_MODE_CONVERGED;
-	return err;
-}
-
 int kch_converge(struct kch_handle *handle, struct kch_target *target,
-		 uint32_t host_khz, uint32_t strongest, uint32_t weakest,
+		 uint32_t host_khz, uint32_t mode,
 		 const struct kch_restore_opts *opts,
 		 struct kch_restore_result *result)
 {
-	struct attempt a = { .target = target, .host_khz = host_khz,
-			     .strongest = strongest };
+	struct attempt a = { .target = target, .host_khz = host_khz };
 	uint64_t error_ns;
 	int err;
 
 	target->clock_written = true;
-	err = reach(handle, &a, weakest, opts, result);
+	result->mode = KCH_MODE_NONE;
+	err = search(handle, &a, opts, &result->rounds);
 	if (!err)
 		err = report(handle, &a, result);
-	if (err) {
-		result->mode = KCH_MODE_NONE;
+	if (err)
 		return err;
-	}
 	error_ns = magnitude(result->error_ns) + result->error_slack_ns;
 	if (opts->bound_ns && error_ns > opts->bound_ns &&
 	    !(opts->flags & KCH_RESTORE_BEST_EFFORT)) {
-		result->mode = KCH_MODE_NONE;
 		result->found = error_ns;
 		result->expected = opts->bound_ns;
 		return kch_fail(handle, -EDOM,
@@ -366,5 +334,6 @@ int kch_converge(struct kch_handle *handle, struct kch_target *target,
 				result->rounds,
 				(unsigned long long)opts->bound_ns);
 	}
+	result->mode = mode;
 	return 0;
 }

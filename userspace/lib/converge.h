@@ -32,22 +32,21 @@ int kch_read_clock(struct kch_handle *handle, int vm_fd, uint32_t host_khz,
  */
 int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz);
 
-/*
- * KVM_SET_CLOCK_GUEST.  -ENOSYS: this kernel has it not.  -ERANGE: its frequency
- * is another.  -EOPNOTSUPP: the VM has no master clock.
- */
-int kch_kvm_guest(struct kch_handle *handle, const struct kch_target *target);
-
 /* Whether the host's TSC frequency will not be changed by its kernel any more. */
 bool kch_tsc_settled(void);
 
 /*
- * Gives a target, whose new offsets are written, the strongest clock that KVM's
- * own ioctls allow, of mode @strongest or weaker, but not weaker than @weakest.
- * The caller puts back what was there if it fails.
+ * At most so fast KVM's clock and @clock drift apart, parts per 1e9: KVM's goes by
+ * the host's clock, and that by a TSC of @host_khz.
+ */
+uint64_t kch_drift_ppb(const struct kch_clock *clock, uint32_t host_khz);
+
+/*
+ * Gives a target, whose new offsets are written, the saved clock.  @mode is what
+ * it is called then.  The caller puts back what was there if it fails.
  */
 int kch_converge(struct kch_handle *handle, struct kch_target *target,
-		 uint32_t host_khz, uint32_t strongest, uint32_t weakest,
+		 uint32_t host_khz, uint32_t mode,
 		 const struct kch_restore_opts *opts,
 		 struct kch_restore_result *result);
 

@@ -5,7 +5,6 @@
  */
 #include <linux/kvm.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/utsname.h>
 #include "scaling.h"
 #include "stock.h"
@@ -104,7 +103,7 @@ static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 		err = take_page(handle, v);
 	if (err)
 		return err;
-	khz = ioctl(v->vcpu.fd, KVM_GET_TSC_KHZ, 0);
+	khz = kch_call(v->vcpu.fd, KVM_GET_TSC_KHZ, NULL);
 	if (khz <= 0)
 		return kch_fail(handle, khz < 0 ? -errno : -ERANGE,
 				"vCPU %u: KVM_GET_TSC_KHZ says %d", id, khz);
@@ -122,6 +121,14 @@ static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 					       s->frac_bits);
 	return kch_check_tsc(handle, &v->vcpu, v->offset, s->frac_bits,
 			     s->host_khz);
+}
+
+static int fail_page(struct kch_handle *handle, const struct source *v,
+		     int64_t apart_ns)
+{
+	return kch_fail(handle, -ESTALE,
+			"vCPU %u: by its pvclock page kvmclock is %lld ns from what KVM says: it is another page, or KVM's clock was set and the vCPU has not run since",
+			v->vcpu.vcpu_id, (long long)apart_ns);
 }
 
 /*
@@ -149,9 +156,57 @@ static int check_page(struct kch_handle *handle, const struct saving *s,
 					 shift, s->now.host_tsc) - s->now.clock_ns);
 	if (apart <= (int64_t)slack && apart >= -(int64_t)slack)
 		return 0;
-	return kch_fail(handle, -ESTALE,
-			"vCPU %u: by its pvclock page kvmclock is %lld ns from what KVM says: it is another page, or KVM's clock was set and the vCPU has not run since",
-			v->vcpu.vcpu_id, (long long)apart);
+	return fail_page(handle, v, apart);
+}
+
+/*
+ * Without a master clock KVM writes each page from a TSC and from its clock, read one
+ * after the other: what the guest reads is ahead by the time between, which nobody
+ * can bound, and which is measured here.  It is never behind, but for what the two
+ * have drifted apart since.  Added to @slack_ns, the largest of all.
+ */
+static int measure_pages(struct kch_handle *handle, const struct saving *s,
+			 uint64_t *slack_ns)
+{
+	uint64_t largest = 0;
+	uint32_t i;
+
+	for (i = 0; i < s->count; i++) {
+		const struct source *v = &s->vcpus[i];
+		struct kch_clock page = {
+			.system_time_ns = le64_to_cpu(v->page.system_time),
+			.tsc_offset = v->offset,
+			.tsc_scaling_ratio = v->vcpu.ratio,
+			.tsc_scaling_frac_bits = s->frac_bits,
+			.tsc_to_system_mul = le32_to_cpu(v->page.tsc_to_system_mul),
+			.tsc_shift = v->page.tsc_shift,
+		};
+		uint64_t age_ns, behind_ns;
+		int64_t ahead_ns;
+
+		if (!has_page(v))
+			continue;
+		ahead_ns = (int64_t)(kch_pvclock_ns(le64_to_cpu(v->page.tsc_timestamp),
+						    page.system_time_ns,
+						    page.tsc_to_system_mul,
+						    page.tsc_shift,
+						    kch_clock_tsc(&page, s->now.host_tsc)) -
+				     s->now.clock_ns);
+		age_ns = kch_cycles_to_ns(s->now.host_tsc - v->reference,
+					  s->host_khz);
+		behind_ns = s->now.slack_ns + KCH_ROUNDING_NS +
+			    (uint64_t)((unsigned __int128)age_ns *
+				       kch_drift_ppb(&page, s->host_khz) / 1000000000);
+		if (v->reference > s->now.host_tsc || ahead_ns > UINT32_MAX ||
+		    ahead_ns < -(int64_t)behind_ns)
+			return fail_page(handle, v, ahead_ns);
+		if (ahead_ns < 0)
+			ahead_ns = -ahead_ns;
+		if ((uint64_t)ahead_ns > largest)
+			largest = (uint64_t)ahead_ns;
+	}
+	*slack_ns += largest;
+	return 0;
 }
 
 /* The vCPU with the newest page, which is the one KVM works by; NULL: no pages. */
@@ -184,7 +239,9 @@ static int read_vm(struct kch_handle *handle, struct saving *s)
 			return kch_fail(handle, -EINVAL, "vCPU %u is given twice",
 					s->vcpus[i].vcpu.vcpu_id);
 	}
-	return kch_read_clock(handle, s->vm_fd, s->host_khz, &s->now);
+	err = kch_read_clock(handle, s->vm_fd, s->host_khz, &s->now);
+	return err ? err : kch_check_members(handle, s->vm_fd, s->vcpus,
+					     sizeof(s->vcpus[0]), s->count);
 }
 
 /* vCPUs that have not run since get KVM's present reference when they do. */
@@ -197,12 +254,16 @@ static int fill_reference(struct kch_handle *handle, const struct saving *s,
 	entry->master_cycle_now = cpu_to_le64(s->now.host_tsc);
 	entry->master_kernel_ns = cpu_to_le64(s->now.clock_ns);
 	if (!s->now.at_once) {
-		uint64_t slack = s->now.slack_ns;
+		uint64_t slack_ns = s->now.slack_ns;
 
-		entry->kvmclock_slack_ns =
-			cpu_to_le32(slack < UINT32_MAX ? (uint32_t)slack :
-							 UINT32_MAX);
-		return 0;
+		err = measure_pages(handle, s, &slack_ns);
+		if (err)
+			return err;
+		entry->kvmclock_slack_ns = cpu_to_le32((uint32_t)slack_ns);
+		return slack_ns <= UINT32_MAX ? 0 :
+		       kch_fail(handle, -EOVERFLOW,
+				"kvmclock is known to within %llu ns, a record has room for %u",
+				(unsigned long long)slack_ns, UINT32_MAX);
 	}
 	entry->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
 	if (!newest)

@@ -141,7 +141,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 	if (err)
 		return err;
 	if (restore_opts.flags & ~(KCH_RESTORE_FLAGS | KCH_RESTORE_BEST_EFFORT) ||
-	    restore_opts.mode > KCH_MODE_IDENTICAL)
+	    !strcmp(kch_mode_name(restore_opts.mode), "unknown"))
 		return kch_fail(handle, -EINVAL, "unknown flags %#x, or mode %u",
 				restore_opts.flags, restore_opts.mode);
 	err = kch_target_new(handle, vm_fd, vcpus, count, &target);

@@ -61,9 +61,8 @@ const char *kch_mode_name(uint32_t mode)
 		[KCH_MODE_REALTIME] = "realtime",
 		[KCH_MODE_CONTINUOUS] = "continuous",
 		[KCH_MODE_CONVERGED] = "converged",
-		[KCH_MODE_KVM_GUEST] = "kvm-guest",
 		[KCH_MODE_IDENTICAL] = "identical",
 	};
 
-	return mode < ARRAY_SIZE(names) ? names[mode] : "unknown";
+	return mode < ARRAY_SIZE(names) && names[mode] ? names[mode] : "unknown";
 }

@@ -37,13 +37,13 @@ static void rederive(struct kch_target *target)
 }
 
 static int choose(struct kch_handle *handle, struct kch_target *target,
-		  uint32_t weakest, uint32_t *strongest,
+		  uint32_t weakest, uint32_t *mode,
 		  struct kch_restore_result *result)
 {
 	uint32_t i;
 
-	*strongest = KCH_MODE_KVM_GUEST;
-	if (weakest > *strongest)
+	*mode = KCH_MODE_CONVERGED;
+	if (weakest > *mode)
 		return kch_fail(handle, -ENOSYS,
 				"mode %s is not to be had without the module",
 				kch_mode_name(weakest));
@@ -51,8 +51,8 @@ static int choose(struct kch_handle *handle, struct kch_target *target,
 		;
 	if (i == target->count)
 		return 0;
-	*strongest = KCH_MODE_CONTINUOUS;
-	if (weakest <= *strongest) {
+	*mode = KCH_MODE_CONTINUOUS;
+	if (weakest <= *mode) {
 		rederive(target);
 		return 0;
 	}
@@ -71,22 +71,21 @@ int kch_restore_weaker(struct kch_handle *handle, struct kch_target *target,
 		       uint32_t weakest, const struct kch_restore_opts *opts,
 		       struct kch_restore_result *result)
 {
-	uint32_t host_khz, strongest;
+	uint32_t host_khz, mode;
 	int err;
 
 	err = kch_kvm_khz(handle, &host_khz);
 	if (!err)
 		err = kch_target_scaling(handle, target, host_khz);
 	if (!err)
-		err = choose(handle, target, weakest, &strongest, result);
+		err = choose(handle, target, weakest, &mode, result);
 	if (err || opts->flags & KCH_RESTORE_CHECK)
 		return err;
 	err = kch_target_write_offsets(handle, target);
 	if (!err)
 		err = kch_target_write_clock(handle, target);
 	if (!err)
-		err = kch_converge(handle, target, host_khz, strongest, weakest,
-				   opts, result);
+		err = kch_converge(handle, target, host_khz, mode, opts, result);
 	if (err)
 		kch_target_put_back(handle, target);
 	return err;

@@ -100,7 +100,6 @@
  * @KCH_MODE_CONTINUOUS: as the next, but the guest's TSC has another frequency
  *	than it had: continuous at the restore, by another offset
  * @KCH_MODE_CONVERGED: by KVM's stock ioctls, residual measured; same TSC offsets
- * @KCH_MODE_KVM_GUEST: by KVM_SET_CLOCK_GUEST, where a kernel has it
  * @KCH_MODE_IDENTICAL: same TSC offsets and pvclock bytes; 0 ns, 0 cycles,
  *	0 ppb.  The only one the module itself gives.
  */
@@ -109,7 +108,7 @@ enum kch_mode {
 	KCH_MODE_REALTIME	= 1,
 	KCH_MODE_CONTINUOUS	= 2,
 	KCH_MODE_CONVERGED	= 3,
-	KCH_MODE_KVM_GUEST	= 4,
+	/* 4 was for an ioctl that no kernel has, and stays unused. */
 	KCH_MODE_IDENTICAL	= 5,
 };
 
