@@ -19,8 +19,6 @@
 #define REUSED_LINK	"/memfd:fake-vm-99"
 
 #define MSR_IA32_TSC	0x10
-/* As in version 6 of its series: 32 bytes, written. */
-#define KVM_SET_CLOCK_GUEST	_IOC(_IOC_WRITE, KVMIO, 0xd6, 32)
 
 struct fake fake = { .error_number = -1 };
 
@@ -174,7 +172,7 @@ ssize_t readlink(const char *path, char *buffer, size_t size)
 {
 	int fd, length;
 
-	if (fake.has_vcpu_ids && sscanf(path, "/proc/self/fd/%d", &fd) == 1 &&
+	if (fake.has_vcpu_ids && sscanf(path, "/proc/thread-self/fd/%d", &fd) == 1 &&
 	    fd >= FAKE_VCPU_FD && fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX) {
 		length = snprintf(buffer, size, "anon_inode:kvm-vcpu:%u",
 				  fake.vcpu_ids[fd - FAKE_VCPU_FD]);
@@ -509,38 +507,40 @@ static uint64_t scaled(uint64_t cycles)
 			    cycles;
 }
 
-static int set_clock_guest(struct fake_clock *c, unsigned int index,
-			   const void *page)
+/* Of a switch of its VM: the tests' other VM has it off. */
+static int get_events(unsigned int index, struct kvm_vcpu_events *events)
 {
-	uint64_t now = __builtin_ia32_rdtsc(), timestamp, system_time;
-	uint32_t mul;
-
-	if (c->guest_errno == ENOTTY)
-		return fail(ENOTTY, NULL, NULL);
-	if (page == (void *)-1L)
-		return fail(EFAULT, NULL, NULL);
-	if (c->guest_errno)
-		return fail(c->guest_errno, NULL, NULL);
-	memcpy(c->guest_page, page, sizeof(c->guest_page));
-	memcpy(&timestamp, c->guest_page + 8, sizeof(timestamp));
-	memcpy(&system_time, c->guest_page + 16, sizeof(system_time));
-	memcpy(&mul, c->guest_page + 24, sizeof(mul));
-	c->reference_cycles = now;
-	c->reference_ns = kch_pvclock_ns(timestamp, system_time, mul,
-					 (int8_t)c->guest_page[28],
-					 now + fake.offsets[index]) +
-			  (uint64_t)c->guest_error_ns;
-	note("guest%u ", index);
+	memset(events, 0, sizeof(*events));
+	if (fake.triple_fault && !fake.foreign[index])
+		events->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	return 0;
+}
+
+static int check_extension(uintptr_t cap)
+{
+	switch (cap) {
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+		return 1;
+	case KVM_CAP_COALESCED_MMIO:
+		return fake.ring_page;
+	default:
+		return fake.tsc_control;
+	}
 }
 
 static int vm_ioctl(unsigned long request, void *arg)
 {
 	struct kvm_clock_data *clock = arg;
+	struct kvm_enable_cap *cap = arg;
 
 	switch (request) {
 	case KVM_CHECK_EXTENSION:
-		return fake.tsc_control;
+		return check_extension((uintptr_t)arg);
+	case KVM_ENABLE_CAP:
+		if (cap->cap != KVM_CAP_X86_TRIPLE_FAULT_EVENT)
+			return fail(EINVAL, NULL, NULL);
+		fake.triple_fault = cap->args[0];
+		return 0;
 	case KVM_GET_TSC_KHZ:
 		return (int)fake.vm_khz;
 	case KVM_SET_TSC_KHZ:
@@ -563,6 +563,7 @@ static int vm_ioctl(unsigned long request, void *arg)
 		note("clock ");
 		return 0;
 	default:
+		fake.unknown++;
 		return fail(ENOTTY, NULL, NULL);
 	}
 }
@@ -580,10 +581,8 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 				scaled(__builtin_ia32_rdtsc()) +
 				fake.offsets[index] + fake.tsc_apart[index];
 		return 1;
-	case KVM_SET_CLOCK_GUEST:
-		if (fake.clock)
-			return set_clock_guest(fake.clock, index, arg);
-		return fail(EINVAL, NULL, NULL);
+	case KVM_GET_VCPU_EVENTS:
+		return get_events(index, arg);
 	case KVM_GET_TSC_KHZ:
 		return (int)fake.vcpu_khz[index];
 	case KVM_SET_TSC_KHZ:
@@ -605,27 +604,32 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 		note("offset%u=%" PRIx64 " ", index, fake.offsets[index]);
 		return 0;
 	default:
+		fake.unknown++;
 		return fail(ENOTTY, NULL, NULL);
 	}
 }
 
-/* Does a signal come before what takes long is done? */
-static bool is_interrupted(unsigned int *signals)
+static bool is_ours(int fd)
 {
-	static unsigned int tries;
+	return fd >= 0 && (fd == device_fd || fd == kvm_fd || fd == scratch_fd ||
+			   fd == FAKE_VM_FD || fd == FAKE_CLOCK_FD ||
+			   (fd >= FAKE_VCPU_FD &&
+			    fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX));
+}
+
+/* A timer whose period is shorter than what anything takes. */
+static bool is_interrupted(void)
+{
 	sigset_t held;
 
-	if (*signals && (*signals)--)
+	if (fake.interruptions && fake.interruptions--)
 		return true;
-	pthread_sigmask(SIG_BLOCK, NULL, &held);
-	if (!fake.signals_are_fast || sigismember(&held, SIGALRM)) {
-		tries = 0;
+	if (!fake.signals)
 		return false;
-	}
-	if (tries++ > 1000) {
-		fputs("fake: this goes on for ever\n", stderr);
-		abort();
-	}
+	pthread_sigmask(SIG_SETMASK, NULL, &held);
+	if (sigismember(&held, SIGALRM))
+		return false;
+	fake.interrupted++;
 	return true;
 }
 
@@ -638,14 +642,13 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
+	if (is_ours(fd) && is_interrupted())
+		return fail(EINTR, NULL, NULL);
 	if (fd == device_fd && fd >= 0)
-		return is_interrupted(&fake.device_signals) ?
-		       fail(EINTR, NULL, NULL) : device_ioctl(request, arg);
+		return device_ioctl(request, arg);
 	if (fd == FAKE_CLOCK_FD && fake.has_clock)
 		return clock_ioctl(request, arg);
 	if (fd == kvm_fd && fd >= 0 && request == KVM_CREATE_VM) {
-		if (is_interrupted(&fake.create_vm_signals))
-			return fail(EINTR, NULL, NULL);
 		scratch_fd = syscall(SYS_dup, kvm_fd);
 		return scratch_fd;
 	}

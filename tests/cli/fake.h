@@ -55,16 +55,19 @@ struct fake {
 	uint32_t restore_mode;
 	int extra_vm_size;		/* a newer module's VM entries */
 	int extra_vcpu_size;		/* ... and vCPU entries */
-	bool has_vcpu_ids;		/* /proc/self/fd tells vcpu_ids */
+	bool has_vcpu_ids;		/* the links of the files tell vcpu_ids */
 	uint32_t vcpu_ids[FAKE_VCPUS_MAX];
 	bool knows_vms;			/* FAKE_KNOWN */
 	bool processes_end;		/* FAKE_ENDED */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
-	unsigned int create_vm_signals;	/* so often KVM_CREATE_VM says EINTR */
-	unsigned int device_signals;	/* ... and an ioctl of the device */
-	/* The next signal is always sooner than these end, if it can come. */
-	bool signals_are_fast;
+	bool signals;			/* EINTR of every ioctl, unless held back */
+	unsigned int interruptions;	/* so many more, also of signals held back */
+	unsigned int interrupted;	/* times that happened */
+	unsigned int unknown;		/* ioctls that no KVM in use has */
+	int ring_page;			/* KVM_CAP_COALESCED_MMIO */
+	bool triple_fault;		/* KVM_CAP_X86_TRIPLE_FAULT_EVENT of the VM */
+	bool foreign[FAKE_VCPUS_MAX];	/* of another VM, whose switch is off */
 	bool unsettled;			/* the clocksource is tsc-early */
 	uint64_t ratio;			/* of all vCPUs; 0: unscaled */
 	uint8_t frac_bits;		/* of it */
@@ -87,10 +90,6 @@ struct fake_clock {
 	uint32_t jitter_ns;		/* ... more, up to that, now and then */
 	uint32_t interrupt_ns;		/* ... and that, every sixth time */
 	uint32_t sets;			/* times it was set */
-	/* KVM_SET_CLOCK_GUEST: 0 it is there, or the errno. */
-	int guest_errno;
-	int64_t guest_error_ns;		/* what it is off by */
-	uint8_t guest_page[32];		/* what it was given */
 };
 
 extern struct fake fake;

@@ -593,7 +593,6 @@ static void set_up_weaker(int err, int after)
 	memset(&kvm_clock, 0, sizeof(kvm_clock));
 	kvm_clock.master = true;
 	kvm_clock.delay_ns = 900;
-	kvm_clock.guest_errno = ENOTTY;
 	fake.clock = &kvm_clock;
 	fake.error_number = err ? (int)_IOC_NR(KCH_IOC_RESTORE) : -1;
 	fake.error_after = after;
@@ -670,6 +669,13 @@ static void test_restore_weaker(void)
 		   strstr(kch_last_message(handle), "accepted are 1 ns"), "'%s'",
 		   kch_last_message(handle));
 	check_vm_unchanged();
+	/* A vCPU of another VM is not written to. */
+	set_up_weaker(EAGAIN, 0);
+	fake.foreign[0] = true;
+	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
+				 &result), EXDEV);
+	check_log("");
+	check_vm_unchanged();
 	/* Only asked: nothing is written. */
 	opts = (struct kch_restore_opts){ .sz = sizeof(opts),
 					  .mode = KCH_MODE_CONVERGED,
@@ -713,9 +719,9 @@ static void call_all(unsigned int signals)
 	uint32_t count;
 
 #define call(function) do {						\
-		fake.device_signals = signals;				\
+		fake.interruptions = signals;				\
 		check_err(function, 0);					\
-		ktap_check(!fake.device_signals, "%u", fake.device_signals); \
+		ktap_check(!fake.interruptions, "%u", fake.interruptions); \
 	} while (0)
 	call(kch_info(handle, &info));
 	call(kch_list(handle, KCH_INCOMING, sizeof(*entries), &entries, &count));
@@ -745,9 +751,9 @@ static void test_signals(void)
 	call_all(0);
 	/* Such as the end of a stop, which cannot be held back. */
 	call_all(3);
-	fake.signals_are_fast = true;
+	fake.signals = true;
 	call_all(0);
-	fake.signals_are_fast = false;
+	fake.signals = false;
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	ktap_check(sigismember(&after, SIGUSR1) && !sigismember(&after, SIGALRM),
 		   "signals are still held back");

@@ -136,6 +136,7 @@ build_programs() {
 		make --no-print-directory -s -C "$KCH_ROOT/$dir"
 	done
 	make --no-print-directory -s -C "$KCH_ROOT/tests/errno" program
+	make --no-print-directory -s -C "$KCH_ROOT/tests/cli" stock-kvm
 }
 
 prepare() {
