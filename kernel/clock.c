@@ -374,8 +374,8 @@ static u64 drift_ns(u64 ns, s64 rate_ppb)
 	return kch_mul_div(ns, magnitude(rate_ppb) + 1, NS_PER_S) + 1;
 }
 
-/* CLOCK_MONOTONIC_RAW's multiplier has some 23 bits, KVM's has 32. */
-#define RAW_CLOCK_PPB		120
+/* CLOCK_MONOTONIC_RAW's multiplier has 23 bits, or 22 above 3.66 GHz; KVM's has 32. */
+#define RAW_CLOCK_PPB		239
 /* A scaled TSC is not at a step at every host cycle: see kch_clock_advance(). */
 #define SCALED_STEPS		16
 
