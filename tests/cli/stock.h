@@ -113,7 +113,7 @@ static inline void saved_and_new(uint32_t new_khz)
 }
 
 static inline int restore(const struct kch_restore_opts *opts,
-		   struct kch_restore_result *result)
+			  struct kch_restore_result *result)
 {
 	return kch_stock_restore(handle, FAKE_VM_FD, fds, 2, buffer, size, opts,
 				 result);

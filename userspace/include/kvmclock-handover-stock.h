@@ -87,9 +87,9 @@ struct kch_stock_vcpu {
  * frequency cannot be asked), -EBADMSG (a page is none), -ESTALE (a page is
  * not what KVM's clock is: it is other memory, or KVM's clock was set and the
  * vCPU has not run since), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has
- * one more vCPU), -EOVERFLOW (kvmclock_slack_ns has no room for it), -ELIBBAD (a vCPU's TSC is not what its offset and
- * frequency make it), -ENOTRECOVERABLE (KVM moves a vCPU's TSC offset itself:
- * catch-up), -ENOMEM.
+ * one more vCPU), -EOVERFLOW (kvmclock_slack_ns has no room for it), -ELIBBAD (a
+ * vCPU's TSC is not what its offset and frequency make it), -ENOTRECOVERABLE (KVM
+ * moves a vCPU's TSC offset itself: catch-up), -ENOMEM.
  */
 KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd,
 			   const struct kch_stock_vcpu *vcpus, size_t count,
