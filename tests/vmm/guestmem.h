@@ -29,7 +29,6 @@
  * @tsc_scaling_frac_bits: of which so many bits are behind the point
  * @pad: 0
  * @page: its pvclock page, as it was in guest memory
- * @gap_ns: vcpu_page_gap() of that page
  */
 struct saved_clock {
 	uint64_t tsc_offset;
@@ -37,7 +36,6 @@ struct saved_clock {
 	uint32_t tsc_scaling_frac_bits;
 	uint32_t pad;
 	struct guest_pvclock page;
-	uint64_t gap_ns;
 };
 
 /**

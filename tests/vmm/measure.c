@@ -259,7 +259,7 @@ static void keep_larger(int64_t *largest, int64_t value)
  *	host's TSC
  * @guest_blackout_ns: the same by the guest's kvmclock
  * @over_bound_ns: by how much an error was larger than the restore promised
- * @gap_ns: how far pages may be from KVM's clock, then and now together
+ * @gap_ns: how far pages may be from KVM's clock now
  * @bound_ns: what it promised for when the guest stopped again
  * @last: last observation before, of all vCPUs the last, host TSC, cycles
  * @first: first observation after, of all vCPUs the first, host TSC, cycles
@@ -356,7 +356,8 @@ static void measure_vcpu(const struct vm *vm, const struct baseline *base,
 	const struct saved_clock *saved = &base->saved[i];
 	const struct saved_clock *origin = &base->origin[i];
 	struct saved_clock first = base->now[i], end = base->now[i];
-	int64_t gap_ns = saved->gap_ns + vcpu_page_gap(&vm->vcpu[i]);
+	/* Of the saved page that is in what the restore promised. */
+	int64_t gap_ns = vcpu_page_gap(&vm->vcpu[i]);
 	uint64_t first_host, last_host, end_host, hour;
 
 	first.page = guest->first.page;

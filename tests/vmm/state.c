@@ -6,7 +6,6 @@
 #include <x86intrin.h>
 
 #include "handover.h"
-#include "pagegap.h"
 #include "report.h"
 #include "state.h"
 
@@ -36,7 +35,6 @@ static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved,
 	saved->clock = *scaling;
 	saved->clock.tsc_offset = vcpu_tsc_offset(vcpu);
 	saved->clock.page = guestmem_read_page(vcpu->vm->mem, vcpu->id);
-	saved->clock.gap_ns = vcpu_page_gap(vcpu);
 	if (!saved->has_origin) {
 		saved->origin = saved->clock;
 		saved->has_origin = 1;
