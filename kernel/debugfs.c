@@ -35,6 +35,7 @@ static const char *tsc_source_name(u32 source)
 		[KCH_TSC_EARLY] = "early",
 		[KCH_TSC_SETTLED] = "settled",
 		[KCH_TSC_KNOWN] = "known",
+		[KCH_TSC_OTHER] = "other",
 	};
 
 	return source < ARRAY_SIZE(names) ? names[source] : "invalid";

@@ -154,7 +154,9 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	}
 	if (info->selfcheck_error)
 		*message = why;
-	else if (!message->text[0])
+	/* Where nothing can be restored, that there is no record is not the reason. */
+	else if ((!info->incoming_error || info->incoming_error == ENODATA) &&
+		 !kch_host_tsc_used(message) && !message->text[0])
 		kch_say(message, "backend: %.200s", kch.region.why.text);
 	mutex_unlock(&kch.lock);
 	return 0;
@@ -187,6 +189,7 @@ static int do_preserve(void *context, void *arg, struct kch_message *message)
 		return PTR_ERR(vm_file);
 	err = need_region(message) ?:
 	      in_time(message) ?:
+	      kch_host_tsc_used(message) ?:
 	      kch_selfcheck(&facts, message) ?:
 	      kch_kvm_read_exact(kch_kvm_of(vm_file), facts.frac_bits, &entry,
 				 message);
@@ -441,8 +444,11 @@ static int do_get(void *context, void *arg, struct kch_message *message)
 	return err;
 }
 
-/* By how much KVM is off the guest's clock now, in the worse of two ways. */
-static void say_agreement(const struct kch_rec_vm *entry, u32 kvm_khz, bool kept,
+/*
+ * By how much KVM is off the guest's clock now, in the worse of two ways; without
+ * master clock, what KVM takes for each page anew is its host clock at this offset.
+ */
+static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz, bool kept,
 			  struct kch_read *read)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
@@ -452,8 +458,18 @@ static void say_agreement(const struct kch_rec_vm *entry, u32 kvm_khz, bool kept
 
 	kch_host_instant(&now);
 	read->host_tsc = now.host_tsc;
-	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK) ||
-	    !(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID))
+	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK)) {
+		entry->host_tsc = cpu_to_le64(now.host_tsc);
+		entry->kvmclock_ns = cpu_to_le64(now.kvm_ns +
+						 le64_to_cpu(entry->kvmclock_offset));
+		/* Either clock is whole ns. */
+		entry->kvmclock_slack_ns =
+			cpu_to_le32(min_t(u64, U32_MAX,
+					  kch_cycles_to_ns(now.slack_cycles,
+							   tsc_khz) + 2));
+		return;
+	}
+	if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID))
 		return;
 	kch_clock_of(entry, vcpu, &clock);
 	read->rebase_step_ns = kch_entry_reference_step(entry, now.host_tsc,
@@ -572,7 +588,7 @@ static int do_adopt(void *context, void *arg, struct kch_message *message)
 	vm_file = kch_get_vm(a->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	err = kch_selfcheck(&facts, message);
+	err = kch_host_tsc_used(message) ?: kch_selfcheck(&facts, message);
 	if (!err) {
 		todo.kvm_khz = facts.kvm_khz;
 		todo.frac_bits = facts.frac_bits;

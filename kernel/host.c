@@ -74,7 +74,7 @@ static enum kch_tsc_source clocksource(void)
 		return KCH_TSC_SETTLED;
 	if (snap.cs_id == CSID_X86_TSC_EARLY)
 		return KCH_TSC_EARLY;
-	return KCH_TSC_UNKNOWN;
+	return KCH_TSC_OTHER;
 }
 #else
 /* A caller in a root without /sys is told that it is unknown. */
@@ -82,23 +82,50 @@ static enum kch_tsc_source clocksource(void)
 {
 	char name[32];
 
-	read_line(CLOCKSOURCE_FILE, name, sizeof(name));
+	if (!read_line(CLOCKSOURCE_FILE, name, sizeof(name)))
+		return KCH_TSC_UNKNOWN;
 	if (!strcmp(name, "tsc"))
 		return KCH_TSC_SETTLED;
 	if (!strcmp(name, "tsc-early"))
 		return KCH_TSC_EARLY;
-	return KCH_TSC_UNKNOWN;
+	return KCH_TSC_OTHER;
 }
 #endif
 
 enum kch_tsc_source kch_host_tsc_source(void)
 {
-	enum kch_tsc_source source = clocksource();
+	enum kch_tsc_source source;
 
-	if (source != KCH_TSC_UNKNOWN &&
+	/* Then KVM moves TSC offsets by itself, whatever the clocksource is yet. */
+	if (check_tsc_unstable())
+		return KCH_TSC_OTHER;
+	source = clocksource();
+	if ((source == KCH_TSC_EARLY || source == KCH_TSC_SETTLED) &&
 	    boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ))
 		return KCH_TSC_KNOWN;
 	return source;
+}
+
+bool kch_host_tsc_is_clocksource(void)
+{
+	enum kch_tsc_source source = kch_host_tsc_source();
+
+	return source != KCH_TSC_UNKNOWN && source != KCH_TSC_OTHER;
+}
+
+int kch_host_tsc_used(struct kch_message *message)
+{
+	char name[32];
+
+	if (kch_host_tsc_source() != KCH_TSC_OTHER)
+		return 0;
+	read_line(CLOCKSOURCE_FILE, name, sizeof(name));
+	kch_say(message, "the host's clocksource is %s, not the TSC: KVM has no master clock, and no clock can be saved or restored exactly%s",
+		name[0] ? name : "another one",
+		check_tsc_unstable() ?
+			"; the kernel found the TSC unstable (its log says why): a boot with tsc=reliable, if that was wrong, can" :
+			" until tsc is made the current_clocksource again");
+	return -EPFNOSUPPORT;
 }
 
 int kch_host_tsc_settled(struct kch_message *message)
@@ -111,9 +138,12 @@ int kch_host_tsc_settled(struct kch_message *message)
 		kch_say(message, "the host's TSC frequency is still being calibrated (%u kHz so far): a clock restored now would change its rate when that ends; wait about a second, or pin it with tsc_early_khz=",
 			tsc_khz);
 		return -EAGAIN;
+	case KCH_TSC_OTHER:
+		return kch_host_tsc_used(message);
 	default:
-		kch_say(message, "the host's clocksource is not the TSC, or cannot be told");
-		return -EAGAIN;
+		kch_say(message, "it cannot be told whether the host's clocksource is the TSC: there is no %s here; restore from where /sys is mounted",
+			CLOCKSOURCE_FILE);
+		return -EPFNOSUPPORT;
 	}
 }
 
@@ -145,6 +175,7 @@ void kch_host_instant(struct kch_instant *now)
 {
 	struct system_time_snapshot snap;
 	unsigned int seq;
+	u64 before, after;
 
 	/*
 	 * The snapshot's times are one instant's.  The offsets between clocks
@@ -153,7 +184,9 @@ void kch_host_instant(struct kch_instant *now)
 	do {
 		u64 mono_ns;
 
+		before = rdtsc_ordered();
 		snapshot(&snap);
+		after = rdtsc_ordered();
 		seq = snap.clock_was_set_seq;
 		mono_ns = ktime_to_ns(ktime_sub(snapshot_real(&snap),
 						ktime_mono_to_real(0)));
@@ -169,9 +202,12 @@ void kch_host_instant(struct kch_instant *now)
 		snapshot(&snap);
 	} while (seq != snap.clock_was_set_seq);
 
-	/* Another clocksource's cycles are not the TSC's. */
-	if (kch_host_tsc_source() == KCH_TSC_UNKNOWN)
-		now->host_tsc = rdtsc_ordered();
+	/* Another clocksource's cycles are not the TSC's; it was read between these. */
+	now->slack_cycles = 0;
+	if (now->host_tsc - before > after - before) {
+		now->slack_cycles = (after - before + 1) / 2;
+		now->host_tsc = before + now->slack_cycles;
+	}
 }
 
 void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)

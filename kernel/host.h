@@ -8,6 +8,7 @@
 /**
  * struct kch_instant - the host's clocks at one instant
  * @host_tsc: cycles
+ * @slack_cycles: how far @host_tsc may be from it; 0 where the clocksource is the TSC
  * @realtime_ns: CLOCK_REALTIME
  * @tai_ns: CLOCK_TAI
  * @boottime_ns: CLOCK_BOOTTIME
@@ -16,6 +17,7 @@
  */
 struct kch_instant {
 	u64 host_tsc;
+	u64 slack_cycles;
 	u64 realtime_ns;
 	u64 tai_ns;
 	u64 boottime_ns;
@@ -43,7 +45,16 @@ int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
 			  u64 *blackout_ns, u64 *found, u64 *expected,
 			  struct kch_message *message);
 
-/* -EAGAIN while a restored clock would be undone by a change of tsc_khz. */
+/* Is the clocksource the TSC?  Not so where that cannot be told. */
+bool kch_host_tsc_is_clocksource(void);
+
+/* -EPFNOSUPPORT: the clocksource is not the TSC; waiting does not help. */
+int kch_host_tsc_used(struct kch_message *message);
+
+/*
+ * The same, also where it cannot be told; and -EAGAIN while a restored clock would
+ * be undone by a change of tsc_khz.
+ */
 int kch_host_tsc_settled(struct kch_message *message);
 
 #endif /* KCH_HOST_H */

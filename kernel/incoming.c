@@ -288,10 +288,10 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 		return;
 	/*
 	 * A new seal must not vouch for what would be refused here; unless this
-	 * host's own TSC is all that was in the way (-EAGAIN).
+	 * host's own TSC is all that was in the way.
 	 */
 	err = kch_incoming_usable(in, 0, &unused, &message);
-	if (err && err != -EAGAIN) {
+	if (err && err != -EAGAIN && err != -EPFNOSUPPORT) {
 		pr_err("kvmclock_handover: %u VMs were not restored, and their clocks are not carried on: %s\n",
 		       in->count - in->restored, message.text);
 		return;

@@ -80,7 +80,7 @@ int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry
 
 /*
  * May this record be restored here and now, as a whole?  -EINPROGRESS,
- * -EREMCHG, -ETIME, -EAGAIN.  @flags: KCH_RESTORE_*; fills in what it measured.
+ * -EREMCHG, -ETIME, -EAGAIN, -EPFNOSUPPORT.  @flags: KCH_RESTORE_*; fills in what it measured.
  */
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_restore *result, struct kch_message *message);

@@ -264,7 +264,7 @@ static int check_pending(struct kvm *kvm, bool *again, struct kch_message *messa
 		if (!kvm_test_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu))
 			continue;
 		why = kch_kvm_no_master_clock(kvm);
-		if (!why && kch_host_tsc_source() == KCH_TSC_UNKNOWN)
+		if (!why && !kch_host_tsc_is_clocksource())
 			why = "the host's clocksource is not the TSC";
 		if (why) {
 			kch_say(message, "KVM will turn the VM's master clock off when vCPU %d runs next: %s",

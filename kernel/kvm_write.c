@@ -244,7 +244,7 @@ unlock:
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
 	request_pages(kvm);
 	/* The one reason that is not under the lock, and may have come since. */
-	if (!why && kch_host_tsc_source() == KCH_TSC_UNKNOWN)
+	if (!why && !kch_host_tsc_is_clocksource())
 		why = "the host's clocksource is not the TSC";
 	if (!why)
 		return 0;

@@ -280,7 +280,8 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
 	if (!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK) !=
 	    !(says.flags & KVM_CLOCK_TSC_STABLE))
 		return differs(message, "master clock in use",
-			       le32_to_cpu(after.flags), says.flags);
+			       !!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK),
+			       !!(says.flags & KVM_CLOCK_TSC_STABLE));
 	if (!(says.flags & KVM_CLOCK_HOST_TSC))
 		return 0;
 	kch_clock_of(&after, &unscaled, &clock);
@@ -377,6 +378,7 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	u64 offset = TEST_OFFSET, ratio;
 	u32 hw_khz, mul;
 	long khz;
+	bool moves;
 	s8 shift;
 	int err;
 
@@ -398,10 +400,13 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	ratio = le64_to_cpu(vcpu->tsc_scaling_ratio);
 
 	/* Where the TSC is not stable, KVM moves the offset at every ioctl. */
-	if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_CATCHUP) &&
-	    (le64_to_cpu(vcpu->tsc_offset) != offset || offset != TEST_OFFSET))
+	moves = le32_to_cpu(vcpu->flags) & KCH_VCPU_CATCHUP || check_tsc_unstable();
+	if (!moves && le64_to_cpu(vcpu->tsc_offset) != offset)
 		err = differs(message, "TSC offset",
 			      le64_to_cpu(vcpu->tsc_offset), offset);
+	else if (!moves && offset != TEST_OFFSET)
+		err = differs(message, "TSC offset as it was set", offset,
+			      TEST_OFFSET);
 	else if (le32_to_cpu(vcpu->virtual_tsc_khz) != khz)
 		err = differs(message, "guest's frequency in kHz",
 			      le32_to_cpu(vcpu->virtual_tsc_khz), khz);

@@ -5,6 +5,9 @@
 
 #define FAULT_MODULE	"kch_fault"
 
+/* How far ahead of the others' the TSC is with ahead=FD. */
+#define FAULT_AHEAD_CYCLES	1000000000ULL
+
 /* Dies if insmod has another errno than that. */
 void fault_insert(const char *parameters, int expected);
 void fault_remove(void);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -297,16 +299,29 @@ static const struct condition early[] = {
 };
 
 static const struct condition no_tsc[] = {
-	{ KCH_IOC_RESTORE, "the clocksource is not the TSC", .expected = EAGAIN,
-	  .message = "clocksource is not the TSC" },
+	{ KCH_IOC_PRESERVE, "the clocksource is not the TSC",
+	  .expected = EPFNOSUPPORT, .message = ", not the TSC: KVM has no master clock" },
+	{ KCH_IOC_RESTORE, "the clocksource is not the TSC",
+	  .expected = EPFNOSUPPORT, .message = ", not the TSC: KVM has no master clock" },
+	{ KCH_IOC_RESTORE, "the clocksource is not the TSC, check only",
+	  checks_only, .expected = EPFNOSUPPORT,
+	  .message = "until tsc is made the current_clocksource again" },
+	{ KCH_IOC_ADOPT, "the clocksource is not the TSC",
+	  .expected = EPFNOSUPPORT, .message = ", not the TSC: KVM has no master clock" },
+};
+
+/* Where the module can only read it in a file. */
+static const struct condition untold[] = {
+	{ KCH_IOC_RESTORE, "the clocksource cannot be told",
+	  .expected = EPFNOSUPPORT, .message = "cannot be told" },
 };
 
 /*
  * Calibration is over before a program can run here, and there is no other
  * clocksource to switch to; so the kernel is made to say something else: to the
- * module where clocksources have numbers, else in the file that it reads.
+ * module where clocksources have numbers, else in the file that it reads (true).
  */
-static void pretend_clocksource(const char *parameter, const char *line)
+static bool pretend_clocksource(const char *parameter, const char *line)
 {
 	static const char name[] = "/run/clocksource";
 	int fd, err = module_insert(FAULT_MODULE, parameter);
@@ -314,13 +329,14 @@ static void pretend_clocksource(const char *parameter, const char *line)
 	if (err && err != EOPNOTSUPP)
 		die(FAULT_MODULE " %s: %s", parameter, errno_name(err));
 	if (!err)
-		return;
+		return false;
 	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
 		die("%s cannot be written", name);
 	close(fd);
 	if (mount(name, CLOCKSOURCE, NULL, MS_BIND, NULL))
 		die("mounting %s: %s", name, strerror(errno));
+	return true;
 }
 
 static void pretend_no_longer(void)
@@ -344,14 +360,95 @@ void test_settled(void)
 
 	pretend_clocksource("clocksource=2", "hpet\n");
 	device_info(&info);
-	check(info.tsc_source == KCH_TSC_UNKNOWN && info.incoming_error == EAGAIN,
+	check(info.tsc_source == KCH_TSC_OTHER &&
+	      info.incoming_error == EPFNOSUPPORT,
 	      "INFO: source %u, error %d", info.tsc_source, info.incoming_error);
 	conditions_run(no_tsc, sizeof(no_tsc) / sizeof(no_tsc[0]));
+	pretend_no_longer();
+
+	if (pretend_clocksource("clocksource=2", "")) {
+		device_info(&info);
+		check(info.tsc_source == KCH_TSC_UNKNOWN &&
+		      info.incoming_error == EPFNOSUPPORT,
+		      "INFO: source %u, error %d", info.tsc_source,
+		      info.incoming_error);
+		conditions_run(untold, sizeof(untold) / sizeof(untold[0]));
+	}
 	pretend_no_longer();
 
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "once settled: %s",
 	      arg.message);
 	check_restored(&scene.vm, &arg);
+	scene_end();
+}
+
+/* Only with a second CPU. */
+static bool cpu_off_and_on(void)
+{
+	static const char name[] = "/sys/devices/system/cpu/cpu1/online";
+	int fd = open(name, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (pwrite(fd, "0", 1, 0) != 1 || pwrite(fd, "1", 1, 0) != 1)
+		die("%s: %s", name, strerror(errno));
+	close(fd);
+	return true;
+}
+
+static uint64_t kvm_clock(const struct vm *vm)
+{
+	struct kvm_clock_data says = { 0 };
+
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &says))
+		die("KVM_GET_CLOCK: %s", strerror(errno));
+	return says.clock;
+}
+
+/*
+ * A CPU comes back with a TSC that is behind: KVM moves the guests' TSC offsets, and
+ * gives up their master clocks.  What READ says then is still KVM's clock.
+ */
+void test_tsc_back(void)
+{
+	static uint64_t live_bytes[64], saved_bytes[64];
+	struct kch_rec_vm *live = (void *)live_bytes, *saved = (void *)saved_bytes;
+	const struct kch_rec_vcpu *is = (void *)(live + 1);
+	const struct kch_rec_vcpu *was = (void *)(saved + 1);
+	uint32_t size = sizeof(saved_bytes), i;
+	uint64_t before, after, moved;
+	struct kch_restore arg;
+	char parameter[32];
+
+	scene_begin();
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "%s", arg.message);
+	check_restored(&scene.vm, &arg);
+	snprintf(parameter, sizeof(parameter), "ahead=%d", scene.vm.fd);
+	fault_insert(parameter, ECANCELED);
+	if (!cpu_off_and_on()) {
+		skip("there is one CPU only");
+		scene_end();
+		return;
+	}
+	for (i = 0; i < scene.vm.vcpus; i++)
+		vm_run_once(&scene.vm, i);
+	before = kvm_clock(&scene.vm);
+	if (read_entry(&scene.vm, live, sizeof(live_bytes)) ||
+	    get(KCH_INCOMING, ID_SAVED, saved, &size))
+		die("what was saved, or the live clock, cannot be read");
+	after = kvm_clock(&scene.vm);
+	check(!(live->flags & KCH_VM_MASTER_CLOCK), "there is a master clock");
+	for (i = 0; i < scene.vm.vcpus; i++) {
+		moved = is[i].tsc_offset - was[i].tsc_offset;
+		check(moved && moved <= FAULT_AHEAD_CYCLES,
+		      "vCPU %u: offset moved by %lld", i, (long long)moved);
+	}
+	check(live->kvmclock_slack_ns &&
+	      live->kvmclock_ns + live->kvmclock_slack_ns >= before &&
+	      live->kvmclock_ns - live->kvmclock_slack_ns <= after,
+	      "%llu, give or take %u ns, KVM says %llu to %llu",
+	      live->kvmclock_ns, live->kvmclock_slack_ns,
+	      (unsigned long long)before, (unsigned long long)after);
 	scene_end();
 }
 

@@ -20,6 +20,7 @@ void test_broken_memory(void);
 /* group-restore.c: RESTORE and FINISH with a good record */
 void test_restore(void);
 void test_settled(void);
+void test_tsc_back(void);
 void test_finish(void);
 
 /* group-incoming.c: RESTORE and FINISH with records of all kinds */

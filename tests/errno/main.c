@@ -34,6 +34,7 @@ static const struct ktap_case cases[] = {
 	{ "broken-memory", test_broken_memory },
 	{ "restore", test_restore },
 	{ "settled", test_settled },
+	{ "tsc-back", test_tsc_back },
 	{ "finish", test_finish },
 	{ "adopt", test_adopt },
 	{ "incoming", test_incoming },

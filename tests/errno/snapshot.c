@@ -104,6 +104,7 @@ static void see_vm(struct seen_vm *seen, const struct vm *vm, uint32_t kvm_khz)
 	seen->kvm_agrees = kvm_agrees(vm, entry, kvm_khz);
 	entry->host_tsc = 0;
 	entry->kvmclock_ns = 0;
+	entry->kvmclock_slack_ns = 0;
 	entry->crc32c = 0;
 	entry->flags &= cpu_to_le32(~KCH_VM_RUNNING);
 }

@@ -90,6 +90,7 @@ const char *tsc_source_name(uint32_t source)
 		[KCH_TSC_EARLY] = "early",
 		[KCH_TSC_SETTLED] = "settled",
 		[KCH_TSC_KNOWN] = "known",
+		[KCH_TSC_OTHER] = "other",
 	};
 
 	return source < ARRAY_SIZE(names) ? names[source] : "unknown";

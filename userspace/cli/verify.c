@@ -62,15 +62,43 @@ static int compare_all(const struct kch_vm *saved, const struct kch_vm *live,
 	return saved_info.vcpu_count ? 0 : -ECHILD;
 }
 
-static const struct live_vm *find_live(const struct kch_entry *entry,
-				       const struct live_vms *live)
+/* By id; of those with the same one, in the order in which they were found. */
+static int compare_live(const void *a, const void *b)
 {
+	const struct live_vm *x = *(const struct live_vm *const *)a;
+	const struct live_vm *y = *(const struct live_vm *const *)b;
+	int order = memcmp(x->uuid, y->uuid, KCH_UUID_SIZE);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+static const struct live_vm **sort_live(const struct live_vms *live)
+{
+	const struct live_vm **sorted = xcalloc(live->count, sizeof(*sorted));
 	size_t i;
 
 	for (i = 0; i < live->count; i++)
-		if (!memcmp(live->vms[i].uuid, entry->uuid, KCH_UUID_SIZE))
-			return &live->vms[i];
-	return NULL;
+		sorted[i] = &live->vms[i];
+	qsort(sorted, live->count, sizeof(*sorted), compare_live);
+	return sorted;
+}
+
+/* The first one that has it. */
+static const struct live_vm *find_live(const struct kch_entry *entry,
+				       const struct live_vm **sorted, size_t count)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (memcmp(sorted[middle]->uuid, entry->uuid, KCH_UUID_SIZE) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && !memcmp(sorted[low]->uuid, entry->uuid,
+				      KCH_UUID_SIZE) ? sorted[low] : NULL;
 }
 
 static void complain_of(struct tool *tool, const struct kch_entry *entry, int err,
@@ -94,6 +122,42 @@ static const char *compare_message(int err)
 	default:
 		return strerror(-err);
 	}
+}
+
+static bool rate_known(const struct kch_vcpu_error *error)
+{
+	return error->rate_ppb != INT64_MAX;
+}
+
+/* By how much, and, if KVM gave up its master clock, why most likely. */
+static void complain_of_difference(struct tool *tool, const struct audit *audit)
+{
+	const struct kch_vcpu_error *worst = &audit->worst;
+	struct kch_info info = { .size = sizeof(info) };
+	char *text, *rate;
+
+	rate = rate_known(worst) ?
+	       xasprintf("%lld ppb", (long long)worst->rate_ppb) :
+	       xstrdup("at an unknown rate");
+	if (worst->slack_ns) {
+		bool other = !kch_info(tool->handle, &info) &&
+			     info.tsc_source == KCH_TSC_OTHER;
+
+		text = xasprintf("KVM has no master clock for it any more (%s); vCPU %u is off by %lld ns give or take %llu, %lld cycles, %s",
+				 other ? "the host's clocksource is not the TSC" :
+					 "its vCPUs' TSCs do not match, or the host's TSC went backwards",
+				 worst->vcpu_id, (long long)worst->ns,
+				 (unsigned long long)worst->slack_ns,
+				 (long long)worst->cycles, rate);
+	} else {
+		text = xasprintf("vCPU %u is off by %lld ns, %lld cycles, %s",
+				 worst->vcpu_id, (long long)worst->ns,
+				 (long long)worst->cycles, rate);
+	}
+	complain_of(tool, audit->entry, 0, text,
+		    "the guest's clock is not the saved one");
+	free(text);
+	free(rate);
 }
 
 static void examine(struct tool *tool, struct audit *audit)
@@ -125,17 +189,17 @@ static void examine(struct tool *tool, struct audit *audit)
 	if (audit->worst.identical) {
 		audit->verdict = "identical";
 	} else {
-		char *text = xasprintf("vCPU %u is off by %lld ns, %lld cycles, %lld ppb",
-				       audit->worst.vcpu_id,
-				       (long long)audit->worst.ns,
-				       (long long)audit->worst.cycles,
-				       (long long)audit->worst.rate_ppb);
-
 		audit->verdict = "differs";
-		complain_of(tool, audit->entry, 0, text,
-			    "the guest's clock is not the saved one");
-		free(text);
+		complain_of_difference(tool, audit);
 	}
+}
+
+static void print_rate(struct output *out, const struct kch_vcpu_error *error)
+{
+	if (rate_known(error))
+		output_s64(out, "rate_ppb", error->rate_ppb);
+	else
+		output_string(out, "rate_ppb", NULL);
 }
 
 static void print_vms(struct output *out, const struct audit *audits, size_t count)
@@ -158,14 +222,16 @@ static void print_vms(struct output *out, const struct audit *audits, size_t cou
 			output_string(out, "rebase_step_ns", NULL);
 			output_string(out, "rebase_bound_ns", NULL);
 			output_string(out, "host_tsc", NULL);
+			output_string(out, "slack_ns", NULL);
 			continue;
 		}
 		output_s64(out, "ns", audit->worst.ns);
 		output_s64(out, "cycles", audit->worst.cycles);
-		output_s64(out, "rate_ppb", audit->worst.rate_ppb);
+		print_rate(out, &audit->worst);
 		output_s64(out, "rebase_step_ns", audit->info.rebase_step_ns);
 		output_u64(out, "rebase_bound_ns", audit->info.rebase_bound_ns);
 		output_u64(out, "host_tsc", audit->info.host_tsc);
+		output_u64(out, "slack_ns", audit->worst.slack_ns);
 	}
 	output_table_end(out);
 }
@@ -191,7 +257,8 @@ static void print_vcpus(struct output *out, const struct audit *audits,
 			output_bool(out, "identical", error.identical);
 			output_s64(out, "ns", error.ns);
 			output_s64(out, "cycles", error.cycles);
-			output_s64(out, "rate_ppb", error.rate_ppb);
+			print_rate(out, &error);
+			output_u64(out, "slack_ns", error.slack_ns);
 		}
 	}
 	output_table_end(out);
@@ -222,6 +289,7 @@ static size_t audit_whole(struct tool *tool, enum kch_which which,
 			  struct audit *audits)
 {
 	const struct options *options = &tool->options;
+	const struct live_vm **sorted = sort_live(live);
 	size_t count = 0;
 	uint32_t i;
 	int err;
@@ -246,7 +314,7 @@ static size_t audit_whole(struct tool *tool, enum kch_which which,
 			count++;
 			continue;
 		}
-		audit->vm = named ? named : find_live(audit->entry, live);
+		audit->vm = named ? named : find_live(audit->entry, sorted, live->count);
 		/* --pid alone: the entries of that process, if there are any. */
 		if (options->pid && !options->has_id && !audit->vm) {
 			kch_vm_free(audit->saved);
@@ -256,6 +324,7 @@ static size_t audit_whole(struct tool *tool, enum kch_which which,
 		examine(tool, audit);
 		count++;
 	}
+	free(sorted);
 	return count;
 }
 

@@ -351,7 +351,9 @@ KCH_API int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
  * @ns: live kvmclock minus saved kvmclock, ns
  * @cycles: live guest TSC minus saved guest TSC, cycles
  * @rate_ppb: how much faster the live kvmclock runs, parts per 1e9; INT64_MAX
- *	when a vCPU's rate is not known because it has not run
+ *	when that is not known, because a vCPU has not run, or there is no master clock
+ * @slack_ns: how far @ns may be off, ns; not 0 only where the live VM has no master
+ *	clock: then @ns is of KVM's clock, which its pages are made from now and then
  */
 struct kch_vcpu_error {
 	size_t sz;
@@ -360,6 +362,7 @@ struct kch_vcpu_error {
 	int64_t ns;
 	int64_t cycles;
 	int64_t rate_ppb;
+	uint64_t slack_ns;
 };
 
 /**
@@ -369,14 +372,16 @@ struct kch_vcpu_error {
  * @index: in: vCPU of @saved, 0 to its vcpu_count - 1; the vCPU of @live with
  *	the same vcpu_id is compared with it
  * @host_tsc: in: where to compare, cycles, not before the master_cycle_now of
- *	either; 0 for the one @live was read at
+ *	either; 0 for the one @live was read at, which is the only one possible
+ *	if @live has no master clock
  * @error: in: its member sz; out: the rest
  *
  * Pure: no handle, no I/O.
  *
  * Return: 0, or -EINVAL (sz is too small, @index too large, or @host_tsc before a
  * reference), -ENOENT (@live has no such vCPU), -EOPNOTSUPP (one of them was read
- * without master clock, so that there is no one function to compare).
+ * without master clock, so that there is no one function to compare; of @live, only
+ * if its clock is not known at @host_tsc).
  */
 KCH_API int kch_vm_compare(const struct kch_vm *saved,
 			   const struct kch_vm *live, uint32_t index,
@@ -406,7 +411,7 @@ struct kch_save_opts {
  * the VM is still there.
  *
  * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -EOPNOTSUPP, -ENOTRECOVERABLE,
- * -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
+ * -EPFNOSUPPORT, -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
  * KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL or -E2BIG (@opts).
  */
 KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd,
@@ -565,8 +570,8 @@ struct kch_restore_result {
  * and clock (this within the duration of the call) are put back.
  *
  * If @opts->mode is weaker than identical and the module refuses for a reason
- * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, ERANGE, EOVERFLOW, ELIBBAD,
- * ENXIO), the strongest of them is reached as kch_stock_restore() does, with the
+ * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE,
+ * EOVERFLOW, ELIBBAD, ENXIO), the strongest of them is reached as kch_stock_restore() does, with the
  * same promise about the error; @result->mode, @result->refusal and
  * kch_last_message() say so.  With another scaling ratio than the saved one
  * (ERANGE) that is KCH_MODE_CONTINUOUS at the best.  All other reasons, a reset

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Comparing two clocks, as functions, at one host TSC. */
+#include <stdlib.h>
 #include "internal.h"
+
+#define SIBLINGS_MAX	256U
 
 static bool has_run(const struct kch_rec_vcpu *vcpu)
 {
@@ -17,8 +20,11 @@ bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
 	kch_clock_of(&vm->entry, vcpu, clock);
 	if (has_run(vcpu))
 		return true;
-	/* KVM will give it what it gave its siblings of the same frequency. */
-	for (i = 0; i < vm->vcpu_count; i++) {
+	/*
+	 * KVM will give it what it gave its siblings of the same frequency.  A VM has
+	 * one or a few: they are not looked for in all of its vCPUs, for each of them.
+	 */
+	for (i = 0; i < vm->vcpu_count && i < SIBLINGS_MAX; i++) {
 		const struct kch_rec_vcpu *other = &vm->vcpus[i];
 
 		if (has_run(other) &&
@@ -36,6 +42,32 @@ bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
 	return false;
 }
 
+static int compare_ids(const void *id, const void *vcpu)
+{
+	uint32_t a = *(const uint32_t *)id;
+	uint32_t b = le32_to_cpu(((const struct kch_rec_vcpu *)vcpu)->vcpu_id);
+
+	return (a > b) - (a < b);
+}
+
+/*
+ * KVM's clock of a VM that has no master clock, against the saved one, at the one
+ * instant at which it is known.  How fast it runs is the host's clocksource's affair.
+ */
+static int compare_without_master(const struct kch_rec_vm *live,
+				  const struct kch_clock *saved,
+				  uint64_t host_tsc, struct kch_vcpu_error *out)
+{
+	if (!live->kvmclock_slack_ns || host_tsc != le64_to_cpu(live->host_tsc))
+		return -EOPNOTSUPP;
+	out->slack_ns = le32_to_cpu(live->kvmclock_slack_ns);
+	out->ns = (int64_t)(le64_to_cpu(live->kvmclock_ns) -
+			    kch_clock_ns(saved, host_tsc));
+	out->rate_ppb = INT64_MAX;
+	out->identical = 0;
+	return 0;
+}
+
 int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
 		   uint32_t index, uint64_t host_tsc,
 		   struct kch_vcpu_error *result)
@@ -43,34 +75,44 @@ int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
 	struct kch_vcpu_error out = {};
 	struct kch_clock saved_clock, live_clock;
 	bool saved_has_run, live_has_run;
+	const struct kch_rec_vcpu *same;
 	struct kch_clock_error error;
-	uint32_t i;
+	bool master_clock;
+	uint32_t id;
 
 	if (index >= saved->vcpu_count)
 		return kch_error(-EINVAL);
-	for (i = 0; i < live->vcpu_count; i++)
-		if (live->vcpus[i].vcpu_id == saved->vcpus[index].vcpu_id)
-			break;
-	if (i == live->vcpu_count)
+	id = le32_to_cpu(saved->vcpus[index].vcpu_id);
+	same = bsearch(&id, live->vcpus, live->vcpu_count, sizeof(*same),
+		       compare_ids);
+	if (!same)
 		return kch_error(-ENOENT);
-	if (!(le32_to_cpu(saved->entry.flags) & KCH_VM_MASTER_CLOCK) ||
-	    !(le32_to_cpu(live->entry.flags) & KCH_VM_MASTER_CLOCK))
+	if (!(le32_to_cpu(saved->entry.flags) & KCH_VM_MASTER_CLOCK))
 		return kch_error(-EOPNOTSUPP);
+	master_clock = le32_to_cpu(live->entry.flags) & KCH_VM_MASTER_CLOCK;
 	saved_has_run = kch_vm_clock(saved, index, &saved_clock);
-	live_has_run = kch_vm_clock(live, i, &live_clock);
+	live_has_run = kch_vm_clock(live, (uint32_t)(same - live->vcpus),
+				    &live_clock);
 	if (!host_tsc)
 		host_tsc = le64_to_cpu(live->entry.host_tsc);
 	/* There KVM counts cycles since the reference, unsigned: there is no clock before. */
 	if (host_tsc < saved_clock.reference_cycles ||
-	    host_tsc < live_clock.reference_cycles)
+	    (master_clock && host_tsc < live_clock.reference_cycles))
 		return kch_error(-EINVAL);
 	kch_clock_compare(&saved_clock, &live_clock, host_tsc, &error);
-	out.vcpu_id = le32_to_cpu(saved->vcpus[index].vcpu_id);
+	out.vcpu_id = id;
 	/* A pair that KVM has still to compute is not yet the saved one. */
 	out.identical = error.identical && (live_has_run || !saved_has_run);
 	out.ns = error.ns;
 	out.cycles = error.cycles;
 	out.rate_ppb = error.rate_ppb;
+	if (!master_clock) {
+		int err = compare_without_master(&live->entry, &saved_clock,
+						 host_tsc, &out);
+
+		if (err)
+			return kch_error(err);
+	}
 	return kch_output(result, offsetofend(struct kch_vcpu_error, rate_ppb),
 			  &out, sizeof(out));
 }

@@ -46,6 +46,7 @@ static bool leaves_weaker_modes(int err)
 	switch (err) {
 	case -EOPNOTSUPP:
 	case -EAGAIN:
+	case -EPFNOSUPPORT:
 	case -ERANGE:
 	case -EOVERFLOW:
 	case -ELIBBAD:

@@ -15,6 +15,14 @@ static bool is_zero(const uint8_t uuid[KCH_UUID_SIZE])
 	return !memcmp(uuid, zero, sizeof(zero));
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = le32_to_cpu(((const struct kch_rec_vcpu *)a)->vcpu_id);
+	uint32_t y = le32_to_cpu(((const struct kch_rec_vcpu *)b)->vcpu_id);
+
+	return (x > y) - (x < y);
+}
+
 /*
  * An answer of the module, which may be of another version, as structures of
  * this one.  It has the module's sizes, whoever wrote the record.
@@ -66,6 +74,8 @@ static int parse(struct kch_handle *handle, const uint8_t *buffer, size_t size,
 					i, err);
 		}
 	}
+	/* They are, unless a record was forged; to look one up relies on it. */
+	qsort(vm->vcpus, count, sizeof(vm->vcpus[0]), compare_ids);
 	*result = vm;
 	return 0;
 }

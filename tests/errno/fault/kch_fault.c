@@ -18,6 +18,7 @@
  *	deny_count=N		... that many times; denied is how many it were
  *	clocksource=1		the clocksource is the TSC, still being calibrated
  *	clocksource=2		the clocksource is another one
+ *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -28,6 +29,10 @@
 #include <linux/notifier.h>
 #include <linux/reboot.h>
 #include <linux/timekeeping.h>
+#include <asm/msr.h>
+
+/* As tests/errno/fault.h has it. */
+#define FAULT_AHEAD_CYCLES	1000000000ULL
 
 static int dead = -1;
 module_param(dead, int, 0);
@@ -35,6 +40,8 @@ static int bugged = -1;
 module_param(bugged, int, 0);
 static int ratio = -1;
 module_param(ratio, int, 0);
+static int ahead = -1;
+module_param(ahead, int, 0);
 static unsigned long claim[2];
 module_param_array(claim, ulong, NULL, 0);
 static bool khz_lie;
@@ -60,7 +67,8 @@ module_param(denied, int, 0444);
 
 static int mark_vm(void)
 {
-	struct file *file = fget(dead >= 0 ? dead : bugged >= 0 ? bugged : ratio);
+	struct file *file = fget(dead >= 0 ? dead : bugged >= 0 ? bugged :
+				 ratio >= 0 ? ratio : ahead);
 	struct kvm *kvm;
 	int n;
 
@@ -70,6 +78,12 @@ static int mark_vm(void)
 	if (ratio >= 0) {
 		n = atomic_read(&kvm->online_vcpus);
 		kvm_get_vcpu(kvm, n - 1)->arch.l1_tsc_scaling_ratio++;
+		fput(file);
+		return -ECANCELED;
+	}
+	if (ahead >= 0) {
+		kvm_get_vcpu(kvm, 0)->arch.last_host_tsc =
+			rdtsc_ordered() + FAULT_AHEAD_CYCLES;
 		fput(file);
 		return -ECANCELED;
 	}
@@ -264,7 +278,7 @@ static int __init fault_init(void)
 
 	if (seal)
 		return tell_of_kexec();
-	if (dead >= 0 || bugged >= 0 || ratio >= 0)
+	if (dead >= 0 || bugged >= 0 || ratio >= 0 || ahead >= 0)
 		return mark_vm();
 	if (claim[1] && !request_mem_region(claim[0], claim[1], "kch_fault"))
 		return -EBUSY;

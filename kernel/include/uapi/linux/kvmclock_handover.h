@@ -53,8 +53,9 @@
  *                 the kernel's orderly kexec path
  * EREMCHG         the record was written on another machine
  * ETIME           the host TSC was reset, stopped or replaced since the seal
- * EAGAIN          the host's TSC frequency is not settled yet, or its
- *                 clocksource is not the TSC
+ * EAGAIN          the host's TSC frequency is not settled yet
+ * EPFNOSUPPORT    the host's clocksource is not the TSC, or cannot be told: to
+ *                 wait does not help
  * ELIBBAD         this module's reading of KVM disagrees with KVM's own answers
  * ENXIO           KVM did not answer whether this module reads it right: no VM can be
  *                 made or run here (no /dev/kvm, descriptor or thread to be had)
@@ -118,12 +119,15 @@ enum kch_mode {
  * @KCH_TSC_EARLY: early calibration; will change when refinement ends
  * @KCH_TSC_SETTLED: calibration is over; it will not change again
  * @KCH_TSC_KNOWN: told by CPUID or the hypervisor; never calibrated
+ * @KCH_TSC_OTHER: the clocksource is not the TSC, or the TSC is unstable: KVM has
+ *	no master clock, and nothing can be saved or restored exactly
  */
 enum kch_tsc_source {
 	KCH_TSC_UNKNOWN		= 0,
 	KCH_TSC_EARLY		= 1,
 	KCH_TSC_SETTLED		= 2,
 	KCH_TSC_KNOWN		= 3,
+	KCH_TSC_OTHER		= 4,
 };
 
 /**
@@ -172,7 +176,8 @@ enum kch_backend {
  *	or KCH_IOC_READ, also on a clock's descriptor
  * @rec_vcpu_size: out: bytes of each struct kch_rec_vcpu behind it
  * @message: out: the reason for @incoming_error or @selfcheck_error; without
- *	either, why this backend is used
+ *	either, why nothing can be saved or restored on this host (@tsc_source
+ *	is KCH_TSC_OTHER), or why this backend is used
  *
  * Callable at any time.  Only the errors of every ioctl.
  */
@@ -216,8 +221,8 @@ struct kch_info {
  * is read now, and once more when the kernel reboots into the next one if the
  * VM is still there; a VM that is gone by then keeps what was read now.
  *
- * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ENOKEY EBUSY ELIBBAD
- * ENXIO ENODEV EEXIST ENOTUNIQ ENOSPC ESHUTDOWN EREMOTEIO.
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ENOKEY EBUSY
+ * EPFNOSUPPORT ELIBBAD ENXIO ENODEV EEXIST ENOTUNIQ ENOSPC ESHUTDOWN EREMOTEIO.
  */
 struct kch_preserve {
 	__u32 size;
@@ -338,7 +343,8 @@ struct kch_get {
  * @buffer: in: address; gets a struct kch_rec_vm and its vCPUs, in the sizes of
  *	struct kch_info.  Its uuid and name are those under which this very VM
  *	was restored or preserved, empty if it was neither.  A VM without
- *	master clock is read too (its flag is clear).
+ *	master clock is read too (its flag is clear): then its kvmclock_ns is
+ *	KVM's clock of it at @host_tsc, give or take kvmclock_slack_ns.
  * @host_tsc: out: host TSC at which the following two were taken, cycles
  * @rebase_step_ns: out: by how much the guest's clock would step if it became
  *	what KVM says it is, ns: the larger of two steps.  One comes with a new
@@ -431,7 +437,8 @@ enum kch_pvclock_page {
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS EREMCHG ETIME EAGAIN
- * EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH EDEADLK.
+ * EPFNOSUPPORT EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH
+ * EDEADLK.
  */
 struct kch_restore {
 	__u32 size;
@@ -487,8 +494,8 @@ struct kch_restore {
  * The others may be running.  vCPUs that have run are left alone, so that
  * calling it once too often does nothing.
  *
- * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO;
- * EBUSY (a new vCPU is in an ioctl already), EL2NSYNC, ERANGE (its TSC offset or
+ * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE EPFNOSUPPORT ELIBBAD
+ * ENXIO; EBUSY (a new vCPU is in an ioctl already), EL2NSYNC, ERANGE (its TSC offset or
  * scaling ratio is not that of the others), ENODATA (no vCPU has run yet).
  */
 struct kch_adopt {
