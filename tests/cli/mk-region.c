@@ -4,8 +4,9 @@
  *
  *	mk-region FILE SIZE SLOT SEQUENCE [VM...]
  *		writes a record into a slot of a file that is made if need be;
- *		a VM is NAME:VCPUS[:CYCLES[:MUL]], CYCLES added to the TSC offset
- *		and MUL to the multiplier
+ *		a VM is NAME:VCPUS[:CYCLES[:MUL[:NS]]], CYCLES added to the TSC
+ *		offset and MUL to the multiplier; with NS it has no master
+ *		clock, and KVM's clock of it is so far ahead, give or take 7 ns
  *	mk-region FILE revoke SIZE SLOT
  *	mk-region FILE incompat SIZE SLOT
  *		sets a feature bit nobody knows
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "clock.h"
 #include "record.h"
 
 #define HOST_TSC	0x123456789abcULL
@@ -59,7 +61,8 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	char *cycles = rest ? strsep(&rest, ":") : NULL;
 	u32 count = vcpus ? (u32)strtoul(vcpus, NULL, 0) : 1, i;
 	u64 extra_cycles = cycles ? strtoull(cycles, NULL, 0) : 0;
-	u32 extra_mul = rest ? (u32)strtoul(rest, NULL, 0) : 0;
+	char *mul = rest ? strsep(&rest, ":") : NULL;
+	u32 extra_mul = mul ? (u32)strtoul(mul, NULL, 0) : 0;
 	struct kch_rec_vm *vm;
 
 	*entries = realloc(*entries, *size + kch_rec_entry_size(count));
@@ -79,6 +82,15 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	for (i = 0; i < count; i++)
 		make_vcpu((struct kch_rec_vcpu *)(vm + 1) + i, i, extra_cycles,
 			  extra_mul);
+	if (rest) {
+		struct kch_clock clock;
+
+		kch_clock_of(vm, (struct kch_rec_vcpu *)(vm + 1), &clock);
+		vm->flags = 0;
+		vm->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, HOST_TSC) +
+					      strtoull(rest, NULL, 0));
+		vm->kvmclock_slack_ns = cpu_to_le32(7);
+	}
 	kch_rec_entry_close(vm);
 	*size += kch_rec_entry_size(count);
 	free(copy);

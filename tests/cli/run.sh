@@ -247,43 +247,44 @@ case_decode_newer() {
 	has err 'incompatible features'
 }
 
-# Every bit of a record: the one that is wrong is named, and no other.
+# Every bit of a record: it is said where one is wrong, and what is behind it can still be read.
 case_decode_bits() {
-	local byte bit where
+	local byte bit field
 	region r 0 7 web:1 db:1
 	# magic, header_size, sequence, commit; VM size, crc, name, vcpu_count; vCPU mul
-	for where in 0:magic 8:header_size 13:vm_size 33:sequence 73:host_tsc 304:crc32c 308:reserved2 \
+	for field in 0:magic 8:header_size 13:vm_size 33:sequence 73:host_tsc 304:crc32c 308:reserved2 \
 		312:commit 319:commit 320:size 321:size 324:crc32c 330:uuid 344:name \
 		408:vcpu_count 409:vcpu_count 420:master_cycle_now "520:vcpu 0 tsc_offset" \
 		"560:vcpu 0 tsc_to_system_mul" "564:vcpu 0 tsc_shift"; do
-		byte=${where%%:*}
+		byte=${field%%:*}
 		for bit in 0 5 7; do
 			cp "$work/r" "$work/bad"
 			flip bad "$byte" "$bit"
 			run 1 decode --tsv "$work/bad"
-			equal "$(tsv damage 4)" "$(printf '%#x' "$byte")"
-			equal "$(tsv damage 5)" "$bit"
-			equal "$(tsv damage 6)" "${where#*:}"
-			# What is behind it can still be read.
-			if ((byte >= 320)); then
-				equal "$(tsv vms 5)" db
+			if ((byte < 320)); then
+				equal "$(tsv damage 3)" header
+				continue
 			fi
+			equal "$(tsv damage 3)" 'VM entry 0'
+			case ${field#*:} in
+			# Where the next one begins is not known then.
+			size | vcpu_count) equal "$(tsv vms 5)" '' ;;
+			*) equal "$(tsv vms 5)" db ;;
+			esac
 		done
 	done
-	has err "bit 7 of byte 0x234 is wrong, in vcpu 0 tsc_shift"
+	has err 'slot 0: VM entry 0: VM entry at byte 320: checksum'
 	# Control: an undamaged one has none.
 	run 0 decode --tsv "$work/r"
 	equal "$(tsv damage 1)" ''
 }
 
 case_decode_damaged() {
-	# Two bits: damaged all the same, but not to be named.
 	region r 0 7 web:1 db:1
 	flip r 330 1
 	flip r 340 1
 	run 1 decode --tsv "$work/r"
-	equal "$(tsv damage 6)" -
-	has err 'more than one bit is wrong'
+	equal "$(tsv damage 3)" 'VM entry 0'
 	equal "$(tsv vms 5)" db
 	run 1 decode --json "$work/r"
 	is_json
@@ -295,7 +296,7 @@ case_decode_damaged() {
 	run 1 decode --tsv "$work/r"
 	equal "$(tsv newest_slot)" 0
 	equal "$(tsv slots 4)" $'valid\ndamaged'
-	equal "$(tsv damage 4)" 0x8048
+	equal "$(tsv damage 2,3)" $'1\theader'
 	# Something else altogether
 	head -c 65536 /dev/urandom >"$work/noise"
 	run 1 decode "$work/noise"
@@ -303,6 +304,21 @@ case_decode_damaged() {
 	head -c 65536 /dev/urandom >"$work/noise2"
 	run 1 decode --json "$work/noise2"
 	is_json
+}
+
+# More than any region has is refused before it is kept.
+case_decode_large() {
+	local status=0
+	checks=$((checks + 1))
+	(ulimit -v 300000 && timeout 60 "$tool" decode /dev/zero) >"$work/out" 2>"$work/err" || status=$?
+	((status == 1)) || fault "status $status, expected 1: $(head -c 300 "$work/err")"
+	has err '/dev/zero: more than 67108864 bytes: no region is that large'
+	truncate -s 67108864 "$work/large"
+	run 3 decode "$work/large"
+	truncate -s 67108865 "$work/large"
+	run 1 decode "$work/large"
+	has err 'no region is that large'
+	rm "$work/large"
 }
 
 case_decode_hostile_text() {
@@ -577,6 +593,20 @@ case_verify() {
 	run_fake 1 verify --tsv
 	equal "$(tsv vms 5)" $'differs\nnot live'
 	equal "$(tsv vms 7 | head -n 1)" 0
+	# Its master clock was lost, and one vCPU's TSC moved: KVM's clock is compared.
+	region lost 0 7 a:2:1:0:-2000
+	export FAKE_LIVE=$work/lost
+	start_vmm 0 -uuid "$(uuid_of a)"
+	run_fake 1 verify --tsv --id "$(uuid_of a)"
+	equal "$(tsv vms 5-8)" $'differs\t-2000\t1\t-'
+	equal "$(tsv vms 12)" 7
+	equal "$(tsv vcpus 4-8)" $'no\t-2000\t1\t-\t7\nno\t-2000\t1\t-\t7'
+	has err "KVM has no master clock for it any more (its vCPUs' TSCs do not match, or the host's TSC went backwards); vCPU 0 is off by -2000 ns give or take 7, 1 cycles, at an unknown rate"
+	FAKE_TSC_SOURCE=4 run_fake 1 verify --json --id "$(uuid_of a)"
+	is_json
+	has out '"rate_ppb": null'
+	has err "(the host's clocksource is not the TSC)"
+	export FAKE_LIVE=$work/live
 	# Told by the module, and by hand.
 	start_vmm 1,0
 	FAKE_KNOWN=1 run_fake 1 verify --tsv --id "$(uuid_of a)"

@@ -148,7 +148,7 @@ try() { # SOURCES BUILD PROGRAM...
 declare -A programs=(
 	[clock.c]='test-sample test-clock test-pair'
 	[machine.c]=test-machine
-	[record.c]='test-sample test-record test-damage test-write'
+	[record.c]='test-sample test-record test-write'
 )
 
 rm -rf -- "$work"

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli.h"
-#include "damage.h"
+#include "record.h"
 
-#define DUMP_MAX	(1U << 30)
+/* No region is larger; what is read is kept, and so are the rows printed of it. */
+#define DUMP_MAX	(64U << 20)
 
 /**
  * struct dump - what is being decoded
@@ -38,7 +39,6 @@ struct dump {
 struct entry {
 	int err;			/* of kch_record_next() */
 	size_t offset;			/* in the record */
-	size_t size;			/* 0: not known */
 	struct kch_record_vm vm;	/* if @err is 0 */
 	struct kch_message reason;	/* if it is not */
 };
@@ -91,18 +91,7 @@ static bool next_entry(const struct kch_record *record, size_t *offset,
 
 	entry->offset = start;
 	entry->err = kch_record_next(record, offset, &entry->vm, &entry->reason);
-	if (entry->err == -ENODATA)
-		return false;
-	entry->size = *offset - start;
-	if (entry->err == -EBADE) {
-		/* The module gives up here; a single bit can be told. */
-		entry->size = damage_entry_size(record->data + start,
-						record->total_size - start,
-						record);
-		if (entry->size)
-			*offset = start + entry->size;
-	}
-	return true;
+	return entry->err != -ENODATA;
 }
 
 static const char *slot_state(int err)
@@ -232,57 +221,33 @@ static void print_vcpus(struct output *out, unsigned int slot,
 	}
 }
 
-static void print_damage(struct tool *tool, const struct dump *dump,
-			 unsigned int slot, const char *where, size_t start,
-			 const struct damage *damage, const char *reason)
+static void print_damage(struct tool *tool, unsigned int slot,
+			 const char *where, const char *reason)
 {
 	struct output *out = tool->out;
-	char *object, *text;
+	char *object;
 
 	output_row(out);
 	output_u64(out, "slot", slot);
 	output_string(out, "where", where);
-	if (damage) {
-		output_hex(out, "byte", slot * dump->slot_size + start +
-					damage->offset);
-		output_u64(out, "bit", damage->bit);
-		output_string(out, "field", damage->field);
-	} else {
-		output_string(out, "byte", NULL);
-		output_string(out, "bit", NULL);
-		output_string(out, "field", NULL);
-	}
 	output_string(out, "message", reason);
-
 	object = xasprintf("slot %u: %s", slot, where);
-	text = damage ? xasprintf("%s; bit %u of byte %#zx is wrong, in %s",
-				  reason, damage->bit,
-				  slot * dump->slot_size + start + damage->offset,
-				  damage->field) :
-			xasprintf("%s; more than one bit is wrong", reason);
-	complain(tool, object, -EBADMSG, text, NULL);
+	complain(tool, object, -EBADMSG, reason, NULL);
 	free(object);
-	free(text);
 }
 
 static void print_damages(struct tool *tool, struct dump *dump)
 {
-	struct damage damage;
 	unsigned int slot;
-	bool found;
 
 	output_table(tool->out, "damage");
 	for (slot = 0; slot < dump->slots; slot++) {
-		const u8 *data = slot_data(dump, slot);
 		struct entry entry;
 		size_t offset = 0, number = 0;
 
-		if (dump->errs[slot] == -EBADMSG) {
-			found = damage_in_header(data, dump->slot_size, &damage);
-			print_damage(tool, dump, slot, "header", 0,
-				     found ? &damage : NULL,
+		if (dump->errs[slot] == -EBADMSG)
+			print_damage(tool, slot, "header",
 				     dump->reasons[slot].text);
-		}
 		if (dump->errs[slot])
 			continue;
 		for (; next_entry(&dump->records[slot], &offset, &entry); number++) {
@@ -292,11 +257,7 @@ static void print_damages(struct tool *tool, struct dump *dump)
 				continue;
 			dump->damaged = true;
 			where = xasprintf("VM entry %zu", number);
-			found = entry.size &&
-				damage_in_entry(data + entry.offset, entry.size,
-						&dump->records[slot], &damage);
-			print_damage(tool, dump, slot, where, entry.offset,
-				     found ? &damage : NULL, entry.reason.text);
+			print_damage(tool, slot, where, entry.reason.text);
 			free(where);
 		}
 	}
@@ -368,7 +329,12 @@ int cmd_decode(struct tool *tool)
 
 	data = read_file(file, DUMP_MAX, &dump.size);
 	if (!data) {
-		complain(tool, file, -errno, strerror(errno), NULL);
+		char *text = errno == EFBIG ?
+			     xasprintf("more than %u bytes: no region is that large",
+				       DUMP_MAX) : xstrdup(strerror(errno));
+
+		complain(tool, file, -errno, text, NULL);
+		free(text);
 		return EXIT_FAILED;
 	}
 	dump.data = (u8 *)data;

@@ -11,25 +11,44 @@
 
 #define FIELD_WIDTH	22
 
-struct cell {
-	const char *key;
-	char *text;	/* as JSON if that is the format, else escaped text */
-	bool number;
+/* What each cell of a table begins with; its text and a NUL follow. */
+#define CELL_NUMBER	'n'
+#define CELL_OTHER	'o'
+
+/* Bytes that become more; it grows by halves, so that each is copied a few times. */
+struct buffer {
+	char *data;
+	size_t used;
+	size_t room;
 };
 
-struct row {
-	struct cell *cells;
-	size_t count;
+struct column {
+	const char *key;
+	int width;
+	bool number;		/* of the first row */
 };
 
 struct output {
 	enum output_format format;
 	bool began;		/* JSON: a member was written */
 	const char *table;
-	struct row *rows;
+	struct buffer cells;	/* of the table, row by row, all with the same columns */
+	struct column *columns;
+	size_t column_count;
 	size_t row_count;
-	char *errors;		/* JSON: the elements, separated */
+	size_t at_column;	/* of the next cell */
+	struct buffer errors;	/* JSON: the elements, separated */
 };
+
+static void buffer_add(struct buffer *buffer, const char *bytes, size_t size)
+{
+	if (size > buffer->room - buffer->used) {
+		buffer->room += buffer->room / 2 + size;
+		buffer->data = xrealloc(buffer->data, buffer->room);
+	}
+	memcpy(buffer->data + buffer->used, bytes, size);
+	buffer->used += size;
+}
 
 /* Length of the valid UTF-8 sequence at @s, 0 if there is none. */
 static size_t utf8_length(const unsigned char *s)
@@ -137,19 +156,31 @@ static void json_key(struct output *out, const char *key)
 	out->began = true;
 }
 
+/* JSON has its own form of it, else it is printable text. */
+static void add_cell(struct output *out, const char *key, const char *text,
+		     bool number)
+{
+	const size_t c = out->at_column++;
+	int width = text_width(text);
+
+	if (c == out->column_count) {
+		out->columns = xrealloc(out->columns, (c + 1) * sizeof(out->columns[0]));
+		out->columns[c] = (struct column){ key, (int)strlen(key), number };
+		out->column_count++;
+	}
+	if (width > out->columns[c].width)
+		out->columns[c].width = width;
+	buffer_add(&out->cells, (char []){ number ? CELL_NUMBER : CELL_OTHER }, 1);
+	buffer_add(&out->cells, text, strlen(text) + 1);
+}
+
 /* Takes @text. */
 static void write_value(struct output *out, const char *key, char *text,
 			bool number)
 {
 	if (out->table) {
-		struct row *row = &out->rows[out->row_count - 1];
-
-		row->cells = xrealloc(row->cells,
-				      (row->count + 1) * sizeof(row->cells[0]));
-		row->cells[row->count++] = (struct cell){ key, text, number };
-		return;
-	}
-	if (out->format == OUTPUT_JSON) {
+		add_cell(out, key, text, number);
+	} else if (out->format == OUTPUT_JSON) {
 		json_key(out, key);
 		printf("%s", text);
 	} else if (out->format == OUTPUT_TSV) {
@@ -222,23 +253,33 @@ void output_table(struct output *out, const char *key)
 
 void output_row(struct output *out)
 {
-	out->rows = xrealloc(out->rows, (out->row_count + 1) * sizeof(out->rows[0]));
-	out->rows[out->row_count++] = (struct row){};
+	out->row_count++;
+	out->at_column = 0;
+}
+
+/* The cells of a table one after the other: what each is printed as. */
+static const char *next_cell(const char **at, bool *number)
+{
+	const char *text = *at + 1;
+
+	*number = **at == CELL_NUMBER;
+	*at = text + strlen(text) + 1;
+	return text;
 }
 
 static void json_table(struct output *out)
 {
+	const char *at = out->cells.data;
+	bool number;
 	size_t r, c;
 
 	json_key(out, out->table);
 	printf("[");
 	for (r = 0; r < out->row_count; r++) {
-		const struct row *row = &out->rows[r];
-
 		printf("%s\n    {", r ? "," : "");
-		for (c = 0; c < row->count; c++)
-			printf("%s\"%s\": %s", c ? ", " : "", row->cells[c].key,
-			       row->cells[c].text);
+		for (c = 0; c < out->column_count; c++)
+			printf("%s\"%s\": %s", c ? ", " : "", out->columns[c].key,
+			       next_cell(&at, &number));
 		printf("}");
 	}
 	printf("%s]", out->row_count ? "\n  " : "");
@@ -247,27 +288,16 @@ static void json_table(struct output *out)
 /* Every line begins with the table's name, as every field does with its own. */
 static void tsv_table(struct output *out)
 {
+	const char *at = out->cells.data;
+	bool number;
 	size_t r, c;
 
 	for (r = 0; r < out->row_count; r++) {
 		printf("%s", out->table);
-		for (c = 0; c < out->rows[r].count; c++)
-			printf("\t%s", out->rows[r].cells[c].text);
+		for (c = 0; c < out->column_count; c++)
+			printf("\t%s", next_cell(&at, &number));
 		printf("\n");
 	}
-}
-
-static int column_width(const struct output *out, size_t column)
-{
-	int width = (int)strlen(out->rows[0].cells[column].key);
-	size_t r;
-
-	for (r = 0; r < out->row_count; r++) {
-		int w = text_width(out->rows[r].cells[column].text);
-
-		width = w > width ? w : width;
-	}
-	return width;
 }
 
 /* Numbers to the right, all else to the left, nothing behind the last one. */
@@ -283,8 +313,10 @@ static void text_cell(const char *text, int width, bool number, bool last)
 
 static void text_table(struct output *out)
 {
-	size_t columns, r, c;
-	int *widths;
+	const char *at = out->cells.data;
+	const size_t count = out->column_count;
+	bool number;
+	size_t r, c;
 
 	if (!out->row_count) {
 		printf("%s:", out->table);
@@ -292,39 +324,33 @@ static void text_table(struct output *out)
 		printf(" none\n");
 		return;
 	}
-	columns = out->rows[0].count;
-	widths = xcalloc(columns, sizeof(*widths));
 	printf("%s:\n", out->table);
-	for (c = 0; c < columns; c++) {
-		const struct cell *cell = &out->rows[0].cells[c];
+	for (c = 0; c < count; c++)
+		text_cell(out->columns[c].key, out->columns[c].width,
+			  out->columns[c].number, c + 1 == count);
+	for (r = 0; r < out->row_count; r++) {
+		for (c = 0; c < count; c++) {
+			const char *text = next_cell(&at, &number);
 
-		widths[c] = column_width(out, c);
-		text_cell(cell->key, widths[c], cell->number, c + 1 == columns);
+			text_cell(text, out->columns[c].width, number,
+				  c + 1 == count);
+		}
 	}
-	for (r = 0; r < out->row_count; r++)
-		for (c = 0; c < columns; c++)
-			text_cell(out->rows[r].cells[c].text, widths[c],
-				  out->rows[r].cells[c].number, c + 1 == columns);
-	free(widths);
 }
 
 void output_table_end(struct output *out)
 {
-	size_t r, c;
-
 	if (out->format == OUTPUT_JSON)
 		json_table(out);
 	else if (out->format == OUTPUT_TSV)
 		tsv_table(out);
 	else
 		text_table(out);
-	for (r = 0; r < out->row_count; r++) {
-		for (c = 0; c < out->rows[r].count; c++)
-			free(out->rows[r].cells[c].text);
-		free(out->rows[r].cells);
-	}
-	free(out->rows);
-	out->rows = NULL;
+	free(out->cells.data);
+	free(out->columns);
+	out->cells = (struct buffer){};
+	out->columns = NULL;
+	out->column_count = 0;
 	out->row_count = 0;
 	out->table = NULL;
 }
@@ -340,18 +366,18 @@ void output_line(struct output *out, const char *key, const char *line)
 void output_error(struct output *out, const char *object, const char *name,
 		  const char *message)
 {
-	char *object_json, *name_json, *message_json, *all;
+	char *object_json, *name_json, *message_json, *one;
 
 	if (out->format != OUTPUT_JSON)
 		return;
 	object_json = object ? json_string(object) : xstrdup("null");
 	name_json = name ? json_string(name) : xstrdup("null");
 	message_json = json_string(message);
-	all = xasprintf("%s%s\n    {\"object\": %s, \"errno\": %s, \"message\": %s}",
-			out->errors ? out->errors : "", out->errors ? "," : "",
-			object_json, name_json, message_json);
-	free(out->errors);
-	out->errors = all;
+	one = xasprintf("%s\n    {\"object\": %s, \"errno\": %s, \"message\": %s}",
+			out->errors.used ? "," : "", object_json, name_json,
+			message_json);
+	buffer_add(&out->errors, one, strlen(one));
+	free(one);
 	free(object_json);
 	free(name_json);
 	free(message_json);
@@ -363,12 +389,11 @@ int output_end(struct output *out)
 
 	if (out->format == OUTPUT_JSON) {
 		json_key(out, "errors");
-		if (out->errors)
-			printf("[%s\n  ]\n}\n", out->errors);
-		else
-			printf("[]\n}\n");
+		printf("[");
+		fwrite(out->errors.data, 1, out->errors.used, stdout);
+		printf("%s]\n}\n", out->errors.used ? "\n  " : "");
 	}
-	free(out->errors);
+	free(out->errors.data);
 	free(out);
 	if (fflush(stdout) || ferror(stdout))
 		err = -(errno ? errno : EIO);

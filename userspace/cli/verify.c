@@ -162,6 +162,7 @@ static void complain_of_difference(struct tool *tool, const struct audit *audit)
 
 static void examine(struct tool *tool, struct audit *audit)
 {
+	struct kch_vm_info live = { .sz = sizeof(live) };
 	int err;
 
 	if (!audit->vm) {
@@ -176,6 +177,10 @@ static void examine(struct tool *tool, struct audit *audit)
 			    kch_last_message(tool->handle), "not compared");
 		return;
 	}
+	/* Without master clock a clock is known at one instant only. */
+	if (!kch_vm_info(audit->live, &live) &&
+	    !(live.flags & KCH_VM_INFO_MASTER_CLOCK))
+		audit->info.host_tsc = live.host_tsc;
 	err = compare_all(audit->saved, audit->live, audit->info.host_tsc,
 			  &audit->worst);
 	if (err) {

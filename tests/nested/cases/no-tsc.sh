@@ -137,5 +137,5 @@ stage_1() {
 }
 
 stage_2() {
-	restored
+	restored --hold stopped
 }
