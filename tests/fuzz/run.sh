@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Replays all inputs, then fuzzes: first a reader that was broken on purpose, which
+# Counts steps, replays all inputs, then fuzzes: first a reader that was broken on purpose, which
 # must be found out, then the true one.
 #
-#   run.sh BUILD SECONDS      SECONDS 0: replay only
+#   run.sh BUILD SECONDS      SECONDS 0: no fuzzing
 
 set -euo pipefail
 
@@ -48,7 +48,12 @@ fuzz() { # BUILD SECONDS LOG: the fuzzer's exit status
 }
 
 echo "KTAP version 1"
-if ((seconds)); then echo "1..3"; else echo "1..1"; fi
+if ((seconds)); then echo "1..4"; else echo "1..2"; fi
+
+status=0
+"$build/steps" "$build/steps.region" >"$build/steps.log" 2>&1 || status=$?
+((status == 0)) || sed 's/^/# /' "$build/steps.log"
+verdict "$status" steps "$(sed -n 's/^# //p' "$build/steps.log" | tail -n 1)"
 
 mkdir -p "$build/corpus"
 status=0
