@@ -40,6 +40,7 @@ suite() { # NAME COMMAND...
 
 suite unit make --no-print-directory -s -C "$KCH_ROOT/tests/unit" run
 suite cli "$KCH_ROOT/tests/cli/run.sh"
+suite steps make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" steps
 suite build "$KCH_ROOT/scripts/check-build.sh"
 suite judge "$KCH_ROOT/tests/nested/check-judge.sh"
 if [[ $full ]]; then

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <poll.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,17 +20,22 @@ static bool is_number(const char *text)
 	return *text && text[strspn(text, "0123456789")] == '\0';
 }
 
-/* Several file descriptors may be one VM: duplicates, or handed to a helper. */
-static bool is_known(const struct live_vms *live, int fd)
+/*
+ * Several file descriptors may be one VM: duplicates, or handed to a helper.  The
+ * kernel says which of two files comes first, in an order of its own.
+ */
+static int compare_files(const void *a, const void *b)
 {
 	pid_t self = getpid();
-	size_t i;
+	long order = syscall(SYS_kcmp, self, self, KCMP_FILE,
+			     (int)(intptr_t)a, (int)(intptr_t)b);
 
-	for (i = 0; i < live->count; i++)
-		if (syscall(SYS_kcmp, self, self, KCMP_FILE, fd,
-			    live->vms[i].fd) == 0)
-			return true;
-	return false;
+	return order == 1 ? -1 : order != 0;
+}
+
+static bool is_known(const struct live_vms *live, int fd)
+{
+	return tfind((void *)(intptr_t)fd, &live->by_file, compare_files);
 }
 
 static bool is_vm(int dir, const char *path)
@@ -94,8 +100,12 @@ static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 		return false;
 	(*ordinal)++;
 	ask_module(tool, vm);
-	live->vms = xrealloc(live->vms, (live->count + 1) * sizeof(*live->vms));
+	if (live->count == live->room) {
+		live->room = 2 * live->room + 8;
+		live->vms = xrealloc(live->vms, live->room * sizeof(*live->vms));
+	}
 	live->vms[live->count++] = *vm;
+	tsearch((void *)(intptr_t)vm->fd, &live->by_file, compare_files);
 	return true;
 }
 
@@ -162,9 +172,15 @@ void live_find(struct tool *tool, pid_t pid, struct live_vms *live)
 	closedir(dir);
 }
 
+static void keep(void *fd)
+{
+}
+
 void live_free(struct live_vms *live)
 {
 	size_t i;
+
+	tdestroy(live->by_file, keep);
 
 	for (i = 0; i < live->count; i++)
 		close(live->vms[i].fd);

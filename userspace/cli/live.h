@@ -25,6 +25,8 @@ struct live_vm {
 struct live_vms {
 	struct live_vm *vms;
 	size_t count;
+	size_t room;	/* that @vms has */
+	void *by_file;	/* their descriptors, a tree of tsearch() */
 	int code;	/* exit code: EXIT_FAILED if some could not be taken */
 };
 
