@@ -105,7 +105,8 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_info *info = arg;
 	struct kch_kvm_facts facts;
-	struct kch_message why = { "" };
+	struct kch_message why = { "" }, never = { "" };
+	bool has_tsc;
 	int err;
 
 	memset_startat(info, 0, abi_version);
@@ -115,6 +116,7 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	if (err == -EINTR)
 		return err;
 	err = kch_selfcheck_known(&facts, &why);
+	has_tsc = !kch_host_tsc_used(&never);
 	if (mutex_lock_killable(&kch.lock))
 		return -EINTR;
 	if (!err)
@@ -155,8 +157,9 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	if (info->selfcheck_error)
 		*message = why;
 	/* Where nothing can be restored, that there is no record is not the reason. */
-	else if ((!info->incoming_error || info->incoming_error == ENODATA) &&
-		 !kch_host_tsc_used(message) && !message->text[0])
+	else if (!has_tsc && info->incoming_error == ENODATA)
+		*message = never;
+	else if (!message->text[0])
 		kch_say(message, "backend: %.200s", kch.region.why.text);
 	mutex_unlock(&kch.lock);
 	return 0;

@@ -172,7 +172,7 @@ void live_find(struct tool *tool, pid_t pid, struct live_vms *live)
 	closedir(dir);
 }
 
-static void keep(void *fd)
+static void keep(__attribute__((__unused__)) void *fd)
 {
 }
 
