@@ -76,6 +76,8 @@ static void show_vm(struct seq_file *m, const struct kch_rec_vm *vm)
 	seq_printf(m, "master_clock: %u\n", !!(flags & KCH_VM_MASTER_CLOCK));
 	seq_printf(m, "running: %u\n", !!(flags & KCH_VM_RUNNING));
 	seq_printf(m, "read_at_seal: %u\n", !!(flags & KCH_VM_AT_SEAL));
+	seq_printf(m, "read_at_end: %u\n", !!(flags & KCH_VM_AT_END));
+	seq_printf(m, "stale: %u\n", !!(flags & KCH_VM_STALE));
 	seq_printf(m, "master_cycle_now_cycles: %llu\n", le64_to_cpu(vm->master_cycle_now));
 	seq_printf(m, "master_kernel_ns: %lld\n", (s64)le64_to_cpu(vm->master_kernel_ns));
 	seq_printf(m, "kvmclock_offset_ns: %lld\n", (s64)le64_to_cpu(vm->kvmclock_offset));

@@ -204,8 +204,7 @@ static int do_preserve(void *context, void *arg, struct kch_message *message)
 	if (mutex_lock_killable(&kch.lock))
 		goto out;
 	p->capacity = kch_outgoing_capacity(&kch.region);
-	p->needed = kch_outgoing_used(&kch.outgoing) +
-		    kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	p->needed = kch_outgoing_needed(&kch.outgoing, entry);
 	/* The kexec may have begun meanwhile. */
 	err = in_time(message) ?:
 	      kch_outgoing_add(&kch.outgoing, &kch.region, entry, vm_file,
@@ -250,6 +249,10 @@ static void entry_of(const struct kch_rec_vm *vm, struct kch_watch *watch,
 	to->vcpu_count = le32_to_cpu(vm->vcpu_count);
 	to->bytes = kch_rec_entry_size(to->vcpu_count);
 	to->pid = le32_to_cpu(vm->pid);
+	if (le32_to_cpu(vm->flags) & KCH_VM_STALE)
+		to->flags |= KCH_ENTRY_STALE;
+	else if (!(le32_to_cpu(vm->flags) & KCH_VM_MASTER_CLOCK))
+		to->flags |= KCH_ENTRY_NO_MASTER_CLOCK;
 	if (!live)
 		return;
 	to->flags |= KCH_ENTRY_LIVE;
@@ -486,25 +489,9 @@ static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz, bool kept,
 							   now.host_tsc);
 }
 
-/* By which id and name we know this very VM, if we do. */
-static const struct kch_rec_vm *known_as(const struct file *vm_file)
-{
-	struct kch_outgoing_vm *vm;
-	u32 i;
-
-	for (i = 0; i < kch.incoming.count; i++)
-		if (kch_watch_is(kch.incoming.vms[i].watch, vm_file))
-			return &kch.incoming.vms[i].vm.vm;
-	list_for_each_entry(vm, &kch.outgoing.vms, link)
-		if (kch_watch_is(vm->watch, vm_file))
-			return vm->entry;
-	return NULL;
-}
-
 static int do_read(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_read *read = arg;
-	const struct kch_rec_vm *known;
 	struct kch_kvm_facts facts;
 	struct kch_rec_vm *entry;
 	struct file *vm_file;
@@ -524,19 +511,10 @@ static int do_read(void *context, void *arg, struct kch_message *message)
 	read->kvm_tsc_khz = facts.kvm_khz;
 	read->pid = le32_to_cpu(entry->pid);
 	say_agreement(entry, facts.kvm_khz, kch_is_kept(vm_file), read);
-	err = -EINTR;
-	if (mutex_lock_killable(&kch.lock))
-		goto free;
-	known = known_as(vm_file);
-	if (known) {
-		memcpy(entry->uuid, known->uuid, sizeof(entry->uuid));
-		memcpy(entry->name, known->name, sizeof(entry->name));
-	}
-	mutex_unlock(&kch.lock);
+	kch_watch_known_as(vm_file, entry);
 	kch_rec_entry_close(entry);
 	err = kch_give(read->buffer, &read->buffer_size, entry,
 		       kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);
-free:
 	kvfree(entry);
 out:
 	fput(vm_file);

@@ -2,6 +2,7 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/time64.h>
 
 #include "host.h"
 #include "incoming.h"
@@ -247,6 +248,30 @@ int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry
 	return -EBADMSG;
 }
 
+int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
+		       struct kch_rec_vm **entry, struct kch_message *message)
+{
+	const struct kch_rec_header *header = &vm->record->header;
+	bool stale = le32_to_cpu(vm->vm.flags) & KCH_VM_STALE;
+	u64 age_cycles;
+	int err;
+
+	*entry = NULL;
+	if (stale && !(flags & KCH_RESTORE_STALE)) {
+		age_cycles = le64_to_cpu(header->host_tsc) -
+			     le64_to_cpu(vm->vm.host_tsc);
+		kch_say(message, "the saved clock was read %llu s before the record was made, and the VM was lost sight of then, or could not be read again: it may have had another clock since",
+			kch_cycles_to_ns(age_cycles, le32_to_cpu(header->tsc_khz) ?: 1) /
+			NSEC_PER_SEC);
+		return -ESTALE;
+	}
+	err = kch_incoming_entry(vm, entry, message);
+	/* Without one it would not have been preserved. */
+	if (!err && stale)
+		(*entry)->flags |= cpu_to_le32(KCH_VM_MASTER_CLOCK);
+	return err;
+}
+
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_restore *result, struct kch_message *message)
 {
@@ -270,6 +295,7 @@ void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
 {
 	kch_watch_stop(vm->watch);
 	vm->watch = kch_watch_start(vm_file);
+	kch_watch_call(vm->watch, &vm->vm.vm);
 	if (!vm->restored)
 		in->restored++;
 	vm->restored = true;
@@ -320,6 +346,15 @@ void kch_incoming_supersede(struct kch_incoming *in,
 				  in->slot * kch_slot_size(region->size));
 }
 
+/* Is there anything in the slots that this module, or another of its kind, wrote? */
+static bool is_ours(const struct kch_region *region)
+{
+	const void *second = region->memory + kch_slot_size(region->size);
+
+	return !memcmp(region->memory, KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE) ||
+	       !memcmp(second, KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE);
+}
+
 /* @came: the slot of the record that came, -1 if none did. */
 static int revoke_slots(const struct kch_region *region, int came,
 			struct kch_message *message)
@@ -327,6 +362,9 @@ static int revoke_slots(const struct kch_region *region, int came,
 	size_t slot_size = kch_slot_size(region->size);
 	int slot;
 
+	/* Bytes of whoever had the memory before are not for us to clear. */
+	if (!is_ours(region))
+		return 0;
 	for (slot = 0; slot < 2; slot++) {
 		void *at = region->memory + slot * slot_size;
 		struct kch_record found;

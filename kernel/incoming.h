@@ -79,6 +79,13 @@ int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry
 		       struct kch_message *message);
 
 /*
+ * The same, to be restored: of a clock that is not known to be the VM's last one
+ * only if KCH_RESTORE_STALE is among @flags.  Also -ESTALE.
+ */
+int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
+		       struct kch_rec_vm **entry, struct kch_message *message);
+
+/*
  * May this record be restored here and now, as a whole?  -EINPROGRESS,
  * -EREMCHG, -ETIME, -EAGAIN, -EPFNOSUPPORT.  @flags: KCH_RESTORE_*; fills in what it measured.
  */

@@ -26,8 +26,9 @@ static char *backend;
 module_param(backend, charp, 0400);
 MODULE_PARM_DESC(backend, "where records are kept: range, reserve_mem, kho, or auto (default): what is named below, else KHO if it is on");
 
+/* Names physical memory: not for whoever loads modules into a locked down kernel. */
 static char *region;
-module_param(region, charp, 0400);
+module_param_hw(region, charp, iomem, 0400);
 MODULE_PARM_DESC(region, "START,SIZE of a physical range kept free by memmap=SIZE$START, as in 0x30000000,1M");
 
 static char *reserve_mem;
@@ -93,6 +94,18 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	return NOTIFY_DONE;
 }
 
+/* What VMs had last, before they are let go. */
+static void last_look(void)
+{
+	struct kch_kvm_facts facts = { };
+
+	kch_selfcheck_known(&facts, NULL);
+	mutex_lock(&kch.lock);
+	if (!kch.too_late)
+		kch_outgoing_last_look(&kch.outgoing, &kch.region, facts.kvm_khz);
+	mutex_unlock(&kch.lock);
+}
+
 static struct notifier_block reboot_block = { .notifier_call = kch_seal };
 
 static int __init kch_init(void)
@@ -122,6 +135,7 @@ static int __init kch_init(void)
 	if (kch.region.backend == KCH_BACKEND_NONE)
 		pr_notice("kvmclock_handover: no region (%s): clocks can be read, but not handed over\n",
 			  kch.region.why.text);
+	kch_watch_init(last_look);
 	err = kch_incoming_init(&kch.incoming, &kch.outgoing, &kch.region);
 	if (err)
 		goto free;
@@ -138,6 +152,12 @@ static int __init kch_init(void)
 	 */
 	if (!kch.incoming.count)
 		kch_selfcheck(&facts, NULL);
+	if (kch.outgoing.count) {
+		err = kch_selfcheck(&facts, NULL);
+		mutex_lock(&kch.lock);
+		kch_outgoing_find_again(&kch.outgoing, !err);
+		mutex_unlock(&kch.lock);
+	}
 	kch_debugfs_register();
 	err = kch_device_register();
 	if (err)
@@ -159,6 +179,7 @@ debugfs:
 selfcheck:
 	kch_selfcheck_exit();
 free:
+	kch_watch_end();
 	kch_keep_exit();
 	kch_incoming_exit(&kch.incoming);
 	kch_outgoing_exit(&kch.outgoing);
@@ -174,6 +195,7 @@ static void __exit kch_exit(void)
 	kch_device_unregister();
 	kch_debugfs_unregister();
 	unregister_reboot_notifier(&reboot_block);
+	kch_watch_end();
 	kch_selfcheck_exit();
 	kch_keep_exit();
 	kch_incoming_exit(&kch.incoming);

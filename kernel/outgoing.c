@@ -2,6 +2,7 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <asm/tsc.h>
 
 #include "host.h"
 #include "kvm_private.h"
@@ -197,51 +198,88 @@ void kch_outgoing_exit(struct kch_outgoing *out)
 	}
 }
 
-int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
-		     struct kch_rec_vm *entry, struct file *vm_file,
-		     u32 kvm_khz, struct kch_message *message)
+size_t kch_outgoing_needed(struct kch_outgoing *out, const struct kch_rec_vm *entry)
 {
-	struct kch_outgoing_vm *vm;
-	int err;
+	const struct kch_outgoing_vm *old = kch_outgoing_find(out, entry->uuid);
 
-	vm = find_file(out, vm_file);
+	return kch_outgoing_used(out) - (old ? old->size : 0) +
+	       kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+}
+
+/* Those that a VM must not be preserved as well. */
+static int check_others(struct kch_outgoing *out, const struct kch_rec_vm *entry,
+			const struct file *vm_file, struct kch_message *message)
+{
+	struct kch_outgoing_vm *vm = find_file(out, vm_file);
+	struct file *live;
+
 	if (vm && memcmp(vm->entry->uuid, entry->uuid, KCH_UUID_SIZE)) {
 		kch_say(message, "this VM is preserved already, as %pUb (%.63s)",
 			vm->entry->uuid, vm->entry->name);
 		return -ENOTUNIQ;
 	}
 	vm = kch_outgoing_find(out, entry->uuid);
-	if (vm) {
-		kch_say(message, "a VM of id %pUb is preserved already (%.63s)",
-			vm->entry->uuid, vm->entry->name);
-		return -EEXIST;
+	live = vm ? kch_watch_get(vm->watch) : NULL;
+	if (!live)
+		return 0;
+	kch_say(message, "a VM of id %pUb is preserved already (%.63s), and process %d still has it",
+		vm->entry->uuid, vm->entry->name, kch_kvm_pid(kch_kvm_of(live)));
+	fput(live);
+	return -EEXIST;
+}
+
+int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
+		     struct kch_rec_vm *entry, struct file *vm_file,
+		     u32 kvm_khz, struct kch_message *message)
+{
+	struct kch_outgoing_vm *vm, *old;
+	struct list_head *before = NULL;
+	size_t needed;
+	int err;
+
+	err = check_others(out, entry, vm_file, message);
+	if (err)
+		return err;
+	/* Its VM is gone: who starts the guest anew under its id means that. */
+	old = kch_outgoing_find(out, entry->uuid);
+	needed = kch_outgoing_needed(out, entry);
+	if (needed > kch_outgoing_capacity(region)) {
+		kch_say(message, "the region is full: the record would have %zu bytes with this VM, a slot of the region has %zu",
+			needed, kch_outgoing_capacity(region));
+		return -ENOSPC;
+	}
+	if (!old && out->count == KCH_REC_VMS_MAX) {
+		kch_say(message, "the record has %u VMs, more there cannot be",
+			out->count);
+		return -ENOSPC;
 	}
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
 	if (!vm)
 		return -ENOMEM;
-	vm->entry = entry;
-	vm->size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
-	if (kch_outgoing_used(out) + vm->size > kch_outgoing_capacity(region)) {
-		kch_say(message, "the region is full: the record would have %zu bytes with this VM, a slot of the region has %zu",
-			kch_outgoing_used(out) + vm->size,
-			kch_outgoing_capacity(region));
+	vm->watch = kch_watch_start(vm_file);
+	if (!vm->watch) {
 		kfree(vm);
-		return -ENOSPC;
-	}
-	if (out->count == KCH_REC_VMS_MAX) {
-		kch_say(message, "the record has %u VMs, more there cannot be",
-			out->count);
-		kfree(vm);
-		return -ENOSPC;
+		return -ENOMEM;
 	}
 	kch_rec_entry_close(entry);
-	vm->watch = kch_watch_start(vm_file);
-	insert(out, vm, vm->watch ? vm_file : NULL, out->vms.prev);
+	vm->entry = entry;
+	vm->size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
+	if (old) {
+		before = old->link.prev;
+		take_out(out, old);
+	}
+	insert(out, vm, vm_file, out->vms.prev);
 	err = write_record(out, region, 0, kvm_khz, message);
 	if (err) {
 		take_out(out, vm);
 		vm->entry = NULL;	/* remains the caller's */
 		destroy(vm);
+		if (old)
+			insert(out, old, NULL, before);
+	} else {
+		kch_watch_call(vm->watch, entry);
+		if (old)
+			destroy(old);
 	}
 	kch_region_hold(region, out->count);
 	return err;
@@ -294,39 +332,102 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 	return err;
 }
 
-/* What the guest has seen last counts: it may have run since it was read. */
-static void read_again(struct kch_outgoing *out, const struct kch_region *region,
-		       struct kch_outgoing_vm *vm)
+/* The VM may have run on since, and how cannot be found out any more. */
+static void make_stale(struct kch_outgoing_vm *vm, const char *why)
 {
-	struct file *file = kch_watch_get(vm->watch);
-	struct kch_rec_vm *entry;
-	size_t size, others;
+	u32 flags = le32_to_cpu(vm->entry->flags);
 
-	if (!file)
+	flags &= ~(KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL | KCH_VM_AT_END);
+	vm->entry->flags = cpu_to_le32(flags | KCH_VM_STALE);
+	kch_rec_entry_close(vm->entry);
+	pr_warn("kvmclock_handover: %.63s (%pUb): %s; the record has only what was read before, and a restore of that has to be asked for\n",
+		vm->entry->name, vm->entry->uuid, why);
+}
+
+/* Without a master clock KVM makes a guest's clock from the host's, each time. */
+static void refer_to_now(struct kch_rec_vm *entry)
+{
+	u64 before = rdtsc_ordered();
+	struct kch_instant now;
+
+	kch_host_instant(&now);
+	entry->host_tsc = cpu_to_le64(now.host_tsc);
+	entry->master_cycle_now = entry->host_tsc;
+	entry->master_kernel_ns = cpu_to_le64(now.kvm_ns);
+	entry->kvmclock_ns = cpu_to_le64(now.kvm_ns +
+					 le64_to_cpu(entry->kvmclock_offset));
+	entry->kvmclock_slack_ns =
+		cpu_to_le32(kch_cycles_to_ns(rdtsc_ordered() - before, tsc_khz));
+}
+
+/*
+ * What the guest had last counts: it may have run since it was read.  If that
+ * is a clock that cannot be restored exactly, it is kept as it is, and the next
+ * kernel refuses it: what was read before would be out of date.
+ * @when: KCH_VM_AT_SEAL or KCH_VM_AT_END
+ */
+static void read_again(struct kch_outgoing *out, const struct kch_region *region,
+		       struct kch_outgoing_vm *vm, struct file *vm_file, u32 when)
+{
+	struct kch_message message = { "it cannot be read again" };
+	struct kch_rec_vm *entry;
+	size_t size, needed;
+
+	if (kch_kvm_read(kch_kvm_of(vm_file), vm->entry->tsc_scaling_frac_bits,
+			 &entry, &message)) {
+		make_stale(vm, message.text);
 		return;
-	if (kch_kvm_read(kch_kvm_of(file), vm->entry->tsc_scaling_frac_bits,
-			 &entry, NULL))
-		goto out;
+	}
 	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
-	others = kch_outgoing_used(out) - vm->size;
-	/* What cannot be restored any more, or has no room, is kept as it was. */
-	if (kch_kvm_entry_exact(entry, NULL) ||
-	    others + size > kch_outgoing_capacity(region)) {
-		pr_warn("kvmclock_handover: %.63s (%pUb): its clock changed so that it cannot be read again; the record keeps what was read when it was preserved\n",
-			vm->entry->name, vm->entry->uuid);
+	needed = kch_outgoing_used(out) - vm->size + size;
+	if (needed > kch_outgoing_capacity(region)) {
 		kvfree(entry);
-		goto out;
+		kch_say(&message, "with its vCPUs of now the record would have %zu bytes, a slot of the region has %zu",
+			needed, kch_outgoing_capacity(region));
+		make_stale(vm, message.text);
+		return;
 	}
 	memcpy(entry->uuid, vm->entry->uuid, sizeof(entry->uuid));
 	memcpy(entry->name, vm->entry->name, sizeof(entry->name));
-	entry->flags |= cpu_to_le32(KCH_VM_AT_SEAL);
+	if (kch_kvm_entry_exact(entry, &message))
+		pr_warn("kvmclock_handover: %.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
+			entry->name, entry->uuid, message.text);
+	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK))
+		refer_to_now(entry);
+	entry->flags |= cpu_to_le32(when);
 	kch_rec_entry_close(entry);
 	kvfree(vm->entry);
 	out->entries_size += size - vm->size;
 	vm->entry = entry;
 	vm->size = size;
-out:
-	fput(file);
+}
+
+void kch_outgoing_last_look(struct kch_outgoing *out,
+			    const struct kch_region *region, u32 kvm_khz)
+{
+	struct kch_outgoing_vm *vm, *first = NULL;
+	struct kch_message message = { "no memory" };
+	struct file *file;
+	int err;
+
+	list_for_each_entry(vm, &out->vms, link) {
+		if (!kch_watch_gone(vm->watch))
+			continue;
+		file = kch_watch_get_last(vm->watch);
+		if (!file)
+			continue;
+		read_again(out, region, vm, file, KCH_VM_AT_END);
+		fput(file);
+		first = first ?: vm;
+	}
+	if (!first)
+		return;
+	place(out, first, first->at);
+	err = write_record(out, region, 0, kvm_khz, &message);
+	/* The next one has it all the same. */
+	if (err)
+		pr_err("kvmclock_handover: the record was not written again (%d): %s\n",
+		       err, message.text);
 }
 
 int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
@@ -334,10 +435,16 @@ int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
 {
 	struct kch_message message = { "" };
 	struct kch_outgoing_vm *vm;
+	struct file *file;
 	int err;
 
-	list_for_each_entry(vm, &out->vms, link)
-		read_again(out, region, vm);
+	list_for_each_entry(vm, &out->vms, link) {
+		file = kch_watch_get_last(vm->watch);
+		if (!file)
+			continue;
+		read_again(out, region, vm, file, KCH_VM_AT_SEAL);
+		fput(file);
+	}
 	/* Sizes may have changed; and what is sealed is all written, and read back. */
 	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
 	err = write_record(out, region, KCH_REC_SEALED, kvm_khz, &message);
@@ -348,6 +455,82 @@ int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
 		pr_info("kvmclock_handover: record of %u VMs sealed for the next kernel\n",
 			out->count);
 	return err;
+}
+
+static const struct kch_rec_vcpu *vcpu_of(const struct kch_rec_vm *entry, __le32 id)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 n = le32_to_cpu(entry->vcpu_count);
+
+	for (; n; n--, vcpu++)
+		if (vcpu->vcpu_id == id)
+			return vcpu;
+	return NULL;
+}
+
+/* Has it that very clock still?  vCPUs may have been added. */
+static bool has_clock_of(const struct kch_rec_vm *saved, const struct file *vm_file)
+{
+	const struct kch_rec_vcpu *was = (const void *)(saved + 1), *is;
+	u32 n = le32_to_cpu(saved->vcpu_count);
+	struct kch_clock_error error;
+	struct kch_clock a, b;
+	struct kch_rec_vm *live;
+	bool same;
+
+	if (kch_kvm_read(kch_kvm_of(vm_file), saved->tsc_scaling_frac_bits,
+			 &live, NULL))
+		return false;
+	same = !kch_kvm_entry_exact(live, NULL);
+	for (; n && same; n--, was++) {
+		is = vcpu_of(live, was->vcpu_id);
+		same = is;
+		if (!is)
+			break;
+		kch_clock_of(saved, was, &a);
+		kch_clock_of(live, is, &b);
+		/* It had no rate of its own before it ran. */
+		if (!(le32_to_cpu(was->flags) & KCH_VCPU_PAIR_VALID)) {
+			a.tsc_to_system_mul = b.tsc_to_system_mul;
+			a.tsc_shift = b.tsc_shift;
+		}
+		kch_clock_compare(&a, &b, le64_to_cpu(live->host_tsc), &error);
+		same = !error.ns && !error.cycles && !error.rate_ppb;
+	}
+	kvfree(live);
+	return same;
+}
+
+static bool find_again(struct kch_outgoing *out, struct kch_outgoing_vm *vm)
+{
+	unsigned int fd = 0;
+	struct file *file;
+
+	while (!vm->watch &&
+	       (file = kch_watch_next_vm(le32_to_cpu(vm->entry->pid), &fd))) {
+		if (!find_file(out, file) && has_clock_of(vm->entry, file))
+			vm->watch = kch_watch_start(file);
+		if (vm->watch) {
+			kch_watch_call(vm->watch, vm->entry);
+			hash_add(out->by_file, &vm->by_file, (unsigned long)file);
+		}
+		fput(file);
+	}
+	return vm->watch;
+}
+
+void kch_outgoing_find_again(struct kch_outgoing *out, bool can_read)
+{
+	struct kch_outgoing_vm *vm;
+
+	list_for_each_entry(vm, &out->vms, link) {
+		u32 flags = le32_to_cpu(vm->entry->flags);
+
+		if (flags & (KCH_VM_AT_END | KCH_VM_STALE) ||
+		    (can_read && find_again(out, vm)))
+			continue;
+		make_stale(vm, "the module was loaded anew, and the VM this was read from is not found any more with the clock it had");
+	}
 }
 
 void kch_outgoing_free_slot(struct kch_outgoing *out)

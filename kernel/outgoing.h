@@ -91,7 +91,13 @@ size_t kch_outgoing_capacity(const struct kch_region *region);
 /* Bytes the record has now. */
 size_t kch_outgoing_used(const struct kch_outgoing *out);
 
-/* @entry: read from the VM; taken over on success.  Errors: see KCH_IOC_PRESERVE. */
+/* Bytes the record would have with @entry, which may take the place of another. */
+size_t kch_outgoing_needed(struct kch_outgoing *out, const struct kch_rec_vm *entry);
+
+/*
+ * @entry: read from the VM; taken over on success.  One of the same id whose VM
+ * is gone makes room for it.  Errors: see KCH_IOC_PRESERVE.
+ */
 int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		     struct kch_rec_vm *entry, struct file *vm_file,
 		     u32 kvm_khz, struct kch_message *message);
@@ -103,6 +109,17 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 /* Adds an entry that came from before, without writing.  -ENOSPC, -ENOMEM. */
 int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region,
 		       struct kch_rec_vm *entry);
+
+/*
+ * The module was loaded anew: looks for the VMs that were preserved before.
+ * @can_read: KVM's answers are those that the module reads.  A VM that is not
+ * found, or has another clock now, makes its entry stale.
+ */
+void kch_outgoing_find_again(struct kch_outgoing *out, bool can_read);
+
+/* Reads those VMs again that are about to be let go, and writes the record. */
+void kch_outgoing_last_look(struct kch_outgoing *out,
+			    const struct kch_region *region, u32 kvm_khz);
 
 /* Reads every VM that is still there again, and writes the final record. */
 int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,

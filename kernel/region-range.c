@@ -4,7 +4,6 @@
 #include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
-#include <asm/cacheflush.h>
 
 #include "kch_probed.h"
 #include "region.h"
@@ -39,32 +38,17 @@ static int check_size(u64 start, u64 size, struct kch_message *message)
 }
 
 /*
- * A reserved range need not have memory behind it.  Tried on a cell that no
- * record uses for long: the end of the last slot, and put back.
+ * Whether there is memory at all is seen when the first record is read back.  To
+ * try it here would be to write to what may be somebody else's.
  */
-static bool answers(const struct kch_region *region)
+static void use_memory(struct kch_region *region, enum kch_backend backend,
+		       u64 start, u64 size)
 {
-	u64 *cell = region->memory + region->size - sizeof(*cell);
-	u64 was = READ_ONCE(*cell), test = ~was, is;
-
-	WRITE_ONCE(*cell, test);
-	clflush_cache_range(cell, sizeof(*cell));
-	is = READ_ONCE(*cell);
-	WRITE_ONCE(*cell, was);
-	return is == test && READ_ONCE(*cell) == was;
-}
-
-static int check_memory(struct kch_region *region, struct kch_message *message)
-{
-	if (answers(region)) {
-		region->incoming = region->memory;
-		region->incoming_size = region->size;
-		return 0;
-	}
-	kch_say(message, "no memory answers at %pa: the region does not keep what is written to it",
-		&region->start);
-	kch_region_release_range(region);
-	return -EADDRNOTAVAIL;
+	region->backend = backend;
+	region->start = start;
+	region->size = size;
+	region->incoming = region->memory;
+	region->incoming_size = size;
 }
 
 int kch_region_claim_range(struct kch_region *region, const char *range,
@@ -105,10 +89,8 @@ int kch_region_claim_range(struct kch_region *region, const char *range,
 		kch_say(message, "region %#llx,%#llx cannot be mapped", start, size);
 		return -ENOMEM;
 	}
-	region->backend = KCH_BACKEND_RANGE;
-	region->start = start;
-	region->size = size;
-	return check_memory(region, message);
+	use_memory(region, KCH_BACKEND_RANGE, start, size);
+	return 0;
 }
 
 #ifdef KCH_HAVE_RESERVE_MEM
@@ -132,10 +114,8 @@ int kch_region_claim_label(struct kch_region *region, const char *label,
 		kch_say(message, "reserve_mem=...:%s cannot be mapped", label);
 		return -ENOMEM;
 	}
-	region->backend = KCH_BACKEND_RESERVE_MEM;
-	region->start = start;
-	region->size = size;
-	return check_memory(region, message);
+	use_memory(region, KCH_BACKEND_RESERVE_MEM, start, size);
+	return 0;
 }
 #else
 int kch_region_claim_label(struct kch_region *region, const char *label,

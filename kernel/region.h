@@ -55,8 +55,8 @@ struct kch_region_wish {
  * on; else nothing, which is no error.
  *
  * -EINVAL not of that form, or contradictory; -EDOM not page-aligned; -EMSGSIZE
- * too small or too large; -EADDRINUSE RAM in use; -EADDRNOTAVAIL not reserved,
- * or no memory there; -EBUSY claimed by another driver; -ENOENT no such label;
+ * too small or too large; -EADDRINUSE RAM in use; -EADDRNOTAVAIL not reserved;
+ * -EBUSY claimed by another driver; -ENOENT no such label;
  * -EOPNOTSUPP the kernel has no reserve_mem= or no KHO, or it is off; -ENOMEM.
  */
 int kch_region_claim(struct kch_region *region,

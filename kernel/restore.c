@@ -472,7 +472,7 @@ static int job_begin(struct kch_restoring *job, struct kch_restore *r,
 		return -EALREADY;
 	}
 	strscpy(job->name, in->vm.vm.name, sizeof(job->name));
-	err = kch_incoming_entry(&in->vm, &job->saved, message);
+	err = kch_incoming_saved(&in->vm, job->flags, &job->saved, message);
 	if (!err)
 		list_add(&job->link, &restorings);
 	return err;

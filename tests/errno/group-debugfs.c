@@ -28,6 +28,7 @@ static const char status_keys[] =
 
 #define VM_KEYS								\
 	"vm name pid vcpu_count master_clock running read_at_seal "	\
+	"read_at_end stale "						\
 	"master_cycle_now_cycles master_kernel_ns kvmclock_offset_ns "	\
 	"system_time_ns host_tsc_cycles kvmclock_ns tsc_scaling_frac_bits " \
 	"default_tsc_khz "

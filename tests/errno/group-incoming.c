@@ -75,6 +75,11 @@ static void name(struct forged *f)					\
 
 #define HOUR_NS		3600000000000ULL
 
+static uint64_t header_khz(const struct forged *f)
+{
+	return f->header.tsc_khz;
+}
+
 RAW(nothing, memset(f->image, 0, sizeof(f->image)))
 RAW(taken_back, header->commit = 0)
 RAW(magic, header->magic[7] ^= 0x20)
@@ -111,6 +116,7 @@ HEADER(no_khz, header->tsc_khz = 0)
 ENTRY(fraction_bits, entry->tsc_scaling_frac_bits = 64)
 ENTRY(other_id, set_uuid(entry->uuid, ID_UNKNOWN))
 ENTRY(no_master_clock, entry->flags = 0)
+ENTRY(stale, entry->flags = KCH_VM_STALE; entry->host_tsc -= 10ULL * header_khz(f) * 1000)
 ENTRY(catchup, vcpu->flags |= KCH_VCPU_CATCHUP)
 ENTRY(ratio, vcpu->tsc_scaling_ratio++)
 ENTRY(fraction_bits_less, entry->tsc_scaling_frac_bits--)
@@ -192,6 +198,9 @@ static const struct kind kinds[] = {
 	  .error = ENOTRECOVERABLE, .message = "vCPU 1 is in TSC catch-up",
 	  .finish_error = ENOTEMPTY },
 
+	{ "perhaps not the last clock", .entry = stale, .error = ESTALE,
+	  .message = "s before the record was made", .finish_error = ENOTEMPTY,
+	  .flag = KCH_RESTORE_STALE },
 	{ "other id", .entry = other_id, .error = ENOENT,
 	  .message = "among the 1 in the record", .finish_error = ENOTEMPTY },
 	{ "not sealed", .entry = not_sealed, .error = EINPROGRESS,
@@ -332,8 +341,10 @@ static void one_kind(struct forged *forged)
 		module_unload();
 		module_load();
 		device_info(&info);
-		check(info.incoming_error == ENODATA, "%s: after FINISH: %s (%s)",
-		      now.name, errno_name(info.incoming_error), info.message);
+		/* What does not even start as a record does was not touched. */
+		check(info.incoming_error == (now.image == magic ? EBADMSG : ENODATA),
+		      "%s: after FINISH: %s (%s)", now.name,
+		      errno_name(info.incoming_error), info.message);
 	}
 }
 

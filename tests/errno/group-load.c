@@ -51,8 +51,6 @@ static const struct load {
 	  "is RAM this kernel uses" },
 	{ "not reserved", "region=" NOTHING ",64K", EADDRNOTAVAIL,
 	  "is not reserved memory" },
-	{ "reserved, no memory there", "region=" HOLE ",64K", EADDRNOTAVAIL,
-	  "no memory answers" },
 	{ "label that is not there", "reserve_mem=other", ENOENT,
 	  "no reserve_mem=...:other", true },
 	{ "label of odd size", "reserve_mem=" LABEL_ODD, EDOM,
@@ -135,6 +133,46 @@ static void claimed_before(void)
 	fault_remove();
 }
 
+/* Who can only load modules is not to name memory for one to write to. */
+static void locked_down(void)
+{
+	char parameters[64];
+	int err;
+
+	fault_insert("lockdown=1", 0);
+	make_parameters(parameters, sizeof(parameters), "region=%s,64K");
+	err = module_insert("kvmclock_handover", parameters);
+	check(err == EPERM, "%s, locked down: %s", parameters, errno_name(err));
+	/* A label names what the kernel's own command line has set aside. */
+	err = module_insert("kvmclock_handover", "reserve_mem=other");
+	check(err && err != EPERM, "reserve_mem=, locked down: %s",
+	      errno_name(err));
+	err = module_insert("kvmclock_handover", "");
+	check(!err, "without a region, locked down: %s", errno_name(err));
+	if (!err)
+		module_remove("kvmclock_handover");
+	fault_remove();
+	conditions_done++;
+}
+
+static const struct condition no_memory[] = {
+	{ KCH_IOC_PRESERVE, "reserved, no memory there", .expected = EREMOTEIO,
+	  .message = "does not read back" },
+};
+
+/* Whether there is memory can only be told by writing to it. */
+static void hole(void)
+{
+	vm_create_ready(&scene.vm, 1, SCENE_OFFSET);
+	snapshot_watch(&scene.vm);
+	condition_base = scene_base;
+	module_load_with("region=" HOLE ",64K");
+	conditions_run(no_memory, 1);
+	module_unload();
+	snapshot_watch_none();
+	vm_destroy(&scene.vm);
+}
+
 static void by_label(void)
 {
 	struct kch_restore arg;
@@ -169,6 +207,8 @@ void test_load(void)
 	for (i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
 		refused(&loads[i], has_labels);
 	claimed_before();
+	locked_down();
+	hole();
 	check(!lines_in_iomem("kvmclock_handover"),
 	      "memory is claimed still");
 	module_load();
@@ -203,9 +243,9 @@ void test_reload(void)
 	size = sizeof(after);
 	check(!get(KCH_OUTGOING, ID_NEW, after, &size) &&
 	      !memcmp(before, after, size), "another entry after loading again");
-	/* Which VMs those were is not known any more, only their ids. */
-	check(!(entries[1].flags & KCH_ENTRY_LIVE), "flags %#x",
-	      entries[1].flags);
+	check(entries[0].flags == KCH_ENTRY_LIVE &&
+	      entries[1].flags == KCH_ENTRY_LIVE, "flags %#x and %#x",
+	      entries[0].flags, entries[1].flags);
 	check(preserve(&scene.spare, ID_NEW, &arg) == EEXIST, "%s",
 	      arg.message);
 	device_info(&info);
@@ -214,4 +254,61 @@ void test_reload(void)
 	      info.outgoing_vms, info.incoming_vms, info.generation);
 	check(!unpreserve(ID_NEW) && !unpreserve(ID_KEPT), "unpreserving both");
 	scene_end();
+}
+
+/* What somebody else may have there; the last bytes are of each slot's end. */
+static void fill_foreign(uint8_t *bytes)
+{
+	size_t i;
+
+	for (i = 0; i < region_size; i++)
+		bytes[i] = (uint8_t)(i * 31 + 7);
+}
+
+/* Memory in which nothing of ours is found is not written to until it is used. */
+void test_untouched(void)
+{
+	uint8_t *before = malloc(region_size), *after = malloc(region_size);
+	struct kch_finish finished;
+	struct kch_info info;
+	int err;
+
+	if (!before || !after)
+		die("no memory");
+	fill_foreign(before);
+	region_write(before, region_size, 0);
+	module_load();
+	device_info(&info);
+	check(info.incoming_error == EBADMSG, "INFO: %s (%s)",
+	      errno_name(info.incoming_error), info.message);
+	err = unpreserve(ID_NEW);
+	check(err == ENOENT, "UNPRESERVE: %s", errno_name(err));
+	err = finish(0, &finished);
+	check(err == EBADMSG, "FINISH: %s", errno_name(err));
+	check(!finish(KCH_FINISH_DISCARD, &finished), "FINISH: %s",
+	      finished.message);
+	fault_insert("seal=1", ECANCELED);
+	module_unload();
+	region_read(after, region_size, 0);
+	check(!memcmp(before, after, region_size), "it was written to");
+
+	/* Given up for good once it is used. */
+	vm_create_ready(&scene.vm, 1, SCENE_OFFSET);
+	module_load();
+	must_preserve(&scene.vm, ID_NEW);
+	check(!finish(KCH_FINISH_DISCARD, &finished), "FINISH: %s",
+	      finished.message);
+	module_unload();
+	region_read(after, region_size, 0);
+	check(memcmp(before, after, region_size), "a record does not show");
+	module_load();
+	device_info(&info);
+	check(info.incoming_error == ENODATA && info.outgoing_vms == 1,
+	      "INFO: %s (%s), %u outgoing", errno_name(info.incoming_error),
+	      info.message, info.outgoing_vms);
+	module_unload();
+	vm_destroy(&scene.vm);
+	region_clear();
+	free(before);
+	free(after);
 }

@@ -411,8 +411,16 @@ void test_broken_memory(void)
 	conditions_run(broken_memory, 1);
 	module_unload();
 
+	/* A record in slot 1, which is RAM, makes slot 0 one to be cleared. */
+	region_start = start_before;
+	region_size = size_before;
+	module_load();
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	module_unload();
 	region_start = ROM_START;
 	region_size = ROM_SIZE;
+	forge_write(&forged, 1);
 	module_load();
 	conditions_run(rom, 1);
 	module_unload();

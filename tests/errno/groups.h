@@ -50,10 +50,17 @@ void test_adopt(void);
 /* group-load.c: parameters of the module */
 void test_load(void);
 void test_reload(void);
+void test_untouched(void);
 
 /* group-lifetime.c: VMs that come and go */
 void test_lifetime(void);
 void test_references(void);
+
+/* group-last.c: what a VM had last is what is kept */
+void test_last(void);
+void test_found_again(void);
+void test_anew(void);
+void test_known(void);
 
 /* group-debugfs.c */
 void test_debugfs(void);

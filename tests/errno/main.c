@@ -51,8 +51,13 @@ static const struct ktap_case cases[] = {
 	{ "ask-unstable", test_ask_unstable },
 	{ "load", test_load },
 	{ "reload", test_reload },
+	{ "untouched", test_untouched },
 	{ "lifetime", test_lifetime },
 	{ "references", test_references },
+	{ "last", test_last },
+	{ "found-again", test_found_again },
+	{ "anew", test_anew },
+	{ "known", test_known },
 	{ "debugfs", test_debugfs },
 };
 

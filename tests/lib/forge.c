@@ -91,15 +91,18 @@ void forge_make(struct forged *forged)
 }
 
 /* Written out here, and not taken from record.c, which would not do it. */
-void forge_seal(struct forged *forged)
+void forge_seal_header(struct kch_rec_header *header)
 {
-	struct kch_rec_header *header = (void *)forged->image;
-
 	header->crc32c = 0;
 	header->commit = 0;
 	header->crc32c = cpu_to_le32(~kch_crc32c(~0U, header, sizeof(*header)));
 	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^
 				     le64_to_cpu(header->sequence));
+}
+
+void forge_seal(struct forged *forged)
+{
+	forge_seal_header((struct kch_rec_header *)forged->image);
 }
 
 void forge_put(const struct forged *forged, unsigned int slot)

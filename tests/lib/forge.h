@@ -47,6 +47,7 @@ void forge_close(struct forged *forged);
 /* Puts the record together in @image; forge_seal() its header after changes. */
 void forge_make(struct forged *forged);
 void forge_seal(struct forged *forged);
+void forge_seal_header(struct kch_rec_header *header);
 
 /* @image into a slot of the region; the module is not loaded. */
 void forge_put(const struct forged *forged, unsigned int slot);

@@ -117,6 +117,13 @@ struct kch_rec_header {
 #define KCH_VM_MASTER_CLOCK	(1U << 0) /* KVM's master clock was on */
 #define KCH_VM_RUNNING		(1U << 1) /* a vCPU was in an ioctl meanwhile */
 #define KCH_VM_AT_SEAL		(1U << 2) /* read again when it was sealed */
+#define KCH_VM_AT_END		(1U << 3) /* read again when the VM went away */
+/*
+ * The VM may have had another clock since: it was lost sight of, or could not be
+ * read again.  Comes instead of KCH_VM_MASTER_CLOCK, which it had, so that a
+ * reader that does not know this bit refuses the VM, and only that one.
+ */
+#define KCH_VM_STALE		(1U << 4)
 
 /**
  * struct kch_rec_vm - one VM's clock; its vCPUs follow

@@ -16,6 +16,7 @@
  *	deny_error=E		... -E, a pointer NULL where that is 0, ...
  *	deny_from=N		... from its call N on, counted from 0, ...
  *	deny_count=N		... that many times; denied is how many it were
+ *	lockdown=1		as if the kernel were locked down for parameters of modules
  *	clocksource=1		the clocksource is the TSC, still being calibrated
  *	clocksource=2		the clocksource is another one
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
@@ -28,6 +29,7 @@
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/reboot.h>
+#include <linux/security.h>
 #include <linux/timekeeping.h>
 #include <asm/msr.h>
 
@@ -64,6 +66,8 @@ static int deny_count = 1;
 module_param(deny_count, int, 0);
 static int denied;
 module_param(denied, int, 0444);
+static bool lockdown;
+module_param(lockdown, bool, 0);
 
 static int mark_vm(void)
 {
@@ -257,6 +261,24 @@ static struct kretprobe snapshot_probe = {
 	.handler = change_clocksource,
 };
 
+/* security_locked_down(what) */
+static int note_lockdown(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	return regs->di == LOCKDOWN_MODULE_PARAMETERS ? 0 : 1;
+}
+
+static int lock_down(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	regs->ax = -EPERM;
+	return 0;
+}
+
+static struct kretprobe lockdown_probe = {
+	.kp.symbol_name = "security_locked_down",
+	.entry_handler = note_lockdown,
+	.handler = lock_down,
+};
+
 /* What the kernel tells the module, and nobody else is to hear. */
 static int tell_of_kexec(void)
 {
@@ -290,6 +312,8 @@ static int __init fault_init(void)
 		err = register_kprobe(&read_probe);
 	else if (deny)
 		err = begin_to_deny();
+	else if (lockdown)
+		err = register_kretprobe(&lockdown_probe);
 	else if (clocksource)
 		err = HAVE_CSID ?
 		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
@@ -311,6 +335,8 @@ static void __exit fault_exit(void)
 		unregister_kprobe(&deny_probe);
 		unregister_kretprobe(&ask_probe);
 	}
+	if (lockdown)
+		unregister_kretprobe(&lockdown_probe);
 	if (clocksource)
 		unregister_kretprobe(&snapshot_probe);
 	if (claim[1])

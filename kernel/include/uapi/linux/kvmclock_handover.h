@@ -34,10 +34,11 @@
  * EBADFD          vm_fd is a file, but not a KVM virtual machine
  * EIO             KVM has marked the VM dead or bugged
  * ECHILD          the VM has no vCPU
- * EOPNOTSUPP      the VM runs without KVM's master clock, or will when it runs next
+ * EOPNOTSUPP      the VM runs without KVM's master clock, will when it runs next, or
+ *                 did at last
  * ENOTRECOVERABLE a vCPU is in TSC catch-up: KVM moves its offset itself
  * ENODEV          there is no region to keep a record in
- * EEXIST          a VM of that id is preserved already
+ * EEXIST          a VM of that id is preserved already, and still there
  * ENOTUNIQ        that VM is preserved already, under another id
  * ENOSPC          the region is full; the bytes needed are reported
  * ESHUTDOWN       it is too late: the host is being kexec'ed
@@ -51,6 +52,7 @@
  * EPROTONOSUPPORT the record has incompatible features unknown to this module
  * EINPROGRESS     the record was never sealed: the reboot did not go through
  *                 the kernel's orderly kexec path
+ * ESTALE          the VM may have had another clock after the saved one was read
  * EREMCHG         the record was written on another machine
  * ETIME           the host TSC was reset, stopped or replaced since the seal
  * EAGAIN          the host's TSC frequency is not settled yet
@@ -211,15 +213,17 @@ struct kch_info {
  * @flags: in: must be 0
  * @vm_fd: in: the VM, as KVM_CREATE_VM returned it or a duplicate
  * @reserved: in: must be 0
- * @uuid: in: the VM's id, not all zero; unique in the record
+ * @uuid: in: the VM's id, not all zero; unique in the record.  An entry whose VM
+ *	is gone makes room for another VM of the same id
  * @name: in: NUL-terminated, for people; may be empty
  * @needed: out: bytes the record would have with this VM
  * @capacity: out: bytes it can have
  * @message: out: why it was refused
  *
  * The VM may be running and may belong to another process.  The clock function
- * is read now, and once more when the kernel reboots into the next one if the
- * VM is still there; a VM that is gone by then keeps what was read now.
+ * is read now, and once more when the kernel reboots into the next one, or when
+ * the VM goes away.  What was read last is kept, also if it cannot be restored
+ * exactly any more; the restore then says so.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ENOKEY EBUSY
  * EPFNOSUPPORT ELIBBAD ENXIO ENODEV EEXIST ENOTUNIQ ENOSPC ESHUTDOWN EREMOTEIO.
@@ -266,6 +270,8 @@ enum kch_which {
 #define KCH_ENTRY_RESTORED	(1U << 0) /* incoming: was restored */
 #define KCH_ENTRY_LIVE		(1U << 1) /* the VM shown for it still exists */
 #define KCH_ENTRY_DAMAGED	(1U << 2) /* incoming: its checksum is wrong */
+#define KCH_ENTRY_STALE		(1U << 3) /* perhaps not the clock the VM had last */
+#define KCH_ENTRY_NO_MASTER_CLOCK (1U << 4) /* had none when it was read last */
 
 /**
  * struct kch_entry - one VM as KCH_IOC_LIST returns it
@@ -378,8 +384,10 @@ struct kch_read {
 #define KCH_RESTORE_UNSEALED	(1U << 1) /* take a record that was not sealed */
 #define KCH_RESTORE_ANY_WALL	(1U << 2) /* the wall clock was stepped */
 #define KCH_RESTORE_HOLD	(1U << 3) /* until its VMM has resumed the VM */
+#define KCH_RESTORE_STALE	(1U << 4) /* take a clock that may be out of date */
 #define KCH_RESTORE_FLAGS	(KCH_RESTORE_CHECK | KCH_RESTORE_UNSEALED | \
-				 KCH_RESTORE_ANY_WALL | KCH_RESTORE_HOLD)
+				 KCH_RESTORE_ANY_WALL | KCH_RESTORE_HOLD |  \
+				 KCH_RESTORE_STALE)
 
 #define KCH_HOLD_MS_MAX		3600000	/* an hour */
 
@@ -436,7 +444,7 @@ enum kch_pvclock_page {
  * the clock that its VMM gave it.  KCH_IOC_WAIT says what came of it.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
- * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS EREMCHG ETIME EAGAIN
+ * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS ESTALE EREMCHG ETIME EAGAIN
  * EPFNOSUPPORT EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH
  * EDEADLK.
  */

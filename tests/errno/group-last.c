@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <x86intrin.h>
+#include <linux/kvm.h>
+
+#include "check.h"
+#include "clock.h"
+#include "fault.h"
+#include "forge.h"
+#include "groups.h"
+#include "scene.h"
+#include "snapshot.h"
+
+#define CLOCKSOURCES	"/sys/devices/system/clocksource/clocksource0/"
+
+/* Another clock than each VM starts with, that of vm_create_ready(). */
+#define LATER_NS	77000000000ULL
+
+/* A VM's entry, with room for four vCPUs. */
+struct entry {
+	struct kch_rec_vm vm;
+	struct kch_rec_vcpu vcpus[4];
+};
+
+/* As over a kexec: sealed, and then found by a kernel with another boot id. */
+static void over_a_kexec(void)
+{
+	struct kch_rec_header header;
+	unsigned int slot;
+	size_t at;
+
+	fault_insert("seal=1", ECANCELED);
+	module_unload();
+	for (slot = 0; slot < 2; slot++) {
+		at = slot * kch_slot_size(region_size);
+		region_read(&header, sizeof(header), at);
+		if (header.commit != (KCH_RECORD_COMMIT ^ header.sequence))
+			continue;
+		header.boot_id[3] ^= 0xff;
+		forge_seal_header(&header);
+		region_write(&header, sizeof(header), at);
+	}
+	module_load();
+}
+
+/* The record's entry; its flags are checked. */
+static void entry_of(uint32_t which, uint32_t id, uint32_t flags, const char *what,
+		     struct entry *entry)
+{
+	uint32_t size = sizeof(*entry);
+	int err = get(which, id, entry, &size);
+
+	if (err)
+		die("%s: it is not in the record: %s", what, errno_name(err));
+	check((entry->vm.flags & ~KCH_VM_RUNNING) == flags, "%s: flags %#x, expected %#x",
+	      what, entry->vm.flags, flags);
+}
+
+static uint32_t list_flags(uint32_t which, uint32_t id)
+{
+	struct kch_entry entries[16];
+	uint32_t count = 16, i;
+
+	if (list(which, entries, &count))
+		die("LIST failed");
+	for (i = 0; i < count; i++)
+		if (entries[i].uuid[0] == id)
+			return entries[i].flags;
+	die("no VM %02x in the record", id);
+}
+
+/* The errno of a restore to a new VM of those offsets, and its clock. */
+static int restore_anew(uint32_t id, uint32_t vcpus, uint64_t offset, uint32_t flags,
+			struct kch_restore *arg, uint64_t *clock_ns)
+{
+	struct entry live;
+	struct vm vm;
+	int err;
+
+	vm_create_ready(&vm, vcpus, offset);
+	err = restore(&vm, id, flags, arg);
+	if (read_entry(&vm, &live.vm, sizeof(live)))
+		die("a VM cannot be read");
+	*clock_ns = live.vm.kvmclock_ns;
+	vm_destroy(&vm);
+	return err;
+}
+
+static void restores_to(const char *what, uint32_t id, uint32_t vcpus, uint32_t flags,
+			uint64_t least_ns)
+{
+	struct kch_restore arg;
+	uint64_t clock_ns;
+	int err;
+
+	err = restore_anew(id, vcpus, SCENE_OFFSET, flags, &arg, &clock_ns);
+	check(!err && arg.mode == KCH_MODE_IDENTICAL, "%s: RESTORE: %s (%s)", what,
+	      errno_name(err), arg.message);
+	check(clock_ns >= least_ns && clock_ns < least_ns + LATER_NS / 2,
+	      "%s: the clock is at %llu ns, expected a little more than %llu", what,
+	      (unsigned long long)clock_ns, (unsigned long long)least_ns);
+}
+
+static void is_refused(const char *what, uint32_t id, uint32_t vcpus, int expected,
+		       const char *message)
+{
+	struct kch_restore arg;
+	uint64_t clock_ns;
+	int err;
+
+	err = restore_anew(id, vcpus, SCENE_OFFSET, 0, &arg, &clock_ns);
+	check(err == expected && strstr(arg.message, message),
+	      "%s: RESTORE: %s (%s), expected %s (%s)", what, errno_name(err),
+	      arg.message, errno_name(expected), message);
+	check(clock_ns < LATER_NS / 2, "%s: a VM's clock was changed", what);
+}
+
+/* KVM's own clock of the VM, which has no master clock, against the record's. */
+static void is_true(const char *what, const struct vm *vm, const struct entry *entry)
+{
+	struct kvm_clock_data kvm = { 0 };
+	struct kch_clock clock;
+	uint64_t before, after;
+	int64_t early, late;
+
+	kch_clock_of(&entry->vm, entry->vcpus, &clock);
+	_mm_lfence();
+	before = __rdtsc();
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &kvm))
+		die("KVM_GET_CLOCK: %s", strerror(errno));
+	after = __rdtsc();
+	early = kvm.clock - kch_clock_ns(&clock, before);
+	late = kvm.clock - kch_clock_ns(&clock, after);
+	/* KVM read it between the two, and the host's clock has a rate of its own. */
+	check(early > -20000 && late < 20000,
+	      "%s: KVM's clock is %lld to %lld ns from the record's", what,
+	      (long long)late, (long long)early);
+	check(entry->vm.master_cycle_now == entry->vm.host_tsc &&
+	      entry->vm.kvmclock_ns == entry->vm.master_kernel_ns +
+				       entry->vm.kvmclock_offset,
+	      "%s: the reference is not that of the reading", what);
+}
+
+static void set_clocksource(const char *name)
+{
+	int fd = open(CLOCKSOURCES "current_clocksource", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, name, strlen(name)) != (ssize_t)strlen(name))
+		die("the clocksource cannot be made %s", name);
+	close(fd);
+}
+
+/* One that the host has besides the TSC. */
+static const char *other_clocksource(void)
+{
+	static char names[256];
+	int fd = open(CLOCKSOURCES "available_clocksource", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, names, sizeof(names) - 1);
+	char *name, *rest;
+
+	if (n <= 0)
+		die("no clocksources");
+	close(fd);
+	names[n] = '\0';
+	for (name = strtok_r(names, " \n", &rest); name;
+	     name = strtok_r(NULL, " \n", &rest))
+		if (strncmp(name, "tsc", 3))
+			return name;
+	die("no clocksource but the TSC");
+}
+
+static void run_all(const struct vm *vm)
+{
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpus; i++)
+		vm_run_once(vm, i);
+}
+
+/* What is written down when a VM has run on after it was preserved. */
+void test_last(void)
+{
+	static struct vm moved, moved_all, switched, set, closed, dead, grown;
+	const uint64_t back = 2040000000ULL;	/* cycles: about a second */
+	struct kch_restore arg;
+	struct entry entry;
+	char parameters[32];
+	uint64_t clock_ns;
+	int err, i;
+
+	region_clear();
+	module_load();
+	vm_create_ready(&moved, 2, SCENE_OFFSET);
+	vm_create_ready(&moved_all, 1, SCENE_OFFSET);
+	vm_create_ready(&switched, 2, SCENE_OFFSET);
+	vm_create_ready(&set, 2, SCENE_OFFSET);
+	vm_create_ready(&closed, 2, SCENE_OFFSET);
+	vm_create_ready(&dead, 2, SCENE_OFFSET);
+	must_preserve(&moved, 0x51);
+	must_preserve(&moved_all, 0x52);
+	must_preserve(&switched, 0x53);
+	must_preserve(&set, 0x54);
+	must_preserve(&closed, 0x55);
+	must_preserve(&dead, 0x56);
+
+	set_clocksource(other_clocksource());
+	run_all(&switched);
+	set_clocksource("tsc");
+	run_all(&switched);
+	vm_set_offset(&moved, 0, SCENE_OFFSET - back);
+	run_all(&moved);
+	vm_set_offset(&moved_all, 0, SCENE_OFFSET - back);
+	run_all(&moved_all);
+	vm_set_clock(&set, LATER_NS);
+	vm_set_clock(&closed, LATER_NS);
+	vm_destroy(&closed);
+	snprintf(parameters, sizeof(parameters), "dead=%d", dead.fd);
+	fault_insert(parameters, ECANCELED);
+	over_a_kexec();
+
+	entry_of(KCH_INCOMING, 0x51, KCH_VM_AT_SEAL, "one offset moved", &entry);
+	check(entry.vcpus[0].tsc_offset == SCENE_OFFSET - back &&
+	      entry.vcpus[1].tsc_offset == SCENE_OFFSET,
+	      "one offset moved: %lld and %lld", (long long)entry.vcpus[0].tsc_offset,
+	      (long long)entry.vcpus[1].tsc_offset);
+	is_true("one offset moved", &moved, &entry);
+	is_refused("one offset moved", 0x51, 2, EOPNOTSUPP, "no master clock");
+	check(list_flags(KCH_INCOMING, 0x51) == KCH_ENTRY_NO_MASTER_CLOCK,
+	      "one offset moved: LIST: flags %#x", list_flags(KCH_INCOMING, 0x51));
+
+	entry_of(KCH_INCOMING, 0x52, KCH_VM_AT_SEAL | KCH_VM_MASTER_CLOCK,
+		 "all offsets moved", &entry);
+	is_refused("all offsets moved", 0x52, 1, EL2NSYNC, "TSC offset");
+	err = restore_anew(0x52, 1, SCENE_OFFSET - back, 0, &arg, &clock_ns);
+	check(!err, "all offsets moved: RESTORE: %s (%s)", errno_name(err), arg.message);
+
+	entry_of(KCH_INCOMING, 0x53, KCH_VM_AT_SEAL, "clocksource switched", &entry);
+	is_true("clocksource switched", &switched, &entry);
+	is_refused("clocksource switched", 0x53, 2, EOPNOTSUPP, "no master clock");
+
+	restores_to("clock set", 0x54, 2, 0, LATER_NS);
+	restores_to("clock set, then closed", 0x55, 2, 0, LATER_NS);
+
+	entry_of(KCH_INCOMING, 0x56, KCH_VM_STALE, "dead VM", &entry);
+	is_refused("dead VM", 0x56, 2, ESTALE, "may have had another clock since");
+	check(list_flags(KCH_INCOMING, 0x56) == KCH_ENTRY_STALE,
+	      "dead VM: LIST: flags %#x", list_flags(KCH_INCOMING, 0x56));
+	restores_to("dead VM", 0x56, 2, KCH_RESTORE_STALE, 1000000000);
+	module_unload();
+	vm_destroy(&moved);
+	vm_destroy(&moved_all);
+	vm_destroy(&switched);
+	vm_destroy(&set);
+	vm_destroy(&dead);
+
+	/* A slot of 2048 bytes has room for 24 vCPUs. */
+	region_clear();
+	i = region_size;
+	region_size = 4096;
+	module_load();
+	vm_create_ready(&grown, 1, SCENE_OFFSET);
+	must_preserve(&grown, 0x57);
+	while (grown.vcpus < 25)
+		vm_add(&grown, grown.vcpus);
+	over_a_kexec();
+	is_refused("no room for its vCPUs", 0x57, 1, ESTALE,
+		   "may have had another clock since");
+	module_unload();
+	vm_destroy(&grown);
+	region_size = i;
+	region_clear();
+}
+
+/**
+ * struct child - a process with a preserved VM
+ * @pid: it
+ * @to: a byte sets the VM's clock to LATER_NS
+ * @from: a byte when it is done
+ */
+struct child {
+	pid_t pid;
+	int to;
+	int from;
+};
+
+static void child_tell(const struct child *child)
+{
+	char byte = 0;
+
+	if (write(child->to, &byte, 1) != 1 || read(child->from, &byte, 1) != 1)
+		die("a child does not answer");
+}
+
+static void child_run(struct child *child, uint8_t id)
+{
+	int to[2], from[2];
+	char byte = 0;
+	struct vm vm;
+
+	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
+		die("pipe failed");
+	fflush(stdout);
+	child->pid = fork();
+	child->to = to[1];
+	child->from = from[0];
+	if (!child->pid) {
+		vm_create_ready(&vm, 1, SCENE_OFFSET);
+		must_preserve(&vm, id);
+		close(device);
+		while (write(from[1], &byte, 1) == 1 && read(to[0], &byte, 1) == 1)
+			vm_set_clock(&vm, LATER_NS);
+		_exit(1);
+	}
+	close(to[0]);
+	close(from[1]);
+	if (read(child->from, &byte, 1) != 1)
+		die("a child's VM was not preserved");
+}
+
+static void child_end(struct child *child)
+{
+	kill(child->pid, SIGKILL);
+	waitpid(child->pid, NULL, 0);
+	close(child->to);
+	close(child->from);
+}
+
+/* VMs of other processes, which come and go while the module does. */
+void test_found_again(void)
+{
+	static struct child alive, ended, changed, away, last;
+	struct kch_preserve preserved;
+	static struct vm here;
+	struct entry entry;
+	int tries = 250;
+
+	region_clear();
+	module_load();
+	child_run(&alive, 0x61);
+	child_run(&ended, 0x62);
+	child_run(&changed, 0x63);
+	child_run(&away, 0x64);
+	vm_create_ready(&here, 2, SCENE_OFFSET);
+	must_preserve(&here, 0x65);
+	/* What a process did before it was killed counts, too; seen without us asking. */
+	child_tell(&ended);
+	child_end(&ended);
+	do {
+		uint32_t size = sizeof(entry);
+
+		usleep(20000);
+		if (get(KCH_OUTGOING, 0x62, &entry, &size))
+			die("no entry");
+	} while (!(entry.vm.flags & KCH_VM_AT_END) && tries--);
+	entry_of(KCH_OUTGOING, 0x62, KCH_VM_MASTER_CLOCK | KCH_VM_AT_END,
+		 "process killed", &entry);
+	check(entry.vm.kvmclock_ns >= LATER_NS, "process killed: %llu ns",
+	      (unsigned long long)entry.vm.kvmclock_ns);
+
+	module_unload();
+	child_tell(&changed);
+	child_end(&away);
+	kernel_said("");
+	module_load();
+	check(kernel_said("is not found any more") == 2,
+	      "the loss of two VMs is not said");
+	check(list_flags(KCH_OUTGOING, 0x61) == KCH_ENTRY_LIVE &&
+	      list_flags(KCH_OUTGOING, 0x65) == KCH_ENTRY_LIVE,
+	      "alive: LIST: flags %#x and %#x", list_flags(KCH_OUTGOING, 0x61),
+	      list_flags(KCH_OUTGOING, 0x65));
+	check(!list_flags(KCH_OUTGOING, 0x62), "process killed: LIST: flags %#x",
+	      list_flags(KCH_OUTGOING, 0x62));
+	check(list_flags(KCH_OUTGOING, 0x63) == KCH_ENTRY_STALE,
+	      "changed meanwhile: LIST: flags %#x", list_flags(KCH_OUTGOING, 0x63));
+	check(list_flags(KCH_OUTGOING, 0x64) == KCH_ENTRY_STALE,
+	      "ended meanwhile: LIST: flags %#x", list_flags(KCH_OUTGOING, 0x64));
+	check(preserve(&here, 0x66, &preserved) == ENOTUNIQ &&
+	      preserve(&here, 0x65, &preserved) == EEXIST,
+	      "a VM found again: %s", preserved.message);
+	if (read_entry(&here, &entry.vm, sizeof(entry)))
+		die("a VM cannot be read");
+	check(entry.vm.uuid[3] == 0x65, "a VM found again has the id %02x...",
+	      entry.vm.uuid[3]);
+
+	child_tell(&alive);
+	over_a_kexec();
+	restores_to("alive", 0x61, 1, 0, LATER_NS);
+	restores_to("process killed", 0x62, 1, 0, LATER_NS);
+	is_refused("changed meanwhile", 0x63, 1, ESTALE, "may have had another clock");
+	is_refused("ended meanwhile", 0x64, 1, ESTALE, "may have had another clock");
+	restores_to("changed meanwhile", 0x63, 1, KCH_RESTORE_STALE, 1000000000);
+	module_unload();
+	child_end(&alive);
+	child_end(&changed);
+	vm_destroy(&here);
+
+	/* It ends, and the module is unloaded before it has looked. */
+	region_clear();
+	module_load();
+	child_run(&last, 0x67);
+	child_tell(&last);
+	child_end(&last);
+	module_unload();
+	module_load();
+	entry_of(KCH_OUTGOING, 0x67, KCH_VM_MASTER_CLOCK | KCH_VM_AT_END,
+		 "unloaded at once", &entry);
+	check(entry.vm.kvmclock_ns >= LATER_NS, "unloaded at once: %llu ns",
+	      (unsigned long long)entry.vm.kvmclock_ns);
+	module_unload();
+	region_clear();
+}
+
+/* The guest is started anew, under the id of a VM that is gone. */
+void test_anew(void)
+{
+	static struct vm first, second, other;
+	struct kch_preserve arg;
+	struct kch_entry entries[4];
+	uint32_t count = 4;
+	struct kch_info info;
+
+	region_clear();
+	module_load();
+	vm_create_ready(&first, 3, SCENE_OFFSET);
+	vm_create_ready(&second, 2, SCENE_OFFSET);
+	vm_create_ready(&other, 1, SCENE_OFFSET);
+	vm_set_clock(&second, LATER_NS);
+	must_preserve(&first, 0x71);
+	must_preserve(&other, 0x72);
+	check(preserve(&second, 0x71, &arg) == EEXIST, "its VM is alive: %s",
+	      arg.message);
+	vm_destroy(&first);
+	check(!preserve(&second, 0x71, &arg), "its VM is gone: %s", arg.message);
+	device_info(&info);
+	check(arg.needed == 320 + 256 + 320 && info.outgoing_used == arg.needed &&
+	      info.outgoing_vms == 2, "needed %llu, used %llu, %u VMs", arg.needed,
+	      info.outgoing_used, info.outgoing_vms);
+	check(!list(KCH_OUTGOING, entries, &count) && count == 2 &&
+	      entries[0].uuid[0] == 0x72 && entries[1].uuid[0] == 0x71 &&
+	      entries[1].vcpu_count == 2 && entries[1].flags == KCH_ENTRY_LIVE,
+	      "%u VMs, the last %02x with %u vCPUs, flags %#x", count,
+	      entries[1].uuid[0], entries[1].vcpu_count, entries[1].flags);
+	check(preserve(&second, 0x71, &arg) == EEXIST, "twice: %s", arg.message);
+	over_a_kexec();
+	restores_to("started anew", 0x71, 2, 0, LATER_NS);
+	module_unload();
+	vm_destroy(&second);
+	vm_destroy(&other);
+	region_clear();
+}
+
+static void goes_by(const char *what, const struct vm *vm, uint8_t id, const char *name)
+{
+	struct entry entry;
+
+	if (read_entry(vm, &entry.vm, sizeof(entry)))
+		die("a VM cannot be read");
+	check(entry.vm.uuid[0] == id && entry.vm.uuid[15] == id &&
+	      !strcmp(entry.vm.name, name), "%s: the VM goes by %02x (%s)", what,
+	      entry.vm.uuid[0], entry.vm.name);
+}
+
+/* The id a VM was given stays its own for as long as it lives. */
+void test_known(void)
+{
+	struct kch_restore restored;
+	struct kch_finish finished;
+	struct kch_preserve arg;
+
+	scene_begin();
+	goes_by("nothing done with it", &scene.vm, 0, "");
+	if (restore(&scene.vm, ID_SAVED, 0, &restored))
+		die("RESTORE: %s", restored.message);
+	goes_by("restored", &scene.vm, ID_SAVED, "forged");
+	if (finish(0, &finished))
+		die("FINISH: %s", finished.message);
+	goes_by("finished", &scene.vm, ID_SAVED, "forged");
+	goes_by("preserved", &scene.kept, ID_KEPT, "vm-11");
+	must_unpreserve(ID_KEPT);
+	goes_by("unpreserved", &scene.kept, ID_KEPT, "vm-11");
+	/* Some sweeps later, too. */
+	sleep(3);
+	goes_by("later", &scene.vm, ID_SAVED, "forged");
+	goes_by("later", &scene.kept, ID_KEPT, "vm-11");
+	must_preserve(&scene.vm, ID_NEW);
+	goes_by("preserved under another id", &scene.vm, ID_NEW, "vm-22");
+	check(preserve(&scene.kept, ID_NEW, &arg) == EEXIST, "%s", arg.message);
+	goes_by("not preserved", &scene.kept, ID_KEPT, "vm-11");
+	/* Another VM is another, whatever address its file has. */
+	vm_destroy(&scene.kept);
+	vm_create_ready(&scene.kept, 1, SCENE_OFFSET);
+	goes_by("another VM", &scene.kept, 0, "");
+	scene_end();
+	region_clear();
+}
