@@ -266,6 +266,10 @@ static int do_list(struct kch_list *list)
 			entry.vcpu_count = vm.vcpu_count;
 			entry.bytes = vm.size;
 			entry.pid = (s32)le32_to_cpu(vm.vm.pid);
+			if (le32_to_cpu(vm.vm.flags) & KCH_VM_STALE)
+				entry.flags = KCH_ENTRY_STALE;
+			else if (!(le32_to_cpu(vm.vm.flags) & KCH_VM_MASTER_CLOCK))
+				entry.flags = KCH_ENTRY_NO_MASTER_CLOCK;
 		}
 		memcpy((void *)(uintptr_t)(list->entries + i * list->entry_size),
 		       &entry, sizeof(entry));
@@ -371,6 +375,9 @@ static int do_restore(struct kch_restore *restore)
 		return fail(ENODATA, restore->message, "no such record");
 	if (kch_record_find(&fake.incoming, restore->uuid, &vm, &message))
 		return fail(ENOENT, restore->message, message.text);
+	if (le32_to_cpu(vm.vm.flags) & KCH_VM_STALE &&
+	    !(restore->flags & KCH_RESTORE_STALE))
+		return fail(ESTALE, restore->message, "it may have had another clock since");
 	if (fake.no_master_clock)
 		return fail(EOPNOTSUPP, restore->message, "no master clock");
 	for (i = 0; i < vm.vcpu_count && restore->vm_fd == FAKE_VM_FD; i++) {

@@ -4,9 +4,10 @@
  *
  *	mk-region FILE SIZE SLOT SEQUENCE [VM...]
  *		writes a record into a slot of a file that is made if need be;
- *		a VM is NAME:VCPUS[:CYCLES[:MUL[:NS]]], CYCLES added to the TSC
- *		offset and MUL to the multiplier; with NS it has no master
- *		clock, and KVM's clock of it is so far ahead, give or take 7 ns
+ *		a VM is NAME:VCPUS[:CYCLES[:MUL[:NS[:FLAGS]]]], CYCLES added to the
+ *		TSC offset and MUL to the multiplier; with NS it has no master
+ *		clock, and KVM's clock of it is so far ahead, give or take 7 ns;
+ *		FLAGS instead of those of a VM that was read at the seal
  *	mk-region FILE revoke SIZE SLOT
  *	mk-region FILE incompat SIZE SLOT
  *		sets a feature bit nobody knows
@@ -63,6 +64,9 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	u64 extra_cycles = cycles ? strtoull(cycles, NULL, 0) : 0;
 	char *mul = rest ? strsep(&rest, ":") : NULL;
 	u32 extra_mul = mul ? (u32)strtoul(mul, NULL, 0) : 0;
+	char *ns = rest ? strsep(&rest, ":") : NULL;
+	u32 flags = rest ? (u32)strtoul(rest, NULL, 0) :
+			   KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL;
 	struct kch_rec_vm *vm;
 
 	*entries = realloc(*entries, *size + kch_rec_entry_size(count));
@@ -71,7 +75,7 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	vm_uuid(name, vm->uuid);
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	vm->vcpu_count = cpu_to_le32(count);
-	vm->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL);
+	vm->flags = cpu_to_le32(flags);
 	vm->master_cycle_now = cpu_to_le64(HOST_TSC - 1000000);
 	vm->master_kernel_ns = cpu_to_le64(7000000000ULL);
 	vm->kvmclock_offset = cpu_to_le64((u64)-3000000000LL);
@@ -82,13 +86,13 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	for (i = 0; i < count; i++)
 		make_vcpu((struct kch_rec_vcpu *)(vm + 1) + i, i, extra_cycles,
 			  extra_mul);
-	if (rest) {
+	if (ns && *ns) {
 		struct kch_clock clock;
 
 		kch_clock_of(vm, (struct kch_rec_vcpu *)(vm + 1), &clock);
 		vm->flags = 0;
 		vm->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, HOST_TSC) +
-					      strtoull(rest, NULL, 0));
+					      strtoull(ns, NULL, 0));
 		vm->kvmclock_slack_ns = cpu_to_le32(7);
 	}
 	kch_rec_entry_close(vm);

@@ -459,6 +459,20 @@ case_list_show() {
 	equal "$(tsv live 3 | grep -x web1)" web1
 	FAKE_INCOMING=$work/saved FAKE_LIVE=$work/saved run_fake 0 list --json
 	is_json
+	# Read again at the seal; out of date; without master clock; read when it went away.
+	region last 0 7 a:2 b:1:0:0::16 c:1:0:0::4 d:1:0:0::9
+	FAKE_INCOMING=$work/last FAKE_OUTGOING=$work/last run_fake 0 list --tsv
+	equal "$(tsv incoming 10)" $'exact\nstale\nno master clock\nexact'
+	equal "$(tsv outgoing 8)" $'exact\nstale\nno master clock\nexact'
+	local letter
+	for letter in a b c d; do
+		FAKE_INCOMING=$work/last run_fake 0 show --tsv --id "$(uuid_of "$letter")"
+		equal "$letter $(tsv at_seal) $(tsv at_end) $(tsv stale) $(tsv master_clock)" "$(
+			case $letter in
+			a) echo a yes no no yes ;; b) echo b no no yes no ;;
+			c) echo c yes no no no ;; d) echo d no yes no yes ;;
+			esac)"
+	done
 	FAKE_INCOMING=$work/saved run_fake 0 show --tsv --id "$(uuid_of a)"
 	equal "$(tsv source)" incoming
 	equal "$(tsv vcpu_count)" 2
@@ -566,6 +580,11 @@ case_restore() {
 	has_line err 'kvmclockctl restore: web1: host TSC is behind the saved one (12.3 s < 4021.9 s): the machine was reset; guest clock not changed'
 	FAKE_INCOMING=$work/saved FAKE_ERROR='6:45:vCPU 0 has another offset' run_fake 4 restore --pid "$vmm_pid"
 	has err 'its VMM must set the saved TSC offsets first'
+	region stale 0 7 a:2:0:0::16
+	FAKE_INCOMING=$work/stale run_fake 4 restore --pid "$vmm_pid"
+	has err 'it may have had another clock since; guest clock not changed'
+	FAKE_INCOMING=$work/stale run_fake 0 restore --tsv --pid "$vmm_pid" --stale
+	equal "$(tsv mode)" identical
 	stop_vmm
 }
 
@@ -617,6 +636,17 @@ case_verify() {
 	has err 'it has several VMs: say which with --fd'
 	run_fake 3 verify --pid "$vmm_pid" --fd 99 --id "$(uuid_of a)"
 	has err 'it has no such VM'
+	# The saved one, to the bit, but not known to be the last; and what cannot be compared.
+	start_vmm 0 -uuid "$(uuid_of a)"
+	region last 0 7 a:2:0:0::16
+	FAKE_INCOMING=$work/last run_fake 1 verify --tsv
+	equal "$(tsv vms 5)" stale
+	equal "$(tsv vms 7)" 0
+	has err 'that may not be the last that it had'
+	region last 0 7 a:2:0:0::4
+	FAKE_INCOMING=$work/last run_fake 1 verify --tsv
+	equal "$(tsv vms 5)" differs
+	has err 'or did when it was read last'
 	# An entry that is damaged may be any that was asked for, and is not there otherwise.
 	start_vmm 0 -uuid "$(uuid_of a)"
 	region damaged 0 7 a:2 z:1

@@ -3,6 +3,32 @@
 
 #define RAN		(KCH_VCPU_PAIR_VALID | KCH_VCPU_PVCLOCK_ON)
 
+/* Of the AMD host's guest, too. */
+#define LAST_CLOCK							\
+	.master_cycle_now = 7788365900000,				\
+	.master_kernel_ns = 2999989000000,				\
+	.kvmclock_offset = (u64)-1999989000000,				\
+	.host_tsc = 7788365990000,					\
+	.kvmclock_ns = 1000000034666,					\
+	.pid = 4711,							\
+	.default_tsc_khz = 2596148,					\
+	.vcpu_count = 1,						\
+	.vcpus = {							\
+		{							\
+			.flags = RAN,					\
+			.tsc_offset = (u64)-5192244000000,		\
+			.tsc_scaling_ratio = 1,				\
+			.pvclock_gpa = 0x7ffe0001,			\
+			.virtual_tsc_khz = 2596148,			\
+			.hw_tsc_khz = 2596148,				\
+			.tsc_to_system_mul = 3308722997,		\
+			.tsc_shift = -1,				\
+			.pvclock_flags = 1,				\
+			.tsc_then = 2596122000000,			\
+			.ns_then = 1000000038518,			\
+		},							\
+	}
+
 const struct sample samples[SAMPLE_COUNT] = {
 	/* A host without guests; nothing is known of its machine. */
 	{
@@ -202,6 +228,48 @@ const struct sample samples[SAMPLE_COUNT] = {
 						.ns_then = 31536514285714285,
 					},
 				},
+			},
+		},
+	},
+	/* How VMs were read last: gone before the seal, lost sight of, without master clock. */
+	{
+		.file = "record-v1-last.bin",
+		.sequence = 9,
+		.generation = 4,
+		.flags = KCH_REC_SEALED,
+		.tsc_khz = 2596122,
+		.kvm_tsc_khz = 2596148,
+		.tsc_source = KCH_TSC_SETTLED,
+		.host_tsc = 7788366000000,
+		.realtime_ns = 1700003000000000001,
+		.tai_ns = 1700003037000000001,
+		.boottime_ns = 2999990000000,
+		.raw_ns = 2999990001234,
+		.boot_id = "0123456789abcdef",
+		.machine_id = "the machine's id",
+		.cpu_signature = 0x00800f12,
+		.cpu_vendor = "Auth",
+		.kernel_release = "6.12.0-1-cloud-amd64",
+		.module_version = "1.0.0",
+		.vm_count = 3,
+		.vms = {
+			{
+				.uuid = "uuid of VM end-1",
+				.name = "end1",
+				.flags = KCH_VM_MASTER_CLOCK | KCH_VM_AT_END,
+				LAST_CLOCK,
+			},
+			{
+				.uuid = "uuid of VM lost1",
+				.name = "lost1",
+				.flags = KCH_VM_STALE,
+				LAST_CLOCK,
+			},
+			{
+				.uuid = "uuid of VM none1",
+				.name = "none1",
+				.flags = KCH_VM_AT_SEAL,
+				LAST_CLOCK,
 			},
 		},
 	},

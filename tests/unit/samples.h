@@ -47,7 +47,7 @@ struct sample {
 	struct sample_vm vms[SAMPLE_VMS_MAX];
 };
 
-#define SAMPLE_COUNT	3
+#define SAMPLE_COUNT	4
 extern const struct sample samples[SAMPLE_COUNT];
 
 /* A region of 8192 bytes: samples[1] in slot 0, samples[2], newer, in slot 1. */

@@ -187,6 +187,8 @@ static void print_vm(struct output *out, unsigned int slot,
 	output_u64(out, "tsc_scaling_frac_bits", vm->tsc_scaling_frac_bits);
 	output_u64(out, "default_tsc_khz", le32_to_cpu(vm->default_tsc_khz));
 	output_u64(out, "kvmclock_slack_ns", le32_to_cpu(vm->kvmclock_slack_ns));
+	output_bool(out, "at_end", flags & KCH_VM_AT_END);
+	output_bool(out, "stale", flags & KCH_VM_STALE);
 }
 
 static void print_vcpus(struct output *out, unsigned int slot,

@@ -22,6 +22,18 @@ static void list_live(struct tool *tool, const struct live_vms *live)
 	output_table_end(out);
 }
 
+/* What a restore would give of it, as far as the entry tells. */
+static const char *clock_of(const struct kch_entry *entry)
+{
+	if (entry->flags & KCH_ENTRY_DAMAGED)
+		return NULL;
+	if (entry->flags & KCH_ENTRY_STALE)
+		return "stale";
+	if (entry->flags & KCH_ENTRY_NO_MASTER_CLOCK)
+		return "no master clock";
+	return "exact";
+}
+
 static int list_record(struct tool *tool, enum kch_which which, uint32_t *count)
 {
 	const char *title = which == KCH_INCOMING ? "incoming" : "outgoing";
@@ -53,6 +65,7 @@ static int list_record(struct tool *tool, enum kch_which which, uint32_t *count)
 			output_bool(out, "damaged",
 				    entry->flags & KCH_ENTRY_DAMAGED);
 		}
+		output_string(out, "clock", clock_of(entry));
 	}
 	output_table_end(out);
 	free(entries);

@@ -25,7 +25,7 @@ static const struct command commands[] = {
 	  "take VMs out of the record for the next kernel" },
 	{ "restore", cmd_restore,
 	  OPTION_ID | OPTION_PID | OPTION_FD | OPTION_RESTORE | OPTION_NEEDS_VM,
-	  VM " [--check] [--unsealed] [--any-wall]",
+	  VM " [--check] [--unsealed] [--any-wall] [--stale]",
 	  "give a VM its saved clock; its VMM has set the TSC offsets" },
 	{ "verify", cmd_verify,
 	  OPTION_ID | OPTION_PID | OPTION_FD | OPTION_WHICH,

@@ -23,6 +23,7 @@ enum option_value {
 	VALUE_CHECK,
 	VALUE_UNSEALED,
 	VALUE_ANY_WALL,
+	VALUE_STALE,
 	VALUE_DISCARD,
 	VALUE_RECORD,
 	VALUE_SHELL,
@@ -51,6 +52,7 @@ static const struct {
 	{ "check", no_argument, VALUE_CHECK, OPTION_RESTORE },
 	{ "unsealed", no_argument, VALUE_UNSEALED, OPTION_RESTORE },
 	{ "any-wall", no_argument, VALUE_ANY_WALL, OPTION_RESTORE },
+	{ "stale", no_argument, VALUE_STALE, OPTION_RESTORE },
 	{ "discard", no_argument, VALUE_DISCARD, OPTION_DISCARD },
 	{ "record", no_argument, VALUE_RECORD, OPTION_RECORD },
 	{ "shell", no_argument, VALUE_SHELL, OPTION_KEXEC },
@@ -124,6 +126,9 @@ static int set_option(struct tool *tool, int value, const char *arg)
 		break;
 	case VALUE_ANY_WALL:
 		options->restore_flags |= KCH_RESTORE_ANY_WALL;
+		break;
+	case VALUE_STALE:
+		options->restore_flags |= KCH_RESTORE_STALE;
 		break;
 	case VALUE_DISCARD:
 		options->discard = true;

@@ -50,6 +50,9 @@ static void print_vm(struct output *out, const struct kch_vm *vm,
 	output_u64(out, "kvmclock_ns", info.kvmclock_ns);
 	output_u64(out, "tsc_scaling_frac_bits", info.tsc_scaling_frac_bits);
 	output_u64(out, "default_tsc_khz", info.default_tsc_khz);
+	output_u64(out, "kvmclock_slack_ns", info.kvmclock_slack_ns);
+	output_bool(out, "at_end", info.flags & KCH_VM_INFO_AT_END);
+	output_bool(out, "stale", info.flags & KCH_VM_INFO_STALE);
 }
 
 static int show_live(struct tool *tool)

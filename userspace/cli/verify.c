@@ -13,7 +13,7 @@
  * @live: its clock; NULL if it cannot be read
  * @info: more of it
  * @worst: the vCPU furthest off
- * @verdict: "identical", "differs", "not live", "unreadable"
+ * @verdict: "identical", "differs", "stale", "not live", "unreadable"
  */
 struct audit {
 	const struct kch_entry *entry;
@@ -116,7 +116,7 @@ static const char *compare_message(int err)
 	case -ENOENT:
 		return "a saved vCPU is not there";
 	case -EOPNOTSUPP:
-		return "the VM runs without KVM's master clock";
+		return "the VM runs without KVM's master clock, or did when it was read last";
 	case -EINVAL:
 		return "the host TSC is behind the saved clock's reference";
 	default:
@@ -191,7 +191,12 @@ static void examine(struct tool *tool, struct audit *audit)
 		audit->live = NULL;
 		return;
 	}
-	if (audit->worst.identical) {
+	if (audit->worst.identical && audit->entry->flags & KCH_ENTRY_STALE) {
+		audit->verdict = "stale";
+		complain_of(tool, audit->entry, 0,
+			    "its clock is the saved one, but that may not be the last that it had",
+			    "the guest's clock may have been set back");
+	} else if (audit->worst.identical) {
 		audit->verdict = "identical";
 	} else {
 		audit->verdict = "differs";
@@ -276,6 +281,7 @@ static int verdict_code(const struct audit *audits, size_t count)
 
 	for (i = 0; i < count; i++) {
 		if (!strcmp(audits[i].verdict, "differs") ||
+		    !strcmp(audits[i].verdict, "stale") ||
 		    !strcmp(audits[i].verdict, "unreadable"))
 			return EXIT_FAILED;
 		if (!strcmp(audits[i].verdict, "identical"))

@@ -87,7 +87,9 @@ int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
 		       compare_ids);
 	if (!same)
 		return kch_error(-ENOENT);
-	if (!(le32_to_cpu(saved->entry.flags) & KCH_VM_MASTER_CLOCK))
+	/* One that is out of date had a master clock when it was read. */
+	if (!(le32_to_cpu(saved->entry.flags) &
+	      (KCH_VM_MASTER_CLOCK | KCH_VM_STALE)))
 		return kch_error(-EOPNOTSUPP);
 	master_clock = le32_to_cpu(live->entry.flags) & KCH_VM_MASTER_CLOCK;
 	saved_has_run = kch_vm_clock(saved, index, &saved_clock);
