@@ -35,6 +35,11 @@ pid_t kch_kvm_pid(const struct kvm *kvm)
 	return kvm->userspace_pid;
 }
 
+bool kch_kvm_has_others(const struct kvm *kvm)
+{
+	return refcount_read(&kvm->users_count) > 1;
+}
+
 static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 			  struct kch_rec_vcpu *to)
 {

@@ -86,6 +86,11 @@ pid_t kch_kvm_pid(const struct kvm *kvm)
 	return kvm->userspace_pid;
 }
 
+bool kch_kvm_has_others(const struct kvm *kvm)
+{
+	return refcount_read(&kvm->users_count) > 1;
+}
+
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
 {
 	const struct kvm_vcpu *vcpu = vcpu_file->private_data;

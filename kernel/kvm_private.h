@@ -34,6 +34,9 @@ struct kvm *kch_kvm_of(const struct file *vm_file);
 struct mm_struct *kch_kvm_mm(const struct kvm *kvm);
 pid_t kch_kvm_pid(const struct kvm *kvm);
 
+/* Is it in use besides by its own file, which may be closed while vCPUs run? */
+bool kch_kvm_has_others(const struct kvm *kvm);
+
 /* The vCPU id of a KCH_KVM_FILE_VCPU that belongs to @kvm, or -1. */
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm);
 

@@ -44,7 +44,8 @@ static DECLARE_DELAYED_WORK(sweep_work, sweep);
 /* Nobody can get a reference who has none, so what is nobody's stays so. */
 static bool is_unused(const struct kch_watch *watch)
 {
-	return file_count(watch->file) == 1;
+	return file_count(watch->file) == 1 &&
+	       !kch_kvm_has_others(kch_kvm_of(watch->file));
 }
 
 static void drop(struct kch_watch *watch)

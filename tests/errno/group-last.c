@@ -188,7 +188,7 @@ static void run_all(const struct vm *vm)
 /* What is written down when a VM has run on after it was preserved. */
 void test_last(void)
 {
-	static struct vm moved, moved_all, switched, set, closed, dead, grown;
+	static struct vm moved, moved_all, switched, set, closed, dead, grown, half;
 	const uint64_t back = 2040000000ULL;	/* cycles: about a second */
 	struct kch_restore arg;
 	struct entry entry;
@@ -210,6 +210,16 @@ void test_last(void)
 	must_preserve(&set, 0x54);
 	must_preserve(&closed, 0x55);
 	must_preserve(&dead, 0x56);
+	vm_create_ready(&half, 1, SCENE_OFFSET);
+	must_preserve(&half, 0x58);
+	close(half.fd);
+	/* A VM whose vCPUs are still somebody's is not gone. */
+	sleep(3);
+	check(list_flags(KCH_OUTGOING, 0x58) == KCH_ENTRY_LIVE,
+	      "VM closed but for its vCPU: LIST: flags %#x",
+	      list_flags(KCH_OUTGOING, 0x58));
+	vm_set_offset(&half, 0, SCENE_OFFSET - back);
+	run_all(&half);
 
 	set_clocksource(other_clocksource());
 	run_all(&switched);
@@ -246,6 +256,10 @@ void test_last(void)
 	is_true("clocksource switched", &switched, &entry);
 	is_refused("clocksource switched", 0x53, 2, EOPNOTSUPP, "no master clock");
 
+	entry_of(KCH_INCOMING, 0x58, KCH_VM_AT_SEAL | KCH_VM_MASTER_CLOCK,
+		 "VM closed but for its vCPU", &entry);
+	check(entry.vcpus[0].tsc_offset == SCENE_OFFSET - back,
+	      "VM closed but for its vCPU: %lld", (long long)entry.vcpus[0].tsc_offset);
 	restores_to("clock set", 0x54, 2, 0, LATER_NS);
 	restores_to("clock set, then closed", 0x55, 2, 0, LATER_NS);
 
@@ -260,6 +274,8 @@ void test_last(void)
 	vm_destroy(&switched);
 	vm_destroy(&set);
 	vm_destroy(&dead);
+	half.fd = -1;
+	vm_destroy(&half);
 
 	/* A slot of 2048 bytes has room for 24 vCPUs. */
 	region_clear();
