@@ -278,8 +278,13 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 			insert(out, old, NULL, before);
 	} else {
 		kch_watch_call(vm->watch, entry);
-		if (old)
+		if (old) {
+			kch_say(message, "took the place of %.63s of the same id, whose VM, of process %u, is gone",
+				old->entry->name, le32_to_cpu(old->entry->pid));
+			pr_notice("kvmclock_handover: %.63s (%pUb) %s\n",
+				  entry->name, entry->uuid, message->text);
 			destroy(old);
+		}
 	}
 	kch_region_hold(region, out->count);
 	return err;

@@ -352,9 +352,15 @@ static int do_read(struct kch_read *read)
 
 static int do_preserve(struct kch_preserve *preserve)
 {
+	struct kch_record_vm vm;
+
 	if (vm_number(preserve->vm_fd) < 0)
 		return fail(EBADFD, preserve->message, "not a KVM virtual machine");
 	note("preserve:%.*s ", KCH_NAME_SIZE, preserve->name);
+	if (fake.has_outgoing &&
+	    !kch_record_find(&fake.outgoing, preserve->uuid, &vm, NULL))
+		snprintf(preserve->message, sizeof(preserve->message),
+			 "took the place of %.63s", vm.vm.name);
 	return 0;
 }
 

@@ -511,6 +511,8 @@ case_save() {
 	FAKE_LIVE=$work/live run_fake 0 save --tsv --pid "$vmm_pid" --fd 3 --id "$(uuid_of q)" --name Q
 	equal "$(tsv vms 2)" "$(uuid_of q)"
 	equal "$(tsv vms 3)" Q
+	FAKE_LIVE=$work/live FAKE_OUTGOING=$work/live run_fake 0 save --tsv --pid "$vmm_pid" --fd 3
+	equal "$(tsv vms 5)" replaced
 	# A failure is reported, and the next VM is done all the same.
 	FAKE_LIVE=$work/live FAKE_ERROR='1:28:region full, 4096 bytes needed' run_fake 1 save --tsv --all
 	equal "$(tsv vms 5 | sort -u)" ENOSPC

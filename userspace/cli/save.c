@@ -28,7 +28,9 @@ static int save_one(struct tool *tool, const struct live_vm *vm,
 		code = complain_last(tool, label, err, "its clock is not saved");
 		free(label);
 	}
-	print_result(tool, uuid, name, vm->pid, "saved", err);
+	print_result(tool, uuid, name, vm->pid,
+		     kch_last_message(tool->handle)[0] ? "replaced" : "saved",
+		     err);
 	return code;
 }
 

@@ -409,8 +409,9 @@ struct kch_save_opts {
  * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none
  * @opts: in: options, or NULL
  *
- * The clock is read now, and once more by the kernel itself when it reboots if
- * the VM is still there.
+ * The clock is read now, and once more by the kernel itself when it reboots, or
+ * when the VM goes away.  A VM of that id that is gone is replaced;
+ * kch_last_message() then says so, and is empty otherwise.
  *
  * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -EOPNOTSUPP, -ENOTRECOVERABLE,
  * -EPFNOSUPPORT, -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as

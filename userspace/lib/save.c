@@ -31,7 +31,12 @@ int kch_vm_save(struct kch_handle *handle, int vm_fd,
 					strlen(name), sizeof(preserve.name) - 1);
 		memcpy(preserve.name, name, strlen(name));
 	}
-	return kch_ioctl(handle, KCH_IOC_PRESERVE, &preserve, preserve.message);
+	err = kch_ioctl(handle, KCH_IOC_PRESERVE, &preserve, preserve.message);
+	/* It may have taken the place of one that is gone. */
+	if (!err)
+		snprintf(handle->message, sizeof(handle->message), "%.*s",
+			 KCH_MESSAGE_SIZE - 1, preserve.message);
+	return err;
 }
 
 int kch_vm_unsave(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE])

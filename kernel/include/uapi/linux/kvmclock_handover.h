@@ -218,7 +218,7 @@ struct kch_info {
  * @name: in: NUL-terminated, for people; may be empty
  * @needed: out: bytes the record would have with this VM
  * @capacity: out: bytes it can have
- * @message: out: why it was refused
+ * @message: out: why it was refused; or whose place it took, else empty
  *
  * The VM may be running and may belong to another process.  The clock function
  * is read now, and once more when the kernel reboots into the next one, or when
