@@ -107,7 +107,8 @@ KCH_API int kch_fd(const struct kch_handle *handle);
  *
  * Return: a text for people without a newline, empty when the last call was
  * successful, but for a restore in a mode weaker than identical that the module
- * refused: then why it did.  Valid until the next call on the handle.
+ * refused: then why it did; and for a kch_vm_save() that replaced a VM: then which.
+ * Valid until the next call on the handle.
  */
 KCH_API const char *kch_last_message(const struct kch_handle *handle);
 
