@@ -366,9 +366,37 @@ static void refer_to_now(struct kch_rec_vm *entry)
 }
 
 /*
- * What the guest had last counts: it may have run since it was read.  If that
- * is a clock that cannot be restored exactly, it is kept as it is, and the next
- * kernel refuses it: what was read before would be out of date.
+ * If it is a clock that cannot be restored exactly it is read as it is, and the
+ * next kernel refuses it: what was read before would be out of date.  NULL: it
+ * cannot be read.
+ */
+static struct kch_rec_vm *read_last(struct kvm *kvm, const struct kch_rec_vm *was,
+				    struct kch_message *message)
+{
+	u8 frac_bits = was->tsc_scaling_frac_bits;
+	struct kch_rec_vm *entry;
+	int inexact;
+
+	inexact = kch_kvm_read_exact(kvm, frac_bits, &entry, message);
+	if (inexact && kch_kvm_read(kvm, frac_bits, &entry, message))
+		return NULL;
+	memcpy(entry->uuid, was->uuid, sizeof(entry->uuid));
+	memcpy(entry->name, was->name, sizeof(entry->name));
+	if (!inexact)
+		return entry;
+	pr_warn("kvmclock_handover: %.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
+		entry->name, entry->uuid, message->text);
+	/* KVM moves its offsets, but the reference is one. */
+	if (inexact == -ENOTRECOVERABLE)
+		return entry;
+	/* It has no master clock, or will have none when it runs next. */
+	entry->flags &= cpu_to_le32(~KCH_VM_MASTER_CLOCK);
+	refer_to_now(entry);
+	return entry;
+}
+
+/*
+ * What the guest had last counts: it may have run since it was read.
  * @when: KCH_VM_AT_SEAL or KCH_VM_AT_END
  */
 static void read_again(struct kch_outgoing *out, const struct kch_region *region,
@@ -378,8 +406,8 @@ static void read_again(struct kch_outgoing *out, const struct kch_region *region
 	struct kch_rec_vm *entry;
 	size_t size, needed;
 
-	if (kch_kvm_read(kch_kvm_of(vm_file), vm->entry->tsc_scaling_frac_bits,
-			 &entry, &message)) {
+	entry = read_last(kch_kvm_of(vm_file), vm->entry, &message);
+	if (!entry) {
 		make_stale(vm, message.text);
 		return;
 	}
@@ -392,13 +420,6 @@ static void read_again(struct kch_outgoing *out, const struct kch_region *region
 		make_stale(vm, message.text);
 		return;
 	}
-	memcpy(entry->uuid, vm->entry->uuid, sizeof(entry->uuid));
-	memcpy(entry->name, vm->entry->name, sizeof(entry->name));
-	if (kch_kvm_entry_exact(entry, &message))
-		pr_warn("kvmclock_handover: %.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
-			entry->name, entry->uuid, message.text);
-	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK))
-		refer_to_now(entry);
 	entry->flags |= cpu_to_le32(when);
 	kch_rec_entry_close(entry);
 	kvfree(vm->entry);
@@ -462,17 +483,6 @@ int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
 	return err;
 }
 
-static const struct kch_rec_vcpu *vcpu_of(const struct kch_rec_vm *entry, __le32 id)
-{
-	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
-	u32 n = le32_to_cpu(entry->vcpu_count);
-
-	for (; n; n--, vcpu++)
-		if (vcpu->vcpu_id == id)
-			return vcpu;
-	return NULL;
-}
-
 /* Has it that very clock still?  vCPUs may have been added. */
 static bool has_clock_of(const struct kch_rec_vm *saved, const struct file *vm_file)
 {
@@ -483,12 +493,12 @@ static bool has_clock_of(const struct kch_rec_vm *saved, const struct file *vm_f
 	struct kch_rec_vm *live;
 	bool same;
 
-	if (kch_kvm_read(kch_kvm_of(vm_file), saved->tsc_scaling_frac_bits,
-			 &live, NULL))
+	if (kch_kvm_read_exact(kch_kvm_of(vm_file), saved->tsc_scaling_frac_bits,
+			       &live, NULL))
 		return false;
-	same = !kch_kvm_entry_exact(live, NULL);
+	same = true;
 	for (; n && same; n--, was++) {
-		is = vcpu_of(live, was->vcpu_id);
+		is = kch_entry_vcpu(live, le32_to_cpu(was->vcpu_id));
 		same = is;
 		if (!is)
 			break;
