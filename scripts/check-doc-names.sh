@@ -102,7 +102,7 @@ while read -r structure; do
 done < <(sed -nE 's/^ \* struct (kch_[a-z]+) - KCH_IOC_.*/\1/p' "$uapi")
 
 compare "module parameters" \
-	"$(sed -nE 's/^module_param\(([a-z_]+),.*/\1/p' "$KCH_ROOT/kernel/main.c")" \
+	"$(sed -nE 's/^module_param(_hw)?\(([a-z_]+),.*/\2/p' "$KCH_ROOT/kernel/main.c")" \
 	"$(sed -n '/^\.Sh MODULE PARAMETERS/,/^\.Sh/s/^\.It Cm \([a-z_]*\).*/\1/p' "$doc/man/kvmclock_handover.4")"
 compare "library functions" "$(grep -oE '\bkch_[a-z_]+' "$map")" \
 	"$(sed -nE 's/^\.F[no] "?([a-z_]+)"?.*/\1/p' "$doc/man/libkvmclock-handover.3")"

@@ -170,8 +170,8 @@ static const char *other_clocksource(void)
 		die("no clocksources");
 	close(fd);
 	names[n] = '\0';
-	for (name = strtok_r(names, " \n", &rest); name;
-	     name = strtok_r(NULL, " \n", &rest))
+	for (name = strtok_r(names, "\n ", &rest); name;
+	     name = strtok_r(NULL, "\n ", &rest))
 		if (strncmp(name, "tsc", 3))
 			return name;
 	die("no clocksource but the TSC");
