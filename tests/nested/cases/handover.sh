@@ -17,7 +17,8 @@
 #   rounds=N       and how often it is tried
 #   save=vmm       the VMM asks for its clock to be preserved (default);
 #   save=none      nobody does: its clock is only in its own state;
-#   save=tool      or it knows nothing of it, and kvmclockctl saves it from outside, while it runs
+#   save=tool      or it knows nothing of it, and kvmclockctl saves it from outside, while it runs;
+#   save=all       ... and by the id it was restored under, in later stages, when no record has it
 #   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
 #   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain
 #   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement
@@ -84,6 +85,14 @@ resume_vm() { # NUMBER
 
 # From outside; the VMM does not know.
 save_vm() { # NUMBER
+	if [ "$SAVE" = tool ] || [ "$STAGE" -eq 0 ]; then
+		save_vm_as "$1"
+	elif [ "$1" -eq 0 ]; then
+		check save kvmclockctl save --all
+	fi
+}
+
+save_vm_as() { # NUMBER
 	check save kvmclockctl save --pid "$(sed -n 's/^pid=//p' "/run/vm$1")" \
 		--id "$(vm_id "$1")" --name "vm$1"
 }
@@ -150,7 +159,7 @@ save_options() {
 	vmm) echo "--save-with module" ;;
 	none) echo "--save-with none" ;;
 	# Left running: it is read again when the record is sealed.
-	tool) echo "--save-with none --hold running" ;;
+	tool | all) echo "--save-with none --hold running" ;;
 	esac
 }
 
@@ -201,7 +210,7 @@ stage_n() {
 		fi
 	fi
 	if [ "$1" -lt "$KEXECS" ]; then
-		[ "$SAVE" != tool ] || each_vm save_vm
+		case $SAVE in tool | all) each_vm save_vm ;; esac
 		# shellcheck disable=SC2046 # words
 		do_kexec "$NEXT_LINE" $(next_words)
 	fi
