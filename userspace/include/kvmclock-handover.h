@@ -575,9 +575,9 @@ struct kch_restore_result {
  *
  * If @opts->mode is weaker than identical and the module refuses for a reason
  * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE,
- * EOVERFLOW, ELIBBAD, ENXIO), the strongest of them is reached as kch_stock_restore() does, with the
- * same promise about the error; @result->mode, @result->refusal and
- * kch_last_message() say so.  With another scaling ratio than the saved one
+ * EOVERFLOW, ELIBBAD, ENXIO), the strongest of them is reached as
+ * kch_stock_restore() does, with the same promise about the error; @result->mode,
+ * @result->refusal and kch_last_message() say so.  With another scaling ratio than the saved one
  * (ERANGE) that is KCH_MODE_CONTINUOUS at the best.  All other reasons, a reset
  * TSC for one, refuse.
  *
