@@ -418,7 +418,7 @@ case_stock_vm() {
 # With this machine's KVM, if it has one; the emulated host runs the same program.
 case_stock_kvm() {
 	local status=0
-	if ! STOCK_READINGS=800 "$programs/stock-kvm" >"$work/out" 2>&1; then
+	if ! STOCK_CONTROL_IS_ELSEWHERE=1 STOCK_READINGS=800 "$programs/stock-kvm" >"$work/out" 2>&1; then
 		status=1
 	fi
 	if grep -q '^1..0 # SKIP' "$work/out"; then
