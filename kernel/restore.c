@@ -417,8 +417,9 @@ static int restore_thread(void *data)
 	if (!job->err && !(job->flags & KCH_RESTORE_CHECK))
 		note_restored(job);
 	kch_kvm_unbar(kvm_of(job));
-	complete_all(&job->held);
+	/* Whoever sees it held and not ended takes it for a hold. */
 	complete_all(&job->ended);
+	complete_all(&job->held);
 	return 0;
 }
 
