@@ -11,4 +11,7 @@ bool check_at(bool condition, const char *file, int line, const char *expression
 #define check(condition, ...) \
 	check_at((condition), __FILE__, __LINE__, #condition, __VA_ARGS__)
 
+/* See ktap_skip(). */
+void skip(const char *reason);
+
 #endif /* KCH_ERRNO_CHECK_H */

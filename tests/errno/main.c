@@ -73,6 +73,11 @@ bool check_at(bool condition, const char *file, int line, const char *expression
 	return ktap_check_at(condition, file, line, expression, "%s", text);
 }
 
+void skip(const char *reason)
+{
+	ktap_skip("%s", reason);
+}
+
 static enum sabotage sabotage_of(const char *name)
 {
 	static const char * const names[] = {
