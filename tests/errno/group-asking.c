@@ -504,7 +504,7 @@ void test_ask_unstable(void)
 	err = read_entry(&vm, (void *)entry, sizeof(entry));
 	check(!err, "READ: %s", errno_name(err));
 	err = preserve(&vm, ID_NEW, &arg);
-	check(err == ENOTRECOVERABLE, "PRESERVE: %s: %s", errno_name(err),
+	check(err == EPFNOSUPPORT, "PRESERVE: %s: %s", errno_name(err),
 	      arg.message);
 	vm_destroy(&vm);
 	module_unload();
