@@ -378,7 +378,8 @@ static struct kch_rec_vm *read_last(struct kvm *kvm, const struct kch_rec_vm *wa
 	int inexact;
 
 	inexact = kch_kvm_read_exact(kvm, frac_bits, &entry, message);
-	if (inexact && kch_kvm_read(kvm, frac_bits, &entry, message))
+	if (inexact == -ENOMEM ||
+	    (inexact && kch_kvm_read(kvm, frac_bits, &entry, message)))
 		return NULL;
 	memcpy(entry->uuid, was->uuid, sizeof(entry->uuid));
 	memcpy(entry->name, was->name, sizeof(entry->name));
