@@ -102,7 +102,7 @@ struct kch_kvm_restore {
 /*
  * Gives a VM the saved clock: same offset, same mul and shift, and the same
  * reference, or, where KVM computes another pair, a younger one of the same
- * function.  The vCPUs are barred from the guest afterwards.
+ * function.  The vCPUs are barred from the guest afterwards; their ioctls work.
  *
  * 0 or -EINTR, -EBUSY, -ELNRNG, -ERANGE, -EL2NSYNC, -ENOTRECOVERABLE,
  * -EOPNOTSUPP, -EALREADY, -EIO, -ECHILD, -ENOMEM with nothing changed;
@@ -111,11 +111,7 @@ struct kch_kvm_restore {
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
 
-/*
- * Bars all vCPUs from the guest until they are let in again; their ioctls work.
- * A vCPU that is in the guest stays there.
- */
-void kch_kvm_bar(struct kvm *kvm);
+/* Lets vCPUs that kch_kvm_restore() has barred into the guest. */
 void kch_kvm_unbar(struct kvm *kvm);
 
 /* Has a vCPU come to KVM_RUN since a clock was restored to the barred VM? */

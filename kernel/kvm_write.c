@@ -48,28 +48,35 @@ static void unlock_vcpus(struct kvm *kvm, u32 locked)
  * A request that KVM does not know is never done, and a vCPU with a request does
  * not enter the guest: it stays in KVM_RUN until the request is taken back.  That
  * is how KVM keeps vCPUs out of the guest itself while it changes the clock, by
- * KVM_REQ_MCLOCK_INPROGRESS.  That one is KVM's to clear, so this is another.
+ * KVM_REQ_MCLOCK_INPROGRESS.  That one is KVM's to clear, so these are others: one
+ * of a restore, and one of the keeper, who must not end a hold.
  * All ioctls of the vCPU work meanwhile.
  */
-#define REQ_BARRED	63
+#define REQ_RESTORED	63
+#define REQ_KEPT	62
 
-void kch_kvm_bar(struct kvm *kvm)
+static void bar(struct kvm *kvm, unsigned int request)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 
 	kvm_for_each_vcpu(i, vcpu, kvm)
-		set_bit(REQ_BARRED, (unsigned long *)&vcpu->requests);
+		set_bit(request, (unsigned long *)&vcpu->requests);
 	smp_mb__after_atomic();	/* the request before vcpu->mode is read */
+}
+
+static void unbar(struct kvm *kvm, unsigned int request)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		clear_bit(request, (unsigned long *)&vcpu->requests);
 }
 
 void kch_kvm_unbar(struct kvm *kvm)
 {
-	struct kvm_vcpu *vcpu;
-	unsigned long i;
-
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		clear_bit(REQ_BARRED, (unsigned long *)&vcpu->requests);
+	unbar(kvm, REQ_RESTORED);
 }
 
 static void leave_guest(void *unused)
@@ -344,7 +351,7 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 		err = write_and_check(kvm, r, before, true, message);
 	/* While they are locked: none is in KVM_RUN. */
 	if (!err && !r->check_only)
-		kch_kvm_bar(kvm);
+		bar(kvm, REQ_RESTORED);
 	kvfree(before);
 	return err;
 }
@@ -492,7 +499,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	 * rest of the reference, without a lock: no vCPU is in the guest while
 	 * one of them may make a page of the old reference and the new offset.
 	 */
-	kch_kvm_bar(kvm);
+	bar(kvm, REQ_KEPT);
 	err = wait_out_of_guest(kvm);
 	page = hyperv_page_state(kvm);
 	if (!err && !hyperv_page_is_due(kvm) &&
@@ -501,7 +508,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 		if (page != hyperv_page_state(kvm))
 			remake_hyperv_page(kvm);
 	}
-	kch_kvm_unbar(kvm);
+	unbar(kvm, REQ_KEPT);
 out:
 	kvfree(entry);
 	return err;
