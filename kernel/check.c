@@ -179,7 +179,7 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 {
 	int err = kch_kvm_entry_exact(live, message);
 
-	if (err == -ENOTRECOVERABLE && !r->sets_vcpus)
+	if (err == -ENOTRECOVERABLE)
 		return err;
 	/* A wrong offset is also why there may be no master clock: say it first. */
 	err = check_vcpus(live, r, message) ?: (r->sets_vcpus ? 0 : err);

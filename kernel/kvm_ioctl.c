@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 #include <linux/uaccess.h>
 #include <asm/msr-index.h>
+#include <asm/tsc.h>
 
 #include "kvm_ioctl.h"
 
@@ -24,6 +25,17 @@ int kch_kvm_set_offset(struct file *vcpu, u64 offset, void __user *user)
 	    copy_to_user(user + sizeof(attr), &offset, sizeof(offset)))
 		return -EFAULT;
 	return kch_kvm_ioctl(vcpu, KVM_SET_DEVICE_ATTR, (unsigned long)user);
+}
+
+/* KVM takes less difference than tsc_tolerance_ppm for none; that is its default. */
+#define TOLERANCE_PPM	250
+
+bool kch_kvm_can_set_khz(struct file *vm, u32 khz)
+{
+	u32 apart = khz > tsc_khz ? khz - tsc_khz : tsc_khz - khz;
+
+	return kch_kvm_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) > 0 ||
+	       (u64)apart * 1000000 <= (u64)tsc_khz * TOLERANCE_PPM;
 }
 
 int kch_kvm_set_khz(struct file *vcpu, u32 khz)

@@ -20,6 +20,12 @@ long kch_kvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 /* KVM_VCPU_TSC_OFFSET, cycles. */
 int kch_kvm_set_offset(struct file *vcpu, u64 offset, void __user *user);
 
+/*
+ * False: KVM would put the vCPU into TSC catch-up, which nothing takes it out of,
+ * or refuse.
+ */
+bool kch_kvm_can_set_khz(struct file *vm, u32 khz);
+
 /* KVM_SET_TSC_KHZ on a vCPU that exists. */
 int kch_kvm_set_khz(struct file *vcpu, u32 khz);
 

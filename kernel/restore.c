@@ -141,7 +141,19 @@ static int check_files(struct kch_restoring *job)
 		u32 id = le32_to_cpu(want->vcpu_id);
 		const struct kch_rec_vcpu *has = kch_entry_vcpu(job->before, id);
 
-		if (job->vcpus[i] || !has)
+		if (!has)
+			continue;
+		if (has->virtual_tsc_khz != want->virtual_tsc_khz &&
+		    !kch_kvm_can_set_khz(job->vm_file,
+					 le32_to_cpu(want->virtual_tsc_khz))) {
+			r->vcpu_id = id;
+			r->found = le32_to_cpu(has->virtual_tsc_khz);
+			r->expected = le32_to_cpu(want->virtual_tsc_khz);
+			kch_say(&job->message, "vCPU %u has %llu kHz, saved was %llu kHz, which this host cannot scale its TSC to",
+				id, r->found, r->expected);
+			return -ERANGE;
+		}
+		if (job->vcpus[i])
 			continue;
 		r->vcpu_id = id;
 		if (has->virtual_tsc_khz != want->virtual_tsc_khz) {
@@ -242,6 +254,20 @@ static u64 clock_now(const struct kch_rec_vm *entry)
 	return kch_clock_ns(&clock, now.host_tsc);
 }
 
+/*
+ * An ioctl of ours waits for a vCPU that its VMM has started just now, maybe for
+ * ever; where the vCPU is barred, that waits for us.
+ */
+#define PATIENCE	(2 * HZ)
+
+static void break_off(struct work_struct *work)
+{
+	struct kch_restoring *job =
+		container_of(work, struct kch_restoring, break_off.work);
+
+	send_sig(SIGKILL, job->thread, 1);
+}
+
 /* The VM as its VMM left it; its clock too, unless the VMM has set it since. */
 static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 {
@@ -249,7 +275,7 @@ static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 	int err;
 
 	flush_signals(current);
-
+	schedule_delayed_work(&job->break_off, PATIENCE);
 	err = kch_kvm_read(kvm_of(job), job->facts.frac_bits, &now, NULL);
 	if (!err)
 		err = set_vcpus(job, now, job->before, user);
@@ -257,6 +283,7 @@ static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 		err = kch_kvm_set_clock(job->vm_file, clock_now(job->before), user);
 	if (!err)
 		err = rearm(job, user);
+	cancel_delayed_work_sync(&job->break_off);
 	kvfree(now);
 	if (err)
 		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%d)\n",
@@ -288,10 +315,16 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
 	 * until they are let in, and no other ioctl of it comes to its end.
 	 */
+	schedule_delayed_work(&job->break_off, PATIENCE);
 	err = set_vcpus(job, job->before, job->saved, user) ?:
 	      rearm(job, user) ?:
 	      kch_kvm_set_clock(job->vm_file, clock_now(job->saved), user) ?:
 	      kch_kvm_restore(kvm, r, &job->message);
+	cancel_delayed_work_sync(&job->break_off);
+	if (err == -EINTR && !READ_ONCE(job->cancelled)) {
+		kch_say(&job->message, "a vCPU was started while the clock was being restored");
+		err = -EBUSY;
+	}
 	if (err)
 		put_back(job, true, user);
 	return err;
@@ -351,28 +384,14 @@ static int in_memory_of_vm(struct kch_restoring *job,
 	return err;
 }
 
-static void break_off(struct work_struct *work)
-{
-	struct kch_restoring *job =
-		container_of(work, struct kch_restoring, break_off.work);
-
-	send_sig(SIGKILL, job->thread, 1);
-}
-
 static int put_back_held(struct kch_restoring *job, void __user *user)
 {
 	struct kch_rec_vm now = { };
 
 	/* Another reference than ours was taken by KVM_SET_CLOCK since. */
 	kch_kvm_read_reference(kvm_of(job), &now);
-	/*
-	 * The vCPUs are still barred.  If the VMM resumes only now, an ioctl of
-	 * ours waits for KVM_RUN, and that for us.
-	 */
-	schedule_delayed_work(&job->break_off, HZ);
 	put_back(job, le64_to_cpu(now.master_cycle_now) ==
 			      job->todo.reference_cycles, user);
-	cancel_delayed_work_sync(&job->break_off);
 	return 0;
 }
 
@@ -389,8 +408,11 @@ static int restore_and_hold(struct kch_restoring *job)
 	/* The VMM may have changed more than the clock: that is refused again. */
 	if (!err)
 		return kch_kvm_restore_again(kvm, &job->todo, &job->message);
-	if (err != -ESRCH)
-		in_memory_of_vm(job, put_back_held);
+	/* The signal that ended the hold must not end this, too. */
+	flush_signals(current);
+	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)
+		pr_err("kvmclock_handover: %.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
+		       job->name, job->uuid);
 	return err;
 }
 
