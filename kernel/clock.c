@@ -105,7 +105,10 @@ static u64 hyperv_offset(const struct kch_clock *clock)
 {
 	u64 scale, timestamp = kch_clock_tsc(clock, clock->reference_cycles);
 
-	if (clock->tsc_shift < -32 || clock->tsc_shift > 31)
+	/* There is no such page where its scale would have more than 64 bits. */
+	if (clock->tsc_shift < -32 || clock->tsc_shift > 31 ||
+	    ((unsigned __int128)clock->tsc_to_system_mul <<
+	     (32 + clock->tsc_shift)) >> 64 >= 100)
 		return 0;
 	scale = kch_mul_div(1ULL << (32 + clock->tsc_shift),
 			    clock->tsc_to_system_mul, 100);
@@ -136,7 +139,9 @@ bool kch_clock_advance(struct kch_clock *clock, u64 host_cycles, bool hyperv)
 			kch_unscale_tsc(scaled + n * step,
 					clock->tsc_scaling_ratio,
 					clock->tsc_scaling_frac_bits);
-		if (moved.reference_cycles > host_cycles)
+		/* What no CPU has wraps. */
+		if (moved.reference_cycles > host_cycles ||
+		    moved.reference_cycles <= clock->reference_cycles)
 			continue;
 		moved.system_time_ns = kch_clock_ns(clock, moved.reference_cycles);
 		/* Nothing is taken for the same that is not. */
@@ -371,35 +376,86 @@ static u64 magnitude(s64 value)
 /* Rounded up, and never 0: a rate is known to 1 ppb only. */
 static u64 drift_ns(u64 ns, s64 rate_ppb)
 {
-	return kch_mul_div(ns, magnitude(rate_ppb) + 1, NS_PER_S) + 1;
+	u64 ppb = magnitude(rate_ppb) + 1;
+
+	/* kch_mul_div() must not overflow. */
+	if (((unsigned __int128)ns * ppb) >> 64 >= NS_PER_S)
+		return U64_MAX;
+	return kch_mul_div(ns, ppb, NS_PER_S) + 1;
+}
+
+/*
+ * How many steps there are at most between two that fall on a host cycle, which
+ * those of a scaled TSC do not all do.  On a circle of the ratio's length a step
+ * turns by an angle, and what falls on a host cycle is an arc of 2^frac_bits.  So
+ * many turns leave no gap that is longer: the three-gap theorem, by continued
+ * fractions.
+ */
+static u64 steps_apart(const struct kch_clock *clock)
+{
+	u64 one = 1ULL << clock->tsc_scaling_frac_bits;
+	u64 gap = clock->tsc_scaling_ratio, turn = 1, p = 0, q = 1, n, next;
+	int bits = clock->tsc_scaling_frac_bits;
+
+	if (gap <= one)
+		return 1;
+	if (clock->tsc_shift < 32)
+		bits += 32 - clock->tsc_shift;
+	while (bits--)
+		turn = turn >= gap - turn ? turn - (gap - turn) : turn + turn;
+	while (turn > one) {
+		n = gap / turn;
+		next = gap % turn;
+		gap = turn;
+		turn = next;
+		next = p + n * q;
+		p = q;
+		q = next;
+	}
+	/* Without a turn it comes back to where it was, and that was on one. */
+	return turn ? p + ((gap - one - 1) / turn + 2) * q : q;
+}
+
+/* The age that a reference gets to which is moved whenever that is possible, ns. */
+static u64 age_moved_ns(const struct kch_clock *clock, u32 tsc_khz, bool hyperv)
+{
+	u64 steps = steps_apart(clock), step = kch_clock_step_cycles(clock);
+
+	/* Hyper-V's page has the same bytes again when a step's ns are whole. */
+	if (hyperv && steps <= ADVANCE_TRIES)
+		steps *= 100;
+	if (step > U64_MAX / steps)
+		return U64_MAX;
+	step = kch_unscale_tsc(steps * step, clock->tsc_scaling_ratio,
+			       clock->tsc_scaling_frac_bits);
+	step = kch_cycles_to_ns(step, tsc_khz);
+	return step > U64_MAX / 2 ? U64_MAX : step + 2 * KCH_KEEP_INTERVAL_NS;
 }
 
 /* CLOCK_MONOTONIC_RAW's multiplier has 23 bits, or 22 above 3.66 GHz; KVM's has 32. */
 #define RAW_CLOCK_PPB		239
-/* A scaled TSC is not at a step at every host cycle: see kch_clock_advance(). */
-#define SCALED_STEPS		16
 
 u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
-		       u64 host_cycles)
+		       u64 host_cycles, bool hyperv)
 {
-	u64 step, age_ns, answer_ns, reference_ns;
+	u64 age_ns = 0, moved_ns, answer_ns, reference_ns;
 	struct kch_clock clock;
 
 	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
-	if (kch_entry_pairs_are(entry, kvm_khz)) {
-		/* It stays where it is: a scaled guest's rounding adds up. */
-		age_ns = host_cycles > clock.reference_cycles ?
-			 kch_cycles_to_ns(host_cycles - clock.reference_cycles,
-					  tsc_khz) : 0;
+	if (host_cycles > clock.reference_cycles)
+		age_ns = kch_cycles_to_ns(host_cycles - clock.reference_cycles,
+					  tsc_khz);
+	if (!kch_entry_pairs_are(entry, kvm_khz)) {
+		moved_ns = age_moved_ns(&clock, tsc_khz, hyperv);
+		age_ns = moved_ns > age_ns ? moved_ns : age_ns;
+		answer_ns = drift_ns(age_ns, kch_clock_rate_ppb(&clock, kvm_khz));
+	} else if (clock.tsc_scaling_ratio == 1ULL << clock.tsc_scaling_frac_bits) {
+		/* KVM computes what the guest does. */
+		answer_ns = 0;
 	} else {
-		step = kch_clock_step_cycles(&clock);
-		if (clock.tsc_scaling_ratio != 1ULL << clock.tsc_scaling_frac_bits)
-			step *= SCALED_STEPS;
-		step = kch_unscale_tsc(step, clock.tsc_scaling_ratio,
-				       clock.tsc_scaling_frac_bits);
-		age_ns = kch_cycles_to_ns(step, tsc_khz) + 2 * KCH_KEEP_INTERVAL_NS;
+		/* It stays where it is, and a scaled guest's rounding adds up. */
+		answer_ns = drift_ns(age_ns, kch_clock_rate_ppb(&clock, kvm_khz));
 	}
-	answer_ns = drift_ns(age_ns, kch_clock_rate_ppb(&clock, kvm_khz));
 	reference_ns = KCH_KEEP_NS +
 		       drift_ns(2 * KCH_KEEP_INTERVAL_NS,
 				magnitude(kch_clock_rate_ppb(&clock, tsc_khz)) +

@@ -153,9 +153,11 @@ void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns)
 /*
  * How far what KVM says or does may be from the guest's clock at any time, ns, as
  * long as that is kept: KVM_GET_CLOCK, a new reference, the pair of an added vCPU.
+ * Where the reference cannot be moved, it is what it is at @host_cycles, and grows.
+ * @hyperv: the guest uses Hyper-V's reference page.
  */
 u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
-		       u64 host_cycles);
+		       u64 host_cycles, bool hyperv);
 
 /* The vCPU of that id, or NULL: vCPUs are in ascending order of their ids. */
 const struct kch_rec_vcpu *kch_entry_vcpu(const struct kch_rec_vm *entry, u32 id);

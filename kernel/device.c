@@ -454,8 +454,8 @@ static int do_get(void *context, void *arg, struct kch_message *message)
  * By how much KVM is off the guest's clock now, in the worse of two ways; without
  * master clock, what KVM takes for each page anew is its host clock at this offset.
  */
-static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz, bool kept,
-			  struct kch_read *read)
+static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz,
+			  const struct file *vm_file, struct kch_read *read)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
 	struct kch_instant now;
@@ -484,9 +484,10 @@ static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz, bool kept,
 		    kch_clock_ns(&clock, now.host_tsc);
 	if (abs(answer_ns) > abs(read->rebase_step_ns))
 		read->rebase_step_ns = answer_ns;
-	if (kept)
-		read->rebase_bound_ns = kch_entry_bound_ns(entry, kvm_khz, tsc_khz,
-							   now.host_tsc);
+	if (kch_is_kept(vm_file))
+		read->rebase_bound_ns =
+			kch_entry_bound_ns(entry, kvm_khz, tsc_khz, now.host_tsc,
+					   kch_kvm_hyperv_page(kch_kvm_of(vm_file)));
 }
 
 static int do_read(void *context, void *arg, struct kch_message *message)
@@ -510,7 +511,7 @@ static int do_read(void *context, void *arg, struct kch_message *message)
 		goto out;
 	read->kvm_tsc_khz = facts.kvm_khz;
 	read->pid = le32_to_cpu(entry->pid);
-	say_agreement(entry, facts.kvm_khz, kch_is_kept(vm_file), read);
+	say_agreement(entry, facts.kvm_khz, vm_file, read);
 	kch_watch_known_as(vm_file, entry);
 	kch_rec_entry_close(entry);
 	err = kch_give(read->buffer, &read->buffer_size, entry,

@@ -104,12 +104,18 @@ void kch_keep(struct kch_kept *kept, const struct kch_rec_vm *saved, u32 kvm_khz
 	const struct kch_rec_vcpu *vcpu = (const void *)(saved + 1);
 	struct kch_kept *before;
 	struct file *vm_file;
+	u32 i;
 
 	kept->keep.kvm_khz = kvm_khz;
 	kept->keep.frac_bits = saved->tsc_scaling_frac_bits;
 	kept->keep.ratio = le64_to_cpu(vcpu->tsc_scaling_ratio);
 	kept->keep.mul = le32_to_cpu(vcpu->tsc_to_system_mul);
 	kept->keep.shift = vcpu->tsc_shift;
+	for (i = 1; i < le32_to_cpu(saved->vcpu_count); i++)
+		if (vcpu[i].tsc_scaling_ratio == vcpu->tsc_scaling_ratio &&
+		    (vcpu[i].tsc_to_system_mul != vcpu->tsc_to_system_mul ||
+		     vcpu[i].tsc_shift != vcpu->tsc_shift))
+			kept->keep.mul = 0;
 	vm_file = kch_watch_get(kept->watch);
 	mutex_lock(&kept_lock);
 	before = vm_file ? find(vm_file) : NULL;

@@ -111,6 +111,9 @@ struct kch_kvm_restore {
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
 
+/* Does the guest use Hyper-V's reference page? */
+bool kch_kvm_hyperv_page(const struct kvm *kvm);
+
 /* Lets vCPUs that kch_kvm_restore() has barred into the guest. */
 void kch_kvm_unbar(struct kvm *kvm);
 
@@ -129,7 +132,7 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *restore,
  * @kvm_khz: frequency this host's KVM uses, kHz
  * @frac_bits: fraction bits of its scaling ratios
  * @ratio: scaling ratio of vCPUs that have the following pair
- * @mul: the VM's tsc_to_system_mul
+ * @mul: the VM's tsc_to_system_mul; 0: its vCPUs have several, and keep them
  * @shift: its tsc_shift
  */
 struct kch_kvm_keep {

@@ -145,7 +145,7 @@ static void request_pages(struct kvm *kvm)
 }
 
 #ifdef KCH_HAVE_KVM_HYPERV
-static bool hyperv_page_is_on(const struct kvm *kvm)
+bool kch_kvm_hyperv_page(const struct kvm *kvm)
 {
 	return kvm->arch.hyperv.hv_tsc_page & HV_X64_MSR_TSC_REFERENCE_ENABLE;
 }
@@ -180,7 +180,7 @@ static void renew_hyperv_page(struct kvm *kvm)
 	mutex_unlock(&hv->hv_lock);
 }
 #else
-static bool hyperv_page_is_on(const struct kvm *kvm)
+bool kch_kvm_hyperv_page(const struct kvm *kvm)
 {
 	return false;
 }
@@ -210,7 +210,7 @@ static void remake_hyperv_page(struct kvm *kvm)
 	int tries = 1000;
 	unsigned long i;
 
-	if (!hyperv_page_is_on(kvm))
+	if (!kch_kvm_hyperv_page(kvm))
 		return;
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		while (tries-- > 0 && mutex_is_locked(&vcpu->mutex) &&
@@ -303,7 +303,7 @@ static int make_wanted(const struct kvm *kvm, struct kch_kvm_restore *r,
 	memcpy(entry, r->saved, size);
 	kch_host_instant(&now);
 	if (!kch_entry_pairs_are(entry, r->kvm_khz))
-		kch_entry_advance(entry, now.host_tsc, hyperv_page_is_on(kvm));
+		kch_entry_advance(entry, now.host_tsc, kch_kvm_hyperv_page(kvm));
 	kch_entry_set_offset(entry, now.host_tsc, now.kvm_ns);
 	*wanted = entry;
 	return 0;
@@ -426,6 +426,7 @@ static bool renew_entry(struct kch_rec_vm *entry, const struct kch_kvm_keep *kee
 
 	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
 		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID) ||
+		    !keep->mul ||
 		    le64_to_cpu(vcpu->tsc_scaling_ratio) != keep->ratio ||
 		    (le32_to_cpu(vcpu->tsc_to_system_mul) == keep->mul &&
 		     vcpu->tsc_shift == keep->shift))
@@ -492,7 +493,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	was = *entry;
 	kch_host_instant(&now);
 	err = kch_kvm_entry_exact(entry, NULL);
-	if (err || !renew_entry(entry, keep, hyperv_page_is_on(kvm), &now))
+	if (err || !renew_entry(entry, keep, kch_kvm_hyperv_page(kvm), &now))
 		goto out;
 	/*
 	 * Old and new page agree at every TSC.  But KVM reads the offset after the

@@ -517,10 +517,11 @@ static void job_end(struct kch_restoring *job)
 	job_free(job);
 }
 
-static int job_outcome(const struct kch_restoring *job, struct kch_restore *r,
+static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 		       struct kch_message *message)
 {
 	const struct kch_kvm_restore *todo = &job->todo;
+	bool hyperv = kch_kvm_hyperv_page(kvm_of(job));
 
 	r->blackout_ns = job->blackout_ns;
 	r->host_tsc = todo->host_tsc;
@@ -534,8 +535,11 @@ static int job_outcome(const struct kch_restoring *job, struct kch_restore *r,
 		r->expected = todo->expected;
 		return job->err;
 	}
+	/* With the reference as it was written, or would be. */
+	if (!kch_entry_pairs_are(job->saved, job->facts.kvm_khz))
+		kch_entry_advance(job->saved, todo->host_tsc, hyperv);
 	r->rebase_bound_ns = kch_entry_bound_ns(job->saved, job->facts.kvm_khz,
-						tsc_khz, todo->host_tsc);
+						tsc_khz, todo->host_tsc, hyperv);
 	if (job->flags & KCH_RESTORE_CHECK)
 		return 0;
 	r->page = todo->error.same_page ? KCH_PAGE_SAME_BYTES :

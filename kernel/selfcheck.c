@@ -308,7 +308,7 @@ static int check_agreement(struct scratch_vm *s, const struct kch_rec_vm *live,
 	kch_clock_of(live, (const struct kch_rec_vcpu *)(live + 1), &clock);
 	off_ns = says.clock - kch_clock_ns(&clock, says.host_tsc);
 	bound_ns = kch_entry_bound_ns(live, facts->kvm_khz, tsc_khz,
-				      says.host_tsc);
+				      says.host_tsc, false);
 	if (off_ns <= (s64)bound_ns && off_ns >= -(s64)bound_ns)
 		return 0;
 	kch_say(message, "after a clock was restored to a test VM, KVM_GET_CLOCK is %lld ns off the guest's, expected below %llu ns: nothing is written to any VM",
