@@ -10,20 +10,14 @@ u64 kch_scale_tsc(u64 host_cycles, u64 ratio, u8 frac_bits)
 
 u64 kch_unscale_tsc(u64 guest_cycles, u64 ratio, u8 frac_bits)
 {
-	u64 low = 0, high = U64_MAX;
+	unsigned __int128 wanted = (unsigned __int128)guest_cycles << frac_bits;
+	u64 host_cycles;
 
-	/* The scaled TSC grows with the host's; a 128-bit quotient is no kernel's. */
-	if (((unsigned __int128)high * ratio) >> frac_bits < guest_cycles)
-		return high;
-	while (low < high) {
-		u64 middle = low + (high - low) / 2;
-
-		if (((unsigned __int128)middle * ratio) >> frac_bits >= guest_cycles)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	if ((unsigned __int128)U64_MAX * ratio < wanted)
+		return U64_MAX;
+	host_cycles = kch_mul_div(guest_cycles, 1ULL << frac_bits, ratio);
+	return (unsigned __int128)host_cycles * ratio < wanted ? host_cycles + 1 :
+								 host_cycles;
 }
 
 u64 kch_clock_tsc(const struct kch_clock *clock, u64 host_cycles)
@@ -117,10 +111,10 @@ static u64 hyperv_offset(const struct kch_clock *clock)
 }
 
 /*
- * Not every scaled TSC has a host cycle: of a ratio below two, at least every
- * second one has.  So many are tried, one after the other.
+ * Not every scaled TSC has a host cycle.  Of most ratios every second has one or so;
+ * there are hardly any with more in a row without than are tried.
  */
-#define ADVANCE_TRIES	1024
+#define ADVANCE_TRIES	65536
 
 bool kch_clock_advance(struct kch_clock *clock, u64 host_cycles, bool hyperv)
 {

@@ -98,7 +98,14 @@ static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
 
 static inline u64 kch_mul_div(u64 a, u64 b, u64 c)
 {
-	return (u64)((unsigned __int128)a * b / c);
+	unsigned __int128 quotient = (unsigned __int128)a * b / c;
+
+#ifdef KCH_MUL_DIV_TRAPS
+	/* As the kernel does, where it is the CPU's own division. */
+	if (quotient >> 64)
+		__builtin_trap();
+#endif
+	return (u64)quotient;
 }
 
 #endif /* __KERNEL__ */
