@@ -85,12 +85,6 @@ static void number_unused(struct attempt *a)
 	a->cmd = _IO(KCH_IOC_TYPE, 0x7f);
 }
 
-/* Only in a kernel with LUO, of which the driver is part. */
-static void number_of_luo(struct attempt *a)
-{
-	a->cmd = KCH_IOC_CLOCK_FD;
-}
-
 static void number_of_another_type(struct attempt *a)
 {
 	a->cmd = _IO('T', _IOC_NR(a->cmd));
@@ -116,7 +110,6 @@ static const struct condition everywhere[] = {
 	{ .name = "structure cut by unmapped page", .spoil = pointer_cut, .expected = EFAULT },
 	{ .name = "read-only structure", .spoil = pointer_read_only, .expected = EFAULT },
 	{ .name = "number not in use", .spoil = number_unused, .expected = ENOTTY },
-	{ .name = "number for LUO", .spoil = number_of_luo, .expected = ENOTTY },
 	{ .name = "another type", .spoil = number_of_another_type, .expected = ENOTTY },
 	{ .name = "number with a size in it", .spoil = number_with_a_size, .expected = ENOTTY },
 	{ .name = "an ioctl of KVM", .spoil = number_of_kvm, .expected = ENOTTY },
@@ -253,7 +246,7 @@ void test_capabilities(void)
 		_exit(without_capability());
 	waitpid(pid, &status, 0);
 	check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-	      "without CAP_SYS_ADMIN: status %#x (1 open, 2 to 8 files of debugfs, 10 to 18 ioctls)",
+	      "without CAP_SYS_ADMIN: status %#x (1 open, 2 to 8 files of debugfs, 10 to 20 ioctls)",
 	      status);
 	conditions_done += 1 + 7 + KCH_CALLS;
 	after = snapshot_take();

@@ -23,6 +23,19 @@ void test_settled(void);
 void test_tsc_back(void);
 void test_finish(void);
 
+/* group-hold.c: KCH_RESTORE_HOLD and WAIT */
+void test_hold(void);
+void test_hold_ends(void);
+
+/* group-pending.c: what KVM has still to do */
+void test_pending(void);
+
+/* group-keep.c: restored VMs that run on */
+void test_keep(void);
+
+/* group-locks.c: nobody waits for somebody else's memory or vCPU */
+void test_locks(void);
+
 /* group-incoming.c: RESTORE and FINISH with records of all kinds */
 void test_incoming(void);
 void test_two_records(void);

@@ -40,6 +40,10 @@ void scene_base(unsigned int cmd, union kch_any *arg)
 		arg->restore.mode = KCH_MODE_IDENTICAL;
 		set_uuid(arg->restore.uuid, ID_SAVED);
 		break;
+	case KCH_IOC_CLOCK_FD:
+		arg->clock_fd.vm_fd = scene.vm.fd;
+		set_uuid(arg->clock_fd.uuid, ID_NEW);
+		break;
 	case KCH_IOC_ADOPT:
 		arg->adopt.vm_fd = scene.grown.fd;
 		break;

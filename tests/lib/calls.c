@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "calls.h"
 
@@ -39,6 +41,26 @@ int restore(const struct vm *vm, uint32_t id, uint32_t flags,
 	arg->mode = KCH_MODE_IDENTICAL;
 	set_uuid(arg->uuid, id);
 	return device_call(KCH_IOC_RESTORE, arg);
+}
+
+int hold(int fd, const struct vm *vm, uint32_t id, uint32_t hold_ms,
+	 struct kch_restore *arg)
+{
+	memset(arg, 0, sizeof(*arg));
+	arg->size = sizeof(*arg);
+	arg->flags = KCH_RESTORE_HOLD;
+	arg->hold_ms = hold_ms;
+	arg->vm_fd = vm->fd;
+	arg->mode = KCH_MODE_IDENTICAL;
+	set_uuid(arg->uuid, id);
+	return ioctl(fd, KCH_IOC_RESTORE, arg) ? errno : 0;
+}
+
+int hold_wait(int fd, struct kch_restore *arg)
+{
+	memset(arg, 0, sizeof(*arg));
+	arg->size = sizeof(*arg);
+	return ioctl(fd, KCH_IOC_WAIT, arg) ? errno : 0;
 }
 
 int adopt(const struct vm *vm, struct kch_adopt *arg)

@@ -16,6 +16,10 @@ int preserve(const struct vm *vm, uint32_t id, struct kch_preserve *arg);
 int unpreserve(uint32_t id);
 int restore(const struct vm *vm, uint32_t id, uint32_t flags,
 	    struct kch_restore *arg);
+/* KCH_RESTORE_HOLD on another open file than the device, and KCH_IOC_WAIT. */
+int hold(int fd, const struct vm *vm, uint32_t id, uint32_t hold_ms,
+	 struct kch_restore *arg);
+int hold_wait(int fd, struct kch_restore *arg);
 int adopt(const struct vm *vm, struct kch_adopt *arg);
 int finish(uint32_t flags, struct kch_finish *arg);
 int list(uint32_t which, struct kch_entry *entries, uint32_t *count);

@@ -31,6 +31,9 @@ const struct kch_call kch_calls[KCH_CALLS] = {
 	CALL(RESTORE, kch_restore, KCH_RESTORE_FLAGS),
 	CALL(FINISH, kch_finish, KCH_FINISH_DISCARD),
 	CALL(ADOPT, kch_adopt, 0),
+	CALL(CLOCK_FD, kch_clock_fd, 0),
+	/* All but the size is an output. */
+	CALL(WAIT, kch_restore, ~0U),
 };
 
 uint64_t region_start;

@@ -23,6 +23,7 @@ union kch_any {
 	struct kch_restore restore;
 	struct kch_finish finish;
 	struct kch_adopt adopt;
+	struct kch_clock_fd clock_fd;
 	char bytes[512];
 };
 
@@ -44,7 +45,7 @@ struct kch_call {
 	size_t message;
 };
 
-#define KCH_CALLS	9
+#define KCH_CALLS	11
 extern const struct kch_call kch_calls[KCH_CALLS];
 const struct kch_call *kch_call_of(unsigned int cmd);
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VM_VCPUS_MAX	32
+#define VM_VCPUS_MAX	64
 
 /**
  * struct vm - one VM
@@ -46,8 +46,12 @@ void vm_set_clock(const struct vm *vm, uint64_t ns);
 /* Enters the guest, which halts at once. */
 void vm_run_once(const struct vm *vm, uint32_t index);
 
-/* A vCPU runs from the one to the other. */
+/* A vCPU runs from the one to the other.  vm_go() does not wait for it to get there. */
+void vm_go(struct vm *vm, uint32_t index);
 void vm_start(struct vm *vm, uint32_t index);
 void vm_stop(struct vm *vm);
+
+/* How often it went round its loop: a vCPU that was in the guest has. */
+uint32_t vm_rounds(const struct vm *vm);
 
 #endif /* KCH_TESTS_VM_H */

@@ -163,7 +163,7 @@ try() { # SOURCES BUILD PROGRAM...
 			"$2/plain/$program" >>"$2.log" 2>&1 || return 2
 		status=0
 		# In a group, so that bash's word on a crash goes to the log, too.
-		{ timeout 60 "$2/plain/$program" </dev/null || status=$?; } >>"$2.log" 2>&1
+		{ timeout 150 "$2/plain/$program" </dev/null || status=$?; } >>"$2.log" 2>&1
 		((status == 0)) || return 1
 	done
 	return 0

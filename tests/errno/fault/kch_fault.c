@@ -6,6 +6,10 @@
  *
  *	dead=FD, bugged=FD	marks a VM of the loading process, and is not loaded
  *	ratio=FD		the TSC of its last vCPU is scaled, a little
+ *	adjust=FD		its last vCPU is to move its TSC offset, as after a suspend
+ *	update=FD		KVM is to take a new reference when its last vCPU runs
+ *	backwards=FD		and a host TSC was seen going backwards
+ *	protect=FD		the CPU protects the TSC of its last vCPU
  *	claim=START,SIZE	claims that memory
  *	khz_lie=1		KVM_GET_TSC_KHZ answers one kHz too much
  *	vcpus=N			a VM that the module reads seems to have N vCPUs
@@ -44,6 +48,14 @@ static int ratio = -1;
 module_param(ratio, int, 0);
 static int ahead = -1;
 module_param(ahead, int, 0);
+static int adjust = -1;
+module_param(adjust, int, 0);
+static int update = -1;
+module_param(update, int, 0);
+static int backwards = -1;
+module_param(backwards, int, 0);
+static int protect = -1;
+module_param(protect, int, 0);
 static unsigned long claim[2];
 module_param_array(claim, ulong, NULL, 0);
 static bool khz_lie;
@@ -97,6 +109,35 @@ static int mark_vm(void)
 		kvm->vm_bugged = true;
 	fput(file);
 	return -ECANCELED;
+}
+
+/* What KVM has still to do when the VM runs. */
+static int mark_vcpu(int fd)
+{
+	struct file *file = fget(fd);
+	struct kvm_vcpu *vcpu;
+	struct kvm *kvm;
+	int err = -ECANCELED;
+
+	if (!file)
+		return -EBADF;
+	kvm = file->private_data;
+	vcpu = kvm_get_vcpu(kvm, atomic_read(&kvm->online_vcpus) - 1);
+	if (adjust >= 0)
+		vcpu->arch.tsc_offset_adjustment = 12345;
+	if (backwards >= 0)
+		kvm->arch.backwards_tsc_observed = true;
+	if (update >= 0 || backwards >= 0)
+		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+	if (protect >= 0) {
+#ifdef KCH_HAVE_GUEST_TSC_PROTECTED
+		vcpu->arch.guest_tsc_protected = true;
+#else
+		err = -EOPNOTSUPP;
+#endif
+	}
+	fput(file);
+	return err;
 }
 
 /* kvm_arch_vcpu_ioctl(filp, ioctl, arg) */
@@ -300,6 +341,8 @@ static int __init fault_init(void)
 
 	if (seal)
 		return tell_of_kexec();
+	if (adjust >= 0 || update >= 0 || backwards >= 0 || protect >= 0)
+		return mark_vcpu(max(max(adjust, update), max(backwards, protect)));
 	if (dead >= 0 || bugged >= 0 || ratio >= 0 || ahead >= 0)
 		return mark_vm();
 	if (claim[1] && !request_mem_region(claim[0], claim[1], "kch_fault"))

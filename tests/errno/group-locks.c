@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Nobody waits while somebody else decides how long: whose memory does not come, or
+ * whose vCPU runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/kvm.h>
+#include <linux/userfaultfd.h>
+
+#include "check.h"
+#include "groups.h"
+#include "scene.h"
+#include "snapshot.h"
+
+#define PAGE		4096
+#define PAGES		8
+#define AT_ONCE_S	5	/* on an emulated host that has other things to do */
+
+/* Memory that does not come: whoever touches it waits until it is given. */
+static char *memory_that_waits(int *uffd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	char *at = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (*uffd < 0)
+		return NULL;
+	range.range.start = (uintptr_t)at;
+	range.range.len = PAGES * PAGE;
+	if (at == MAP_FAILED || ioctl(*uffd, UFFDIO_API, &api) ||
+	    ioctl(*uffd, UFFDIO_REGISTER, &range))
+		die("userfaultfd: %s", strerror(errno));
+	return at;
+}
+
+struct stuck {
+	pthread_t thread;
+	unsigned int cmd;
+	void *arg;
+	union kch_any any;
+	int fd;
+	volatile bool over;
+};
+
+static void *get_stuck(void *arg)
+{
+	struct stuck *s = arg;
+
+	ioctl(s->fd, s->cmd, s->arg);
+	s->over = true;
+	return NULL;
+}
+
+static void stick(struct stuck *s)
+{
+	if (pthread_create(&s->thread, NULL, get_stuck, s))
+		die("pthread_create");
+}
+
+/* In a process of its own, which can be killed if it is not done in time. */
+static bool done_at_once(int (*fn)(void))
+{
+	int status, tries = AT_ONCE_S * 100;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(fn());
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (!tries--) {
+			kill(pid, SIGKILL);
+			waitpid(pid, &status, 0);
+			return false;
+		}
+		usleep(10000);
+	}
+	return !status;
+}
+
+static int ask_everything(void)
+{
+	struct kch_entry entries[4];
+	struct kch_preserve preserved;
+	struct kch_restore restored;
+	struct kch_info info = { .size = sizeof(info) };
+	uint64_t bytes[1024];
+	uint32_t count = 4, size = sizeof(bytes);
+
+	return device_call(KCH_IOC_INFO, &info) || list(KCH_INCOMING, entries, &count) ||
+	       get(KCH_INCOMING, ID_SAVED, bytes, &size) ||
+	       read_entry(&scene.spare, (void *)bytes, sizeof(bytes)) ||
+	       preserve(&scene.spare, ID_NEW, &preserved) || unpreserve(ID_NEW) ||
+	       restore(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &restored);
+}
+
+static int restore_is_busy(void)
+{
+	struct kch_restore arg;
+
+	return restore(&scene.vm, ID_SAVED, 0, &arg) != EBUSY;
+}
+
+static int all_but_restore(void)
+{
+	struct kch_info info = { .size = sizeof(info) };
+	uint64_t bytes[1024];
+
+	return device_call(KCH_IOC_INFO, &info) ||
+	       read_entry(&scene.vm, (void *)bytes, sizeof(bytes));
+}
+
+void test_locks(void)
+{
+	struct stuck stuck[5] = { 0 };
+	unsigned int i;
+	int uffd;
+	char *at = memory_that_waits(&uffd);
+
+	if (!at) {
+		skip("no userfaultfd in this kernel");
+		return;
+	}
+	scene_begin();
+	/* A buffer for the answer of each, an ioctl's own structure, and a vCPU's. */
+	for (i = 0; i < 4; i++)
+		stuck[i].fd = device;
+	stuck[0].cmd = KCH_IOC_LIST;
+	scene_base(stuck[0].cmd, &stuck[0].any);
+	stuck[0].any.list.size = sizeof(struct kch_list);
+	stuck[0].any.list.entries = (uintptr_t)at;
+	stuck[1].cmd = KCH_IOC_GET;
+	scene_base(stuck[1].cmd, &stuck[1].any);
+	stuck[1].any.get.size = sizeof(struct kch_get);
+	stuck[1].any.get.buffer = (uintptr_t)at + PAGE;
+	stuck[2].cmd = KCH_IOC_READ;
+	scene_base(stuck[2].cmd, &stuck[2].any);
+	stuck[2].any.read.size = sizeof(struct kch_read);
+	stuck[2].any.read.buffer = (uintptr_t)at + 2 * PAGE;
+	for (i = 0; i < 3; i++)
+		stuck[i].arg = &stuck[i].any;
+	stuck[3].cmd = KCH_IOC_RESTORE;
+	stuck[3].arg = at + 3 * PAGE;
+	for (i = 0; i < 4; i++)
+		stick(&stuck[i]);
+	usleep(300000);
+	for (i = 0; i < 4; i++)
+		check(!stuck[i].over, "%u is not stuck: nothing is shown", i);
+	check(done_at_once(ask_everything), "others wait for memory that does not come");
+
+	/* One of its vCPUs is in an ioctl that does not end, or in KVM_RUN. */
+	stuck[4].fd = scene.vm.vcpu[1];
+	stuck[4].cmd = KVM_GET_SREGS;
+	stuck[4].arg = at + 4 * PAGE;
+	stick(&stuck[4]);
+	usleep(300000);
+	check(!stuck[4].over, "the vCPU is not stuck: nothing is shown");
+	check(done_at_once(restore_is_busy), "RESTORE waits for a vCPU's ioctl");
+	check(done_at_once(all_but_restore), "others wait for a vCPU's ioctl");
+	for (i = 0; i < PAGES; i++) {
+		struct uffdio_zeropage zero = {
+			.range = { .start = (uintptr_t)at + i * PAGE, .len = PAGE },
+		};
+
+		if (ioctl(uffd, UFFDIO_ZEROPAGE, &zero))
+			die("UFFDIO_ZEROPAGE: %s", strerror(errno));
+	}
+	for (i = 0; i < 5; i++)
+		pthread_join(stuck[i].thread, NULL);
+	vm_start(&scene.vm, 0);
+	check(done_at_once(restore_is_busy), "RESTORE waits for a vCPU in KVM_RUN");
+	check(done_at_once(all_but_restore), "others wait for a vCPU in KVM_RUN");
+	vm_stop(&scene.vm);
+	munmap(at, PAGES * PAGE);
+	close(uffd);
+	scene_end();
+}
