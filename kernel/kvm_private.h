@@ -117,6 +117,13 @@ bool kch_kvm_hyperv_page(const struct kvm *kvm);
 /* Lets vCPUs that kch_kvm_restore() has barred into the guest. */
 void kch_kvm_unbar(struct kvm *kvm);
 
+/*
+ * Undoes a restore: the vCPUs' pairs, and with @reference the clock, are again what was
+ * read of them @before.  The vCPUs are still barred; their offsets are as before.
+ */
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
+		      bool reference);
+
 /* Has a vCPU come to KVM_RUN since a clock was restored to the barred VM? */
 bool kch_kvm_entered(struct kvm *kvm);
 

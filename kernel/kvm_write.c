@@ -262,8 +262,10 @@ unlock:
 	return -EOPNOTSUPP;
 }
 
-static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
+		      bool reference)
 {
+	bool master = le32_to_cpu(before->flags) & KCH_VM_MASTER_CLOCK;
 	const struct kch_rec_vcpu *was;
 	struct kvm_arch *ka = &kvm->arch;
 	struct kvm_vcpu *vcpu;
@@ -271,7 +273,9 @@ static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
 
 	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
 	write_seqcount_begin(&ka->pvclock_sc);
-	write_reference(ka, before);
+	/* A reference that is not in use, or was not, is none. */
+	if (reference && master == ka->use_master_clock)
+		write_reference(ka, before);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		was = kch_entry_vcpu(before, vcpu->vcpu_id);
 		if (!was)
@@ -330,7 +334,7 @@ static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 		err = -EOVERFLOW;
 	}
 	if (err)
-		put_back(kvm, before);
+		kch_kvm_put_back(kvm, before, true);
 	kvfree(wanted);
 	kvfree(after);
 	return err;

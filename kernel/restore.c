@@ -241,17 +241,21 @@ static int rearm(struct kch_restoring *job, void __user *user)
 	return err;
 }
 
-/* kvmclock of @entry now: without a master clock KVM's host clock and an offset. */
-static u64 clock_now(const struct kch_rec_vm *entry)
+/*
+ * What KVM_GET_CLOCK would have said now: KVM's own frequency, as no vCPU needs to
+ * have run; without a master clock KVM's host clock and an offset.
+ */
+static u64 clock_now(const struct kch_restoring *job)
 {
+	const struct kch_rec_vm *before = job->before;
 	struct kch_instant now;
 	struct kch_clock clock;
 
 	kch_host_instant(&now);
-	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK))
-		return now.kvm_ns + le64_to_cpu(entry->kvmclock_offset);
-	kch_clock_of(entry, (const void *)(entry + 1), &clock);
-	return kch_clock_ns(&clock, now.host_tsc);
+	if (!(le32_to_cpu(before->flags) & KCH_VM_MASTER_CLOCK))
+		return now.kvm_ns + le64_to_cpu(before->kvmclock_offset);
+	kch_clock_of(before, (const void *)(before + 1), &clock);
+	return kch_clock_kvm_ns(&clock, job->facts.kvm_khz, now.host_tsc);
 }
 
 /*
@@ -280,7 +284,10 @@ static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 	if (!err)
 		err = set_vcpus(job, now, job->before, user);
 	if (!err && clock)
-		err = kch_kvm_set_clock(job->vm_file, clock_now(job->before), user);
+		err = kch_kvm_set_clock(job->vm_file, clock_now(job), user);
+	/* That is late by what it takes, and the vCPUs have our rates. */
+	if (!err)
+		kch_kvm_put_back(kvm_of(job), job->before, clock);
 	if (!err)
 		err = rearm(job, user);
 	cancel_delayed_work_sync(&job->break_off);
@@ -288,6 +295,15 @@ static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 	if (err)
 		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%d)\n",
 		       job->name, job->uuid, err);
+}
+
+/* For KVM to take a reference by; the exact clock is written over it. */
+static u64 saved_ns(const struct kch_restoring *job)
+{
+	struct kch_clock clock;
+
+	kch_clock_of(job->saved, saved_vcpu(job, 0), &clock);
+	return kch_clock_ns(&clock, rdtsc_ordered());
 }
 
 static int restore_now(struct kch_restoring *job, void __user *user)
@@ -318,7 +334,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	schedule_delayed_work(&job->break_off, PATIENCE);
 	err = set_vcpus(job, job->before, job->saved, user) ?:
 	      rearm(job, user) ?:
-	      kch_kvm_set_clock(job->vm_file, clock_now(job->saved), user) ?:
+	      kch_kvm_set_clock(job->vm_file, saved_ns(job), user) ?:
 	      kch_kvm_restore(kvm, r, &job->message);
 	cancel_delayed_work_sync(&job->break_off);
 	if (err == -EINTR && !READ_ONCE(job->cancelled)) {

@@ -95,6 +95,8 @@ static void keeps_young(uint32_t khz)
 	uint64_t reference;
 
 	forge(khz, PPM, PPM);
+	/* Longer than a step, or there is nothing to move yet. */
+	usleep(9000000);
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "%s", arg.message);
 	check(arg.mode == KCH_MODE_IDENTICAL && arg.page == KCH_PAGE_SAME_FUNCTION &&
 	      !arg.error_ns && arg.rebase_bound_ns > 1000000 && arg.rebase_bound_ns < 40000000,
