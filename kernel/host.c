@@ -119,12 +119,14 @@ int kch_host_tsc_used(struct kch_message *message)
 
 	if (kch_host_tsc_source() != KCH_TSC_OTHER)
 		return 0;
-	read_line(CLOCKSOURCE_FILE, name, sizeof(name));
-	kch_say(message, "the host's clocksource is %s, not the TSC: KVM has no master clock, and no clock can be saved or restored exactly%s",
-		name[0] ? name : "another one",
-		check_tsc_unstable() ?
-			"; the kernel found the TSC unstable (its log says why): a boot with tsc=reliable, if that was wrong, can" :
-			" until tsc is made the current_clocksource again");
+	if (!read_line(CLOCKSOURCE_FILE, name, sizeof(name)))
+		strscpy(name, "another one", sizeof(name));
+	if (check_tsc_unstable())
+		kch_say(message, "the host's clocksource is %s, not the TSC, which the kernel found unstable (its log says why): KVM has no master clock, and no clock can be saved or restored exactly; boot with tsc=reliable only if that was wrong",
+			name);
+	else
+		kch_say(message, "the host's clocksource is %s, not the TSC: KVM has no master clock, and no clock can be saved or restored exactly until tsc is made the current_clocksource again",
+			name);
 	return -EPFNOSUPPORT;
 }
 
