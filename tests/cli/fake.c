@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -375,29 +376,31 @@ static int do_restore(struct kch_restore *restore)
 	struct kch_message message;
 	struct kch_rec_vcpu vcpu;
 	struct kch_record_vm vm;
+	struct stat status;
 	u32 i;
 
 	if (!fake.has_incoming)
 		return fail(ENODATA, restore->message, "no such record");
 	if (kch_record_find(&fake.incoming, restore->uuid, &vm, &message))
 		return fail(ENOENT, restore->message, message.text);
+	if (restore->vm_fd >= FAKE_VCPU_FD ||
+	    (!fstat(restore->vm_fd, &status) && S_ISFIFO(status.st_mode)))
+		return fail(EBADFD, restore->message, "not a KVM virtual machine");
 	if (le32_to_cpu(vm.vm.flags) & KCH_VM_STALE &&
 	    !(restore->flags & KCH_RESTORE_STALE))
 		return fail(ESTALE, restore->message, "it may have had another clock since");
-	if (fake.no_master_clock)
-		return fail(EOPNOTSUPP, restore->message, "no master clock");
-	for (i = 0; i < vm.vcpu_count && restore->vm_fd == FAKE_VM_FD; i++) {
-		kch_record_vcpu(&vm, i, &vcpu);
-		if (fake.offsets[i] == le64_to_cpu(vcpu.tsc_offset))
-			continue;
-		restore->vcpu_id = (s32)i;
-		restore->found = fake.offsets[i];
-		restore->expected = le64_to_cpu(vcpu.tsc_offset);
-		return fail(EL2NSYNC, restore->message, "offset is not the saved one");
-	}
-	if (!(restore->flags & KCH_RESTORE_CHECK))
+	/* The module sets everything, or nothing. */
+	if (!(restore->flags & KCH_RESTORE_CHECK)) {
+		for (i = 0; i < vm.vcpu_count && restore->vm_fd == FAKE_VM_FD; i++) {
+			kch_record_vcpu(&vm, i, &vcpu);
+			fake.offsets[i] = le64_to_cpu(vcpu.tsc_offset);
+		}
 		note("restore ");
-	restore->mode = fake.restore_mode;
+		restore->page = KCH_PAGE_SAME_FUNCTION;
+	}
+	restore->mode = restore->flags & KCH_RESTORE_CHECK ? KCH_MODE_NONE :
+							     fake.restore_mode;
+	restore->rebase_bound_ns = 46;
 	restore->host_tsc = 0x200000000000ULL;
 	restore->blackout_ns = 1234567;
 	restore->vcpu_id = -1;
@@ -421,10 +424,15 @@ static char *message_of(unsigned long request, void *arg)
 
 static int device_ioctl(unsigned long request, void *arg)
 {
-	if (_IOC_NR(request) == (unsigned int)fake.error_number &&
-	    fake.error_after-- <= 0)
+	if (_IOC_NR(request) == (unsigned int)fake.error_number) {
+		if (request == KCH_IOC_RESTORE) {
+			((struct kch_restore *)arg)->vcpu_id = 1;
+			((struct kch_restore *)arg)->found = 7;
+			((struct kch_restore *)arg)->expected = 8;
+		}
 		return fail(fake.error_errno, message_of(request, arg),
 			    fake.error_message);
+	}
 	switch (request) {
 	case KCH_IOC_INFO: return do_info(arg);
 	case KCH_IOC_PRESERVE: return do_preserve(arg);
@@ -572,7 +580,6 @@ static int vm_ioctl(unsigned long request, void *arg)
 		if (fake.clock)
 			return set_clock(fake.clock, clock);
 		fake.clock_ns = clock->clock;
-		fake.no_master_clock = false;
 		note("clock ");
 		return 0;
 	default:

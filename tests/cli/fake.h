@@ -38,7 +38,6 @@ struct fake {
 	int error_number;		/* KCH_IOC_ number to refuse, or -1 */
 	int error_errno;
 	const char *error_message;
-	int error_after;		/* ... but let so many pass first */
 	uint32_t backend;
 	uint32_t tsc_source;
 	uint32_t kvm_khz;
@@ -51,7 +50,6 @@ struct fake {
 	int set_offset_errno[FAKE_VCPUS_MAX];
 	int get_offset_errno[FAKE_VCPUS_MAX];
 	uint64_t clock_ns;
-	bool no_master_clock;		/* until KVM_SET_CLOCK */
 	uint32_t restore_mode;
 	int extra_vm_size;		/* a newer module's VM entries */
 	int extra_vcpu_size;		/* ... and vCPU entries */

@@ -57,37 +57,17 @@ static bool leaves_weaker_modes(int err)
 	}
 }
 
-/* The next best; says what the module said.  @refusal is what it refused with. */
-static int restore_weaker(struct kch_handle *handle, struct kch_target *target,
+/*
+ * The next best, by KVM's own ioctls and the process that has the vCPUs; says what
+ * the module said, which refused with @refusal.
+ */
+static int restore_weaker(struct kch_handle *handle, int vm_fd,
+			  const struct kch_vcpu_fd *vcpus, size_t count,
+			  const uint8_t uuid[KCH_UUID_SIZE],
 			  const struct kch_restore_opts *opts, int refusal,
 			  struct kch_restore_result *result)
 {
-	char why[KCH_MESSAGE_SIZE];
-	int err;
-
-	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
-	kch_start(handle);
-	err = kch_restore_weaker(handle, target, opts->mode, opts, result);
-	if (err) {
-		kch_also(handle, "; the module: %s", why);
-		return err;
-	}
-	result->refusal = -refusal;
-	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
-		 opts->flags & KCH_RESTORE_CHECK ? "not identical" : "mode ",
-		 opts->flags & KCH_RESTORE_CHECK ? "" :
-						   kch_mode_name(result->mode),
-		 why);
-	return 0;
-}
-
-/* What KVM's own ioctls can do, by the process that has the vCPUs. */
-static int restore_vcpus(struct kch_handle *handle, int vm_fd,
-			 const struct kch_vcpu_fd *vcpus, size_t count,
-			 const uint8_t uuid[KCH_UUID_SIZE],
-			 const struct kch_restore_opts *opts, int refusal,
-			 struct kch_restore_result *result)
-{
+	bool check = opts->flags & KCH_RESTORE_CHECK;
 	char why[KCH_MESSAGE_SIZE];
 	struct kch_target *target;
 	int err;
@@ -101,10 +81,19 @@ static int restore_vcpus(struct kch_handle *handle, int vm_fd,
 		err = kch_target_match(handle, target);
 	if (!err)
 		err = kch_target_remember(handle, target, false);
-	if (!err) {
-		snprintf(handle->message, sizeof(handle->message), "%s", why);
-		err = restore_weaker(handle, target, opts, refusal, result);
+	if (err)
+		goto free;
+	kch_start(handle);
+	err = kch_restore_weaker(handle, target, opts->mode, opts, result);
+	if (err) {
+		kch_also(handle, "; the module: %s", why);
+		goto free;
 	}
+	result->refusal = -refusal;
+	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
+		 check ? "not identical" : "mode ",
+		 check ? "" : kch_mode_name(result->mode), why);
+free:
 	kch_target_free(target);
 	return err;
 }
@@ -154,8 +143,8 @@ int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 	err = ask_module(handle, vm_fd, uuid, &restore_opts, &out);
 	if (err && vcpus && restore_opts.mode &&
 	    restore_opts.mode < KCH_MODE_IDENTICAL && leaves_weaker_modes(err))
-		err = restore_vcpus(handle, vm_fd, vcpus, count, uuid,
-				    &restore_opts, err, &out);
+		err = restore_weaker(handle, vm_fd, vcpus, count, uuid,
+				     &restore_opts, err, &out);
 	if (result)
 		kch_output(result, KCH_RESTORE_RESULT_MIN, &out, sizeof(out));
 	/* kch_output() cannot fail here, but sets errno when it would. */
