@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/slab.h>
+
 #include "check.h"
+#include "host.h"
 
 int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
 			struct kch_message *message)
@@ -62,9 +65,8 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 
 		found = le64_to_cpu(has[i].tsc_scaling_ratio);
 		expected = le64_to_cpu(saved[i].tsc_scaling_ratio);
-		if ((found != expected && !r->sets_ratio) ||
-		    live->tsc_scaling_frac_bits !=
-		    r->saved->tsc_scaling_frac_bits) {
+		if (found != expected || live->tsc_scaling_frac_bits !=
+					 r->saved->tsc_scaling_frac_bits) {
 			kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
 				id, found, live->tsc_scaling_frac_bits, expected,
 				r->saved->tsc_scaling_frac_bits);
@@ -191,4 +193,52 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	}
 	r->vcpu_id = -1;
 	return 0;
+}
+
+struct kch_rec_vm *kch_entry_to_write(const struct kch_kvm_restore *r, bool hyperv)
+{
+	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
+	struct kch_rec_vm *entry = kvmalloc(size, GFP_KERNEL);
+	struct kch_instant now;
+
+	if (!entry)
+		return NULL;
+	memcpy(entry, r->saved, size);
+	kch_host_instant(&now);
+	if (!kch_entry_pairs_are(entry, r->kvm_khz))
+		kch_entry_advance(entry, now.host_tsc, hyperv);
+	kch_entry_set_offset(entry, now.host_tsc, now.kvm_ns);
+	return entry;
+}
+
+bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
+		     bool hyperv, const struct kch_instant *now)
+{
+	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(entry + 1);
+	bool renew = false;
+	s64 step_ns;
+	u32 n;
+
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
+		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID) ||
+		    !keep->mul ||
+		    le64_to_cpu(vcpu->tsc_scaling_ratio) != keep->ratio ||
+		    (le32_to_cpu(vcpu->tsc_to_system_mul) == keep->mul &&
+		     vcpu->tsc_shift == keep->shift))
+			continue;
+		vcpu->tsc_to_system_mul = cpu_to_le32(keep->mul);
+		vcpu->tsc_shift = keep->shift;
+		renew = true;
+	}
+	if (!kch_clock_fill_pairs(entry, keep->kvm_khz))
+		return false;
+	step_ns = kch_entry_reference_step(entry, now->host_tsc, now->kvm_ns);
+	if (step_ns <= -KCH_KEEP_NS || step_ns >= KCH_KEEP_NS)
+		renew = true;
+	if (!kch_entry_pairs_are(entry, keep->kvm_khz) &&
+	    kch_entry_advance(entry, now->host_tsc, hyperv))
+		renew = true;
+	if (renew)
+		kch_entry_set_offset(entry, now->host_tsc, now->kvm_ns);
+	return renew;
 }

@@ -290,29 +290,6 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
 		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 }
 
-/*
- * The entry as it is written: with a reference that KVM evaluates as the guest
- * does.  Where their rates differ, the difference grows with the age of the
- * reference, so that it must be young; where they are the same, its bytes stay.
- */
-static int make_wanted(const struct kvm *kvm, struct kch_kvm_restore *r,
-		       struct kch_rec_vm **wanted)
-{
-	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
-	struct kch_rec_vm *entry = kvmalloc(size, GFP_KERNEL);
-	struct kch_instant now;
-
-	if (!entry)
-		return -ENOMEM;
-	memcpy(entry, r->saved, size);
-	kch_host_instant(&now);
-	if (!kch_entry_pairs_are(entry, r->kvm_khz))
-		kch_entry_advance(entry, now.host_tsc, kch_kvm_hyperv_page(kvm));
-	kch_entry_set_offset(entry, now.host_tsc, now.kvm_ns);
-	*wanted = entry;
-	return 0;
-}
-
 /* Writes the clock and reads it back; with @pairs also what is the vCPUs' own. */
 static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 			   const struct kch_rec_vm *before, bool pairs,
@@ -321,9 +298,9 @@ static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 	struct kch_rec_vm *wanted, *after = NULL;
 	int err;
 
-	err = make_wanted(kvm, r, &wanted);
-	if (err)
-		return err;
+	wanted = kch_entry_to_write(r, kch_kvm_hyperv_page(kvm));
+	if (!wanted)
+		return -ENOMEM;
 	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
 	err = write_clock(kvm, wanted, r, pairs, message) ?:
 	      kch_kvm_read(kvm, r->frac_bits, &after, message);
@@ -416,42 +393,6 @@ unlock:
 	return err;
 }
 
-/*
- * Makes @entry, the VM's clock as it is, what it should be; false: it is.  A vCPU
- * that was added since the restore has a pair of KVM's own making.
- */
-static bool renew_entry(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
-			bool hyperv, const struct kch_instant *now)
-{
-	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(entry + 1);
-	bool renew = false;
-	s64 step_ns;
-	u32 n;
-
-	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
-		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID) ||
-		    !keep->mul ||
-		    le64_to_cpu(vcpu->tsc_scaling_ratio) != keep->ratio ||
-		    (le32_to_cpu(vcpu->tsc_to_system_mul) == keep->mul &&
-		     vcpu->tsc_shift == keep->shift))
-			continue;
-		vcpu->tsc_to_system_mul = cpu_to_le32(keep->mul);
-		vcpu->tsc_shift = keep->shift;
-		renew = true;
-	}
-	if (!kch_clock_fill_pairs(entry, keep->kvm_khz))
-		return false;
-	step_ns = kch_entry_reference_step(entry, now->host_tsc, now->kvm_ns);
-	if (step_ns <= -KCH_KEEP_NS || step_ns >= KCH_KEEP_NS)
-		renew = true;
-	if (!kch_entry_pairs_are(entry, keep->kvm_khz) &&
-	    kch_entry_advance(entry, now->host_tsc, hyperv))
-		renew = true;
-	if (renew)
-		kch_entry_set_offset(entry, now->host_tsc, now->kvm_ns);
-	return renew;
-}
-
 /* False: KVM has taken another reference since @was was read. */
 static bool write_kept(struct kvm *kvm, const struct kch_rec_vm *was,
 		       const struct kch_rec_vm *entry,
@@ -497,7 +438,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	was = *entry;
 	kch_host_instant(&now);
 	err = kch_kvm_entry_exact(entry, NULL);
-	if (err || !renew_entry(entry, keep, kch_kvm_hyperv_page(kvm), &now))
+	if (err || !kch_entry_renew(entry, keep, kch_kvm_hyperv_page(kvm), &now))
 		goto out;
 	/*
 	 * Old and new page agree at every TSC.  But KVM reads the offset after the

@@ -306,15 +306,6 @@ static u64 saved_ns(const struct kch_restoring *job)
 	return kch_clock_ns(&clock, rdtsc_ordered());
 }
 
-/* For KVM to take a reference by; the exact clock is written over it. */
-static u64 saved_ns(const struct kch_restoring *job)
-{
-	struct kch_clock clock;
-
-	kch_clock_of(job->saved, saved_vcpu(job, 0), &clock);
-	return kch_clock_ns(&clock, rdtsc_ordered());
-}
-
 static int restore_now(struct kch_restoring *job, void __user *user)
 {
 	struct kch_kvm_restore *r = &job->todo;
