@@ -4,6 +4,7 @@
  * kernel: KVM itself reads and sets a VM's clock, and says what it computes
  * clocks from, so that there is no reading of its structures to be checked.
  */
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
@@ -12,6 +13,7 @@
 #include <asm/kvm_clock_state.h>
 
 #include "check.h"
+#include "host.h"
 #include "selfcheck.h"
 
 enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
@@ -40,6 +42,17 @@ bool kch_kvm_has_others(const struct kvm *kvm)
 	return refcount_read(&kvm->users_count) > 1;
 }
 
+bool kch_kvm_sets_vcpus(void)
+{
+	return true;
+}
+
+/* Nobody needs one. */
+int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
+{
+	return -1;
+}
+
 static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 			  struct kch_rec_vcpu *to)
 {
@@ -66,53 +79,72 @@ static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 	to->tsc_shift = vcpu->pvclock_tsc_shift;
 }
 
-int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		 struct kch_message *message)
+static int get_state(struct kvm *kvm, struct kvm_clock_state **state,
+		     struct kch_message *message)
 {
-	struct kvm_clock_state *state = kvm_get_clock_state(kvm);
-	struct kch_rec_vcpu *vcpus;
-	struct kch_clock clock;
-	struct kch_rec_vm *to;
-	u32 n, at, flags = 0;
-
-	if (PTR_ERR_OR_ZERO(state) == -EIO) {
+	*state = kvm_get_clock_state(kvm);
+	switch (PTR_ERR_OR_ZERO(*state)) {
+	case -EIO:
 		kch_say(message, "KVM marked the VM %s: it has no clock any more",
 			kvm->vm_dead ? "dead" : "bugged");
 		return -EIO;
-	}
-	if (PTR_ERR_OR_ZERO(state) == -ENODEV) {
+	case -ENODEV:
 		kch_say(message, "the VM has no vCPU, and without one no clock");
 		return -ECHILD;
 	}
-	if (IS_ERR(state))
-		return PTR_ERR(state);
-	to = kvzalloc(kch_rec_entry_size(state->nr_vcpus), GFP_KERNEL);
-	if (!to) {
-		kvfree(state);
+	return PTR_ERR_OR_ZERO(*state);
+}
+
+static void reference_to_entry(const struct kvm_clock_state *state,
+			       struct kch_rec_vm *to)
+{
+	u32 flags = le32_to_cpu(to->flags) & ~KCH_VM_MASTER_CLOCK;
+
+	if (state->master_clock)
+		flags |= KCH_VM_MASTER_CLOCK;
+	to->flags = cpu_to_le32(flags);
+	to->master_cycle_now = cpu_to_le64(state->master_cycle_now);
+	to->master_kernel_ns = cpu_to_le64(state->master_kernel_ns);
+	to->kvmclock_offset = cpu_to_le64(state->kvmclock_offset);
+}
+
+void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
+{
+	struct kvm_clock_state *state;
+
+	if (get_state((struct kvm *)kvm, &state, NULL))
+		return;
+	reference_to_entry(state, to);
+	kvfree(state);
+}
+
+static int state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state,
+			  u8 frac_bits, struct kch_rec_vm **entry)
+{
+	struct kch_rec_vcpu *vcpus;
+	struct kch_clock clock;
+	struct kch_rec_vm *to;
+	u32 n, at;
+
+	to = kvzalloc(kch_rec_entry_size(state->nr_vcpus), GFP_KERNEL_ACCOUNT);
+	if (!to)
 		return -ENOMEM;
-	}
 	vcpus = (struct kch_rec_vcpu *)(to + 1);
 	for (n = 0; n < state->nr_vcpus; n++) {
 		const struct kvm_vcpu_clock_state *vcpu = &state->vcpus[n];
 
 		if (vcpu->running)
-			flags |= KCH_VM_RUNNING;
+			to->flags |= cpu_to_le32(KCH_VM_RUNNING);
 		for (at = n; at && le32_to_cpu(vcpus[at - 1].vcpu_id) >
 				   vcpu->vcpu_id; at--)
 			vcpus[at] = vcpus[at - 1];
 		vcpu_to_entry(vcpu, &vcpus[at]);
 	}
-	if (state->master_clock)
-		flags |= KCH_VM_MASTER_CLOCK;
-	to->flags = cpu_to_le32(flags);
 	to->vcpu_count = cpu_to_le32(state->nr_vcpus);
 	to->pid = cpu_to_le32(kvm->userspace_pid);
 	to->default_tsc_khz = cpu_to_le32(state->default_tsc_khz);
 	to->tsc_scaling_frac_bits = frac_bits;
-	to->master_cycle_now = cpu_to_le64(state->master_cycle_now);
-	to->master_kernel_ns = cpu_to_le64(state->master_kernel_ns);
-	to->kvmclock_offset = cpu_to_le64(state->kvmclock_offset);
-	kvfree(state);
+	reference_to_entry(state, to);
 	kch_clock_of(to, vcpus, &clock);
 	to->host_tsc = cpu_to_le64(rdtsc_ordered());
 	to->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
@@ -121,18 +153,106 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	return 0;
 }
 
-/* For KVM to set: all of an entry's clock, the pairs as they are there. */
+/* Both forms of it, to be freed; neither if it fails. */
+static int read_both(struct kvm *kvm, u8 frac_bits, struct kvm_clock_state **state,
+		     struct kch_rec_vm **entry, struct kch_message *message)
+{
+	int err = get_state(kvm, state, message);
+
+	if (err)
+		return err;
+	err = state_to_entry(kvm, *state, frac_bits, entry);
+	if (err)
+		kvfree(*state);
+	return err;
+}
+
+int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		 struct kch_message *message)
+{
+	struct kvm_clock_state *state;
+	int err = read_both(kvm, frac_bits, &state, entry, message);
+
+	if (!err)
+		kvfree(state);
+	return err;
+}
+
+/*
+ * KVM does some things only when a vCPU runs next.  Would the clock then still be
+ * the one that was read?
+ */
+static int check_pending(const struct kvm_clock_state *state, bool *again,
+			 struct kch_message *message)
+{
+	u32 i;
+
+	*again = false;
+	for (i = 0; i < state->nr_vcpus; i++) {
+		const struct kvm_vcpu_clock_state *vcpu = &state->vcpus[i];
+
+		if (vcpu->protected) {
+			kch_say(message, "vCPU %u has a TSC that the CPU protects (SEV-SNP, TDX): KVM can neither read nor set it",
+				vcpu->vcpu_id);
+			return -ENOKEY;
+		}
+		if (vcpu->tsc_offset_adjustment) {
+			kch_say(message, "KVM will move the TSC offset of vCPU %u by %lld cycles when it runs next, as the host's TSC went backwards",
+				vcpu->vcpu_id, (s64)vcpu->tsc_offset_adjustment);
+			return -EOPNOTSUPP;
+		}
+		if (!vcpu->update_pending)
+			continue;
+		if (!state->allows_master_clock) {
+			kch_say(message, "KVM will turn the VM's master clock off when vCPU %u runs next: the host's clocksource is not the TSC or was seen going backwards, or the vCPUs' TSCs do not match",
+				vcpu->vcpu_id);
+			return -EOPNOTSUPP;
+		}
+		/* A running vCPU takes the new reference just now. */
+		if (!state->given && vcpu->hw_tsc_khz && vcpu->running &&
+		    !vcpu->blocking)
+			*again = true;
+	}
+	return 0;
+}
+
+int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		       struct kch_message *message)
+{
+	struct kvm_clock_state *state;
+	int tries = 50, err;
+	bool again;
+
+	do {
+		err = read_both(kvm, frac_bits, &state, entry, message);
+		if (err)
+			return err;
+		err = kch_kvm_entry_exact(*entry, message) ?:
+		      check_pending(state, &again, message);
+		kvfree(state);
+		if (!err && !again)
+			return 0;
+		kvfree(*entry);
+		*entry = NULL;
+		if (err)
+			return err;
+		usleep_range(100, 200);
+	} while (tries--);
+	kch_say(message, "KVM is about to take a new reference of the VM's clock, and does not come to it");
+	return -EBUSY;
+}
+
+/* For KVM to set: all of an entry's clock. */
 static struct kvm_clock_state *state_of(const struct kch_rec_vm *entry)
 {
 	const struct kch_rec_vcpu *vcpus = (const void *)(entry + 1);
 	u32 count = le32_to_cpu(entry->vcpu_count), i;
 	struct kvm_clock_state *state;
 
-	state = kvzalloc(struct_size(state, vcpus, count), GFP_KERNEL);
+	state = kvzalloc(struct_size(state, vcpus, count), GFP_KERNEL_ACCOUNT);
 	if (!state)
 		return NULL;
 	state->nr_vcpus = count;
-	state->master_clock = true;
 	state->master_cycle_now = le64_to_cpu(entry->master_cycle_now);
 	state->master_kernel_ns = le64_to_cpu(entry->master_kernel_ns);
 	state->kvmclock_offset = le64_to_cpu(entry->kvmclock_offset);
@@ -140,7 +260,6 @@ static struct kvm_clock_state *state_of(const struct kch_rec_vm *entry)
 		struct kvm_vcpu_clock_state *to = &state->vcpus[i];
 
 		to->vcpu_id = le32_to_cpu(vcpus[i].vcpu_id);
-		to->hw_tsc_khz = le32_to_cpu(vcpus[i].hw_tsc_khz);
 		to->virtual_tsc_khz = le32_to_cpu(vcpus[i].virtual_tsc_khz);
 		to->pvclock_tsc_mul = le32_to_cpu(vcpus[i].tsc_to_system_mul);
 		to->pvclock_tsc_shift = vcpus[i].tsc_shift;
@@ -150,11 +269,13 @@ static struct kvm_clock_state *state_of(const struct kch_rec_vm *entry)
 	return state;
 }
 
-static int set_clock(struct kvm *kvm, const struct kvm_clock_state *state,
-		     struct kch_message *message)
+static int give_clock(struct kvm *kvm, const struct kch_rec_vm *entry,
+		      struct kch_message *message)
 {
-	int err = kvm_set_clock_state(kvm, state);
+	struct kvm_clock_state *state = state_of(entry);
+	int err = state ? kvm_set_clock_state(kvm, state) : -ENOMEM;
 
+	kvfree(state);
 	switch (err) {
 	case -EBUSY:
 		kch_say(message, "a vCPU is running, in an ioctl, or being created");
@@ -162,80 +283,36 @@ static int set_clock(struct kvm *kvm, const struct kvm_clock_state *state,
 	case -ENOENT:
 		kch_say(message, "vCPUs came while the clock was being restored");
 		return -ELNRNG;
+	case -EPERM:
+		kch_say(message, "a vCPU has a TSC that the CPU protects (SEV-SNP, TDX)");
+		return -EOPNOTSUPP;
 	case -EINVAL:
-		kch_say(message, "a vCPU's TSC was changed while the clock was being restored");
+		kch_say(message, "the vCPUs' saved TSCs do not match: KVM makes no master clock of them");
 		return -EL2NSYNC;
 	case -ERANGE:
 		kch_say(message, "a vCPU has not the saved TSC scaling ratio, and this CPU does not scale by that");
 		break;
 	case -EOPNOTSUPP:
-		kch_say(message, "KVM turned the VM's master clock off while the clock was being restored");
+		kch_say(message, "KVM has no master clock for this VM: the host's clocksource is not the TSC or was seen going backwards, or the guest uses the first version of kvmclock's MSRs");
 		break;
 	}
 	return err;
 }
 
-static int write_clock(struct kvm *kvm, const struct kch_kvm_restore *r,
-		       const struct kch_rec_vm *before,
-		       struct kch_message *message)
+static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
+			   const struct kch_rec_vm *before, bool hyperv,
+			   struct kch_message *message)
 {
-	const struct kch_rec_vcpu *vcpus = (const void *)(r->saved + 1);
-	struct kvm_clock_state *state = state_of(r->saved);
-	struct kch_clock clock;
+	struct kch_rec_vm *wanted = kch_entry_to_write(r, hyperv), *after = NULL;
 	int err;
 
-	if (!state)
+	if (!wanted)
 		return -ENOMEM;
-	/*
-	 * KVM's reference of this moment stays the base of the offset, so that
-	 * a reference it takes later lands on the saved clock.
-	 */
-	kch_clock_of(r->saved, vcpus, &clock);
-	state->kvmclock_offset =
-		kch_clock_ns(&clock, le64_to_cpu(before->master_cycle_now)) -
-		le64_to_cpu(before->master_kernel_ns);
-	state->master_kernel_ns = clock.system_time_ns - state->kvmclock_offset;
-	err = set_clock(kvm, state, message);
-	kvfree(state);
-	return err;
-}
-
-static void put_back(struct kvm *kvm, const struct kch_rec_vm *before)
-{
-	struct kvm_clock_state *state = state_of(before);
-	int err = state ? kvm_set_clock_state(kvm, state) : -ENOMEM;
-
-	kvfree(state);
-	if (err)
-		pr_err("kvmclock_handover: the clock of process %d's VM could not be put back (%d)\n",
-		       kvm->userspace_pid, err);
-}
-
-int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
-		    struct kch_message *message)
-{
-	struct kch_rec_vm *before = NULL, *after = NULL;
-	int err;
-
-	r->vcpu_id = -1;
-	r->sets_ratio = true;
-	err = kch_kvm_entry_exact(r->saved, message) ?:
-	      kch_kvm_read(kvm, r->frac_bits, &before, message);
+	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
+	err = give_clock(kvm, wanted, message);
+	kvfree(wanted);
 	if (err)
 		return err;
-	if (le32_to_cpu(before->flags) & KCH_VM_RUNNING) {
-		kch_say(message, "a vCPU is running, or in an ioctl");
-		err = -EBUSY;
-		goto out;
-	}
-	err = kch_check_ready(before, r, message);
-	if (err || r->check_only)
-		goto out;
-
-	/* KVM looks at all that was checked once more, with its locks. */
-	err = write_clock(kvm, r, before, message);
-	if (err)
-		goto out;
 	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
 	if (!err && !kch_check_identical(after, r)) {
 		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
@@ -243,21 +320,98 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 			r->error.rate_ppb);
 		err = -EOVERFLOW;
 	}
-	if (err)
-		put_back(kvm, before);
-out:
-	kvfree(before);
 	kvfree(after);
+	if (err && give_clock(kvm, before, NULL))
+		pr_err("kvmclock_handover: the clock of process %d's VM could not be put back\n",
+		       kvm->userspace_pid);
 	return err;
 }
 
+int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
+		    struct kch_message *message)
+{
+	struct kvm_clock_state *state;
+	struct kch_rec_vm *before;
+	int err;
+
+	r->vcpu_id = -1;
+	err = kch_kvm_entry_exact(r->saved, message) ?:
+	      read_both(kvm, r->frac_bits, &state, &before, message);
+	if (err)
+		return err;
+	err = kch_check_ready(before, r, message);
+	if (!err && r->saved->tsc_scaling_frac_bits != r->frac_bits) {
+		r->found = r->frac_bits;
+		r->expected = r->saved->tsc_scaling_frac_bits;
+		kch_say(message, "TSC scaling ratios have %llu fraction bits here, saved were %llu: the host has another CPU",
+			r->found, r->expected);
+		err = -ERANGE;
+	}
+	if (!err && le32_to_cpu(before->flags) & KCH_VM_RUNNING) {
+		kch_say(message, "a vCPU is running, or in an ioctl");
+		err = -EBUSY;
+	}
+	/* KVM looks at all that was checked once more, with its locks. */
+	if (!err && !r->check_only)
+		err = write_and_check(kvm, r, before, state->hyperv_page, message);
+	kvfree(state);
+	kvfree(before);
+	return err;
+}
+
+/*
+ * KVM keeps to the clock it was given, whatever the VMM sets, until a vCPU has
+ * entered the guest.  So none has to be kept out of it, and nothing to be done again.
+ */
+void kch_kvm_bar(struct kvm *kvm)
+{
+}
+
+void kch_kvm_unbar(struct kvm *kvm)
+{
+}
+
+bool kch_kvm_entered(struct kvm *kvm)
+{
+	return true;
+}
+
+int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
+			  struct kch_message *message)
+{
+	return 0;
+}
+
+int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
+{
+	struct kvm_clock_state *state, *renewed;
+	struct kch_rec_vm *entry;
+	struct kch_instant now;
+	int err;
+
+	err = read_both(kvm, keep->frac_bits, &state, &entry, NULL);
+	if (err)
+		return err;
+	kch_host_instant(&now);
+	err = kch_kvm_entry_exact(entry, NULL);
+	if (!err && kch_entry_renew(entry, keep, state->hyperv_page, &now)) {
+		renewed = state_of(entry);
+		err = renewed ? kvm_move_clock_reference(kvm, state, renewed) :
+				-ENOMEM;
+		kvfree(renewed);
+	}
+	kvfree(entry);
+	kvfree(state);
+	return err;
+}
+
+/* KVM gives a vCPU that was added the mul and shift of the others by itself. */
 int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
 		  struct kch_message *message)
 {
-	struct kvm_clock_state *state = NULL;
+	const struct kch_rec_vcpu *vcpu;
 	struct kch_rec_vm *entry;
-	struct kch_rec_vcpu *vcpus;
-	u32 i, n = 0;
+	u32 n;
 	int err;
 
 	a->vcpu_id = -1;
@@ -267,32 +421,9 @@ int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
 		return err;
 	err = kch_kvm_entry_exact(entry, message) ?:
 	      kch_check_added(entry, a, message);
-	if (err)
-		goto out;
-	/* Only those that are new: the others keep what they have, and may run. */
-	vcpus = (struct kch_rec_vcpu *)(entry + 1);
-	state = state_of(entry);
-	err = state ? 0 : -ENOMEM;
-	if (err)
-		goto out;
-	kch_clock_fill_pairs(entry, a->kvm_khz);
-	for (i = 0; i < le32_to_cpu(entry->vcpu_count); i++) {
-		if (state->vcpus[i].hw_tsc_khz)
-			continue;
-		state->vcpus[n] = state->vcpus[i];
-		state->vcpus[n].hw_tsc_khz = le32_to_cpu(vcpus[i].hw_tsc_khz);
-		state->vcpus[n].pvclock_tsc_mul =
-			le32_to_cpu(vcpus[i].tsc_to_system_mul);
-		state->vcpus[n].pvclock_tsc_shift = vcpus[i].tsc_shift;
-		n++;
-	}
-	state->nr_vcpus = n;
-	state->master_clock = false;
-	err = n ? set_clock(kvm, state, message) : 0;
-	if (!err)
-		a->adopted = n;
-out:
-	kvfree(state);
+	vcpu = (const struct kch_rec_vcpu *)(entry + 1);
+	for (n = le32_to_cpu(entry->vcpu_count); !err && n; n--, vcpu++)
+		a->adopted += !(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID);
 	kvfree(entry);
 	return err;
 }
@@ -311,8 +442,9 @@ int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message
 	return kch_selfcheck(facts, NULL) ? -ENODATA : 0;
 }
 
-int kch_selfcheck_vm(struct file *vm_file, const struct kch_kvm_facts *facts,
-		     void __user *scratch, struct kch_message *message)
+int kch_selfcheck_vm(struct file *vm_file, struct file **vcpus, u32 count,
+		     const struct kch_kvm_facts *facts, void __user *scratch,
+		     struct kch_message *message)
 {
 	return 0;
 }

@@ -91,6 +91,12 @@ bool kch_kvm_has_others(const struct kvm *kvm)
 	return refcount_read(&kvm->users_count) > 1;
 }
 
+/* From outside there is no way to. */
+bool kch_kvm_sets_vcpus(void)
+{
+	return false;
+}
+
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
 {
 	const struct kvm_vcpu *vcpu = vcpu_file->private_data;

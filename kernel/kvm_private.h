@@ -37,6 +37,12 @@ pid_t kch_kvm_pid(const struct kvm *kvm);
 /* Is it in use besides by its own file, which may be closed while vCPUs run? */
 bool kch_kvm_has_others(const struct kvm *kvm);
 
+/*
+ * Does kch_kvm_restore() itself set the vCPUs' frequencies, TSC offsets and deadlines?
+ * If not, that is done before, by the vCPUs' files.
+ */
+bool kch_kvm_sets_vcpus(void);
+
 /* The vCPU id of a KCH_KVM_FILE_VCPU that belongs to @kvm, or -1. */
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm);
 
@@ -72,8 +78,6 @@ int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
  *	pair filled in
  * @kvm_khz: in: frequency this host's KVM uses, kHz
  * @frac_bits: in: fraction bits of its scaling ratios
- * @sets_ratio: in: another scaling ratio than the saved one is no reason to
- *	refuse: it is written, too.  KVM's own ioctls only take a frequency
  * @check_only: in: stop before the first write
  * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
  *	set, and a master clock still to come, so that they are no reason to refuse
@@ -88,7 +92,6 @@ struct kch_kvm_restore {
 	const struct kch_rec_vm *saved;
 	u32 kvm_khz;
 	u8 frac_bits;
-	bool sets_ratio;
 	bool check_only;
 	bool sets_vcpus;
 	u64 reference_cycles;

@@ -319,13 +319,15 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	r->check_only = true;
 	r->sets_vcpus = true;
 	err = kch_kvm_restore(kvm, r, &job->message) ?:
-	      check_files(job) ?:
+	      (kch_kvm_sets_vcpus() ? 0 : check_files(job)) ?:
 	      kch_selfcheck_vm(job->vm_file, job->vcpus, vcpus_saved(job),
 			       &job->facts, user, &job->message);
 	if (err || job->flags & KCH_RESTORE_CHECK)
 		return err;
 	r->check_only = false;
-	r->sets_vcpus = false;
+	r->sets_vcpus = kch_kvm_sets_vcpus();
+	if (r->sets_vcpus)
+		return kch_kvm_restore(kvm, r, &job->message);
 	/*
 	 * KVM takes a reference at once; at the first KVM_RUN it would undo this.
 	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
