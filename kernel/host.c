@@ -92,6 +92,13 @@ static enum kch_tsc_source clocksource(void)
 }
 #endif
 
+/* Only for what is part of the kernel. */
+#if defined(KCH_HAVE_TSC_KHZ_IS_SETTLED) && !defined(MODULE)
+#define khz_is_settled()	tsc_khz_is_settled()
+#else
+#define khz_is_settled()	false
+#endif
+
 enum kch_tsc_source kch_host_tsc_source(void)
 {
 	enum kch_tsc_source source;
@@ -103,6 +110,9 @@ enum kch_tsc_source kch_host_tsc_source(void)
 	if ((source == KCH_TSC_EARLY || source == KCH_TSC_SETTLED) &&
 	    boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ))
 		return KCH_TSC_KNOWN;
+	/* One that was taken over from the kernel before a kexec. */
+	if (source == KCH_TSC_EARLY && khz_is_settled())
+		return KCH_TSC_SETTLED;
 	return source;
 }
 

@@ -86,6 +86,13 @@ compile()
 		compile "$@"; then
 		echo "#define KCH_HAVE_CRC32C_LE 1"
 	fi
+	# tsc_khz handed over by the kernel before: patches/tsc-*.
+	if printf '%s\n' '#include <asm/tsc.h>' \
+		'bool probe(void);' \
+		'bool probe(void) { return tsc_khz_is_settled(); }' |
+		compile "$@"; then
+		echo "#define KCH_HAVE_TSC_KHZ_IS_SETTLED 1"
+	fi
 	# cpuid_eax() and its like have a header of their own since 6.16.
 	if printf '%s\n' '#include <asm/cpuid/api.h>' | compile "$@"; then
 		echo "#define KCH_HAVE_ASM_CPUID_API 1"

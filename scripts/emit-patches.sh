@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Write the driver and what it needs of the kernel as a series of patches, for `git am`.
+# Write the driver and what it needs of the kernel as two series of patches, for `git am`.
 #
 #   scripts/emit-patches.sh [-c] TREE FOLDER
 #
-#   -c   see that git am takes them, and what the tree's checkpatch says
+#   -c   see that git am takes them, each series alone, and what the tree's checkpatch says
 #
-# TREE is the kernel's source, without the driver; it need not be a git repository, and nothing in
-# it is changed. The patches are signed off by git's user.name and user.email.
+# FOLDER/tsc/ hands the frequency of the TSC over and needs nothing of ours; FOLDER/kvm/ is for KVM, and
+# has the driver. TREE is the kernel's source, without the driver; it need not be a git repository, and
+# nothing in it is changed. The patches are signed off by git's user.name and user.email.
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -48,6 +49,7 @@ begin() {
 		printf '%s\n' MAINTAINERS arch/x86/kvm/{Kconfig,Makefile,x86.c})
 	in_git add -A
 	in_git commit -q -m base
+	in_git tag base
 }
 
 commit() { # standard input: the message
@@ -55,33 +57,39 @@ commit() { # standard input: the message
 	sed "s/@SIGNER@/${signer//\//\\/}/" | in_git commit -q -F -
 }
 
-patch_series() {
+series() { # NAME: its patches, each on a branch of its own
 	local patch
-	for patch in "$KCH_ROOT"/patches/*.patch; do
+	in_git checkout -q -b "$1" base
+	for patch in "$KCH_ROOT/patches/$1"-*.patch; do
 		patch -d "$work/tree" -p1 -s --no-backup-if-mismatch <"$patch" ||
 			die "${patch##*/}: does not apply to $tree"
 		sed '/^---$/,$d' "$patch" | commit
 	done
-	"$KCH_ROOT/scripts/graft.sh" -l "$work/tree"
-	commit <"$KCH_ROOT/kernel/intree/message"
-	rm -f -- "$output"/[0-9][0-9][0-9][0-9]-*.patch
-	in_git format-patch -q -o "$output" HEAD~"$(($(in_git rev-list --count HEAD) - 1))"
+	if [[ $1 == kvm ]]; then
+		"$KCH_ROOT/scripts/graft.sh" -l "$work/tree"
+		commit <"$KCH_ROOT/kernel/intree/message"
+	fi
+	mkdir -p "$output/$1"
+	rm -f -- "$output/$1"/[0-9][0-9][0-9][0-9]-*.patch
+	in_git format-patch -q -o "$output/$1" base
 }
 
-check_series() {
-	local status=0
-	in_git checkout -q -b check "$(in_git rev-list --max-parents=0 HEAD)"
-	in_git am -q "$output"/*.patch
-	in_git diff --quiet check '@{-1}' || die "git am makes another tree of them"
-	msg "git am takes them"
+check_series() { # NAME
+	in_git checkout -q -b "check-$1" base
+	in_git am -q "$output/$1"/*.patch
+	in_git diff --quiet "check-$1" "$1" || die "git am makes another tree of $1"
+	msg "git am takes $1"
 	# As scripts/check.sh has it, and: new files are in MAINTAINERS, by the last patch or a pattern.
 	"$tree/scripts/checkpatch.pl" --no-tree --terse --show-types --summary-file \
 		--ignore LONG_LINE_STRING,UNSPECIFIED_INT,ALLOC_WITH_SIZEOF,FILE_PATH_CHANGES \
-		"$output"/*.patch || status=1
-	return $status
+		"$output/$1"/*.patch
 }
 
 begin
-patch_series
-ls -- "$output"
-[[ ! $check ]] || check_series
+status=0
+for name in tsc kvm; do
+	series "$name"
+	(cd "$output" && ls -- "$name"/*.patch)
+	[[ ! $check ]] || check_series "$name" || status=1
+done
+exit $status

@@ -69,7 +69,7 @@ put_driver() {
 	while IFS= read -r -d '' file; do
 		case $file in
 		# What these are for, KVM does itself.
-		kvm_private.c | kvm_write.c | selfcheck.c) continue ;;
+		kvm_private.c | kvm_write.c | kvm_fields.h | selfcheck.c) continue ;;
 		*/*) continue ;;
 		*.[ch] | probe.sh) for_kernel "$file" <"$source/$file" | replace "$target/$file" ;;
 		esac
