@@ -1,4 +1,3 @@
-#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # The TSC's frequency over two kexecs, without a guest: the kernel's own selftest of patches/tsc-*.
