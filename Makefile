@@ -3,6 +3,7 @@
 #   make demo       the main job on a real kexec, and its result as a table
 #   make test       unit tests, every errno, the short nested cases
 #   make test-full  all nested cases, mutants, fuzzing
+#   make cases CASE='age-* hold-*'   the nested cases of these names, and what they need
 #   make bench      each way to restore a clock, over ten kexecs; what ours costs
 #   make check      style and static checks
 #   make            module for the running kernel, or KDIR=; library, tool
@@ -53,6 +54,11 @@ test-full: nested
 	@scripts/setup.sh --check
 	@scripts/test.sh --full
 
+# What a case needs is built by the runner, which also says where there is no case of a name.
+cases: setup
+	$(if $(CASE),,$(error CASE= names the cases, as in CASE='age-*'; tests/nested/run.sh -l lists them))
+	@tests/nested/run.sh -c '$(CASE)'
+
 check:
 	@scripts/setup.sh --check
 	@scripts/check.sh
@@ -67,7 +73,7 @@ distclean:
 	@$(MAKE) --no-print-directory clean
 
 help:
-	@sed -n '3,12s/^# \{0,1\}//p' Makefile
+	@sed -n '3,13s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install setup nested demo demo-qemu bench test test-full check \
+.PHONY: all module userspace install setup nested demo demo-qemu bench test test-full cases check \
 	clean distclean help

@@ -179,6 +179,9 @@ prepare_stage() {
 	none) ;;
 	*) fail "kvm=$(param kvm): not settled, early or none" ;;
 	esac
+	if type before_module 2>/dev/null | grep -q function; then
+		before_module
+	fi
 	if [ "$(param handover yes)" = yes ] && have_module; then
 		# shellcheck disable=SC2119
 		load_module || fail "cannot load kvmclock_handover"

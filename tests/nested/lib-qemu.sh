@@ -34,19 +34,22 @@ qemu_words() { # INITRAMFS
 		"memmap=$INITRAMFS_SIZE\$$INITRAMFS_ADDR"
 }
 
-# Sets the array QEMU_ARGS: everything but the serial ports and the limits.
+# Sets the array QEMU_ARGS, everything but the serial ports and the limits, and QEMU_TSC, where the TSC
+# starts.
 qemu_configure() { # DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...
 	local initramfs=$2 vmlinuz=$3 cmdline=$4 word
 	local smp=2 mem cpu=EPYC,+svm,+npt icount=''
 	shift 4
 	l1_ranges "$@"
 	mem=$MEM_MIN
+	QEMU_TSC=''
 	for word; do
 		case $word in
 		smp=*) smp=${word#*=} ;;
 		mem=*) mem=${word#*=} ;;
 		cpu=*) cpu=${word#*=} ;;
 		icount=*) icount=${word#*=} ;;
+		age=*) QEMU_TSC=$(((${word#*=} + 1) * 86400000 * $(qemu_tsc_khz "$@"))) ;;
 		esac
 	done
 	((mem >= MEM_MIN)) || die "mem=$mem: less than the $MEM_MIN MB that the reserved ranges need"
@@ -72,10 +75,39 @@ qemu_configure() { # DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...
 	fi
 }
 
+# Where in QEMU's stream of a machine's state PATTERN is; there must be one.
+qemu_state_find() { # FILE PATTERN
+	local found
+	found=$(LC_ALL=C grep -aboP -- "$2" "$1" | tr -d '\0' | LC_ALL=C sed -n 's/^\([0-9]*\):.*/\1/p')
+	[[ $found =~ ^[0-9]+$ ]] || die "QEMU's state of a machine is not understood: $2"
+	echo "$found"
+}
+
+qemu_state_put() { # FILE OFFSET HEX
+	printf '%b' "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# The emulated CPU ignores writes to its TSC, which starts at 0. So the state of a machine that has not
+# run is written to a file, and there the number is another, and the machine is running; QEMU is then
+# started with that.
+qemu_older() { # DIRECTORY
+	local state=$1/state at
+	printf '%s\n' "migrate \"exec:cat >$state\"" quit |
+		timeout 60 qemu-system-x86_64 "${QEMU_ARGS[@]}" -serial null -serial null -S \
+			-monitor stdio >"$1/older.log" 2>&1 || die "QEMU cannot write its state: $1/older.log"
+	at=$(qemu_state_find "$state" '\x05timer\x00{7}\x02\x00{24}')
+	qemu_state_put "$state" $((at + 14)) "$(printf '%016x' "$QEMU_TSC")"
+	at=$(qemu_state_find "$state" 'prelaunch\x00{80}')
+	# "running"
+	qemu_state_put "$state" "$at" 72756e6e696e670000
+	QEMU_ARGS+=(-incoming "exec:cat $(printf '%q' "$state")")
+}
+
 # Under a time limit, so that it dies with us however we die: the limit's process when this shell
 # does, QEMU when the limit's process does.
 qemu_start() { # DIRECTORY LIMIT
 	local dir=$1 limit=$2 qmp
+	[[ ! $QEMU_TSC ]] || qemu_older "$dir"
 	printf '%q ' qemu-system-x86_64 "${QEMU_ARGS[@]}" >"$dir/command"
 	# QMP, for one thing only: whether the machine was powered off or reset at the end. Its input
 	# is a pipe that QEMU itself holds open, as it says no more once that has ended.
@@ -92,6 +124,7 @@ qemu_start() { # DIRECTORY LIMIT
 
 qemu_interactive() { # DIRECTORY
 	local dir=$1
+	[[ ! $QEMU_TSC ]] || qemu_older "$dir"
 	setpriv --pdeathsig KILL qemu-system-x86_64 "${QEMU_ARGS[@]}" \
 		-serial mon:stdio -serial "file:$dir/verdict.log" 2>"$dir/qemu.log"
 }

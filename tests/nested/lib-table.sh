@@ -55,13 +55,22 @@ table_need_outcomes() { # FILE
 	((count == 0 || count == ${#T_NAMES[@]})) || die "$1: a wanted outcome for some cases only"
 }
 
-table_select() { # FULL NAME...: sets SELECTED; all names must be in the table
-	local name full=$1
+# Of each PATTERN, as the shell knows them, there must be a case; one of several is run once.
+table_select() { # FULL PATTERN...: sets SELECTED
+	local name pattern full=$1 found
+	local -A seen=()
 	shift
 	SELECTED=()
-	for name; do
-		[[ ${T_SET[$name]:-} ]] || die "no case $name; tests/nested/run.sh -l lists them"
-		SELECTED+=("$name")
+	for pattern; do
+		found=''
+		for name in "${T_NAMES[@]}"; do
+			# shellcheck disable=SC2053 # a pattern
+			[[ $name == $pattern ]] || continue
+			found=1
+			[[ ${seen[$name]:-} ]] || SELECTED+=("$name")
+			seen[$name]=1
+		done
+		[[ $found ]] || die "no case $pattern; tests/nested/run.sh -l lists them"
 	done
 	(($# == 0)) || return 0
 	for name in "${T_NAMES[@]}"; do

@@ -5,7 +5,7 @@
 # what it said on its verdict port.
 #
 #   tests/nested/run.sh [-j N] [--full]     the short cases, or all
-#   tests/nested/run.sh -c NAME...          only these (comma-separated or repeated)
+#   tests/nested/run.sh -c PATTERN...       only these, as 'age-*' (comma- or blank-separated, or repeated)
 #   tests/nested/run.sh -e NAME             enter the case's emulated host: its console, a shell
 #   tests/nested/run.sh -l                  list the cases
 #   tests/nested/run.sh --self-test         does the test bed see what it must see?
@@ -45,7 +45,7 @@ jobs_max=2
 only=() full='' enter='' list='' build=1 verbose='' self_test=''
 while (($#)); do
 	case $1 in
-	-c) IFS=, read -r -a names <<<"${2:?-c needs the name of a case}"; only+=("${names[@]}"); shift ;;
+	-c) IFS=', ' read -r -a names <<<"${2:?-c needs the name of a case}"; only+=("${names[@]}"); shift ;;
 	-e) enter=${2:?-e needs the name of a case}; shift ;;
 	-j) jobs_max=${2:?-j needs a number}; shift ;;
 	-j[0-9]*) jobs_max=${1#-j} ;;

@@ -139,16 +139,23 @@ static inline __u64 clock_at(const struct guest_pvclock *page, __u64 tsc)
 }
 
 /*
- * The same function, also before its reference: for a page that is not the one
- * to be used at this TSC, but is compared with it.
+ * The same function, also before its reference, rounded down there, too: for a
+ * page that is not the one to be used at this TSC, but is compared with it.
  */
 static __u64 clock_around(const struct guest_pvclock *page, __u64 tsc)
 {
 	__s64 delta = (__s64)(tsc - page->tsc_timestamp);
+	__int128 cycles = delta;
 
-	if (delta < 0)
-		return page->system_time - scale(-(__u64)delta, page);
-	return page->system_time + scale((__u64)delta, page);
+	if (delta >= 0)
+		return clock_at(page, tsc);
+	/* A shift to the right of what is negative rounds down. */
+	if (page->tsc_shift < 0)
+		cycles >>= -page->tsc_shift;
+	else
+		cycles *= (__int128)1 << page->tsc_shift;
+	return page->system_time +
+	       (__u64)((cycles * page->tsc_to_system_mul) >> 32);
 }
 
 static __u64 rate_change_ppb(const struct guest_pvclock *a,

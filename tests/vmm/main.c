@@ -42,6 +42,10 @@ static const char usage_text[] =
 "  --hold stopped|running    stay in the background with the VM afterwards\n"
 "  --hot-add N               add so many vCPUs half-way\n"
 "  --adopt                   give them the others' clock (KCH_IOC_ADOPT)\n"
+"  --clock-days N            a new VM's clock starts so far (0)\n"
+"  --age-now KIND,...        what KVM says of the clock, right after the restore:\n"
+"                            ask, set (it to that), add (a vCPU)\n"
+"  --age-later KIND,...      the same when the VM has run\n"
 "  --unsealed, --any-wall    KCH_RESTORE_UNSEALED, KCH_RESTORE_ANY_WALL\n"
 "  --report FILE             where the report goes (standard output)\n"
 "\n"
@@ -57,7 +61,7 @@ static const char usage_text[] =
 "2 usage, 4 the clock was refused.\n";
 
 enum {
-	OPT_ADOPT = 256, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
+	OPT_ADOPT = 256, OPT_AGE_LATER, OPT_AGE_NOW, OPT_CLOCK_DAYS, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
 	OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
 	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
@@ -67,8 +71,11 @@ enum {
 
 static const struct option options[] = {
 	{ "adopt", no_argument, NULL, OPT_ADOPT },
+	{ "age-later", required_argument, NULL, OPT_AGE_LATER },
+	{ "age-now", required_argument, NULL, OPT_AGE_NOW },
 	{ "any-wall", no_argument, NULL, OPT_ANY_WALL },
 	{ "bound", required_argument, NULL, OPT_BOUND },
+	{ "clock-days", required_argument, NULL, OPT_CLOCK_DAYS },
 	{ "clock-error", required_argument, NULL, OPT_CLOCK_ERROR },
 	{ "clock-fd", required_argument, NULL, OPT_CLOCK_FD },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -148,6 +155,24 @@ static uint32_t mode_of(const char *name)
 	usage("no mode of that name");
 }
 
+static uint32_t age_of(char *words)
+{
+	uint32_t kinds = 0;
+	char *word;
+
+	for (word = strtok(words, ","); word; word = strtok(NULL, ",")) {
+		if (!strcmp(word, "ask"))
+			kinds |= AGE_ASK;
+		else if (!strcmp(word, "set"))
+			kinds |= AGE_SET;
+		else if (!strcmp(word, "add"))
+			kinds |= AGE_ADD;
+		else
+			usage("--age-now, --age-later: neither ask, set nor add");
+	}
+	return kinds;
+}
+
 static void parse(int argc, char **argv, struct session *s,
 		  const char **report_file)
 {
@@ -170,6 +195,15 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_ROUNDS:
 			handover_use_bound(0, in_range(optarg, 1, KCH_ROUNDS_MAX));
+			break;
+		case OPT_AGE_LATER:
+			s->age_later = age_of(optarg);
+			break;
+		case OPT_AGE_NOW:
+			s->age_now = age_of(optarg);
+			break;
+		case OPT_CLOCK_DAYS:
+			s->clock_days = in_range(optarg, 0, 100000);
 			break;
 		case OPT_CLOCK_FD:
 			handover_use_clock(in_range(optarg, 1, INT32_MAX));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "function.h"
 #include "handover.h"
 #include "measure.h"
 #include "pagegap.h"
@@ -116,28 +117,13 @@ static void report_s64(const char *key, int64_t value)
 	report(key, "%lld", (long long)value);
 }
 
-/* The guest's TSC, and the host's TSC at which it was that, rounded down. */
-static uint64_t guest_tsc_at(const struct saved_clock *clock, uint64_t host)
-{
-	return kch_scale_tsc(host, clock->tsc_scaling_ratio,
-			     clock->tsc_scaling_frac_bits) + clock->tsc_offset;
-}
-
+/* The host's TSC at which the guest's was that, rounded down. */
 static uint64_t host_tsc_at(const struct saved_clock *clock, uint64_t guest)
 {
 	unsigned __int128 scaled = guest - clock->tsc_offset;
 
 	return (scaled << clock->tsc_scaling_frac_bits) /
 	       clock->tsc_scaling_ratio;
-}
-
-static uint64_t clock_ns_at(const struct saved_clock *clock, uint64_t host)
-{
-	const struct guest_pvclock *page = &clock->page;
-
-	return kch_pvclock_ns(page->tsc_timestamp, page->system_time,
-			      page->tsc_to_system_mul, page->tsc_shift,
-			      guest_tsc_at(clock, host));
 }
 
 /*
@@ -158,8 +144,8 @@ static void check_brackets(const struct vm *vm, const struct baseline *base)
 
 		for (n = base->brackets[i]; n < bracket_count(vm, i); n++) {
 			const struct bracket *b = &vm->vcpu[i].bracket[n];
-			int64_t low = b->guest - guest_tsc_at(clock, b->before);
-			int64_t high = guest_tsc_at(clock, b->after) - b->guest;
+			int64_t low = b->guest - function_tsc(clock, b->before);
+			int64_t high = function_tsc(clock, b->after) - b->guest;
 
 			below = low < below ? low : below;
 			above = high < above ? high : above;
@@ -238,6 +224,17 @@ static bool same_bytes(const struct guest_pvclock *a,
 	return !memcmp(&copy, b, sizeof(copy));
 }
 
+/* All bytes but the version and the reference, and the same function of the TSC. */
+static bool same_function(const struct guest_pvclock *a,
+			  const struct guest_pvclock *b)
+{
+	struct guest_pvclock copy = *a;
+
+	copy.tsc_timestamp = b->tsc_timestamp;
+	copy.system_time = b->system_time;
+	return same_bytes(&copy, b) && function_same(a, b);
+}
+
 static void keep_larger(int64_t *largest, int64_t value)
 {
 	if (imaxabs(value) > imaxabs(*largest))
@@ -266,6 +263,8 @@ static void keep_larger(int64_t *largest, int64_t value)
  * @tsc_as_told: the TSC is what the restore said it would be
  * @identical: all pages are as they were, at the first observation and now,
  *	and the guest has not seen any other in between
+ * @function: all pages are the functions they were, likewise
+ * @must_be_identical: this host's frequency gives the pairs they had
  * @same_rate: all pairs of mul and shift are as they were
  */
 struct outcome {
@@ -287,6 +286,8 @@ struct outcome {
 	uint64_t first;
 	bool tsc_as_told;
 	bool identical;
+	bool function;
+	bool must_be_identical;
 	bool same_rate;
 };
 
@@ -294,7 +295,7 @@ static void compare_at(const struct saved_clock *before,
 		       const struct saved_clock *after, uint64_t host,
 		       int64_t *ns)
 {
-	keep_larger(ns, clock_ns_at(after, host) - clock_ns_at(before, host));
+	keep_larger(ns, function_ns(after, host) - function_ns(before, host));
 }
 
 /* kvmclock-handover-stock.h has the promise. */
@@ -303,8 +304,8 @@ static int64_t bound_at(const struct kch_restore_result *result,
 			uint32_t khz)
 {
 	uint64_t passed_ns =
-		kch_cycles_to_ns(guest_tsc_at(clock, host) -
-				 guest_tsc_at(clock, result->host_tsc), khz);
+		kch_cycles_to_ns(function_tsc(clock, host) -
+				 function_tsc(clock, result->host_tsc), khz);
 
 	return imaxabs(result->error_ns) + result->error_slack_ns +
 	       KCH_ROUNDING_NS +
@@ -336,9 +337,9 @@ static bool tsc_as_told(const struct kch_restore_result *result,
 			const struct saved_clock *before,
 			const struct saved_clock *after, uint64_t host)
 {
-	int64_t cycles = guest_tsc_at(after, host) - guest_tsc_at(before, host);
-	uint64_t passed = guest_tsc_at(after, host) -
-			  guest_tsc_at(after, result->host_tsc);
+	int64_t cycles = function_tsc(after, host) - function_tsc(before, host);
+	uint64_t passed = function_tsc(after, host) -
+			  function_tsc(after, result->host_tsc);
 	unsigned __int128 growth;
 
 	if (result->mode != KCH_MODE_CONTINUOUS)
@@ -349,8 +350,8 @@ static bool tsc_as_told(const struct kch_restore_result *result,
 }
 
 static void measure_vcpu(const struct vm *vm, const struct baseline *base,
-			 const struct kch_restore_result *result, uint32_t i,
-			 struct outcome *o)
+			 const struct kch_restore_result *result,
+			 uint32_t host_khz, uint32_t i, struct outcome *o)
 {
 	const struct guest_vcpu *guest = &vm->mem->shared->vcpu[i];
 	const struct saved_clock *saved = &base->saved[i];
@@ -394,15 +395,15 @@ static void measure_vcpu(const struct vm *vm, const struct baseline *base,
 				 saved->page.tsc_shift,
 				 end.page.tsc_to_system_mul,
 				 end.page.tsc_shift));
-	keep_larger(&o->cycles, guest_tsc_at(&end, end_host) -
-				guest_tsc_at(saved, end_host));
-	keep_larger(&o->cycles, guest_tsc_at(&end, hour) -
-				guest_tsc_at(saved, hour));
-	keep_larger(&o->total_cycles, guest_tsc_at(&end, hour) -
-				      guest_tsc_at(origin, hour));
+	keep_larger(&o->cycles, function_tsc(&end, end_host) -
+				function_tsc(saved, end_host));
+	keep_larger(&o->cycles, function_tsc(&end, hour) -
+				function_tsc(saved, hour));
+	keep_larger(&o->total_cycles, function_tsc(&end, hour) -
+				      function_tsc(origin, hour));
 	keep_larger(&o->blackout_ns,
-		    kch_cycles_to_ns(guest_tsc_at(&end, first_host) -
-				     guest_tsc_at(&end, last_host),
+		    kch_cycles_to_ns(function_tsc(&end, first_host) -
+				     function_tsc(&end, last_host),
 				     base->tsc_khz));
 	if (!i || last_host > o->last)
 		o->last = last_host;
@@ -414,6 +415,13 @@ static void measure_vcpu(const struct vm *vm, const struct baseline *base,
 	    !same_bytes(&saved->page, &end.page) ||
 	    guest->count.page_changes != base->count[i].page_changes)
 		o->identical = false;
+	/* What the guest has seen in between it has compared itself. */
+	if (!same_function(&saved->page, &guest->first.page) ||
+	    !same_function(&saved->page, &end.page) ||
+	    guest->max.step_ns || guest->max.hour_ns || guest->max.rate_ppb)
+		o->function = false;
+	if (!function_pair_is_kvms(saved, host_khz))
+		o->must_be_identical = false;
 	if (saved->page.tsc_to_system_mul != end.page.tsc_to_system_mul ||
 	    saved->page.tsc_shift != end.page.tsc_shift)
 		o->same_rate = false;
@@ -439,11 +447,11 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 	bool weaker = result->mode != KCH_MODE_NONE &&
 		      result->mode != KCH_MODE_IDENTICAL;
 	struct outcome o = {
-		.identical = true, .same_rate = true, .same_ratio = true,
-		.tsc_as_told = true,
+		.identical = true, .function = true, .must_be_identical = true,
+		.same_rate = true, .same_ratio = true, .tsc_as_told = true,
 	};
 	uint64_t disagreements = SUM(vm, base, peer_disagreements);
-	uint32_t i;
+	uint32_t host_khz = vm_host_khz(vm), i;
 
 	/* Without an observation there is nothing to compare with. */
 	if (!measure_all_observed(vm)) {
@@ -451,9 +459,11 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 		return;
 	}
 	for (i = 0; i < base->vcpu_count; i++)
-		measure_vcpu(vm, base, result, i, &o);
+		measure_vcpu(vm, base, result, host_khz, i, &o);
 
 	report("page_identical", "%d", o.identical);
+	report("page_function", "%d", o.function);
+	report("frequency_same", "%d", o.must_be_identical);
 	report_s64("error_now_ns", o.now_ns);
 	report_s64("error_end_ns", o.end_ns);
 	report_s64("error_hour_ns", o.hour_ns);
@@ -483,7 +493,11 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 			     "peer_disagreement");
 		return;
 	}
-	report_check(o.identical, "page_identical");
+	/* One of the two, so that it is seen which was asked for. */
+	if (o.must_be_identical)
+		report_check(o.identical, "page_identical");
+	else
+		report_check(o.function, "page_function");
 	report_check(!o.now_ns && !o.end_ns, "error_ns");
 	report_check(!o.hour_ns, "error_hour_ns");
 	report_check(o.same_rate, "rate");

@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <x86intrin.h>
 
-#include "clock.h"
+#include "function.h"
 #include "pagegap.h"
 #include "report.h"
 
@@ -47,12 +47,8 @@ uint64_t vcpu_page_gap(const struct vcpu *vcpu)
 		if (after - before >= narrowest)
 			continue;
 		narrowest = after - before;
-		early = kch_pvclock_ns(page.tsc_timestamp, page.system_time,
-				       page.tsc_to_system_mul, page.tsc_shift,
-				       before + offset) - clock.clock;
-		late = kch_pvclock_ns(page.tsc_timestamp, page.system_time,
-				      page.tsc_to_system_mul, page.tsc_shift,
-				      after + offset) - clock.clock;
+		early = function_page_ns(&page, before + offset) - clock.clock;
+		late = function_page_ns(&page, after + offset) - clock.clock;
 		gap = imaxabs(early) > imaxabs(late) ? imaxabs(early) :
 						       imaxabs(late);
 	}

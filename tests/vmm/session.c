@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #define OBSERVE_MS		30000	/* an emulated host may be slow */
 #define SETTLE_MS		500	/* KVM has written all pages by then */
 #define SECONDS_PER_HOUR	3600ULL
+#define NS_PER_DAY		86400000000000ULL
 
 static sigset_t end_signals;
 
@@ -84,6 +86,15 @@ static void let_run(const struct session *s, const struct vm *vm,
 		 (now < last && !measure_enough(vm, base, 1)));
 }
 
+/* A guest that has been up for so long. */
+static void start_clock(const struct session *s, const struct vm *vm)
+{
+	struct kvm_clock_data data = { .clock = s->clock_days * NS_PER_DAY };
+
+	if (s->clock_days && ioctl(vm->fd, KVM_SET_CLOCK, &data))
+		die("KVM_SET_CLOCK: %s", strerror(errno));
+}
+
 static void start_new(const struct session *s, struct vm *vm,
 		      struct guestmem *mem)
 {
@@ -105,6 +116,7 @@ static void start_new(const struct session *s, struct vm *vm,
 			vcpu_set_tsc_offset(vcpu, vcpu_tsc_offset(vcpu) +
 						  i * s->skew_cycles);
 	}
+	start_clock(s, vm);
 }
 
 static void report_refusal(const struct handover *h)
@@ -238,6 +250,15 @@ static void add_vcpus(const struct session *s, struct vm *vm)
 	measure_hot_add(vm, &base);
 }
 
+static void age_later(const struct session *s, struct vm *vm)
+{
+	struct saved_clock clock = vm->mem->saved->vcpu[0].clock;
+
+	if (s->age_now & ~AGE_ASK)
+		clock.page = guestmem_read_page(vm->mem, 0);
+	age_check(vm, &clock, s->age_later, "later");
+}
+
 static void save(const struct session *s, struct vm *vm)
 {
 	struct handover h = { 0 };
@@ -312,6 +333,8 @@ int session_run(const struct session *s, void (*done)(int status))
 	report("vcpus", "%u", vm.vcpu_count);
 	report_frequencies(&vm, saved_khz);
 
+	if (s->age_now)
+		age_check(&vm, &mem.saved->vcpu[0].clock, s->age_now, "now");
 	sabotage_before_run(&s->sabotage, &vm);
 	measure_start(&vm, &base);
 	sabotage_baseline(&s->sabotage, &base);
@@ -322,9 +345,14 @@ int session_run(const struct session *s, void (*done)(int status))
 	sabotage_while_running(&s->sabotage, &vm);
 	let_run(s, &vm, &base, s->hot_add ? s->run_ms / 2 : s->run_ms);
 	vm_stop(&vm);
-	measure_guest(&vm, &base);
-	if (s->method)
-		measure_restored(&vm, &base, &result);
+	/* Of a clock that was set anew, or may have been, there is nothing to say. */
+	if (!(s->age_now & ~AGE_ASK)) {
+		measure_guest(&vm, &base);
+		if (s->method)
+			measure_restored(&vm, &base, &result);
+	}
+	if (s->age_later)
+		age_later(s, &vm);
 	if (s->hot_add)
 		add_vcpus(s, &vm);
 	save(s, &vm);

@@ -5,6 +5,7 @@
 
 #include <kvmclock-handover.h>
 
+#include "age.h"
 #include "clockmethods.h"
 #include "sabotage.h"
 
@@ -38,6 +39,9 @@ enum hold {
  * @reach: the mode that must be reached; 0: what the method is for
  * @restore_flags: KCH_RESTORE_*
  * @sabotage: what to spoil
+ * @clock_days: how far a new VM's clock is
+ * @age_now: AGE_*, of KVM's agreement right after the restore,
+ * @age_later: and when it has run
  * @hot_add: vCPUs to add half-way
  * @adopt: ask the module to give them the others' clock
  */
@@ -58,6 +62,9 @@ struct session {
 	uint32_t reach;
 	uint32_t restore_flags;
 	struct sabotage sabotage;
+	uint32_t clock_days;
+	uint32_t age_now;
+	uint32_t age_later;
 	uint32_t hot_add;
 	bool adopt;
 };

@@ -160,6 +160,21 @@ uint32_t vm_tsc_khz(const struct vm *vm)
 	return khz;
 }
 
+uint32_t vm_host_khz(const struct vm *vm)
+{
+	int fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0), vcpu, khz;
+
+	if (fd < 0)
+		die("KVM_CREATE_VM: %s", strerror(errno));
+	vcpu = ioctl(fd, KVM_CREATE_VCPU, 0);
+	khz = vcpu < 0 ? -1 : ioctl(vcpu, KVM_GET_TSC_KHZ, 0);
+	if (khz <= 0)
+		die("the host's frequency: %s", strerror(errno));
+	close(vcpu);
+	close(fd);
+	return khz;
+}
+
 void vcpu_set_tsc_khz(const struct vcpu *vcpu, uint32_t khz)
 {
 	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz))

@@ -89,6 +89,9 @@ void vm_set_tsc_khz(const struct vm *vm, uint32_t khz);
 /* The frequency its guest's TSC has, as KVM sees it. */
 uint32_t vm_tsc_khz(const struct vm *vm);
 
+/* The frequency KVM takes the host's TSC for: that of a VM of which nobody asked one. */
+uint32_t vm_host_khz(const struct vm *vm);
+
 void vcpu_set_tsc_khz(const struct vcpu *vcpu, uint32_t khz);
 uint64_t vcpu_tsc_offset(const struct vcpu *vcpu);
 void vcpu_set_tsc_offset(const struct vcpu *vcpu, uint64_t offset);
