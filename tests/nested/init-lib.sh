@@ -125,6 +125,16 @@ load_kvm() {
 	[ -c /dev/kvm ] || fail "no /dev/kvm after $_kvm was loaded"
 }
 
+# The one the case is about, or one that was broken on purpose.
+module_name() {
+	_broken=$(param module)
+	if [ -n "$_broken" ]; then
+		echo "kch_$_broken" | tr - _
+	else
+		echo kvmclock_handover
+	fi
+}
+
 load_module() { # ARG...
 	case $(param backend range) in
 	range) set -- "region=$REGION_ADDR,$REGION_SIZE" "$@" ;;
@@ -132,11 +142,11 @@ load_module() { # ARG...
 	auto) ;;
 	*) fail "backend=$(param backend): not range, kho or auto" ;;
 	esac
-	modprobe kvmclock_handover "$@"
+	modprobe "$(module_name)" "$@"
 }
 
 have_module() {
-	[ -e "/lib/modules/$(uname -r)/kvmclock_handover.ko" ]
+	[ -e "/lib/modules/$(uname -r)/$(module_name).ko" ]
 }
 
 field() { # FILE KEY: of the module's debugfs

@@ -140,7 +140,7 @@ build_programs() {
 }
 
 prepare() {
-	local name line initramfs part base
+	local name line initramfs part base broken
 	local -A line_done=() module_done=() initramfs_done=()
 	build_programs
 	for name in "${SELECTED[@]}"; do
@@ -151,6 +151,11 @@ prepare() {
 				"$KCH_ROOT/scripts/build-module.sh" "$line"
 			fi
 			build_modules "$line" "${T_SCRIPT[$name]}"
+			broken=$(table_param "$name" module "")
+			if [[ $broken && ! ${module_done[$line $broken]:-} ]]; then
+				module_done[$line $broken]=1
+				"$NESTED/broken-module.sh" "$broken" "$line"
+			fi
 		done < <(table_lines "$name")
 	done
 	for name in "${SELECTED[@]}"; do
