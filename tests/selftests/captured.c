@@ -4,6 +4,7 @@
 
 #include "clock.h"
 
+#include "../vmm/function.h"
 #include "captured.h"
 
 #define VCPUS_MAX	8
@@ -135,6 +136,38 @@ void captured_page(const struct captured *captured, uint32_t index,
 	page->mul = clock->tsc_to_system_mul;
 	page->shift = clock->tsc_shift;
 	page->flags = captured->vcpu[index].pvclock_flags;
+}
+
+static struct guest_pvclock pvclock_of(const struct captured_page *page)
+{
+	return (struct guest_pvclock){
+		.tsc_timestamp = page->tsc_timestamp,
+		.system_time = page->system_time,
+		.tsc_to_system_mul = page->mul,
+		.tsc_shift = page->shift,
+		.flags = page->flags,
+	};
+}
+
+bool captured_is_page(const struct captured *captured, uint32_t index,
+		      const struct captured_page *page, uint32_t host_khz)
+{
+	const struct kch_clock *clock = &captured->clock[index];
+	struct saved_clock saved = {
+		.tsc_offset = clock->tsc_offset,
+		.tsc_scaling_ratio = clock->tsc_scaling_ratio,
+		.tsc_scaling_frac_bits = clock->tsc_scaling_frac_bits,
+	};
+	struct guest_pvclock seen = pvclock_of(page);
+	struct captured_page made;
+
+	captured_page(captured, index, &made);
+	saved.page = pvclock_of(&made);
+	if (function_pair_is_kvms(&saved, host_khz))
+		return made.tsc_timestamp == page->tsc_timestamp &&
+		       made.system_time == page->system_time &&
+		       made.mul == page->mul && made.shift == page->shift;
+	return function_same(&saved.page, &seen);
 }
 
 uint64_t captured_offset(const struct captured *captured, uint32_t index)

@@ -50,6 +50,13 @@ struct captured_page {
 
 void captured_page(const struct captured *captured, uint32_t index,
 		   struct captured_page *page);
+
+/*
+ * Is it the page that is made from it?  On a host whose frequency gives another
+ * mul and shift it may have a later reference, if it is the same at every TSC.
+ */
+bool captured_is_page(const struct captured *captured, uint32_t index,
+		      const struct captured_page *page, uint32_t host_khz);
 uint64_t captured_offset(const struct captured *captured, uint32_t index);
 uint64_t captured_adjust(const struct captured *captured, uint32_t index);
 
@@ -67,7 +74,7 @@ uint64_t captured_ns_at(const struct captured *captured, uint32_t index,
 void captured_hyperv(const struct captured *captured, uint32_t index,
 		     uint64_t *scale, int64_t *offset);
 
-/* Both functions are the same in every number. */
+/* Both are the same functions. */
 bool captured_identical(const struct captured *saved, const struct captured *live);
 
 #endif /* KCH_SELFTESTS_CAPTURED_H */

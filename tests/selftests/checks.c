@@ -44,9 +44,14 @@ static void check_equal(struct checks *checks, const char *name, u32 index,
 
 static void check_look(struct checks *checks, const char *prefix, u32 index,
 		       const struct turn *turn, const struct guest_look *look,
-		       const struct captured *captured, u8 more_flags)
+		       const struct captured *captured, u8 more_flags, u32 host_khz)
 {
-	struct captured_page page;
+	struct captured_page page, seen = {
+		.tsc_timestamp = look->page.tsc_timestamp,
+		.system_time = look->page.system_time,
+		.mul = look->page.tsc_to_system_mul,
+		.shift = look->page.tsc_shift,
+	};
 	char name[32];
 
 #define NAME(what) (snprintf(name, sizeof(name), "%s_" what, prefix), name)
@@ -56,14 +61,12 @@ static void check_look(struct checks *checks, const char *prefix, u32 index,
 		      captured_ns(captured, index, turn->after));
 	check_equal(checks, NAME("at_tsc"), index, "ns", look->ns,
 		    captured_ns_at(captured, index, look->tsc));
-	check_equal(checks, NAME("page"), index, "tsc_timestamp",
-		    look->page.tsc_timestamp, page.tsc_timestamp);
-	check_equal(checks, NAME("page"), index, "system_time",
-		    look->page.system_time, page.system_time);
-	check_equal(checks, NAME("page"), index, "tsc_to_system_mul",
-		    look->page.tsc_to_system_mul, page.mul);
-	check_equal(checks, NAME("page"), index, "tsc_shift", (u8)look->page.tsc_shift,
-		    (u8)page.shift);
+	check_that(checks, captured_is_page(captured, index, &seen, host_khz), NAME("page"),
+		   "vCPU %u: %llu ns at %llu, mul %u shift %d; captured %llu ns at %llu, mul %u shift %d",
+		   index, (unsigned long long)seen.system_time,
+		   (unsigned long long)seen.tsc_timestamp, seen.mul, seen.shift,
+		   (unsigned long long)page.system_time,
+		   (unsigned long long)page.tsc_timestamp, page.mul, page.shift);
 	check_equal(checks, NAME("flags"), index, "flags", look->page.flags,
 		    page.flags | more_flags);
 	check_that(checks, !look->changed, NAME("changed"), "vCPU %u: the page changed", index);
@@ -103,10 +106,12 @@ void check_turn(struct checks *checks, const struct machine *machine, u32 index,
 		    captured_adjust(captured, index));
 	if (guest->does & GUEST_HAS_PVCLOCK)
 		check_look(checks, "pvclock", index, turn, &guest->kvmclock, captured,
-			   stopped);
+			   stopped, machine->host_khz);
 	if (guest->does & GUEST_XEN) {
-		check_look(checks, "xen_vcpu", index, turn, &guest->xen_vcpu, captured, 0);
-		check_look(checks, "xen_time", index, turn, &guest->xen_time, captured, 0);
+		check_look(checks, "xen_vcpu", index, turn, &guest->xen_vcpu, captured, 0,
+			   machine->host_khz);
+		check_look(checks, "xen_time", index, turn, &guest->xen_time, captured, 0,
+			   machine->host_khz);
 	}
 	if (guest->does & GUEST_HYPERV)
 		check_hyperv(checks, index, guest, captured);

@@ -13,10 +13,26 @@ static u64 guest_tsc(const struct guest *guest)
 	return guest->does & GUEST_NESTED ? rdtsc() - GUEST_L2_TSC_OFFSET : rdtsc();
 }
 
+/*
+ * The same clock at every TSC: nothing but the reference differs, and that by a
+ * multiple of 2^(32 - shift) cycles, of which mul is the ns.
+ */
+static bool is_same_clock(const struct pvclock_vcpu_time_info *a,
+			  const struct pvclock_vcpu_time_info *b)
+{
+	unsigned int bits = 32 - a->tsc_shift;
+	s64 cycles = b->tsc_timestamp - a->tsc_timestamp;
+	s64 steps = cycles >> bits;
+
+	return a->tsc_to_system_mul == b->tsc_to_system_mul &&
+	       a->tsc_shift == b->tsc_shift && a->flags == b->flags &&
+	       steps * (1LL << bits) == cycles &&
+	       b->system_time - a->system_time == (u64)steps * a->tsc_to_system_mul;
+}
+
 static void look_at(const struct guest *guest, struct guest_look *look,
 		    const struct pvclock_vcpu_time_info *page)
 {
-	const size_t data = offsetof(struct pvclock_vcpu_time_info, tsc_timestamp);
 	struct pvclock_vcpu_time_info now;
 	u64 tsc, ns;
 	u32 version;
@@ -29,8 +45,7 @@ static void look_at(const struct guest *guest, struct guest_look *look,
 	} while (pvclock_read_retry(page, version));
 
 	if (look->looks++) {
-		look->changed |= !!memcmp((u8 *)&now + data, (u8 *)&look->page + data,
-					  sizeof(now) - data);
+		look->changed |= !is_same_clock(&look->page, &now);
 		look->back |= ns < look->ns;
 	}
 	look->page = now;

@@ -53,7 +53,7 @@ struct guest_hyperv {
  * @tsc: the vCPU's TSC, cycles
  * @ns: the clock at @tsc
  * @looks: how often it was looked at
- * @changed: it was not the same as at the look before, but for its version
+ * @changed: it was not the same clock as at the look before
  * @back: the clock went back
  */
 struct guest_look {

@@ -17,6 +17,9 @@ void machine_open(struct machine *machine, const struct scenario *scenario)
 	memset(machine, 0, sizeof(*machine));
 	machine->scenario = scenario;
 	machine->vm = vm_create(scenario->vcpus);
+	/* Before anybody asks for another. */
+	machine->host_khz = __vm_ioctl(machine->vm, KVM_GET_TSC_KHZ, NULL);
+	TEST_ASSERT((int)machine->host_khz > 0, "KVM_GET_TSC_KHZ");
 }
 
 void machine_add_vcpus(struct machine *machine)

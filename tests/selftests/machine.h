@@ -11,12 +11,14 @@
  * @vm: the library's
  * @vcpu: the library's, as many as the scenario says
  * @was_stopped: and told so
+ * @host_khz: the frequency KVM takes the host's TSC for, kHz
  */
 struct machine {
 	const struct scenario *scenario;
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu[GUEST_VCPUS_MAX];
 	bool was_stopped;
+	u32 host_khz;
 };
 
 /**

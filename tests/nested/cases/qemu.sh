@@ -49,6 +49,10 @@ host_khz() {
 	sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
 }
 
+kvm_khz() {
+	sed -n 's/^kvm_tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
+}
+
 guest_cpu() {
 	if [ -n "$(param guest_khz)" ]; then
 		# As it was when the guest was started.
@@ -164,7 +168,8 @@ judge_guest() { # METHOD
 	[ "$(param points no)" = no ] || _points=--points
 	# shellcheck disable=SC2086 # no word, or one
 	"$KCH/kch-qemu-analyse" "$CARRIED/before" "/run/$1.data" "$(cat "$CARRIED/tsc-offset")" \
-		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points >"/run/$1.result" || true
+		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points "$(kvm_khz)" \
+		>"/run/$1.result" || true
 	while IFS= read -r _line; do
 		note "$1" "$_line"
 	done <"/run/$1.result"

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A guest's clock over something that made KVM ask itself what it is:
+ *
+ *	kch-page-age KVM_KHZ OFFSET PAGE OFFSET PAGE GOT GOT SET SET
+ *
+ * OFFSET is a vCPU's TSC offset, PAGE its pvclock page as "V tsc_timestamp
+ * system_time mul shift flags": before, and after.  KVM's clock was read between
+ * the host TSCs GOT, and set to that between the TSCs SET; four times the same
+ * TSC, where it was to go on.  Exit status 0: what KVM said was right, within
+ * what the age of a reference that is kept young makes.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "function.h"
+
+#define NS_PER_S	1000000000LL
+#define ROUNDING_NS	2
+
+static struct saved_clock clock_of(const char *offset, const char *text)
+{
+	struct saved_clock clock = {
+		.tsc_offset = strtoll(offset, NULL, 10),
+		.tsc_scaling_ratio = 1,
+	};
+	unsigned int mul;
+	int shift;
+
+	if (sscanf(text, "V %" SCNu64 " %" SCNu64 " %u %d",
+		   (uint64_t *)&clock.page.tsc_timestamp,
+		   (uint64_t *)&clock.page.system_time, &mul, &shift) != 4) {
+		fprintf(stderr, "kch-page-age: no page: %s\n", text);
+		exit(2);
+	}
+	clock.page.tsc_to_system_mul = mul;
+	clock.page.tsc_shift = shift;
+	return clock;
+}
+
+int main(int argc, char **argv)
+{
+	struct saved_clock a, b;
+	uint64_t tsc[4];
+	int64_t low, high, bound, off;
+	double ppb;
+	int i;
+
+	if (argc != 10) {
+		fputs("usage: kch-page-age KVM_KHZ OFFSET PAGE OFFSET PAGE GOT GOT SET SET\n",
+		      stderr);
+		return 2;
+	}
+	a = clock_of(argv[2], argv[3]);
+	b = clock_of(argv[4], argv[5]);
+	for (i = 0; i < 4; i++)
+		tsc[i] = strtoull(argv[6 + i], NULL, 10);
+	ppb = function_ppb(&a, strtoul(argv[1], NULL, 10));
+	/* At most 2^(32 - shift) cycles, of which mul is the ns, and a second. */
+	bound = ceil((a.page.tsc_to_system_mul + NS_PER_S) * fabs(ppb) / NS_PER_S) +
+		ROUNDING_NS;
+	low = function_ns(&b, tsc[2]) - function_ns(&a, tsc[1]);
+	high = function_ns(&b, tsc[3]) - function_ns(&a, tsc[0]);
+	off = low > 0 ? low : high < 0 ? high : 0;
+	printf("off=%lld of %lld ppb=%.3f told_within_ns=%lld\n", (long long)off,
+	       (long long)bound, ppb, (long long)(high - low));
+	return imaxabs(off) > bound;
+}
