@@ -224,6 +224,30 @@ try_line() { # NAME LINE WANTED-PATTERN
 	try_table "$1" "$dir/table" "$3"
 }
 
+# Which cases -c takes: as many names as are wanted, or a word on what there is not.
+try_pattern() { # NAME PATTERNS WANTED
+	local said
+	number=$((number + 1))
+	printf '%s | short | 6.12 | 6.12 | smoke | a=b | pass | 60\n' a-1 a-2 b-1 >"$dir/table"
+	said=$("$KCH_ROOT/tests/nested/run.sh" -t "$dir/table" -l -c "$2" 2>&1) && said=$(cut -d' ' -f1 <<<"$said")
+	# shellcheck disable=SC2053 # a pattern
+	if [[ ${said//$'\n'/ } == $3 ]]; then
+		echo "ok $number $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $number $1"
+		echo "#   said:   $said"
+		echo "#   wanted: $3"
+	fi
+}
+
+try_pattern pattern-name 'a-1' 'a-1'
+try_pattern pattern-several 'a-*' 'a-1 a-2'
+try_pattern pattern-two 'b-*,a-2' 'b-1 a-2'
+try_pattern pattern-blank 'b-* a-1' 'b-1 a-1'
+try_pattern pattern-once 'a-2 a-*' 'a-2 a-1'
+try_pattern pattern-none 'a-* hold-*' '*no case hold-\**'
+
 for table in nested/cases luo/cases nested/selftest; do
 	try_table "table-${table/\//-}" "$KCH_ROOT/tests/$table.tbl" taken
 done

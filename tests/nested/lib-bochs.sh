@@ -55,16 +55,20 @@ bochs_tsc_khz() {
 # reboot=t: a reset by a triple fault is one that ends Bochs; after another it would boot again.
 # quiet: a character on the console takes as long as one of 115200 baud.
 # retain_initrd: the initramfs is handed on by kexec.
-bochs_words() { # INITRAMFS
-	printf '%s ' clearcpuid=xsaves,xsavec,ht reboot=t quiet retain_initrd kch.smp=1
+# tsc_adjust: a kernel that sees it undoes what was done to the TSC before.
+bochs_words() { # INITRAMFS PARAM...
+	local hidden=xsaves,xsavec,ht
+	[[ " $* " != *" age="* ]] || hidden+=,tsc_adjust
+	printf '%s ' "clearcpuid=$hidden" reboot=t quiet retain_initrd kch.smp=1
 }
 
 # Makes the disc it boots from, and the file with its hardware but for the serial ports.
 bochs_configure() { # DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...
-	local dir=$1 initramfs=$2 vmlinuz=$3 cmdline=$4 word
+	local dir=$1 initramfs=$2 vmlinuz=$3 cmdline=$4 word tsc=''
 	shift 4
 	for word; do
 		case $word in
+		age=*) tsc=$(((${word#*=} + 1) * 86400000 * BOCHS_TSC_KHZ)) ;;
 		smp=* | mem=* | cpu=* | part=*) die "$word: not for machine=bochs" ;;
 		esac
 	done
@@ -97,7 +101,30 @@ bochs_configure() { # DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...
 		debug: action=ignore
 	END
 	# For the prompt of its debugger, which it starts with.
-	echo c >"$dir/debugger"
+	{
+		[[ ! $tsc ]] || bochs_older "$tsc"
+		echo c
+	} >"$dir/debugger"
+}
+
+# What makes the debugger set the TSC before anything is booted: where the firmware enters the boot sector,
+# at 07c0:0000, it is sent through code of our own, behind what was loaded.
+bochs_older() { # TSC
+	local code at word
+	# push eax, ecx, edx; mov ecx, 0x10 (the TSC); mov eax, ...
+	code=66506651665266b91000000066b8$(little_endian $(($1 & 0xffffffff)))
+	# mov edx, ...; wrmsr; pop edx, ecx, eax; jmpf 0x07c0:0x0000
+	code+=66ba$(little_endian $(($1 >> 32)))0f30665a66596658ea0000c007000000
+	printf '%s\n' 'pb 0x7c00' c
+	for ((at = 0; at < ${#code}; at += 2)); do
+		word=${code:at:2}
+		printf 'setpmem 0x%x 1 0x%s\n' $((0x8c00 + at / 2)) "$word"
+	done
+	printf '%s\n' 'd 1' 'set rip=0x1000'
+}
+
+little_endian() { # NUMBER
+	printf '%02x%02x%02x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255))
 }
 
 # Bochs wants a terminal for its screen, which script has for it.

@@ -7,7 +7,7 @@
 #
 #   NAME_unusable           prints why it cannot be used here, and succeeds; fails if it can be used
 #   NAME_tsc_khz PARAM...   prints the TSC frequency it will have
-#   NAME_words INITRAMFS    prints the words that its kernels need on their command line
+#   NAME_words INITRAMFS PARAM...   prints the words that its kernels need on their command line
 #   NAME_configure DIRECTORY INITRAMFS VMLINUZ CMDLINE PARAM...   all but the next two's concern
 #   NAME_start DIRECTORY LIMIT      in the background, so that it dies with us; its pid is $!
 #   NAME_interactive DIRECTORY      with its console on the terminal
@@ -69,7 +69,7 @@ l1_cmdline() { # MACHINE INITRAMFS HOST NEXT SCRIPT PARAM...
 		"kch.region_addr=$L1_REGION_ADDR" "kch.region_size=$L1_REGION_SIZE" \
 		"kch.guest_addr=$GUEST_ADDR" "kch.guest_size=$GUEST_SIZE" \
 		"kch.host=$host" "kch.next=$next" "kch.script=$script" kch.stage=0
-	"${machine}_words" "$initramfs"
+	"${machine}_words" "$initramfs" "$@"
 	for word; do
 		case $word in
 		+*) printf '%s ' "${word#+}" ;;

@@ -91,9 +91,9 @@ table_param() { # CASE KEY DEFAULT
 	echo "$value"
 }
 
-table_list() {
+table_list() { # CASE...
 	local name
-	for name in "${T_NAMES[@]}"; do
+	for name; do
 		printf '%-28s %-6s %-6s %-6s %-14s %s\n' "$name" "${T_SET[$name]}" "${T_HOST[$name]}" \
 			"${T_NEXT[$name]}" "${T_EXPECT[$name]}" "${T_SCRIPT[$name]} ${T_PARAMS[$name]}"
 	done

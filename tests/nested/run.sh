@@ -7,7 +7,7 @@
 #   tests/nested/run.sh [-j N] [--full]     the short cases, or all
 #   tests/nested/run.sh -c PATTERN...       only these, as 'age-*' (comma- or blank-separated, or repeated)
 #   tests/nested/run.sh -e NAME             enter the case's emulated host: its console, a shell
-#   tests/nested/run.sh -l                  list the cases
+#   tests/nested/run.sh -l                  list the cases, or with -c those
 #   tests/nested/run.sh --self-test         does the test bed see what it must see?
 #
 #   -j N    emulated hosts at once, 1 or 2 (default 2, on one CPU 1)
@@ -77,16 +77,17 @@ for name in "${T_NAMES[@]}"; do
 		die "$table: $name: machine=$(machine_of "$name"): neither qemu nor bochs"
 done
 
-if [[ $list ]]; then
-	table_list
-	exit 0
-fi
 if [[ $enter ]]; then
 	only=("$enter")
 elif [[ $self_test ]]; then
 	full=1
 fi
+[[ ! $list ]] || full=1
 table_select "$full" "${only[@]}" # sets SELECTED
+if [[ $list ]]; then
+	table_list "${SELECTED[@]}"
+	exit 0
+fi
 
 # Kernels, module and initramfs of the selected cases; each step says nothing when it has nothing to do.
 initramfs_of() { # CASE

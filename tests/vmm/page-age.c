@@ -19,6 +19,7 @@
 
 #define NS_PER_S	1000000000LL
 #define ROUNDING_NS	2
+#define KEPT_NS		1000	/* what the module promises besides */
 
 static struct saved_clock clock_of(const char *offset, const char *text)
 {
@@ -58,9 +59,9 @@ int main(int argc, char **argv)
 	for (i = 0; i < 4; i++)
 		tsc[i] = strtoull(argv[6 + i], NULL, 10);
 	ppb = function_ppb(&a, strtoul(argv[1], NULL, 10));
-	/* At most 2^(32 - shift) cycles, of which mul is the ns, and a second. */
-	bound = ceil((a.page.tsc_to_system_mul + NS_PER_S) * fabs(ppb) / NS_PER_S) +
-		ROUNDING_NS;
+	/* At most 2^(32 - shift) cycles, of which mul is the ns, and two seconds. */
+	bound = ceil((a.page.tsc_to_system_mul + 2 * NS_PER_S) * fabs(ppb) /
+		     NS_PER_S) + KEPT_NS + ROUNDING_NS;
 	low = function_ns(&b, tsc[2]) - function_ns(&a, tsc[1]);
 	high = function_ns(&b, tsc[3]) - function_ns(&a, tsc[0]);
 	off = low > 0 ? low : high < 0 ? high : 0;
