@@ -189,10 +189,11 @@ prepare_stage() {
 	none) ;;
 	*) fail "kvm=$(param kvm): not settled, early or none" ;;
 	esac
+	_load=$(param handover yes)
 	if type before_module 2>/dev/null | grep -q function; then
-		before_module
+		before_module || _load=no
 	fi
-	if [ "$(param handover yes)" = yes ] && have_module; then
+	if [ "$_load" = yes ] && have_module; then
 		# shellcheck disable=SC2119
 		load_module || fail "cannot load kvmclock_handover"
 	fi

@@ -55,11 +55,12 @@ bochs_tsc_khz() {
 # reboot=t: a reset by a triple fault is one that ends Bochs; after another it would boot again.
 # quiet: a character on the console takes as long as one of 115200 baud.
 # retain_initrd: the initramfs is handed on by kexec.
-# tsc_adjust: a kernel that sees it undoes what was done to the TSC before.
+# tsc_adjust: a kernel that sees it undoes what was done to the TSC before. notscdeadline: Bochs takes a
+# deadline for one of a TSC that started at 0.
 bochs_words() { # INITRAMFS PARAM...
-	local hidden=xsaves,xsavec,ht
-	[[ " $* " != *" age="* ]] || hidden+=,tsc_adjust
-	printf '%s ' "clearcpuid=$hidden" reboot=t quiet retain_initrd kch.smp=1
+	local hidden=xsaves,xsavec,ht timer=""
+	[[ " $* " != *" age="* ]] || { hidden+=,tsc_adjust; timer=lapic=notscdeadline; }
+	printf '%s ' "clearcpuid=$hidden" $timer reboot=t quiet retain_initrd kch.smp=1
 }
 
 # Makes the disc it boots from, and the file with its hardware but for the serial ports.
