@@ -84,7 +84,11 @@ qemu_state_find() { # FILE PATTERN
 }
 
 qemu_state_put() { # FILE OFFSET HEX
-	printf '%b' "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+	local at escaped=''
+	for ((at = 0; at < ${#3}; at += 2)); do
+		escaped+="\\x${3:at:2}"
+	done
+	printf '%b' "$escaped" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 # The emulated CPU ignores writes to its TSC, which starts at 0. So the state of a machine that has not

@@ -61,12 +61,15 @@ static void age(struct kch_rec_vm *vm, u64 host_cycles)
 	}
 	if (!host)
 		die("no such reference");
-	printf("reference=%llu older_by_cycles=%llu steps=%llu\n",
-	       (unsigned long long)host, (unsigned long long)(reference - host),
-	       (unsigned long long)steps);
 	vm->master_cycle_now = cpu_to_le64(host);
 	vm->master_kernel_ns =
 		cpu_to_le64(le64_to_cpu(vm->master_kernel_ns) - steps * mul);
+	printf("name=%s reference=%llu,%llu older_by_cycles=%llu steps=%llu\n",
+	       vm->name, (unsigned long long)host,
+	       (unsigned long long)(le64_to_cpu(vm->master_kernel_ns) +
+				    le64_to_cpu(vm->kvmclock_offset)),
+	       (unsigned long long)(reference - host),
+	       (unsigned long long)steps);
 	kch_rec_entry_close(vm);
 }
 

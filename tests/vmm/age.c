@@ -346,3 +346,23 @@ void age_check(struct vm *vm, const struct saved_clock *expected,
 	if (kinds & AGE_ADD)
 		add_one(&age);
 }
+
+void age_saved(struct guestmem *mem, uint64_t reference, uint64_t system_time)
+{
+	struct saved_vm *saved = mem->saved;
+	struct guest_pvclock *page;
+	struct saved_clock *clock;
+	uint32_t i;
+
+	for (i = 0; i < saved->vcpu_count; i++) {
+		clock = &saved->vcpu[i].clock;
+		page = (void *)(saved->pvclock + i * GUEST_PVCLOCK_SLOT);
+		clock->page.tsc_timestamp = function_tsc(clock, reference);
+		clock->page.system_time = system_time;
+		page->tsc_timestamp = clock->page.tsc_timestamp;
+		page->system_time = system_time;
+		page = &mem->shared->vcpu[i].last.page;
+		page->tsc_timestamp = clock->page.tsc_timestamp;
+		page->system_time = system_time;
+	}
+}

@@ -21,4 +21,11 @@
 void age_check(struct vm *vm, const struct saved_clock *expected, uint32_t kinds,
 	       const char *when);
 
+/*
+ * Of a saved VM, which is not there yet: the record was made to have another
+ * reference.  The VM's state and its guest know that, too: it is what their pages
+ * had.
+ */
+void age_saved(struct guestmem *mem, uint64_t reference, uint64_t system_time);
+
 #endif /* KCH_VMM_AGE_H */

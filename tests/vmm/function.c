@@ -113,7 +113,8 @@ bool function_pair_is_kvms(const struct saved_clock *clock, uint32_t host_khz)
 					      clock->tsc_scaling_frac_bits)),
 			  &mul, &shift);
 	return clock->page.tsc_to_system_mul == mul &&
-	       clock->page.tsc_shift == shift;
+	       clock->page.tsc_shift == shift &&
+	       function_ppb(clock, host_khz) == 0;
 }
 
 double function_ppb(const struct saved_clock *clock, uint32_t host_khz)

@@ -31,7 +31,11 @@ bool function_same(const struct guest_pvclock *a, const struct guest_pvclock *b)
 /* The mul and shift KVM has for @khz: kvm_get_time_scale(), as it is written. */
 void function_kvm_pair(uint64_t khz, uint32_t *mul, int8_t *shift);
 
-/* Is the page's pair the one KVM has, on a host of @host_khz, for that vCPU? */
+/*
+ * Is the page's pair the one KVM has, on a host of @host_khz, for that vCPU, and
+ * does KVM's own evaluation run as fast as the page? A scaled guest's need not:
+ * its pair is that of its own frequency in whole kHz.
+ */
 bool function_pair_is_kvms(const struct saved_clock *clock, uint32_t host_khz);
 
 /*

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static const char usage_text[] =
 "  --hot-add N               add so many vCPUs half-way\n"
 "  --adopt                   give them the others' clock (KCH_IOC_ADOPT)\n"
 "  --clock-days N            a new VM's clock starts so far (0)\n"
+"  --aged TSC,NS             the record was given this reference: kch-age-record\n"
 "  --age-now KIND,...        what KVM says of the clock, right after the restore:\n"
 "                            ask, set (it to that), add (a vCPU)\n"
 "  --age-later KIND,...      the same when the VM has run\n"
@@ -61,7 +63,7 @@ static const char usage_text[] =
 "2 usage, 4 the clock was refused.\n";
 
 enum {
-	OPT_ADOPT = 256, OPT_AGE_LATER, OPT_AGE_NOW, OPT_CLOCK_DAYS, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
+	OPT_ADOPT = 256, OPT_AGED, OPT_AGE_LATER, OPT_AGE_NOW, OPT_CLOCK_DAYS, OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
 	OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
 	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
@@ -71,6 +73,7 @@ enum {
 
 static const struct option options[] = {
 	{ "adopt", no_argument, NULL, OPT_ADOPT },
+	{ "aged", required_argument, NULL, OPT_AGED },
 	{ "age-later", required_argument, NULL, OPT_AGE_LATER },
 	{ "age-now", required_argument, NULL, OPT_AGE_NOW },
 	{ "any-wall", no_argument, NULL, OPT_ANY_WALL },
@@ -195,6 +198,12 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_ROUNDS:
 			handover_use_bound(0, in_range(optarg, 1, KCH_ROUNDS_MAX));
+			break;
+		case OPT_AGED:
+			s->aged = sscanf(optarg, "%" SCNu64 ",%" SCNu64,
+					 &s->aged_host, &s->aged_ns) == 2;
+			if (!s->aged)
+				usage("--aged: not TSC,NS");
 			break;
 		case OPT_AGE_LATER:
 			s->age_later = age_of(optarg);

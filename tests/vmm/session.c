@@ -135,6 +135,8 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 	uint32_t i;
 
 	guestmem_check_saved(mem);
+	if (s->aged)
+		age_saved(mem, s->aged_host, s->aged_ns);
 	if (s->has_uuid &&
 	    memcmp(s->uuid, mem->saved->uuid, sizeof(s->uuid)))
 		die("the VM saved there has another id");

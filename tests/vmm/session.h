@@ -40,6 +40,9 @@ enum hold {
  * @restore_flags: KCH_RESTORE_*
  * @sabotage: what to spoil
  * @clock_days: how far a new VM's clock is
+ * @aged: the record has the reference @aged_host, @aged_ns
+ * @aged_host: host TSC, cycles
+ * @aged_ns: the guest's clock then, ns
  * @age_now: AGE_*, of KVM's agreement right after the restore,
  * @age_later: and when it has run
  * @hot_add: vCPUs to add half-way
@@ -63,6 +66,9 @@ struct session {
 	uint32_t restore_flags;
 	struct sabotage sabotage;
 	uint32_t clock_days;
+	bool aged;
+	uint64_t aged_host;
+	uint64_t aged_ns;
 	uint32_t age_now;
 	uint32_t age_later;
 	uint32_t hot_add;

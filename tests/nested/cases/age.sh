@@ -54,6 +54,12 @@ before_module() {
 	! between
 }
 
+# The reference that the record has of a VM; not known any more after a second kexec, where the page need
+# not have it.
+aged() { # NUMBER
+	[ ! -e /run/aged ] || sed -n "s/^name=vm$1 reference=\([0-9,]*\).*/--aged \1/p" /run/aged
+}
+
 start_vm() { # NUMBER
 	_vcpus=1
 	[ "$1" -ne 0 ] || _vcpus=$VCPUS_OF_0
@@ -72,8 +78,8 @@ resume_vm() { # NUMBER
 	esac
 	_number=$1
 	shift
-	# shellcheck disable=SC2086 # options, a word each
-	"$KCH/kch-vmm" resume --mem "$(vm_mem "$_number")" --method "$METHOD" \
+	# shellcheck disable=SC2046,SC2086 # options, a word each
+	"$KCH/kch-vmm" resume --mem "$(vm_mem "$_number")" --method "$METHOD" $(aged "$_number") \
 		--seconds "$SECONDS_" --report "/run/vm$_number" $SAVE_OPTIONS "$@" &
 }
 
