@@ -55,6 +55,8 @@ static void unlock_vcpus(struct kvm *kvm, u32 locked)
 #define REQ_RESTORED	63
 #define REQ_KEPT	62
 
+#define PAGES_MAX_S	5
+
 static void bar(struct kvm *kvm, unsigned int request)
 {
 	struct kvm_vcpu *vcpu;
@@ -201,22 +203,30 @@ static void renew_hyperv_page(struct kvm *kvm)
 #endif
 
 /*
- * A vCPU that is in KVM_RUN, but barred, may have been making the Hyper-V page of
- * the clock before.  It has ended that once it has done what was requested since.
+ * A vCPU that is in KVM_RUN, but barred, has written its page of the clock before, or
+ * is making the Hyper-V page of it.  Until it has done what was requested since, another
+ * one that enters the guest would read that: Linux reads the first vCPU's page on all.
+ * There may be many more vCPUs than CPUs to do it on.
  */
-static void remake_hyperv_page(struct kvm *kvm)
+static void wait_for_pages(struct kvm *kvm)
 {
+	unsigned long until = jiffies + PAGES_MAX_S * HZ;
 	struct kvm_vcpu *vcpu;
-	int tries = 1000;
 	unsigned long i;
 
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		while (mutex_is_locked(&vcpu->mutex) &&
+		       !kvm_vcpu_is_blocking(vcpu) &&
+		       kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu) &&
+		       time_before(jiffies, until))
+			usleep_range(50, 100);
+}
+
+static void remake_hyperv_page(struct kvm *kvm)
+{
 	if (!kch_kvm_hyperv_page(kvm))
 		return;
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		while (tries-- > 0 && mutex_is_locked(&vcpu->mutex) &&
-		       !kvm_vcpu_is_blocking(vcpu) &&
-		       kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu))
-			usleep_range(50, 100);
+	wait_for_pages(kvm);
 	renew_hyperv_page(kvm);
 	request_pages(kvm);
 }
@@ -385,8 +395,10 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 	/* Also where it is as saved: the offset is of an earlier moment. */
 	if (!err || err == -EALREADY)
 		err = write_and_check(kvm, r, before, false, message);
-	if (!err)
+	if (!err) {
 		remake_hyperv_page(kvm);
+		wait_for_pages(kvm);
+	}
 	kvfree(before);
 unlock:
 	mutex_unlock(&kvm->lock);
