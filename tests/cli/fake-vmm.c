@@ -4,8 +4,9 @@
  *
  *	fake-vmm NUMBER[,NUMBER...] [ANYTHING...]
  *
- * Each number is a VM, held by two file descriptors.  Prints a line when they
- * are there, ends when its standard input does, or after a minute.
+ * Each number is a VM, held by two file descriptors.  There are two vCPUs, with their
+ * statistics.  Prints a line when they are there, ends when its standard input does, or
+ * after a minute.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,9 @@ int main(int argc, char **argv)
 			return 1;
 		at += *at == ',';
 	}
+	if (memfd_create("fake-vcpu-0", 0) < 0 || memfd_create("fake-vcpu-11", 0) < 0 ||
+	    memfd_create("fake-stats-0", 0) < 0)
+		return 1;
 	puts("ready");
 	fflush(stdout);
 	while (read(STDIN_FILENO, buffer, sizeof(buffer)) > 0)

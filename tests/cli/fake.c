@@ -18,6 +18,8 @@
 #define FAKE_LINK	"/memfd:fake-vm-%d"
 /* A VM as long as it is looked at in its process, and another file once it is taken. */
 #define REUSED_LINK	"/memfd:fake-vm-99"
+#define VCPU_FILE	"/memfd:fake-vcpu-%d"
+#define STATS_FILE	"/memfd:fake-stats-%d"
 
 #define MSR_IA32_TSC	0x10
 
@@ -138,6 +140,7 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 {
 	static ssize_t (*real)(int dir, const char *path, char *buffer, size_t size);
 	ssize_t length;
+	int number;
 
 	if (!real)
 		real = (ssize_t (*)(int, const char *, char *, size_t))
@@ -146,6 +149,14 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 	if (dir == AT_FDCWD && length > 0 && size >= strlen(VM_LINK) &&
 	    !strncmp(buffer, REUSED_LINK, strlen(REUSED_LINK)))
 		return length;
+	if (length > 0 && (size_t)length < size) {
+		buffer[length] = '\0';
+		if (sscanf(buffer, VCPU_FILE, &number) == 1)
+			return snprintf(buffer, size, "anon_inode:kvm-vcpu:%d", number);
+		if (sscanf(buffer, STATS_FILE, &number) == 1)
+			return snprintf(buffer, size, "anon_inode:kvm-vcpu-stats:%d",
+					number);
+	}
 	/* The tool asks for no more than the link of a real VM needs. */
 	if (length > 0 && size >= strlen(VM_LINK) &&
 	    !strncmp(buffer, "/memfd:fake-vm-", 15)) {
@@ -371,6 +382,37 @@ static int do_unpreserve(void)
 	return 0;
 }
 
+/* Files of that name, VMs or vCPUs or others, that this process has. */
+static int files_named(const char *name)
+{
+	char path[64], target[64];
+	int fd, count = 0;
+
+	for (fd = 0; fd < 256; fd++) {
+		memset(target, 0, sizeof(target));
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (syscall(SYS_readlink, path, target, sizeof(target) - 1) > 0 &&
+		    strstr(target, name))
+			count++;
+	}
+	return count;
+}
+
+static int do_wait(struct kch_restore *wait)
+{
+	if (!fake.hold_ms)
+		return fail(ENOLINK, wait->message, "this open file has no hold");
+	/* They would keep the VM when its process ends. */
+	if (files_named("fake-vm") || files_named("fake-vcpu"))
+		return fail(EUCLEAN, wait->message, "descriptors of the VM are kept");
+	if (getenv("FAKE_WAIT"))
+		sleep(60);
+	wait->mode = KCH_MODE_IDENTICAL;
+	wait->host_tsc = fake.hold_ms;
+	fake.hold_ms = 0;
+	return 0;
+}
+
 static int do_restore(struct kch_restore *restore)
 {
 	struct kch_message message;
@@ -403,6 +445,12 @@ static int do_restore(struct kch_restore *restore)
 	restore->rebase_bound_ns = 46;
 	restore->host_tsc = 0x200000000000ULL;
 	restore->blackout_ns = 1234567;
+	if (restore->flags & KCH_RESTORE_HOLD)
+		fake.hold_ms = restore->hold_ms;
+	/* From outside: with all vCPUs, and with nothing else. */
+	if (restore->vm_fd != FAKE_VM_FD)
+		restore->error_cycles = 1000 * files_named("fake-stats") +
+					files_named("fake-vcpu");
 	restore->vcpu_id = -1;
 	return 0;
 }
@@ -415,7 +463,8 @@ static char *message_of(unsigned long request, void *arg)
 	case KCH_IOC_LIST: return ((struct kch_list *)arg)->message;
 	case KCH_IOC_GET: return ((struct kch_get *)arg)->message;
 	case KCH_IOC_READ: return ((struct kch_read *)arg)->message;
-	case KCH_IOC_RESTORE: return ((struct kch_restore *)arg)->message;
+	case KCH_IOC_RESTORE:
+	case KCH_IOC_WAIT: return ((struct kch_restore *)arg)->message;
 	case KCH_IOC_FINISH: return ((struct kch_finish *)arg)->message;
 	case KCH_IOC_ADOPT: return ((struct kch_adopt *)arg)->message;
 	default: return NULL;
@@ -441,6 +490,7 @@ static int device_ioctl(unsigned long request, void *arg)
 	case KCH_IOC_GET: return do_get(arg);
 	case KCH_IOC_READ: return do_read(arg);
 	case KCH_IOC_RESTORE: return do_restore(arg);
+	case KCH_IOC_WAIT: return do_wait(arg);
 	case KCH_IOC_FINISH:
 		((struct kch_finish *)arg)->restored = 1;
 		((struct kch_finish *)arg)->left = 0;

@@ -12,10 +12,13 @@
  *	FAKE_ERROR	"NUMBER:ERRNO:MESSAGE", NUMBER of the ioctl to refuse
  *	FAKE_BACKEND, FAKE_TSC_SOURCE	numbers for KCH_IOC_INFO
  *	FAKE_KNOWN	if set, the module knows the live VMs by id and name
+ *	FAKE_WAIT	if set, a hold lasts for a minute
  *	FAKE_ENDED	if set, processes have ended when they were looked at
  *
  * A memory file of the name fake-vm-N, in any process, is KVM VM N: fake-vmm.
- * With N 99 it is none any more when it was taken from that process.
+ * With N 99 it is none any more when it was taken from that process.  fake-vcpu-N is vCPU N
+ * of all of them, and fake-stats-N its statistics; the error in cycles of a restore is
+ * the number of the former that the caller has, and 1000 for each of the latter.
  */
 #ifndef KCH_TESTS_CLI_FAKE_H
 #define KCH_TESTS_CLI_FAKE_H
@@ -51,6 +54,7 @@ struct fake {
 	int get_offset_errno[FAKE_VCPUS_MAX];
 	uint64_t clock_ns;
 	uint32_t restore_mode;
+	uint32_t hold_ms;		/* of the VM that is held; 0: none is */
 	int extra_vm_size;		/* a newer module's VM entries */
 	int extra_vcpu_size;		/* ... and vCPU entries */
 	bool has_vcpu_ids;		/* the links of the files tell vcpu_ids */

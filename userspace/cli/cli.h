@@ -27,7 +27,7 @@ enum option_bit {
 	OPTION_NAME	 = 1U << 3,
 	OPTION_ALL	 = 1U << 4,
 	OPTION_WHICH	 = 1U << 5,	/* --incoming, --outgoing */
-	OPTION_RESTORE	 = 1U << 6,	/* --check, --unsealed, --any-wall, --stale */
+	OPTION_RESTORE	 = 1U << 6,	/* --check, --unsealed, --any-wall, --stale, --hold, --wait */
 	OPTION_DISCARD	 = 1U << 7,
 	OPTION_RECORD	 = 1U << 8,
 	OPTION_KEXEC	 = 1U << 9,	/* --grub, --shell, --append, --cmdline */
@@ -57,6 +57,8 @@ struct options {
 	bool all;
 	int which;		/* enum kch_which, or WHICH_ANY */
 	uint32_t restore_flags;
+	unsigned int hold_s;	/* 0: do not hold */
+	bool wait;
 	bool discard;
 	bool record;
 	enum quoting quoting;

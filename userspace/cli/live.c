@@ -14,6 +14,8 @@
 #include "live.h"
 
 #define VM_LINK		"anon_inode:kvm-vm"
+/* "anon_inode:kvm-vcpu:0"; and not "anon_inode:kvm-vcpu-stats:0", which QEMU has too */
+#define VCPU_LINK	"anon_inode:kvm-vcpu:"
 
 static bool is_number(const char *text)
 {
@@ -47,8 +49,20 @@ static bool is_vm(int dir, const char *path)
 	       !memcmp(target, VM_LINK, strlen(VM_LINK));
 }
 
+static bool is_vcpu(int dir, const char *path)
+{
+	char target[sizeof(VCPU_LINK) + 12];
+	ssize_t length = readlinkat(dir, path, target, sizeof(target) - 1);
+
+	if (length < 0)
+		return false;
+	target[length] = '\0';
+	return !strncmp(target, VCPU_LINK, strlen(VCPU_LINK)) &&
+	       is_number(target + strlen(VCPU_LINK));
+}
+
 /* -ESRCH, -EBADF: gone in the meantime, or another file has that number now. */
-static int take_fd(int pidfd, int number)
+static int take_fd(int pidfd, int number, bool (*is_right)(int dir, const char *path))
 {
 	char path[64];
 	int fd;
@@ -57,7 +71,7 @@ static int take_fd(int pidfd, int number)
 	if (fd < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (is_vm(AT_FDCWD, path))
+	if (is_right(AT_FDCWD, path))
 		return fd;
 	close(fd);
 	return -EBADF;
@@ -117,7 +131,7 @@ static void take_vm(struct tool *tool, pid_t pid, int number,
 	int pidfd;
 
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	vm.fd = pidfd < 0 ? -errno : take_fd(pidfd, number);
+	vm.fd = pidfd < 0 ? -errno : take_fd(pidfd, number, is_vm);
 	if (vm.fd >= 0) {
 		if (!add_vm(tool, &vm, pidfd, ordinal, live))
 			close(vm.fd);
@@ -227,6 +241,77 @@ struct live_vm *live_choose(struct tool *tool, struct live_vms *live, int *code)
 	}
 	free(object);
 	return *code ? NULL : chosen;
+}
+
+/* Not where the kernel cannot tell. */
+static bool is_other(int fd, int other)
+{
+	pid_t self = getpid();
+
+	return syscall(SYS_kcmp, self, self, KCMP_FILE, fd, other) > 0;
+}
+
+static int add_vcpus(int pidfd, pid_t pid, struct live_vcpus *vcpus, char *message,
+		     size_t size)
+{
+	struct dirent *entry;
+	char path[64];
+	int fd = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		if (!is_number(entry->d_name) || !is_vcpu(dirfd(dir), entry->d_name))
+			continue;
+		fd = take_fd(pidfd, atoi(entry->d_name), is_vcpu);
+		/* A vCPU that is closed at this moment is missed by the module. */
+		if (fd == -EBADF)
+			continue;
+		if (fd < 0) {
+			snprintf(message, size, "descriptor %s of process %d, a vCPU, cannot be had: %s",
+				 entry->d_name, pid, strerror(-fd));
+			break;
+		}
+		vcpus->fds = xrealloc(vcpus->fds,
+				      (vcpus->count + 1) * sizeof(*vcpus->fds));
+		vcpus->fds[vcpus->count++] = fd;
+	}
+	closedir(dir);
+	return fd < 0 && fd != -EBADF ? fd : 0;
+}
+
+int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
+		    char *message, size_t size)
+{
+	int pidfd, fd, err;
+
+	*vcpus = (struct live_vcpus){};
+	pidfd = (int)syscall(SYS_pidfd_open, vm->pid, 0);
+	fd = pidfd < 0 ? -errno : take_fd(pidfd, vm->number, is_vm);
+	if (fd >= 0 && !is_other(fd, vm->fd)) {
+		err = add_vcpus(pidfd, vm->pid, vcpus, message, size);
+	} else {
+		err = -ESRCH;
+		snprintf(message, size, "process %d has ended, or closed the VM", vm->pid);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (pidfd >= 0)
+		close(pidfd);
+	return err;
+}
+
+void live_free_vcpus(struct live_vcpus *vcpus)
+{
+	size_t i;
+
+	for (i = 0; i < vcpus->count; i++)
+		close(vcpus->fds[i]);
+	free(vcpus->fds);
+	*vcpus = (struct live_vcpus){};
 }
 
 char *live_label(const struct live_vm *vm)

@@ -40,6 +40,25 @@ void live_free(struct live_vms *live);
  */
 struct live_vm *live_choose(struct tool *tool, struct live_vms *live, int *code);
 
+/**
+ * struct live_vcpus - descriptors of a process's vCPUs, duplicated into this one
+ * @fds: them
+ * @count: how many
+ */
+struct live_vcpus {
+	int *fds;
+	size_t count;
+};
+
+/*
+ * Those of the VM's process, of all its VMs: the module knows which are whose.  -ESRCH if
+ * that is not the process any more that the VM was found in; another errno if
+ * one of them cannot be had.  @message says so.
+ */
+int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
+		    char *message, size_t size);
+void live_free_vcpus(struct live_vcpus *vcpus);
+
 /* Its name, or what can be said without; free(). */
 char *live_label(const struct live_vm *vm);
 

@@ -23,6 +23,8 @@ enum option_value {
 	VALUE_CHECK,
 	VALUE_UNSEALED,
 	VALUE_ANY_WALL,
+	VALUE_HOLD,
+	VALUE_WAIT,
 	VALUE_STALE,
 	VALUE_DISCARD,
 	VALUE_RECORD,
@@ -52,6 +54,8 @@ static const struct {
 	{ "check", no_argument, VALUE_CHECK, OPTION_RESTORE },
 	{ "unsealed", no_argument, VALUE_UNSEALED, OPTION_RESTORE },
 	{ "any-wall", no_argument, VALUE_ANY_WALL, OPTION_RESTORE },
+	{ "hold", optional_argument, VALUE_HOLD, OPTION_RESTORE },
+	{ "wait", no_argument, VALUE_WAIT, OPTION_RESTORE },
 	{ "stale", no_argument, VALUE_STALE, OPTION_RESTORE },
 	{ "discard", no_argument, VALUE_DISCARD, OPTION_DISCARD },
 	{ "record", no_argument, VALUE_RECORD, OPTION_RECORD },
@@ -60,6 +64,10 @@ static const struct {
 	{ "append", no_argument, VALUE_APPEND, OPTION_KEXEC },
 	{ "cmdline", required_argument, VALUE_CMDLINE, OPTION_KEXEC },
 };
+
+/* Long enough for any VMM that is told to resume by the next line of a script. */
+#define HOLD_S_DEFAULT	60
+#define HOLD_S_MAX	(KCH_HOLD_MS_MAX / 1000)
 
 /* A number from @min to INT_MAX, all of @text. */
 static bool parse_int(const char *text, int min, int *value)
@@ -79,6 +87,7 @@ static bool parse_int(const char *text, int min, int *value)
 static int set_option(struct tool *tool, int value, const char *arg)
 {
 	struct options *options = &tool->options;
+	int seconds = HOLD_S_DEFAULT;
 
 	switch (value) {
 	case VALUE_JSON:
@@ -127,6 +136,15 @@ static int set_option(struct tool *tool, int value, const char *arg)
 	case VALUE_ANY_WALL:
 		options->restore_flags |= KCH_RESTORE_ANY_WALL;
 		break;
+	case VALUE_HOLD:
+		if (arg && (!parse_int(arg, 1, &seconds) || seconds > HOLD_S_MAX))
+			return bad_usage(tool, "not a number of seconds from 1 to %d: %s",
+					 HOLD_S_MAX, arg);
+		options->hold_s = (unsigned int)seconds;
+		break;
+	case VALUE_WAIT:
+		options->wait = true;
+		break;
 	case VALUE_STALE:
 		options->restore_flags |= KCH_RESTORE_STALE;
 		break;
@@ -166,6 +184,8 @@ static int check_together(const struct tool *tool)
 		return bad_usage(tool, "a process's VM is live, not in a record");
 	if (options->fd >= 0 && !options->pid)
 		return bad_usage(tool, "--fd needs --pid");
+	if (options->wait && !options->hold_s)
+		return bad_usage(tool, "--wait needs --hold");
 	if (options->all && (options->has_id || options->pid || options->name))
 		return bad_usage(tool, "--all and a single VM do not go together");
 	return 0;
