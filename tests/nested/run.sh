@@ -96,12 +96,12 @@ initramfs_of() { # CASE
 	echo "$KCH_BUILD/nested/initramfs-$(table_lines "$1" | tr '\n' '+' | sed 's/+$//')${part:+-$part}.cpio"
 }
 
-# The kernel unpacks one archive after the other.
+# The kernel unpacks one archive after the other. NAME-VARIANT: tests/NAME makes it, told VARIANT.
 add_part() { # NAME BASE INITRAMFS LINE...
 	local name=$1 base=$2 initramfs=$3 payload
 	shift 3
 	payload=$KCH_BUILD/nested/part-$name-$(printf '%s\n' "$@" | paste -sd +).cpio
-	"$KCH_ROOT/tests/$name/mk-payload.sh" "$payload" "$@"
+	KCH_VARIANT=${name#"${name%%-*}"} "$KCH_ROOT/tests/${name%%-*}/mk-payload.sh" "$payload" "$@"
 	cat -- "$base" "$payload" >"$initramfs.new"
 	install_file "$initramfs.new" "$initramfs"
 }
@@ -133,7 +133,7 @@ get_kernel() { # LINE
 # tests/qemu is built with its part of the initramfs.
 build_programs() {
 	local dir
-	for dir in userspace tests/vmm tests/luo tests/bench; do
+	for dir in userspace tests/vmm tests/luo tests/bench tests/outside; do
 		make --no-print-directory -s -C "$KCH_ROOT/$dir"
 	done
 	make --no-print-directory -s -C "$KCH_ROOT/tests/errno" program

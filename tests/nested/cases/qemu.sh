@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Debian's own QEMU with a Linux guest: the guest is saved to a file by QEMU's migration, the host
-# kexecs, and QEMU comes back with -incoming. The guest is tests/qemu/guest.c on the host's first
-# kernel; what it saw of its clocks is judged by tests/qemu/analyse.c.
+# QEMU as Debian packages it, with a Linux guest: the guest is saved to a file by QEMU, the host kexecs, and
+# another QEMU goes on with it. The guest is tests/qemu/guest.c on the host's first kernel; what
+# it saw of its clocks is judged by tests/qemu/analyse.c.
 #
-# Parameters (part=qemu is needed, and smp=1: with more CPUs QEMU 7.2's TCG now and then delivers an
+# Parameters (part=qemu is needed, or part=qemu-VERSION, and smp=1: with more CPUs QEMU 7.2's TCG now and then delivers an
 # injected interrupt of a nested guest twice, which a test guest survives and Linux does not):
 #   vcpus=N        of the guest (1)
 #   methods=A,B    ways to come back, one after the other from the same file (ours): alone: QEMU
-#                  and nothing else; realtime: KVM's stock ioctls with the wall clock; ours
+#                  and nothing else; realtime: KVM's stock ioctls with the wall clock; ours: QEMU
+#                  is held by kvmclockctl until it resumes; without-hold: it is not
+#   save=NAME      how QEMU saves the guest: migrate (default), to a file; snapshot: savevm, loadvm;
+#                  cpr-reboot: its RAM is a file that is not copied
 #   judge=A        the method whose failures are those of the case (ours)
 #   before=S after=S    how long the guest is watched (6, 8)
 #   points=yes     the error over time goes into the notes
@@ -16,25 +19,16 @@
 #   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
 #   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
 
+# shellcheck source=tests/nested/cases/carry.sh
+. /kch/cases/carry.sh
+
 VCPUS=$(param vcpus 1)
 METHODS=$(param methods ours | tr , ' ')
 BEFORE=$(param before 6)
 AFTER=$(param after 8)
 MACHINE=$(param guest_machine microvm)
+SAVE=$(param save migrate)
 VM_ID=00000000-0000-4000-8000-0000000051e0
-CARRIED=/run/carried
-
-# What outlives the kexec: a tar file in the reserved range.
-carry_out() {
-	tar -c -C "$CARRIED" . | dd of=/dev/mem bs=64k seek=$((GUEST_ADDR >> 16)) 2>/run/dd
-	CARRIED_MB=$((($(du -sk "$CARRIED" | cut -f1) >> 10) + 2))
-}
-
-carry_in() {
-	mkdir -p "$CARRIED"
-	dd if=/dev/mem bs=1M skip=$((GUEST_ADDR >> 20)) count="$(param carried_mb)" 2>/run/dd |
-		tar -x -C "$CARRIED"
-}
 
 at() { # WHAT: when, in seconds after the boot
 	note at_s "$(cut -d' ' -f1 /proc/uptime) $1"
@@ -63,6 +57,34 @@ guest_cpu() {
 	fi
 }
 
+# What the guest is saved in, or its RAM.
+storage() {
+	case $SAVE in
+	snapshot) echo "-drive if=none,id=saved,format=qcow2,file=$CARRIED/image" ;;
+	cpr-reboot)
+		echo "-object memory-backend-file,id=ram,size=96M,mem-path=$CARRIED/ram,share=on"
+		echo "-machine memory-backend=ram"
+		;;
+	esac
+}
+
+# Its state goes to the file; that of cpr-reboot has no RAM in it.
+save_guest() {
+	case $SAVE in
+	migrate) monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\"" ;;
+	snapshot)
+		monitor "stop"
+		monitor "savevm kch"
+		;;
+	cpr-reboot)
+		monitor "migrate_set_parameter mode cpr-reboot"
+		monitor "migrate_set_capability x-ignore-shared on"
+		monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\""
+		;;
+	*) fail "save=$SAVE: not migrate, snapshot or cpr-reboot" ;;
+	esac
+}
+
 # In the background; its monitor reads /run/NAME.in, the guest's data go to /run/NAME.data.
 start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	_name=$1
@@ -78,13 +100,13 @@ start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	: >"/run/$_name.data"
 	# shellcheck disable=SC2046,SC2086 # words
 	$_wrapper qemu-system-x86_64 -accel kvm -machine "$MACHINE" -cpu "$(guest_cpu)" \
-		-smp "$VCPUS" -m 96 $(firmware) \
+		-smp "$VCPUS" -m 96 $(firmware) $(storage) \
 		-nodefaults -no-user-config -display none \
 		-kernel "/boot/vmlinuz-$HOST_LINE" -initrd /boot/guest.cpio \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init" \
 		-serial "file:/run/$_name.data" \
 		-monitor stdio "$@" <>"/run/$_name.in" >"/run/$_name.monitor" 2>"/run/$_name.err" &
-	QEMU_PID=$!
+	QEMU_PID=$! QEMU_NAME=$_name
 	exec 3>"/run/$_name.in"
 }
 
@@ -121,9 +143,6 @@ tsc_offset() {
 quit_qemu() { # NAME
 	monitor quit
 	wait_for 20 gone || note "$1" "QEMU does not quit"
-	grep '^kvmclock-run' "/run/$1.err" | while IFS= read -r _line; do
-		note "$1" "$_line"
-	done
 }
 
 lost_guest() { # NAME WHAT
@@ -133,10 +152,44 @@ lost_guest() { # NAME WHAT
 	fail "$1: $2"
 }
 
+# Stopped, with all that comes before it.
+is_paused() {
+	monitor "info status"
+	sleep 0.3
+	case $(tr -d '\r' <"/run/$QEMU_NAME.monitor" | grep "^VM status:" | tail -n 1) in
+	*inmigrate*) false ;;
+	*paused*) ;;
+	*) false ;;
+	esac
+}
+
+is_saved() {
+	if [ "$SAVE" = snapshot ]; then
+		is_paused
+	else
+		[ -e /run/saved ]
+	fi
+}
+
+saved_host_tsc() {
+	kvmclockctl show --json --id "$VM_ID" --outgoing |
+		sed -n 's/.*"host_tsc": *"\{0,1\}\([0-9]*\).*/\1/p' | head -n 1
+}
+
+start_first() {
+	[ "$SAVE" != snapshot ] || cp /usr/share/qemu/empty.qcow2 "$CARRIED/image"
+	case " $METHODS " in
+	*" realtime "*)
+		export KCH_STOCK_FILE=$CARRIED/stock
+		start_qemu first env LD_PRELOAD="$KCH/stock.so" --
+		;;
+	*) start_qemu first -- ;;
+	esac
+}
+
 stage_0() {
 	mkdir -p "$CARRIED"
-	export KCH_STOCK_FILE=$CARRIED/stock
-	start_qemu first env LD_PRELOAD="$KCH/stock.so" kvmclock-run --id "$VM_ID" --name linux -v --
+	start_first
 	wait_for 200 grep -q "^G ready" /run/first.data || lost_guest first "the guest did not come up"
 	at "guest up"
 	note guest "$(grep '^G ' /run/first.data | cut -c3- | tr '\n' ' ')"
@@ -144,16 +197,17 @@ stage_0() {
 	sleep "$BEFORE"
 	tsc_offset >"$CARRIED/tsc-offset"
 	host_khz >"$CARRIED/khz"
+	kvmclockctl status >/run/status
+	field status kvm_tsc_khz >"$CARRIED/kvm-khz"
 	kch-host-tsc >"$CARRIED/stopping"
-	monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\""
-	wait_for 100 test -e /run/saved || lost_guest first "the migration did not end"
+	save_guest
+	wait_for 100 is_saved || lost_guest first "it was not saved"
 	kch-host-tsc >"$CARRIED/saved"
 	at "guest saved"
-	kvmclockctl show --json --id "$VM_ID" --outgoing |
-		sed -n 's/.*"host_tsc": *"\{0,1\}\([0-9]*\).*/\1/p' | head -n 1 >"$CARRIED/stopped"
+	check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux
+	saved_host_tsc >"$CARRIED/stopped"
 	quit_qemu first
 	cp /run/first.data "$CARRIED/before"
-	check saved grep -q "clock saved" /run/first.err
 	carry_out
 	_words=
 	[ -z "$(param host_khz)" ] ||
@@ -166,7 +220,8 @@ stage_0() {
 judge_guest() { # METHOD
 	_points=
 	[ "$(param points no)" = no ] || _points=--points
-	# shellcheck disable=SC2086 # no word, or one
+	[ "$(field status kvm_tsc_khz)" != "$(cat "$CARRIED/kvm-khz")" ] || _points="$_points --same-frequency"
+	# shellcheck disable=SC2086 # no word, or some
 	"$KCH/kch-qemu-analyse" "$CARRIED/before" "/run/$1.data" "$(cat "$CARRIED/tsc-offset")" \
 		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points "$(kvm_khz)" \
 		>"/run/$1.result" || true
@@ -182,6 +237,31 @@ judge_guest() { # METHOD
 	[ -n "$_failed" ] || check clocks true
 }
 
+# QEMU as it is, with its state loaded and the guest not yet running.
+load_guest() { # NAME
+	case $SAVE in
+	migrate) start_qemu "$1" -- -S -incoming "exec:cat $CARRIED/state" ;;
+	snapshot) start_qemu "$1" -- -S -loadvm kch ;;
+	cpr-reboot)
+		start_qemu "$1" -- -S -incoming defer
+		monitor "migrate_set_parameter mode cpr-reboot"
+		monitor "migrate_set_capability x-ignore-shared on"
+		monitor "migrate_incoming \"exec:cat $CARRIED/state\""
+		;;
+	esac
+	wait_for 100 is_paused || lost_guest "$1" "its state was not loaded"
+}
+
+# As a script does it, which then tells the VMM to resume, or lets somebody else do that.
+restored() { # NAME OPTION...
+	load_guest "$1"
+	shift
+	kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" "$@" >"/run/$QEMU_NAME.restore" 2>&1 &&
+		_status=0 || _status=$?
+	check_equal restore "$_status" 0
+	monitor cont
+}
+
 come_back() { # METHOD
 	_incoming="exec:cat $CARRIED/state"
 	case $1 in
@@ -190,17 +270,15 @@ come_back() { # METHOD
 		start_qemu "$1" env LD_PRELOAD="$KCH/stock.so" KCH_STOCK_FILE="$CARRIED/stock" -- \
 			-incoming "$_incoming"
 		;;
-	ours) start_qemu "$1" kvmclock-run --id "$VM_ID" -v --require -- -incoming "$_incoming" ;;
+	ours) restored "$1" --hold ;;
+	without-hold) restored "$1" ;;
 	*) fail "no method $1" ;;
 	esac
 	wait_for 100 grep -q "^S " "/run/$1.data" || lost_guest "$1" "the guest did not come back"
 	at "$1 is back"
 	tsc_offset >"/run/$1.offset"
 	sleep "$AFTER"
-	if [ "$1" = ours ]; then
-		check mode grep -q "clock restored: identical" "/run/$1.err"
-		check verify kvmclockctl verify
-	fi
+	[ "$1" != ours ] || check verify kvmclockctl verify
 	quit_qemu "$1"
 	judge_guest "$1"
 }
