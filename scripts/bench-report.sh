@@ -239,13 +239,6 @@ record_table() {
 	}' "$out/record" | sed 's/ *$//'
 }
 
-gate_line() {
-	awk -F= '{ f[$1] = $2 } END {
-		printf "An ioctl that the kernel returns from at once: %.1f ns, through the gate %.1f ns, ratio %.3f.\n",
-			f["without_ns"], f["with_ns"], f["ratio"]
-	}' "$out/gate"
-}
-
 passed() { # CASE
 	[[ $(sed 's/:.*//' "$logs/$1/outcome" 2>/dev/null) == pass ]]
 }
@@ -265,11 +258,6 @@ if passed cost-6.12; then
 fi
 if [[ -s $out/record ]]; then
 	record_table | tee "$work/table" | replace_section record
-	cat "$work/table"
-	echo
-fi
-if [[ -s $out/gate ]]; then
-	gate_line | tee "$work/table" | replace_section gate
 	cat "$work/table"
 	echo
 fi

@@ -4,7 +4,7 @@
 # The benchmark: what a guest's clocks are after host kexecs, by each way to restore them; and what
 # preserving and restoring costs. Tables, and a picture, in Documentation/benchmark.*.
 #
-#   scripts/bench.sh [-n] [PART...]     all parts, or comparison, cost, record, gate, blackout
+#   scripts/bench.sh [-n] [PART...]     all parts, or comparison, cost, record, blackout
 #
 #   -n   run nothing: write the documents from what the last run left
 
@@ -18,7 +18,7 @@ if [[ ${1:-} == -n ]]; then
 	shift
 fi
 parts=("$@")
-((${#parts[@]})) || parts=(comparison cost record gate blackout)
+((${#parts[@]})) || parts=(comparison cost record blackout)
 
 table=$KCH_ROOT/tests/bench/cases.tbl
 logs=$KCH_BUILD/nested
@@ -57,11 +57,6 @@ run_cost() {
 run_record() {
 	msg "record: what the record code costs on this machine"
 	"$KCH_BUILD/tests/bench/record-cost" >"$out/record"
-}
-
-run_gate() {
-	msg "gate: what KVM_RUN costs more under kvmclock-run"
-	"$KCH_ROOT/tests/qemu/bench-gate.sh" >"$out/gate"
 }
 
 # Has a script and a page of its own.

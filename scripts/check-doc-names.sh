@@ -14,7 +14,6 @@
 #   module parameters      kernel/main.c                   kvmclock_handover.4
 #   library functions      the symbol map                  libkvmclock-handover.3
 #   subcommands, options   userspace/cli/                  kvmclockctl.8
-#   options                userspace/run/kvmclock-run.c    kvmclock-run.8, and its own help
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -26,7 +25,6 @@ uapi=$KCH_ROOT/kernel/include/uapi/linux/kvmclock_handover.h
 debugfs=$KCH_ROOT/kernel/debugfs.c
 map=$KCH_ROOT/userspace/lib/libkvmclock-handover.map
 cli=$KCH_ROOT/userspace/cli
-run=$KCH_ROOT/userspace/run/kvmclock-run.c
 failed=
 compared=0
 
@@ -110,15 +108,6 @@ compare "subcommands" "$(sed -nE 's/^\t\{ "([a-z-]+)", cmd_.*/\1/p' "$cli/main.c
 	"$(sed -n '/^\.Sh COMMANDS/,/^\.Sh/s/^\.Ss \([a-z-]*\).*/\1/p' "$doc/man/kvmclockctl.8")"
 compare "options" "$(sed -nE 's/^\t\{ "([a-z-]+)", (no|required)_argument, .*/\1/p' "$cli/options.c")" \
 	"$(grep -oE '^\.It Fl -[a-z-]+' "$doc/man/kvmclockctl.8" | sed 's/.*Fl -//')"
-run_options=$(sed -n '/^static const struct option /,/^};/s/^\t{ "\([a-z-]*\)", .*/\1/p' "$run")
-compare "options of kvmclock-run" "$run_options" \
-	"$(sed -n '/^\.Sh OPTIONS/,/^\.Sh/p' "$doc/man/kvmclock-run.8" | grep '^\.It' |
-		grep -oE 'Fl -[a-z-]+' | sed 's/Fl -//')"
-compare "options of kvmclock-run in its help" "$run_options" \
-	"$(sed -n '/^static const char usage_text/,/;$/s/^\t"  \(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\2/p' "$run")"
-compare "options of kvmclock-run in its synopsis" "$(grep -v verbose <<<"$run_options")" \
-	"$(sed -n '/^\.Sh SYNOPSIS/,/^\.Sh/p' "$doc/man/kvmclock-run.8" | grep -oE 'Fl -[a-z-]+' |
-		sed 's/Fl -//')"
 # What it prints: names of fields, columns and tables.
 compare "output fields of kvmclockctl" \
 	"$(cat "$cli"/*.c | grep -oE '(output_(u64|s64|hex|bool|string|uuid|table|line)\([^"(]*|print_error\(tool, )"[a-z0-9_]+"' |

@@ -83,8 +83,7 @@ licence_of() { # FILE
 	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch] | \
 	kernel/machine.[ch])
 		echo 'GPL-2.0 OR BSD-2-Clause' ;;
-	userspace/run/kvmclock-run.c) echo 'GPL-2.0' ;;
-	userspace/lib/* | userspace/include/* | userspace/run/*) echo 'LGPL-2.1-or-later' ;;
+	userspace/lib/* | userspace/include/*) echo 'LGPL-2.1-or-later' ;;
 	*.md | README* | Documentation/*) echo any ;;
 	*) echo 'GPL-2.0' ;;
 	esac

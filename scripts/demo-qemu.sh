@@ -46,7 +46,7 @@ function row(name, m) {
 	printf "  %-32s %12s %12s %14s %10s %8s  %s\n", name, seconds(v[m, "raw_error_ns"]),
 		seconds(v[m, "tsc_error_ns"]),
 		v[m, "raw_offset_ns"] + 0 == 0 ? "0" : seconds(v[m, "raw_offset_ns"]),
-		rate(v[m, "raw_rate_ppb"]), v[m, "page_identical"] ? "yes" : "no",
+		rate(v[m, "raw_rate_ppb"]), v[m, "page_identical"] || v[m, "page_function"] ? "yes" : "no",
 		v[m, "complaints"] + 0 ? v[m, "complaints"] " lines" : "clean"
 }
 /^note=/ {
@@ -62,12 +62,12 @@ END {
 		"clock, TSC", "rate, ppb", "page", "kernel log"
 	row("QEMU alone", "alone")
 	row("TSC offset, KVM_CLOCK_REALTIME", "realtime")
-	row("kvmclock-run", "ours")
+	row("kvmclockctl restore --hold", "ours")
 	printf "\nclock, host: CLOCK_MONOTONIC_RAW against the time that passed by the host TSC (one reading).\n"
 	printf "TSC, host: the guest TSC likewise. clock, TSC: the clock against the guest'\''s own TSC; 0 is\n"
-	printf "+-%s ns, rate +-%s ppb: all that the readings can tell. page: pvclock bytes as before.\n",
+	printf "+-%s ns, rate +-%s ppb: all that the readings can tell. page: pvclock is the\nsame function of the TSC as before.\n",
 		v["ours", "raw_resolution_ns"], v["ours", "raw_rate_resolution_ppb"]
-	printf "CLOCK_BOOTTIME %s ns, CLOCK_REALTIME %s ns with kvmclock-run; backward steps: %s.\n",
+	printf "CLOCK_BOOTTIME %s ns, CLOCK_REALTIME %s ns with kvmclockctl; backward steps: %s.\n",
 		v["ours", "boottime_offset_ns"], v["ours", "realtime_offset_ns"],
 		v["ours", "backward_steps"]
 }'
@@ -99,7 +99,7 @@ set label 2 "before" at OURS_min_x / -8, f(0) center offset 0, 1
 set label 3 "QEMU alone" at ALONE_min_x, f(ALONE_min_y) offset 0, 1.1 textcolor "#c03020"
 set label 4 "TSC offset, KVM_CLOCK_REALTIME" at REALTIME_max_x, f(REALTIME_max_y) right offset 0, 1.1 \
 	textcolor "#a07000" noenhanced
-set label 5 "kvmclock-run: 0, +-$resolution ns" at OURS_max_x, f(0) right offset 0, 1.1 textcolor "#207040"
+set label 5 "kvmclockctl restore: 0, +-$resolution ns" at OURS_max_x, f(0) right offset 0, 1.1 textcolor "#207040"
 plot "$points/ours" using (before(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "black", \
 	"$points/alone" using (back(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#c03020", \
 	"$points/realtime" using (back(\$1)):(f(\$2)) with points pointtype 7 pointsize 0.5 linecolor "#d09000", \

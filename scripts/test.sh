@@ -45,7 +45,6 @@ suite build "$KCH_ROOT/scripts/check-build.sh"
 suite judge "$KCH_ROOT/tests/nested/check-judge.sh"
 if [[ $full ]]; then
 	suite test-bed "$KCH_ROOT/tests/nested/run.sh" --self-test
-	suite run "$KCH_ROOT/tests/qemu/gate.sh"
 	suite checks "$KCH_ROOT/scripts/check-control.sh"
 	suite mutants make --no-print-directory -s -C "$KCH_ROOT/tests/unit" mutants
 	suite fuzz make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" run

@@ -110,8 +110,9 @@ static const unsigned int calls[] = {
 	SYS_clock_gettime, SYS_clock_nanosleep,
 };
 
+/* A second VM is made to ask for the host's frequency, when all is over. */
 static const unsigned int kvm_calls[] = {
-	KVM_CREATE_VCPU, KVM_CREATE_IRQCHIP, KVM_RUN, KVM_SET_CPUID2,
+	KVM_CREATE_VM, KVM_CREATE_VCPU, KVM_CREATE_IRQCHIP, KVM_RUN, KVM_SET_CPUID2,
 	KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_MSRS,
 	KVM_SET_MSRS, KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_GET_MP_STATE,
 	KVM_SET_MP_STATE, KVM_GET_TSC_KHZ, KVM_SET_TSC_KHZ, KVM_GET_DEVICE_ATTR,

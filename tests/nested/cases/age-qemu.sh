@@ -84,7 +84,7 @@ stop_and_go_on() {
 
 stage_1() {
 	carry_in
-	start_qemu ours kvmclock-run --id "$VM_ID" -v --require -- -incoming "exec:cat $CARRIED/state"
+	restored ours --hold
 	wait_for 100 grep -q "^S " /run/ours.data || lost_guest ours "the guest did not come back"
 	tsc_offset >/run/ours.offset
 	sleep "$AFTER"
