@@ -27,6 +27,9 @@ void test_finish(void);
 void test_hold(void);
 void test_hold_ends(void);
 
+/* group-clock-fd.c: the descriptor of one clock, in a jail */
+void test_clock_fd(void);
+
 /* group-pending.c: what KVM has still to do */
 void test_pending(void);
 

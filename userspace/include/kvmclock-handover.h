@@ -60,9 +60,10 @@ struct kch_vm;
  * struct kch_open_opts - options of kch_open()
  * @sz: in: sizeof(struct kch_open_opts)
  * @device: in: path of the device; NULL for KCH_DEVICE
- * @clock_fd: in: descriptor of one VM's clock (KCH_IOC_CLOCK_FD), from which that
+ * @clock_fd: in: descriptor of one VM's clock (kch_clock_fd()), from which that
  *	VM is got and restored instead of from the device's incoming record; 0: none.
- *	It stays the caller's and must stay open
+ *	It stays the caller's and must stay open.  Without @device the handle is
+ *	opened also if the device cannot be: for a VMM that has no capability
  * @reserved: in: must be 0
  */
 struct kch_open_opts {
@@ -84,6 +85,26 @@ struct kch_open_opts {
  * unknown bytes set), ENOMEM, or another errno of open(2).
  */
 KCH_API struct kch_handle *kch_open(const struct kch_open_opts *opts);
+
+/**
+ * kch_clock_fd() - one VM's clock as a descriptor, to be passed to its VMM
+ * @handle: what kch_open() returned
+ * @vm_fd: in: the VM, of any process; -1: the clock of @uuid that came from before
+ *	the kexec
+ * @uuid: in: the VM's id
+ * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none, and with
+ *	@vm_fd -1
+ *
+ * Who has the descriptor can read this one clock, and restore it to a VM of its own,
+ * without a capability, /dev/kvm or the device: see @clock_fd of struct
+ * kch_open_opts.  It is passed on as any other (SCM_RIGHTS, or over exec: it is
+ * close-on-exec).
+ *
+ * Return: the descriptor, close-on-exec, or any errno of KCH_IOC_CLOCK_FD as a
+ * negative number; -ENAMETOOLONG (@name).
+ */
+KCH_API int kch_clock_fd(struct kch_handle *handle, int vm_fd,
+			 const uint8_t uuid[KCH_UUID_SIZE], const char *name);
 
 /**
  * kch_close() - close the device

@@ -37,17 +37,32 @@ void kch_also(struct kch_handle *handle, const char *format, ...)
 	va_end(args);
 }
 
+/* A clock's descriptor has that one clock; the device has all else, if it is there. */
+static int fd_for(const struct kch_handle *handle, unsigned long request)
+{
+	switch (request) {
+	case KCH_IOC_GET:
+	case KCH_IOC_RESTORE:
+	case KCH_IOC_WAIT:
+		return handle->clock_fd ? handle->clock_fd : handle->fd;
+	case KCH_IOC_INFO:
+		return handle->fd < 0 && handle->clock_fd ? handle->clock_fd :
+							    handle->fd;
+	default:
+		return handle->fd;
+	}
+}
+
 int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 	      const char *message)
 {
-	int fd = handle->fd;
+	int fd = fd_for(handle, request);
 	int err;
 
 	if (fd < 0)
-		return kch_fail(handle, -ENOTTY, "this handle is without the module");
-	/* Of what came from before the kexec the clock's descriptor has one VM. */
-	if (handle->clock_fd && (request == KCH_IOC_GET || request == KCH_IOC_RESTORE))
-		fd = handle->clock_fd;
+		return kch_fail(handle, -ENOTTY, handle->clock_fd ?
+				"this handle is of one clock, without the device" :
+				"this handle is without the module");
 	if (kch_call(fd, request, arg) >= 0)
 		return 0;
 	err = -errno;
@@ -78,7 +93,8 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 	handle->clock_fd = open_opts.clock_fd;
 	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE,
 			  O_RDWR | O_CLOEXEC);
-	if (handle->fd < 0) {
+	/* Who was given a clock may have no more than that. */
+	if (handle->fd < 0 && (!handle->clock_fd || open_opts.device)) {
 		err = errno;
 		free(handle);
 		errno = err;
@@ -103,6 +119,25 @@ void kch_close(struct kch_handle *handle)
 	if (handle->fd >= 0)
 		close(handle->fd);
 	free(handle);
+}
+
+int kch_clock_fd(struct kch_handle *handle, int vm_fd,
+		 const uint8_t uuid[KCH_UUID_SIZE], const char *name)
+{
+	struct kch_clock_fd clock = { .size = sizeof(clock), .vm_fd = vm_fd };
+	int err;
+
+	kch_start(handle);
+	memcpy(clock.uuid, uuid, sizeof(clock.uuid));
+	if (name) {
+		if (strlen(name) >= sizeof(clock.name))
+			return kch_fail(handle, -ENAMETOOLONG,
+					"name of %zu bytes, expected at most %zu",
+					strlen(name), sizeof(clock.name) - 1);
+		memcpy(clock.name, name, strlen(name));
+	}
+	err = kch_ioctl(handle, KCH_IOC_CLOCK_FD, &clock, clock.message);
+	return err ? err : clock.fd;
 }
 
 int kch_fd(const struct kch_handle *handle)

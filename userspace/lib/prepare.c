@@ -93,7 +93,8 @@ int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
 		return kch_fail(handle, -EBUSY,
 				"the VM has vCPUs already: its TSC frequency must be set before the first");
 	}
-	if (err != -ECHILD)
+	/* A clock's descriptor reads no other VM; KVM refuses what comes too late. */
+	if (err != -ECHILD && (err != -ENOTTY || !handle->clock_fd))
 		return err;
 	kch_start(handle);
 
