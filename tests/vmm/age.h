@@ -22,9 +22,14 @@ void age_check(struct vm *vm, const struct saved_clock *expected, uint32_t kinds
 	       const char *when);
 
 /*
+ * A sleep took so much longer, ns: what is to happen once a second may be late by
+ * as much on this machine.
+ */
+void age_was_late(uint64_t ns);
+
+/*
  * Of a saved VM, which is not there yet: the record was made to have another
- * reference.  The VM's state and its guest know that, too: it is what their pages
- * had.
+ * reference.  The VM's state knows that, too: it is what its pages had.
  */
 void age_saved(struct guestmem *mem, uint64_t reference, uint64_t system_time);
 

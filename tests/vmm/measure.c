@@ -40,6 +40,15 @@ void measure_start(struct vm *vm, struct baseline *base)
 	}
 }
 
+void measure_forget_changes(const struct vm *vm, struct baseline *base)
+{
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		base->count[i].page_changes =
+			vm->mem->shared->vcpu[i].count.page_changes;
+}
+
 bool measure_all_observed(const struct vm *vm)
 {
 	const struct guest_shared *shared = vm->mem->shared;

@@ -36,6 +36,12 @@ struct baseline {
 /* Takes it, clears the guest's maxima and arms its first observation. */
 void measure_start(struct vm *vm, struct baseline *base);
 
+/*
+ * Whose page was made another before it ran, and who may have been stopped while
+ * it looked at the old one: what it saw until its first observation is no change.
+ */
+void measure_forget_changes(const struct vm *vm, struct baseline *base);
+
 /* Every vCPU has observed since measure_start(); the VM may be running. */
 bool measure_all_observed(const struct vm *vm);
 

@@ -36,6 +36,14 @@ static void block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &end_signals, NULL);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * (uint64_t)MS_PER_S + time.tv_nsec / NS_PER_MS;
+}
+
 /* True when told to end. */
 static bool wait_ms(uint32_t ms)
 {
@@ -44,15 +52,13 @@ static bool wait_ms(uint32_t ms)
 		.tv_nsec = ms % MS_PER_S * NS_PER_MS,
 	};
 
-	return sigtimedwait(&end_signals, NULL, &time) > 0;
-}
+	uint64_t end = now_ms() + ms, now;
+	bool told = sigtimedwait(&end_signals, NULL, &time) > 0;
 
-static uint64_t now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * (uint64_t)MS_PER_S + time.tv_nsec / NS_PER_MS;
+	now = now_ms();
+	if (!told && now > end)
+		age_was_late((now - end) * NS_PER_MS);
+	return told;
 }
 
 static void wait_observed(const struct vm *vm)
@@ -342,6 +348,8 @@ int session_run(const struct session *s, void (*done)(int status))
 	sabotage_baseline(&s->sabotage, &base);
 	vm_start(&vm);
 	wait_observed(&vm);
+	if (s->aged)
+		measure_forget_changes(&vm, &base);
 	if (s->sabotage.kind)
 		wait_ms(SETTLE_MS);
 	sabotage_while_running(&s->sabotage, &vm);
