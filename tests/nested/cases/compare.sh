@@ -64,9 +64,13 @@ value() { # METHOD KEY
 	sed -n "s/^$2=//p" "/run/$1"
 }
 
-# Every number of a column is 0, and the page is the same.
+# Every number of a column is 0, and the page is the same; on a host of another frequency, its function is.
 is_exact() { # METHOD
-	[ "$(value "$1" page_identical)" = 1 ] || return 1
+	if [ "$(value "$1" frequency_same)" = 1 ]; then
+		[ "$(value "$1" page_identical)" = 1 ] || return 1
+	else
+		[ "$(value "$1" page_function)" = 1 ] || return 1
+	fi
 	for _key in error_now_ns error_end_ns error_hour_ns rate_ppb tsc_error_cycles \
 		total_error_ns total_error_hour_ns total_error_cycles peer_disagreements; do
 		[ "$(value "$1" $_key)" = 0 ] || return 1
