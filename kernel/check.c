@@ -205,7 +205,7 @@ struct kch_rec_vm *kch_entry_to_write(const struct kch_kvm_restore *r, bool hype
 		return NULL;
 	memcpy(entry, r->saved, size);
 	kch_host_instant(&now);
-	if (!kch_entry_pairs_are(entry, r->kvm_khz))
+	if (!kch_entry_kvm_agrees(entry, r->kvm_khz))
 		kch_entry_advance(entry, now.host_tsc, hyperv);
 	kch_entry_set_offset(entry, now.host_tsc, now.kvm_ns);
 	return entry;
@@ -235,7 +235,7 @@ bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
 	step_ns = kch_entry_reference_step(entry, now->host_tsc, now->kvm_ns);
 	if (step_ns <= -KCH_KEEP_NS || step_ns >= KCH_KEEP_NS)
 		renew = true;
-	if (!kch_entry_pairs_are(entry, keep->kvm_khz) &&
+	if (!kch_entry_kvm_agrees(entry, keep->kvm_khz) &&
 	    kch_entry_advance(entry, now->host_tsc, hyperv))
 		renew = true;
 	if (renew)

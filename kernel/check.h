@@ -30,8 +30,8 @@ int kch_check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
 /*
  * The entry as it is written, to be freed, or NULL: with a reference that KVM
  * evaluates as the guest does.  Where their rates differ, the difference grows with
- * the age of the reference, so that it must be young; where they are the same, its
- * bytes stay.  @hyperv: the guest has a Hyper-V reference TSC page.
+ * the age of the reference, so that it must be young; where KVM agrees, its bytes
+ * stay.  @hyperv: the guest has a Hyper-V reference TSC page.
  */
 struct kch_rec_vm *kch_entry_to_write(const struct kch_kvm_restore *r, bool hyperv);
 

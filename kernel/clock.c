@@ -439,15 +439,11 @@ u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
 	if (host_cycles > clock.reference_cycles)
 		age_ns = kch_cycles_to_ns(host_cycles - clock.reference_cycles,
 					  tsc_khz);
-	if (!kch_entry_pairs_are(entry, kvm_khz)) {
-		moved_ns = age_moved_ns(&clock, tsc_khz, hyperv);
-		age_ns = moved_ns > age_ns ? moved_ns : age_ns;
-		answer_ns = drift_ns(age_ns, kch_clock_rate_ppb(&clock, kvm_khz));
-	} else if (clock.tsc_scaling_ratio == 1ULL << clock.tsc_scaling_frac_bits) {
-		/* KVM computes what the guest does. */
+	if (kch_entry_kvm_agrees(entry, kvm_khz)) {
 		answer_ns = 0;
 	} else {
-		/* It stays where it is, and a scaled guest's rounding adds up. */
+		moved_ns = age_moved_ns(&clock, tsc_khz, hyperv);
+		age_ns = moved_ns > age_ns ? moved_ns : age_ns;
 		answer_ns = drift_ns(age_ns, kch_clock_rate_ppb(&clock, kvm_khz));
 	}
 	reference_ns = KCH_KEEP_NS +
@@ -457,21 +453,19 @@ u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
 	return answer_ns > reference_ns ? answer_ns : reference_ns;
 }
 
-bool kch_entry_pairs_are(const struct kch_rec_vm *entry, u32 kvm_khz)
+bool kch_entry_kvm_agrees(const struct kch_rec_vm *entry, u32 kvm_khz)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
 	u32 n, mul;
 	s8 shift;
 
-	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
-		kch_pvclock_pair(kch_scale_tsc(kvm_khz,
-					       le64_to_cpu(vcpu->tsc_scaling_ratio),
-					       entry->tsc_scaling_frac_bits),
-				 &mul, &shift);
-		if (le32_to_cpu(vcpu->tsc_to_system_mul) != mul ||
+	kch_pvclock_pair(kvm_khz, &mul, &shift);
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++)
+		if (le64_to_cpu(vcpu->tsc_scaling_ratio) !=
+			    1ULL << entry->tsc_scaling_frac_bits ||
+		    le32_to_cpu(vcpu->tsc_to_system_mul) != mul ||
 		    vcpu->tsc_shift != shift)
 			return false;
-	}
 	return true;
 }
 

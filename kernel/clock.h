@@ -129,8 +129,11 @@ bool kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
  */
 bool kch_entry_advance(struct kch_rec_vm *entry, u64 host_cycles, bool hyperv);
 
-/* Is every vCPU's pair the one that KVM computes at @kvm_khz? */
-bool kch_entry_pairs_are(const struct kch_rec_vm *entry, u32 kvm_khz);
+/*
+ * Does KVM at @kvm_khz evaluate a reference as the guest does, whatever its age?
+ * Never that of a scaled guest: KVM does so without scaling.
+ */
+bool kch_entry_kvm_agrees(const struct kch_rec_vm *entry, u32 kvm_khz);
 
 /*
  * By how much the guest's clock would step if KVM took a new reference of its

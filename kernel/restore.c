@@ -554,7 +554,7 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 		return job->err;
 	}
 	/* With the reference as it was written, or would be. */
-	if (!kch_entry_pairs_are(job->saved, job->facts.kvm_khz))
+	if (!kch_entry_kvm_agrees(job->saved, job->facts.kvm_khz))
 		kch_entry_advance(job->saved, todo->host_tsc, hyperv);
 	r->rebase_bound_ns = kch_entry_bound_ns(job->saved, job->facts.kvm_khz,
 						tsc_khz, todo->host_tsc, hyperv);

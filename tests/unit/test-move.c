@@ -544,7 +544,7 @@ static void look(struct entry *e, u32 kvm_khz, u64 now, u64 kvm_ns, bool hyperv)
 {
 	bool renew = magnitude(kch_entry_reference_step(&e->vm, now, kvm_ns)) >= KCH_KEEP_NS;
 
-	if (!kch_entry_pairs_are(&e->vm, kvm_khz) && kch_entry_advance(&e->vm, now, hyperv))
+	if (!kch_entry_kvm_agrees(&e->vm, kvm_khz) && kch_entry_advance(&e->vm, now, hyperv))
 		renew = true;
 	if (renew)
 		kch_entry_set_offset(&e->vm, now, kvm_ns);
@@ -573,8 +573,8 @@ static void keep_within_bound(u32 khz, s64 ppb, u64 ratio, bool hyperv, int look
 	first = c;
 	now = c.reference_cycles + CYCLES_PER_DAY(30ULL * khz) + random64() % khz;
 	e = entry_of(&c, 2);
-	/* A scaled frequency is rounded, and may be none of another: that stays. */
-	if (kch_entry_pairs_are(&e.vm, khz)) {
+	/* Of so small a difference the rounded pair may be the same: that stays. */
+	if (kch_entry_kvm_agrees(&e.vm, khz)) {
 		bound = kch_entry_bound_ns(&e.vm, khz, khz, now, hyperv);
 		ktap_check(magnitude((s64)(kvm_says(&c, khz, now) - guest_ns(&c, now))) <= bound,
 			   "stays: bound %llu ns", (unsigned long long)bound);

@@ -395,8 +395,9 @@ struct kch_read {
  * enum kch_pvclock_page - what the guest's pvclock page is after a restore
  * @KCH_PAGE_NONE: not restored
  * @KCH_PAGE_SAME_BYTES: as it was, but for its version
- * @KCH_PAGE_SAME_FUNCTION: its reference was moved forward, as this kernel computes
- *	another mul and shift: other bytes, the same value at every TSC
+ * @KCH_PAGE_SAME_FUNCTION: its reference was moved forward, as this kernel's KVM would
+ *	not evaluate it as the guest does (another mul and shift, or a scaled TSC): other
+ *	bytes, the same value at every TSC
  */
 enum kch_pvclock_page {
 	KCH_PAGE_NONE		= 0,
