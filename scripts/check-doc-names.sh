@@ -106,7 +106,7 @@ compare "library functions" "$(grep -oE '\bkch_[a-z_]+' "$map")" \
 	"$(sed -nE 's/^\.F[no] "?([a-z_]+)"?.*/\1/p' "$doc/man/libkvmclock-handover.3")"
 compare "subcommands" "$(sed -nE 's/^\t\{ "([a-z-]+)", cmd_.*/\1/p' "$cli/main.c")" \
 	"$(sed -n '/^\.Sh COMMANDS/,/^\.Sh/s/^\.Ss \([a-z-]*\).*/\1/p' "$doc/man/kvmclockctl.8")"
-compare "options" "$(sed -nE 's/^\t\{ "([a-z-]+)", (no|required)_argument, .*/\1/p' "$cli/options.c")" \
+compare "options" "$(sed -nE 's/^\t\{ "([a-z-]+)", (no|required|optional)_argument, .*/\1/p' "$cli/options.c")" \
 	"$(grep -oE '^\.It Fl -[a-z-]+' "$doc/man/kvmclockctl.8" | sed 's/.*Fl -//')"
 # What it prints: names of fields, columns and tables.
 compare "output fields of kvmclockctl" \

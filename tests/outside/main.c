@@ -382,13 +382,13 @@ static enum order order_of(const char *name)
 	usage("no such order");
 }
 
-static uint32_t number(const char *text, uint32_t max)
+static uint32_t parse_number(const char *text, uint32_t max)
 {
 	char *end;
 	unsigned long value = text ? strtoul(text, &end, 10) : 0;
 
 	if (!text || *end || !value || value > max)
-		usage("a number is missing, or wrong");
+		usage("not the number that is wanted, or none");
 	return (uint32_t)value;
 }
 
@@ -406,13 +406,13 @@ static void parse(struct options *o, int argc, char **argv)
 		o->order = argc > 3 ? order_of(argv[i++]) : (usage("which order?"), 0);
 	for (; i < argc; i++) {
 		if (!strcmp(argv[i], "--vcpus"))
-			o->vcpus = number(argv[++i], GUEST_VCPUS_MAX);
+			o->vcpus = parse_number(argv[++i], GUEST_VCPUS_MAX);
 		else if (!strcmp(argv[i], "--seconds"))
-			o->run_ms = number(argv[++i], 3600) * MS_PER_S;
+			o->run_ms = parse_number(argv[++i], 3600) * MS_PER_S;
 		else if (!strcmp(argv[i], "--waiter"))
 			o->waiter = true;
 		else if (!strcmp(argv[i], "--spinner"))
-			o->waiter = o->spin = true;
+			o->spin = true;
 		else if (!strcmp(argv[i], "--no-namespaces"))
 			o->namespaces = false;
 		else if (!strcmp(argv[i], "--left"))
@@ -420,6 +420,7 @@ static void parse(struct options *o, int argc, char **argv)
 		else
 			usage("unknown option");
 	}
+	o->waiter |= o->spin;
 	if (o->waiter && o->vcpus != 1)
 		usage("the guest that lies in wait has one vCPU");
 }

@@ -125,7 +125,8 @@ void wait_judge(const struct vm *vm, uint64_t before, uint64_t host_go)
 			report("deadline_due_ns", "%lld",
 			       (long long)ns_of(vm, go - shot->deadline));
 			report_check(shot->deadline < go, "due");
-			late = first = ns_of(vm, shot->fired - go);
+			first = ns_of(vm, shot->fired - go);
+			late = first;
 			/* Its TSC has gone on, and is not where it was. */
 			report_check(first >= 0, "deadline_tsc");
 		}

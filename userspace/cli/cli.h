@@ -27,7 +27,7 @@ enum option_bit {
 	OPTION_NAME	 = 1U << 3,
 	OPTION_ALL	 = 1U << 4,
 	OPTION_WHICH	 = 1U << 5,	/* --incoming, --outgoing */
-	OPTION_RESTORE	 = 1U << 6,	/* --check, --unsealed, --any-wall, --stale, --hold, --wait */
+	OPTION_RESTORE	 = 1U << 6,	/* what only restore takes */
 	OPTION_DISCARD	 = 1U << 7,
 	OPTION_RECORD	 = 1U << 8,
 	OPTION_KEXEC	 = 1U << 9,	/* --grub, --shell, --append, --cmdline */

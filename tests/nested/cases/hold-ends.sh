@@ -27,7 +27,9 @@ hold() { # NAME SECONDS
 	# It has come to that when the ioctl has returned once.
 	until grep -q "kch_restore_wait" "/proc/$HOLDER/stack" 2>/dev/null; do
 		_left=$((_left - 1))
-		[ $_left -gt 0 ] && kill -0 "$HOLDER" 2>/dev/null || break
+		if [ $_left -le 0 ] || ! kill -0 "$HOLDER" 2>/dev/null; then
+			break
+		fi
 		sleep 0.1
 	done
 }

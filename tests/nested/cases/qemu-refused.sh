@@ -128,7 +128,7 @@ wrong_module() {
 wrong_twin() {
 	good
 	_good=$QEMU_PID
-	restore running 4 "is running, or in an ioctl\|restored already"
+	restore again 4 "restored already, to a VM that process $_good still has"
 	exec 4>&3
 	start_qemu twin -- -S -incoming "exec:cat $CARRIED/state"
 	wait_for 100 is_paused || lost_guest twin "its state was not loaded"
@@ -150,7 +150,7 @@ wrong_running() {
 
 wrong() { # WHAT
 	case $1 in
-	vcpus) refused vcpus 4 "1 vCPUs were saved, there are 2\|vCPU 1" -smp 2 ;;
+	vcpus) refused vcpus 4 "the VM has 2 vCPUs, 1 were saved" -smp 2 ;;
 	running) wrong_running ;;
 	host-khz) refused host-khz 4 "TSC of [0-9]* kHz saved, the host has [0-9]* kHz and this CPU no TSC scaling" ;;
 	reset)
