@@ -359,15 +359,29 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	return err;
 }
 
+bool kch_kvm_hyperv_page(const struct kvm *kvm)
+{
+	struct kvm_clock_state *state;
+	bool is;
+
+	if (get_state((struct kvm *)kvm, &state, NULL))
+		return false;
+	is = state->hyperv_page;
+	kvfree(state);
+	return is;
+}
+
 /*
  * KVM keeps to the clock it was given, whatever the VMM sets, until a vCPU has
- * entered the guest.  So none has to be kept out of it, and nothing to be done again.
+ * entered the guest.  So none has to be kept out of it, and nothing has to be done
+ * again, or undone.
  */
-void kch_kvm_bar(struct kvm *kvm)
+void kch_kvm_unbar(struct kvm *kvm)
 {
 }
 
-void kch_kvm_unbar(struct kvm *kvm)
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
+		      bool reference)
 {
 }
 
