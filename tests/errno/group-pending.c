@@ -46,7 +46,7 @@ static const struct condition apart[] = {
 
 static const struct condition no_tsc[] = {
 	{ KCH_IOC_PRESERVE, "the master clock is about to go: clocksource", of_pending,
-	  .expected = EOPNOTSUPP, .message = "the host's clocksource is not the TSC" },
+	  .expected = EPFNOSUPPORT, .message = ", not the TSC: KVM has no master clock" },
 };
 
 static const struct condition protect[] = {
