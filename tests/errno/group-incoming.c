@@ -226,11 +226,11 @@ static const struct kind kinds[] = {
 	  .message = "vCPU 1 has TSC scaling ratio", .finish_error = ENOTEMPTY },
 	{ "other fraction bits", .entry = fraction_bits_less, .error = ERANGE,
 	  .message = "vCPU 0 has TSC scaling ratio", .finish_error = ENOTEMPTY },
-	{ "other frequency", .entry = khz, .error = ERANGE,
-	  .message = "vCPU 1 was given", .finish_error = ENOTEMPTY },
-	{ "other TSC offset", .entry = offset, .error = EL2NSYNC,
-	  .message = "vCPU 1 has TSC offset -123456789012345, saved was -123456789012346",
-	  .finish_error = ENOTEMPTY },
+	/* These are set, and put back: a VM whose vCPUs differ has no master clock. */
+	{ "other frequency of one vCPU", .entry = khz, .error = EOPNOTSUPP,
+	  .message = "vCPUs' TSCs do not match", .finish_error = ENOTEMPTY },
+	{ "other TSC offset of one vCPU", .entry = offset, .error = EOPNOTSUPP,
+	  .message = "vCPUs' TSCs do not match", .finish_error = ENOTEMPTY },
 	{ "other vCPU", .entry = vcpu_id, .error = ELNRNG,
 	  .message = "vCPU 1 where vCPU 3 was saved", .finish_error = ENOTEMPTY },
 
