@@ -158,7 +158,7 @@ struct kch_kvm_keep {
  * young by an exact step, the offset that of now, and the pair of an added vCPU
  * that of the others.  The guest sees a change only of the last.
  *
- * 0, or -EIO, -ECHILD, -ELIBBAD, -ENOMEM, -EOPNOTSUPP, -ENOTRECOVERABLE: there is
+ * 0, or -EIO, -ECHILD, -ELIBBAD, -ENOMEM, -EBUSY, -EOPNOTSUPP, -ENOTRECOVERABLE: there is
  * nothing to keep, or it was not possible this time.
  */
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep);

@@ -76,6 +76,17 @@ static void unbar(struct kvm *kvm, unsigned int request)
 		clear_bit(request, (unsigned long *)&vcpu->requests);
 }
 
+static bool is_barred(struct kvm *kvm, unsigned int request)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		if (test_bit(request, (unsigned long *)&vcpu->requests))
+			return true;
+	return false;
+}
+
 void kch_kvm_unbar(struct kvm *kvm)
 {
 	unbar(kvm, REQ_RESTORED);
@@ -444,6 +455,9 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	u64 page;
 	int err;
 
+	/* It is to have another clock than the one that is kept. */
+	if (is_barred(kvm, REQ_RESTORED))
+		return -EBUSY;
 	err = kch_kvm_read(kvm, keep->frac_bits, &entry, NULL);
 	if (err)
 		return err;

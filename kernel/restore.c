@@ -272,8 +272,11 @@ static void break_off(struct work_struct *work)
 	send_sig(SIGKILL, job->thread, 1);
 }
 
-/* The VM as its VMM left it; its clock too, unless the VMM has set it since. */
-static void put_back(struct kch_restoring *job, bool clock, void __user *user)
+/*
+ * The VM as its VMM left it; its clock too, unless the VMM has set it since, and to the
+ * bit, unless one of its vCPUs @runs.
+ */
+static void put_back(struct kch_restoring *job, bool clock, bool runs, void __user *user)
 {
 	struct kch_rec_vm *now = NULL;
 	int err;
@@ -286,7 +289,7 @@ static void put_back(struct kch_restoring *job, bool clock, void __user *user)
 	if (!err && clock)
 		err = kch_kvm_set_clock(job->vm_file, clock_now(job), user);
 	/* That is late by what it takes, and the vCPUs have our rates. */
-	if (!err)
+	if (!err && !runs)
 		kch_kvm_put_back(kvm_of(job), job->before, clock);
 	if (!err)
 		err = rearm(job, user);
@@ -344,7 +347,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 		err = -EBUSY;
 	}
 	if (err)
-		put_back(job, true, user);
+		put_back(job, true, err == -EBUSY, user);
 	return err;
 }
 
@@ -409,7 +412,7 @@ static int put_back_held(struct kch_restoring *job, void __user *user)
 	/* Another reference than ours was taken by KVM_SET_CLOCK since. */
 	kch_kvm_read_reference(kvm_of(job), &now);
 	put_back(job, le64_to_cpu(now.master_cycle_now) ==
-			      job->todo.reference_cycles, user);
+			      job->todo.reference_cycles, false, user);
 	return 0;
 }
 

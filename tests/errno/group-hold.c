@@ -441,6 +441,55 @@ static void process_killed(uint32_t id)
 	close(fd);
 }
 
+/*
+ * A VM that is kept, as it was restored before at another rate, and now is to have the
+ * clock of another entry: the keeper's looks let no vCPU in.
+ */
+static void held_while_kept(void)
+{
+	static struct forged forged;
+	struct clocks saved, live;
+	struct kch_restore arg;
+	struct kch_info info;
+	struct vm vm;
+	int fd, err, tries = 0;
+	uint32_t mul;
+	int8_t shift;
+
+	device_info(&info);
+	vm_create_ready(&vm, 1, SCENE_OFFSET);
+	forge_begin(&forged);
+	forge_add(&forged, &vm, ID_SAVED);
+	kch_pvclock_pair(info.kvm_tsc_khz / 1000 * 1002, &mul, &shift);
+	forge_vcpu(&forged, 0)->tsc_to_system_mul = cpu_to_le32(mul);
+	forge_vcpu(&forged, 0)->tsc_shift = shift;
+	forge_close(&forged);
+	forge_add(&forged, &vm, ID_SAVED + 1);
+	scene_reload(&forged);
+	err = restore(&vm, ID_SAVED, 0, &arg);
+	check(!err, "%s: %s", errno_name(err), arg.message);
+	fd = open_device();
+	err = hold(fd, &vm, ID_SAVED + 1, LONG_MS, &arg);
+	check(!err, "%s: %s", errno_name(err), arg.message);
+	usleep(3000000);
+	vm_set_clock(&vm, 1);
+	vm_go(&vm, 0);
+	while (!vm_rounds(&vm) && tries++ < 100000)
+		usleep(50);
+	err = hold_wait(fd, &arg);
+	saved = saved_clocks(ID_SAVED + 1);
+	live = live_clocks(&vm);
+	check(!err && same_clocks(&saved, &live, 1), "%s: %s", errno_name(err), arg.message);
+	/* And it is the clock that is kept from now on. */
+	usleep(2500000);
+	live = live_clocks(&vm);
+	check(same_clocks(&saved, &live, 1), "the clock before is kept, and not this one");
+	vm_stop(&vm);
+	vm_destroy(&vm);
+	close(fd);
+	usleep(1500000);
+}
+
 static void on_alarm(int signal)
 {
 	(void)signal;
@@ -488,6 +537,9 @@ void test_hold_ends(void)
 	vm_destroy(&vm);
 	usleep(1500000);
 
+	held_while_kept();
+	module_unload();
+	begin(vcpus, 2);
 	vm_create_loaded(&vm, 2);
 	interrupted(&vm);
 	vm_destroy(&vm);
