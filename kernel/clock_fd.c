@@ -202,7 +202,8 @@ static int clock_wait(void *context, void *arg, struct kch_message *message)
 static long clock_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	static const struct kch_ioctl_op info = OP(info, kch_info),
-		get = OP(get, kch_get), restore = OP(restore, kch_restore), wait = OP(wait, kch_restore);
+		get = OP(get, kch_get), restore = OP(restore, kch_restore),
+		wait = OP(wait, kch_restore);
 	const struct kch_ioctl_op *op;
 
 	switch (cmd) {

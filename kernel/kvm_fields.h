@@ -23,7 +23,7 @@
 #endif
 
 #ifndef KCH_HAVE_MUTEX_TRYLOCK_NEST_LOCK
-#define mutex_trylock_nest_lock(lock, nest)	mutex_trylock(lock)
+#define mutex_trylock_nest_lock(lock, nest)	((void)(nest), mutex_trylock(lock))
 #endif
 
 /*

@@ -41,7 +41,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 					 facts.frac_bits, entry, message);
 	} else if (clock->record != in) {
 		kch_say(message, "it is of an entry of the module's record, which goes on by itself");
-		return -EOPNOTSUPP;
+		err = -EOPNOTSUPP;
 	} else {
 		/* Carried on, not made new: it gets no better by that. */
 		kch_selfcheck_known(&facts, NULL);

@@ -19,7 +19,7 @@ struct kch_restoring;
  * @held: NULL if there is none
  */
 struct kch_holder {
-	struct mutex lock;
+	struct mutex lock;	/* of @held */
 	struct kch_restoring *held;
 };
 

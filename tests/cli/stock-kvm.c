@@ -149,7 +149,7 @@ static struct page page_of(const struct vm *vm, unsigned int i)
 
 static uint64_t offset_of(const struct vm *vm, unsigned int i)
 {
-	uint64_t offset;
+	uint64_t offset = 0;
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,

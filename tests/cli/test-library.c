@@ -380,7 +380,6 @@ static void test_prepare(void)
 	check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), ENOENT);
 }
 
-
 /* The module sets everything: whether vCPUs are given is all the same to it. */
 static void test_restore(void)
 {

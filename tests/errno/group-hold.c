@@ -346,7 +346,7 @@ static void closed(struct vm *vm)
 	err = hold(fd, vm, ID_SAVED, LONG_MS, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
 	close(fd);
-	check_as_left(vm, &before, "closed");
+	check_as_left(vm, &before, "let go");
 	/* It is let go, too. */
 	vm_start(vm, 0);
 	check(vm_rounds(vm), "still held after the file was closed");

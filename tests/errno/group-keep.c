@@ -48,15 +48,17 @@ static void forge(uint32_t khz, int apart, int apart_of_second)
 
 static struct clocks read_clocks(const struct vm *vm, struct kch_read *read)
 {
-	struct clocks clocks;
+	struct clocks clocks = { };
+	struct kch_read arg = {
+		.size = sizeof(arg),
+		.vm_fd = vm->fd,
+		.buffer = (uintptr_t)&clocks,
+		.buffer_size = sizeof(clocks),
+	};
 
-	memset(read, 0, sizeof(*read));
-	read->size = sizeof(*read);
-	read->vm_fd = vm->fd;
-	read->buffer = (uintptr_t)&clocks;
-	read->buffer_size = sizeof(clocks);
-	if (device_call(KCH_IOC_READ, read))
-		die("READ: %s", read->message);
+	if (device_call(KCH_IOC_READ, &arg))
+		die("READ: %s", arg.message);
+	*read = arg;
 	return clocks;
 }
 

@@ -287,7 +287,8 @@ static void test_same_is_exact(void)
 		bool differs = false;
 
 		if (round & 1)
-			a.tsc_scaling_ratio = b.tsc_scaling_ratio = some_ratio(48, round);
+			a.tsc_scaling_ratio = some_ratio(48, round);
+		b.tsc_scaling_ratio = a.tsc_scaling_ratio;
 		b.reference_cycles += round % 3 ? random64() % (4 * step) :
 					      step * (1 + random64() % 9);
 		b.system_time_ns = guest_ns(&a, b.reference_cycles);
