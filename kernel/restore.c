@@ -175,8 +175,8 @@ static int check_files(struct kch_restoring *job)
 }
 
 /* One of KVM's ioctls on vCPU @i; @refusal is what it means that it failed. */
-static int vcpu_failed(struct kch_restoring *job, u32 i, const char *what, int err,
-		  int refusal)
+static int vcpu_error(struct kch_restoring *job, u32 i, const char *what, int err,
+		      int refusal)
 {
 	if (err >= 0)
 		return 0;
@@ -208,10 +208,10 @@ static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
 		offset |= has->tsc_offset != want->tsc_offset;
 		if (has->virtual_tsc_khz == want->virtual_tsc_khz)
 			continue;
-		err = vcpu_failed(job, i, "KVM_SET_TSC_KHZ",
-			     kch_kvm_set_khz(job->vcpus[i],
-					     le32_to_cpu(want->virtual_tsc_khz)),
-			     -ERANGE);
+		err = vcpu_error(job, i, "KVM_SET_TSC_KHZ",
+				 kch_kvm_set_khz(job->vcpus[i],
+						 le32_to_cpu(want->virtual_tsc_khz)),
+				 -ERANGE);
 		/* KVM keeps the guest's TSC where it is, by another offset. */
 		offset = true;
 	}
@@ -220,10 +220,10 @@ static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
 		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
 
 		if (job->vcpus[i] && want)
-			err = vcpu_failed(job, i, "KVM_VCPU_TSC_OFFSET",
-				     kch_kvm_set_offset(job->vcpus[i],
-							le64_to_cpu(want->tsc_offset),
-							user), -EL2NSYNC);
+			err = vcpu_error(job, i, "KVM_VCPU_TSC_OFFSET",
+					 kch_kvm_set_offset(job->vcpus[i],
+							    le64_to_cpu(want->tsc_offset),
+							    user), -EL2NSYNC);
 	}
 	return err;
 }
@@ -235,9 +235,9 @@ static int rearm(struct kch_restoring *job, void __user *user)
 
 	for (i = 0; i < vcpus_saved(job) && !err; i++)
 		if (job->vcpus[i])
-			err = vcpu_failed(job, i, "MSR_IA32_TSC_DEADLINE",
-				     kch_kvm_rearm_deadline(job->vcpus[i], user),
-				     -EIO);
+			err = vcpu_error(job, i, "MSR_IA32_TSC_DEADLINE",
+					 kch_kvm_rearm_deadline(job->vcpus[i], user),
+					 -EIO);
 	return err;
 }
 
@@ -793,7 +793,7 @@ void kch_restore_end_all(void)
 		mutex_unlock(&kch.lock);
 		if (all)
 			return;
-		msleep(20);
+		usleep_range(10000, 20000);
 	} while (tries--);
 	pr_err("kvmclock_handover: a restore does not come to its end\n");
 }

@@ -337,7 +337,7 @@ static void timed_out(struct vm *vm, bool set_meanwhile)
 	close(fd);
 }
 
-static void closed(struct vm *vm)
+static void file_closed(struct vm *vm)
 {
 	struct clocks before = live_clocks(vm);
 	struct kch_restore arg;
@@ -529,7 +529,7 @@ void test_hold_ends(void)
 	vm_create_loaded(&vm, 2);
 	timed_out(&vm, false);
 	timed_out(&vm, true);
-	closed(&vm);
+	file_closed(&vm);
 	changed_meanwhile(ID_SAVED + 1);
 	vm_closed(ID_SAVED + 1);
 	process_killed(ID_SAVED + 1);

@@ -282,13 +282,13 @@ static void test_same_is_exact(void)
 	random_seed(25);
 	for (round = 0; round < 3000; round++) {
 		u32 khz = random_khz();
-		struct kch_clock a = clock_at(khz), b = a;
+		struct kch_clock a = clock_at(khz), b;
 		u64 step = kch_clock_step_cycles(&a);
 		bool differs = false;
 
 		if (round & 1)
 			a.tsc_scaling_ratio = some_ratio(48, round);
-		b.tsc_scaling_ratio = a.tsc_scaling_ratio;
+		b = a;
 		b.reference_cycles += round % 3 ? random64() % (4 * step) :
 					      step * (1 + random64() % 9);
 		b.system_time_ns = guest_ns(&a, b.reference_cycles);
