@@ -143,7 +143,7 @@ void test_lost_write(void)
 	forge_begin(&forged);
 	/* The reference of what is saved: older than any KVM takes meanwhile. */
 	forge_add(&forged, &scene.vm, ID_SAVED);
-	forge_entry(&forged)->master_cycle_now -= 1ULL << 33;
+	forge_entry(&forged)->master_cycle_now -= 1ULL << 35;
 	forge_close(&forged);
 	scene_reload(&forged);
 	/* The self-check is over when this comes. */
@@ -152,6 +152,7 @@ void test_lost_write(void)
 		vm_set_clock(&scene.vm, 1000000000);
 		vm_set_clock(&scene.kept, 1000000000);
 		vm_set_clock(&scene.spare, 1000000000);
+		vm_set_clock(&scene.grown, 1000000000);
 		conditions_run(lost_write, sizeof(lost_write) / sizeof(lost_write[0]));
 		fault_remove();
 	}

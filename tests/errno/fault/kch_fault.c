@@ -193,7 +193,7 @@ static struct kretprobe count_probe = {
  * kch_kvm_read(kvm, frac_bits, entry, message): a reference that is far in the
  * past is one that was just restored, and this is its reading back.
  */
-#define LONG_AGO_CYCLES	(1ULL << 32)
+#define LONG_AGO_CYCLES	(1ULL << 34)
 
 static int spoil(struct kprobe *probe, struct pt_regs *regs)
 {
