@@ -287,6 +287,10 @@ static void list_incoming(struct kch_entry *to, u32 count)
 			entry_of(&vm.vm, in->watch, to);
 			if (in->restored)
 				to->flags |= KCH_ENTRY_RESTORED;
+			if (in->let_go)
+				to->flags |= KCH_ENTRY_LET_GO;
+			if (kch_restore_is_busy(&kch.incoming, to->uuid))
+				to->flags |= KCH_ENTRY_HELD;
 		}
 		to++;
 	}

@@ -290,9 +290,17 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 	return err ?: kch_host_tsc_settled(message);
 }
 
-void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
-			   struct file *vm_file)
+void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
+			  struct file *vm_file, int err)
 {
+	struct kch_incoming_vm *vm;
+	struct kch_message none;
+
+	if (kch_incoming_find(in, uuid, &vm, &none))
+		return;
+	vm->let_go = err;
+	if (err)
+		return;
 	kch_watch_stop(vm->watch);
 	vm->watch = kch_watch_start(vm_file);
 	kch_watch_call(vm->watch, &vm->vm.vm);

@@ -20,12 +20,14 @@ struct kch_watch;
  * @by_uuid: to find it by its id
  * @watch: the VM it was restored to last, NULL if none or gone
  * @restored: it was
+ * @let_go: a hold of it ended without that, and it was not restored since
  */
 struct kch_incoming_vm {
 	struct kch_record_vm vm;
 	struct hlist_node by_uuid;
 	struct kch_watch *watch;
 	bool restored;
+	bool let_go;
 };
 
 /**
@@ -92,9 +94,9 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_restore *result, struct kch_message *message);
 
-/* Notes that @vm was restored to @vm_file. */
-void kch_incoming_restored(struct kch_incoming *in, struct kch_incoming_vm *vm,
-			   struct file *vm_file);
+/* Notes that the VM of @uuid was restored to @vm_file, or with @err that a hold of it ended. */
+void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
+			  struct file *vm_file, int err);
 
 /*
  * Before the record for the next kernel is sealed: what was not restored here

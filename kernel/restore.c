@@ -437,14 +437,13 @@ static int restore_and_hold(struct kch_restoring *job)
 	return err;
 }
 
-static void note_restored(struct kch_restoring *job)
+static void note_outcome(struct kch_restoring *job)
 {
-	struct kch_incoming_vm *in;
-
 	mutex_lock(&kch.lock);
-	if (!kch_incoming_find(job->record, job->uuid, &in, &job->message))
-		kch_incoming_restored(job->record, in, job->vm_file);
+	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err);
 	mutex_unlock(&kch.lock);
+	if (job->err)
+		return;
 	kch_keep(job->kept, job->saved, job->facts.kvm_khz);
 	job->kept = NULL;
 }
@@ -457,8 +456,9 @@ static int restore_thread(void *data)
 	allow_signal(SIGKILL);
 	job->err = restore_and_hold(job);
 	/* Before the guest can go on with it. */
-	if (!job->err && !(job->flags & KCH_RESTORE_CHECK))
-		note_restored(job);
+	if (job->err ? completion_done(&job->held) :
+		       !(job->flags & KCH_RESTORE_CHECK))
+		note_outcome(job);
 	kch_kvm_unbar(kvm_of(job));
 	/* Whoever sees it held and not ended takes it for a hold. */
 	complete_all(&job->ended);

@@ -34,6 +34,14 @@ static const char *clock_of(const struct kch_entry *entry)
 	return "exact";
 }
 
+/* What restore --hold came to, or is at. */
+static const char *hold_of(const struct kch_entry *entry)
+{
+	if (entry->flags & KCH_ENTRY_HELD)
+		return "held";
+	return entry->flags & KCH_ENTRY_LET_GO ? "let go" : NULL;
+}
+
 static int list_record(struct tool *tool, enum kch_which which, uint32_t *count)
 {
 	const char *title = which == KCH_INCOMING ? "incoming" : "outgoing";
@@ -66,6 +74,8 @@ static int list_record(struct tool *tool, enum kch_which which, uint32_t *count)
 				    entry->flags & KCH_ENTRY_DAMAGED);
 		}
 		output_string(out, "clock", clock_of(entry));
+		if (which == KCH_INCOMING)
+			output_string(out, "hold", hold_of(entry));
 	}
 	output_table_end(out);
 	free(entries);

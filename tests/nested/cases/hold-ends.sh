@@ -42,6 +42,10 @@ ended() { # NAME STATUS TEXT
 	check "$1-said" grep -q "$3" "/run/$1.hold"
 }
 
+listed() { # NAME HELD|LET-GO
+	check_equal "$1-listed" "$(kvmclockctl list --tsv | grep "^incoming	" | tr ' ' '-' | cut -f 11)" "$2"
+}
+
 # What its VMM has set is what the guest has.
 left_alone() { # NAME
 	echo >&3
@@ -67,8 +71,10 @@ end() { # NAME
 	case $1 in
 	time)
 		loaded "$1"
-		hold "$1" 2
-		ended "$1" 4 "did not resume within 2000 ms"
+		hold "$1" 4
+		listed "$1" held
+		ended "$1" 4 "did not resume within 4000 ms"
+		listed "$1-ended" let-go
 		left_alone "$1"
 		;;
 	tool)
@@ -149,6 +155,7 @@ end() { # NAME
 good() {
 	[ "$(param good yes)" = yes ] || return 0
 	come_back resume
+	[ "$(param kexecs 1)" -gt 1 ] || listed good -
 	check finish kvmclockctl finish
 }
 

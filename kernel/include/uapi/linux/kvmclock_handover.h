@@ -272,6 +272,8 @@ enum kch_which {
 #define KCH_ENTRY_DAMAGED	(1U << 2) /* incoming: its checksum is wrong */
 #define KCH_ENTRY_STALE		(1U << 3) /* perhaps not the clock the VM had last */
 #define KCH_ENTRY_NO_MASTER_CLOCK (1U << 4) /* had none when it was read last */
+#define KCH_ENTRY_HELD		(1U << 5) /* incoming: is being restored, or held */
+#define KCH_ENTRY_LET_GO	(1U << 6) /* incoming: a hold ended without that */
 
 /**
  * struct kch_entry - one VM as KCH_IOC_LIST returns it
