@@ -256,6 +256,9 @@ restored() { # NAME OPTION...
 	kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" "$@" >"/run/$QEMU_NAME.restore" 2>&1 &&
 		_status=0 || _status=$?
 	check_equal restore "$_status" 0
+	# What QEMU asks of a vCPU is answered, held or not.
+	monitor "info registers"
+	check registers wait_for 20 grep -q "^RIP=" "/run/$QEMU_NAME.monitor"
 	monitor cont
 }
 
