@@ -442,8 +442,11 @@ static void note_outcome(struct kch_restoring *job)
 	mutex_lock(&kch.lock);
 	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err);
 	mutex_unlock(&kch.lock);
-	if (job->err)
+	if (job->err) {
+		pr_notice_ratelimited("kvmclock_handover: the hold of %.63s (%pUb) ended (%d): %s\n",
+				      job->name, job->uuid, job->err, job->message.text);
 		return;
+	}
 	kch_keep(job->kept, job->saved, job->facts.kvm_khz);
 	job->kept = NULL;
 }
@@ -756,8 +759,6 @@ int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
 		memcpy(r->uuid, holder->held->uuid, sizeof(r->uuid));
 		r->flags = holder->held->flags;
 		err = job_outcome(holder->held, r, message);
-		if (err)
-			say_refused(r, err, message);
 		kch_holder_exit(holder);
 	}
 	mutex_unlock(&holder->lock);

@@ -82,6 +82,7 @@ end() { # NAME
 		hold "$1" 100
 		kill -9 "$HOLDER"
 		wait "$HOLDER" || true
+		check "$1-logged" sh -c "dmesg | grep -q 'the hold of jail .* ended .*before the VMM resumed'"
 		left_alone "$1"
 		;;
 	vmm)
