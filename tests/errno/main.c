@@ -38,6 +38,7 @@ static const struct ktap_case cases[] = {
 	{ "finish", test_finish },
 	{ "hold", test_hold },
 	{ "hold-ends", test_hold_ends },
+	{ "clock-fd", test_clock_fd },
 	{ "pending", test_pending },
 	{ "keep", test_keep },
 	{ "locks", test_locks },
