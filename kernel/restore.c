@@ -553,8 +553,9 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 	r->error_cycles = todo->error.cycles;
 	r->error_rate_ppb = todo->error.rate_ppb;
 	r->vcpu_id = todo->vcpu_id;
-	*message = job->message;
+	/* What was in the way of a first try is no message of a restore that went well. */
 	if (job->err) {
+		*message = job->message;
 		r->found = todo->found;
 		r->expected = todo->expected;
 		return job->err;
