@@ -91,7 +91,7 @@ comparison_table() {
 		form = "%-36s %12s %12s %10s %13s %14s %-9s %14s %14s\n"
 		print line
 		printf form, "how the clock is restored", "kvmclock", "in an hour", "rate, ppb", "TSC, cycles",
-			"between vCPUs", "same page", "kvmclock, " last, "TSC, " last
+			"between vCPUs", "same function", "kvmclock, " last, "TSC, " last
 		print line
 		n = split(methods, m, "\n")
 		for (i = 1; i <= n; i++) {
@@ -101,7 +101,7 @@ comparison_table() {
 				ns(v[p[1], 1, "error_hour_ns"] - v[p[1], 1, "error_end_ns"]),
 				count(v[p[1], 1, "rate_ppb"]), count(v[p[1], 1, "tsc_error_cycles"]),
 				substr(ns(v[p[1], 1, "peer_disagreement_max_ns"]), v[p[1], 1, "peer_disagreement_max_ns"] > 0 ? 2 : 1),
-				v[p[1], 1, "page_identical"] ? "yes" : "no",
+				v[p[1], 1, "page_function"] ? "yes" : "no",
 				ns(v[p[1], last, "total_error_ns"]), count(v[p[1], last, "total_error_cycles"])
 		}
 		print line
@@ -112,7 +112,7 @@ comparison_json() {
 	awk -v methods="$METHODS" -v release="$(releases comparison)" '
 	BEGIN {
 		keys = "error_now_ns error_end_ns error_hour_ns rate_ppb tsc_error_cycles"
-		keys = keys " peer_disagreement_max_ns page_identical total_error_ns total_error_hour_ns"
+		keys = keys " peer_disagreement_max_ns page_function total_error_ns total_error_hour_ns"
 		keys = keys " total_error_cycles blackout_ns tsc_khz tsc_khz_saved"
 		nkeys = split(keys, key, " ")
 	}

@@ -40,7 +40,7 @@ function row(name, method) {
 	printf "  %-38s %14s %14s %18s %9s  %s\n", name,
 		zero(ns(v[method, "error_now_ns"])), zero(ns(v[method, "error_hour_ns"])),
 		v[method, "tsc_error_cycles"], v[method, "rate_ppb"],
-		v[method, "page_identical"] ? "yes" : "no"
+		v[method, "page_function"] ? "same" : "another"
 }
 { sub(/\r$/, "") }
 /^note=/ {
@@ -54,7 +54,7 @@ END {
 		release, v["identical", "vcpus"], v["identical", "blackout_ns"] / 1e9
 	printf "Its kvmclock and TSC against what they would have been, at the same host TSC:\n\n"
 	printf "  %-38s %14s %14s %18s %9s  %s\n", "how the clock came back", "kvmclock now",
-		"in an hour", "TSC, cycles", "rate, ppb", "page identical"
+		"in an hour", "TSC, cycles", "rate, ppb", "function of the TSC"
 	row("nothing restored", "none")
 	row("by value (TSC MSR, KVM_SET_CLOCK)", "by-value")
 	row("offset, KVM_SET_CLOCK with REALTIME", "realtime")

@@ -71,7 +71,7 @@ pair_row() { # OLD NEW
 
 page() { # CASE
 	local changed
-	changed=$(tr -d '\r' <"$logs/$1/verdict.log" | grep -cE '^note=vm[0-9]+ page_identical=0$' || true)
+	changed=$(tr -d '\r' <"$logs/$1/verdict.log" | grep -cE '^note=vm[0-9]+ page_function=0$' || true)
 	((changed)) && echo no || echo yes
 }
 
@@ -104,7 +104,7 @@ print_table() {
 
 	END
 	rule
-	row pair kind "TSC, cycles" "kvmclock, ns" "rate, ppb" "in an hour, ns" "same page" result
+	row pair kind "TSC, cycles" "kvmclock, ns" "rate, ppb" "in an hour, ns" "same function" result
 	rule
 	for old in "${lines[@]}"; do
 		for new in "${lines[@]}"; do
