@@ -60,9 +60,11 @@ l1_cmdline() { # MACHINE INITRAMFS HOST NEXT SCRIPT PARAM...
 	*) printf '%s ' "tsc_early_khz=$("${machine}_tsc_khz" "$@")" hpet=disable pmtmr=0 ;;
 	esac
 	# tsc=reliable: no watchdog that finds the emulated HPET at odds with the TSC.
+	# no_timer_check: the kernel counts timer interrupts for some ms, of which an emulator on a busy
+	# machine gives none, and panics.
 	# panic=-1: a panic resets at once, which ends the machine. panic_on_warn: no verdict after a
 	# warning.
-	printf '%s ' console=ttyS0,115200 tsc=reliable panic=-1 panic_on_warn=1 \
+	printf '%s ' console=ttyS0,115200 tsc=reliable no_timer_check panic=-1 panic_on_warn=1 \
 		"initcall_blacklist=$L1_INITCALLS_SKIPPED" \
 		"memmap=$GUEST_SIZE\$$GUEST_ADDR" \
 		"memmap=$L1_REGION_SIZE\$$L1_REGION_ADDR" \
