@@ -54,6 +54,8 @@ static void unlock_vcpus(struct kvm *kvm, u32 locked)
  */
 #define REQ_RESTORED	63
 #define REQ_KEPT	62
+/* It has written its page of a clock that is not the VM's any more; bars it, too. */
+#define REQ_WROTE	61
 
 #define PAGES_MAX_S	5
 
@@ -89,6 +91,7 @@ static bool is_barred(struct kvm *kvm, unsigned int request)
 
 void kch_kvm_unbar(struct kvm *kvm)
 {
+	unbar(kvm, REQ_WROTE);
 	unbar(kvm, REQ_RESTORED);
 }
 
@@ -146,6 +149,17 @@ static void write_reference(struct kvm_arch *ka, const struct kch_rec_vm *entry)
 	ka->kvmclock_offset = le64_to_cpu(entry->kvmclock_offset);
 	ka->master_cycle_now = le64_to_cpu(entry->master_cycle_now);
 	ka->master_kernel_ns = le64_to_cpu(entry->master_kernel_ns);
+}
+
+/* Of what was requested before, by the clock before. */
+static void mark_written(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		if (!kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu))
+			set_bit(REQ_WROTE, (unsigned long *)&vcpu->requests);
 }
 
 static void request_pages(struct kvm *kvm)
@@ -214,10 +228,11 @@ static void renew_hyperv_page(struct kvm *kvm)
 #endif
 
 /*
- * A vCPU that is in KVM_RUN, but barred, has written its page of the clock before, or
+ * A vCPU that came to KVM_RUN, but is barred, has written its page of the clock before, or
  * is making the Hyper-V page of it.  Until it has done what was requested since, another
  * one that enters the guest would read that: Linux reads the first vCPU's page on all.
- * There may be many more vCPUs than CPUs to do it on.
+ * It may have left KVM_RUN since, by a signal, to come again.  There may be many more vCPUs
+ * than CPUs to do it on.
  */
 static void wait_for_pages(struct kvm *kvm)
 {
@@ -226,7 +241,8 @@ static void wait_for_pages(struct kvm *kvm)
 	unsigned long i;
 
 	kvm_for_each_vcpu(i, vcpu, kvm)
-		while (mutex_is_locked(&vcpu->mutex) &&
+		while ((mutex_is_locked(&vcpu->mutex) ||
+			test_bit(REQ_WROTE, (unsigned long *)&vcpu->requests)) &&
 		       !kvm_vcpu_is_blocking(vcpu) &&
 		       kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu) &&
 		       time_before(jiffies, until))
@@ -270,6 +286,8 @@ static int write_clock(struct kvm *kvm, const struct kch_rec_vm *wanted,
 	write_seqcount_end(&ka->pvclock_sc);
 unlock:
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+	if (!pairs)
+		mark_written(kvm);
 	request_pages(kvm);
 	/* The one reason that is not under the lock, and may have come since. */
 	if (!why && !kch_host_tsc_is_clocksource())

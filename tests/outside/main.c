@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +30,7 @@
 #define NS_PER_MS		1000000LL
 #define OBSERVE_MS		30000	/* an emulated host may be slow */
 #define POLL_MS			20
+#define INTERRUPTS		200
 #define INTERVAL_MS		1500	/* of the guest that lies in wait */
 #define ARMED_MS		200	/* the last one, before the guest is stopped */
 
@@ -135,6 +136,19 @@ static bool seen_enough(const struct options *o, const struct vm *vm,
 	return measure_all_observed(vm) && measure_enough(vm, base, 1);
 }
 
+/* As a VMM does that has something to say to its vCPUs: they leave KVM_RUN, and come again. */
+static void interrupt(const struct vm *vm)
+{
+	uint32_t i;
+	int n;
+
+	for (n = 0; n < INTERRUPTS; n++) {
+		for (i = 0; i < vm->vcpu_count; i++)
+			pthread_kill(vm->vcpu[i].thread, SIGUSR1);
+		sleep_ms(1);
+	}
+}
+
 /* For its time, and until everything has been checked once. */
 static void let_run(const struct options *o, struct vm *vm,
 		    const struct baseline *base, uint64_t fired)
@@ -143,6 +157,8 @@ static void let_run(const struct options *o, struct vm *vm,
 	uint64_t last = end + OBSERVE_MS;
 
 	vm_start(vm);
+	if (o->is_resume)
+		interrupt(vm);
 	do
 		sleep_ms(POLL_MS);
 	while (now_ms() < end ||
