@@ -46,6 +46,7 @@ _Static_assert(GUEST_VCPUS_MAX * GUEST_PVCLOCK_SLOT <= WALL_CLOCK_AT,
  * @vm: the VM
  * @clock: what its guest's clock is
  * @ppb: how much faster that is than KVM's evaluation
+ * @steps_apart: see function_steps_apart()
  * @since: host TSC when the vCPUs stopped, cycles
  * @when: in the names
  */
@@ -53,6 +54,7 @@ struct age {
 	struct vm *vm;
 	struct saved_clock clock;
 	double ppb;
+	unsigned int steps_apart;
 	uint64_t since;
 	const char *when;
 };
@@ -86,7 +88,7 @@ void age_was_late(uint64_t ns)
 /*
  * An answer of KVM's is off by what the age of the reference makes: that is at
  * most 2^(32 - shift) guest cycles, of which mul is the ns, when the module
- * looks.  A reference that KVM takes itself is off by what came since the last
+ * looks, and more where not every such step of a scaled TSC can be one.  A reference that KVM takes itself is off by what came since the last
  * look.  It waits for its turn twice: when it looks, and for the VM.
  */
 static int64_t bound_ns(const struct age *age, uint64_t clock_ns)
@@ -95,8 +97,8 @@ static int64_t bound_ns(const struct age *age, uint64_t clock_ns)
 	double looked_ns = LOOK_NS + 2 * (double)late_ns + (double)stopped_ns;
 	double answer, reference;
 
-	answer = (age->clock.page.tsc_to_system_mul + looked_ns) *
-		 fabs(age->ppb) / NS_PER_S;
+	answer = ((double)age->steps_apart * age->clock.page.tsc_to_system_mul +
+		  looked_ns) * fabs(age->ppb) / NS_PER_S;
 	reference = KEPT_NS + looked_ns * (fabs(age->ppb) + RAW_CLOCK_PPB) / NS_PER_S;
 	return ceil(answer > reference ? answer : reference) + ROUNDING_NS;
 }
@@ -338,11 +340,13 @@ void age_check(struct vm *vm, const struct saved_clock *expected,
 		.vm = vm,
 		.clock = *expected,
 		.ppb = function_ppb(expected, vm_host_khz(vm)),
+		.steps_apart = function_steps_apart(expected),
 		.since = __rdtsc(),
 		.when = when,
 	};
 
 	report("age_ppb", "%.3f", age.ppb);
+	report("age_steps_apart", "%u", age.steps_apart);
 	report_ns(&age, "late", late_ns);
 	if (kinds & AGE_ASK) {
 		ask_clock(&age);

@@ -83,6 +83,28 @@ bool function_same(const struct guest_pvclock *a, const struct guest_pvclock *b)
 	return true;
 }
 
+#define STEPS_TRIED	20000
+
+unsigned int function_steps_apart(const struct saved_clock *clock)
+{
+	unsigned __int128 ratio = clock->tsc_scaling_ratio, target, host;
+	unsigned int bits = clock->tsc_scaling_frac_bits, i, gap = 0, largest = 1;
+	uint64_t step = 1ULL << (32 - clock->page.tsc_shift);
+
+	target = clock->page.tsc_timestamp - clock->tsc_offset;
+	for (i = 0; i < STEPS_TRIED; i++) {
+		target += step;
+		gap++;
+		host = ((target << bits) + ratio - 1) / ratio;
+		if ((host * ratio) >> bits != target)
+			continue;
+		if (gap > largest)
+			largest = gap;
+		gap = 0;
+	}
+	return largest;
+}
+
 void function_kvm_pair(uint64_t khz, uint32_t *mul, int8_t *shift)
 {
 	uint64_t scaled = NS_PER_S, tps = khz * 1000;

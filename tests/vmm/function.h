@@ -28,6 +28,12 @@ uint64_t function_ns(const struct saved_clock *clock, uint64_t host);
  */
 bool function_same(const struct guest_pvclock *a, const struct guest_pvclock *b);
 
+/*
+ * How many steps of 2^(32 - shift) cycles lie at most between two at which there is a
+ * host's TSC: a scaled TSC does not have every value.  By looking at many.
+ */
+unsigned int function_steps_apart(const struct saved_clock *clock);
+
 /* The mul and shift KVM has for @khz: kvm_get_time_scale(), as it is written. */
 void function_kvm_pair(uint64_t khz, uint32_t *mul, int8_t *shift);
 
