@@ -152,7 +152,7 @@ wrong() { # WHAT
 	case $1 in
 	vcpus) refused vcpus 4 "the VM has 2 vCPUs, 1 were saved" -smp 2 ;;
 	running) wrong_running ;;
-	host-khz) refused host-khz 4 "TSC of [0-9]* kHz saved, the host has [0-9]* kHz and this CPU no TSC scaling" ;;
+	host-khz) refused host-khz 4 "vCPU 0 has [0-9]* kHz, saved was [0-9]* kHz, which this host cannot scale its TSC to" ;;
 	reset)
 		with_region "$KCH/kch-qemu-forge" "$REGION_ADDR" "$REGION_SIZE" 1000 -- \
 			reset 4 "host TSC is behind the saved one ([0-9.]* s < 10[0-9.]* s): the machine was reset"
