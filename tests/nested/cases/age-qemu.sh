@@ -5,6 +5,8 @@
 # parameters are those of qemu.sh, and
 #
 #   host_khz=N   the next kernel takes the TSC for N kHz faster than this one
+#   first=reset  the guest is reset before it is stopped: each of the two makes KVM take a new reference, after
+#                which the other has little to show
 #
 # Checks: those of qemu.sh before anything is asked; age_stop and age_reset, each as right as a young reference
 # makes it: notes age_* have by how much it was off, of the bound, and within what it can be told.
@@ -91,8 +93,9 @@ stage_1() {
 	cp /run/ours.data /run/judged.data
 	cp /run/ours.offset /run/judged.offset
 	judge_guest judged
+	[ "$(param first stop)" = stop ] || reset_guest reset
 	stop_and_go_on stop
-	reset_guest reset
+	[ "$(param first stop)" = reset ] || reset_guest reset
 	stop_and_go_on stop_later
 	quit_qemu ours
 }
