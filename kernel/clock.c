@@ -456,16 +456,21 @@ u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
 bool kch_entry_kvm_agrees(const struct kch_rec_vm *entry, u32 kvm_khz)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	unsigned __int128 guest;
+	int bits;
 	u32 n, mul;
 	s8 shift;
 
 	kch_pvclock_pair(kvm_khz, &mul, &shift);
-	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++)
-		if (le64_to_cpu(vcpu->tsc_scaling_ratio) !=
-			    1ULL << entry->tsc_scaling_frac_bits ||
-		    le32_to_cpu(vcpu->tsc_to_system_mul) != mul ||
-		    vcpu->tsc_shift != shift)
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
+		/* ns per host cycle, of both as integers. */
+		guest = (unsigned __int128)le64_to_cpu(vcpu->tsc_scaling_ratio) *
+			le32_to_cpu(vcpu->tsc_to_system_mul);
+		bits = entry->tsc_scaling_frac_bits + shift - vcpu->tsc_shift;
+		if (bits < 0 || bits > 95 ||
+		    guest != (unsigned __int128)mul << bits)
 			return false;
+	}
 	return true;
 }
 

@@ -130,8 +130,9 @@ bool kch_clock_fill_pairs(struct kch_rec_vm *entry, u32 kvm_khz);
 bool kch_entry_advance(struct kch_rec_vm *entry, u64 host_cycles, bool hyperv);
 
 /*
- * Does KVM at @kvm_khz evaluate a reference as the guest does, whatever its age?
- * Never that of a scaled guest: KVM does so without scaling.
+ * Does KVM at @kvm_khz evaluate a reference at the rate of every vCPU, whatever its
+ * age?  KVM does so without scaling, by whole kHz of the host's frequency: of a scaled
+ * guest's vCPUs it hardly ever does.
  */
 bool kch_entry_kvm_agrees(const struct kch_rec_vm *entry, u32 kvm_khz);
 
