@@ -653,39 +653,6 @@ void kch_holder_exit(struct kch_holder *holder)
 	holder->held = NULL;
 }
 
-/* What was given, and only that: everything else of @r is zeroed. */
-static int check_arguments(struct kch_restore *r, struct kch_message *message)
-{
-	const struct kch_restore in = *r;
-	bool hold = in.flags & KCH_RESTORE_HOLD;
-
-	memset_startat(r, 0, host_tsc);
-	r->vcpu_id = -1;
-	r->mode = KCH_MODE_NONE;
-	if (in.flags & ~KCH_RESTORE_FLAGS) {
-		kch_say(message, "flags %#x, known are %#x", in.flags,
-			KCH_RESTORE_FLAGS);
-		return -EINVAL;
-	}
-	if (in.page || in.reserved) {
-		kch_say(message, "reserved members are %#x and %#x, must be 0",
-			in.page, in.reserved);
-		return -EINVAL;
-	}
-	if (hold ? !in.hold_ms || in.hold_ms > KCH_HOLD_MS_MAX : in.hold_ms) {
-		kch_say(message, "hold_ms is %u, expected %s", in.hold_ms,
-			hold ? "1 to 3600000" : "0 without KCH_RESTORE_HOLD");
-		return -EINVAL;
-	}
-	if (in.mode < KCH_MODE_REALTIME || in.mode > KCH_MODE_IDENTICAL) {
-		kch_say(message, "mode %u, there are %u to %u", in.mode,
-			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
-		return -EINVAL;
-	}
-	r->hold_ms = in.hold_ms;
-	return 0;
-}
-
 static void say_refused(const struct kch_restore *r, int err,
 			const struct kch_message *message)
 {
@@ -723,7 +690,7 @@ static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		struct kch_holder *holder, struct kch_message *message)
 {
-	int err = check_arguments(r, message);
+	int err = kch_restore_check(r, message);
 	struct file *vm_file;
 
 	if (err)

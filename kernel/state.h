@@ -53,6 +53,12 @@ struct kch_ioctl_op {
 /* Takes the structure from @user, and gives it back with the answer. */
 long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user);
 
+/*
+ * The arguments of KCH_IOC_RESTORE, through whatever file: -EINVAL.  What is not an
+ * argument is zeroed.
+ */
+int kch_restore_check(struct kch_restore *r, struct kch_message *message);
+
 /* Writes an answer to a buffer of the caller's; without the lock.  -ENOBUFS, -EFAULT. */
 int kch_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
 	     struct kch_message *message);

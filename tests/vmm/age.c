@@ -88,8 +88,9 @@ void age_was_late(uint64_t ns)
 /*
  * An answer of KVM's is off by what the age of the reference makes: that is at
  * most 2^(32 - shift) guest cycles, of which mul is the ns, when the module
- * looks, and more where not every such step of a scaled TSC can be one.  A reference that KVM takes itself is off by what came since the last
- * look.  It waits for its turn twice: when it looks, and for the VM.
+ * looks, and more where not every such step of a scaled TSC can be one.  A
+ * reference that KVM takes itself is off by what came since the last look.  It
+ * waits for its turn twice: when it looks, and for the VM.
  */
 static int64_t bound_ns(const struct age *age, uint64_t clock_ns)
 {
