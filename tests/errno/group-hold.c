@@ -213,6 +213,13 @@ static void check_as_left(const struct vm *vm, const struct clocks *before, cons
 		      "%s: vCPU %u has another rate", how, i);
 }
 
+/* It becomes another program, which has nothing of the VM any more. */
+static void exec_child(int sig)
+{
+	execl("/bin/busybox", "sleep", "60", NULL);
+	_exit(sig);
+}
+
 /* A VM of another process, whose descriptor is passed on; the vCPUs' are not. */
 static pid_t vm_of_child(struct vm *vm, bool with_vcpu, bool equal)
 {
@@ -226,6 +233,7 @@ static pid_t vm_of_child(struct vm *vm, bool with_vcpu, bool equal)
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGUSR1, exec_child);
 		if (equal)
 			vm_create_ready(vm, 2, SCENE_OFFSET);
 		else
@@ -425,7 +433,7 @@ static void vm_closed(uint32_t id)
 	close(fd);
 }
 
-static void process_killed(uint32_t id)
+static void process_gone(uint32_t id, int sig, const char *how)
 {
 	struct kch_restore arg;
 	int fd = open_device(), err;
@@ -434,9 +442,10 @@ static void process_killed(uint32_t id)
 
 	err = hold(fd, &vm, id, LONG_MS, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
-	end_child(pid);
+	kill(pid, sig);
 	err = hold_wait(fd, &arg);
-	check(err == ESRCH && arg.message[0], "killed: %s: %s", errno_name(err), arg.message);
+	check(err == ESRCH && arg.message[0], "%s: %s: %s", how, errno_name(err), arg.message);
+	end_child(pid);
 	close_of_child(&vm);
 	close(fd);
 }
@@ -532,7 +541,8 @@ void test_hold_ends(void)
 	file_closed(&vm);
 	changed_meanwhile(ID_SAVED + 1);
 	vm_closed(ID_SAVED + 1);
-	process_killed(ID_SAVED + 1);
+	process_gone(ID_SAVED + 1, SIGKILL, "killed");
+	process_gone(ID_SAVED + 1, SIGUSR1, "another program");
 	two_holds(&vm);
 	vm_destroy(&vm);
 	usleep(1500000);
