@@ -154,13 +154,15 @@ static void let_go_of_dead(struct kch_clock_file *clock)
 /* From now on it is the clock of that VM, for the next kexec. */
 static void bind(struct kch_clock_file *clock)
 {
-	struct file *old = NULL;
+	struct file *old = NULL, *vm_file = NULL;
 
 	mutex_lock(&kch.lock);
 	/* The module's record watches over its own VMs. */
-	if (clock->record == &clock->incoming && clock->incoming.vms) {
+	if (clock->record == &clock->incoming && clock->incoming.vms)
+		vm_file = kch_watch_get(clock->incoming.vms->watch);
+	if (vm_file) {
 		old = clock->vm_file;
-		clock->vm_file = kch_watch_get(clock->incoming.vms->watch);
+		clock->vm_file = vm_file;
 	}
 	mutex_unlock(&kch.lock);
 	if (old)

@@ -13,18 +13,28 @@ long kch_kvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return file->f_op->unlocked_ioctl(file, cmd, arg);
 }
 
-int kch_kvm_set_offset(struct file *vcpu, u64 offset, void __user *user)
+int kch_kvm_offset(struct file *vcpu, unsigned int cmd, u64 *offset,
+		   void __user *user)
 {
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
 		.addr = (unsigned long)user + sizeof(attr),
 	};
+	long err;
 
 	if (copy_to_user(user, &attr, sizeof(attr)) ||
-	    copy_to_user(user + sizeof(attr), &offset, sizeof(offset)))
+	    copy_to_user(user + sizeof(attr), offset, sizeof(*offset)))
 		return -EFAULT;
-	return kch_kvm_ioctl(vcpu, KVM_SET_DEVICE_ATTR, (unsigned long)user);
+	err = kch_kvm_ioctl(vcpu, cmd, (unsigned long)user);
+	if (!err && copy_from_user(offset, user + sizeof(attr), sizeof(*offset)))
+		return -EFAULT;
+	return err;
+}
+
+int kch_kvm_set_offset(struct file *vcpu, u64 offset, void __user *user)
+{
+	return kch_kvm_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset, user);
 }
 
 /* KVM takes less difference than tsc_tolerance_ppm for none; that is its default. */

@@ -14,6 +14,7 @@
 #include <linux/workqueue.h>
 #include <asm/tsc.h>
 
+#include "kvm_ioctl.h"
 #include "kvm_private.h"
 #include "selfcheck.h"
 
@@ -86,16 +87,11 @@ static int misread(int err)
 	}
 }
 
-static long call(struct file *file, unsigned int cmd, unsigned long arg)
-{
-	return file->f_op->unlocked_ioctl(file, cmd, arg);
-}
-
 /* An ioctl that returns a new descriptor; we want its file, nobody the number. */
 static struct file *call_for_file(struct file *file, unsigned int cmd)
 {
 	struct file *made;
-	long fd = call(file, cmd, 0);
+	long fd = kch_kvm_ioctl(file, cmd, 0);
 
 	if (fd < 0)
 		return ERR_PTR(fd);
@@ -182,42 +178,14 @@ static void scratch_destroy(struct scratch_vm *s)
 		vm_munmap(s->user, PAGE_SIZE);
 }
 
-static int vcpu_offset(struct file *vcpu, unsigned int cmd, u64 *offset,
-		       void __user *user)
-{
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (unsigned long)user + sizeof(attr),
-	};
-	long err;
-
-	if (copy_to_user(user, &attr, sizeof(attr)) ||
-	    copy_to_user(user + sizeof(attr), offset, sizeof(*offset)))
-		return -EFAULT;
-	err = call(vcpu, cmd, (unsigned long)user);
-	if (!err && copy_from_user(offset, user + sizeof(attr), sizeof(*offset)))
-		return -EFAULT;
-	return err;
-}
-
 static int get_clock(struct file *vm, struct kvm_clock_data *clock,
 		     void __user *user)
 {
-	long err = call(vm, KVM_GET_CLOCK, (unsigned long)user);
+	long err = kch_kvm_ioctl(vm, KVM_GET_CLOCK, (unsigned long)user);
 
 	if (!err && copy_from_user(clock, user, sizeof(*clock)))
 		return -EFAULT;
 	return err;
-}
-
-static int set_clock(struct file *vm, u64 ns, void __user *user)
-{
-	struct kvm_clock_data clock = { .clock = ns };
-
-	if (copy_to_user(user, &clock, sizeof(clock)))
-		return -EFAULT;
-	return call(vm, KVM_SET_CLOCK, (unsigned long)user);
 }
 
 /*
@@ -231,7 +199,7 @@ static int run_once(struct scratch_vm *s)
 	int err;
 
 	s->step = "KVM_RUN";
-	err = call(s->vcpu, KVM_RUN, 0);
+	err = kch_kvm_ioctl(s->vcpu, KVM_RUN, 0);
 	/* Without its TDP MMU, KVM has no page tables for no memory: then, too. */
 	if (err == -ENOSPC)
 		err = 0;
@@ -383,13 +351,13 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	int err;
 
 	s->step = "setting its offset and clock";
-	err = vcpu_offset(s->vcpu, KVM_SET_DEVICE_ATTR, &offset, user) ?:
-	      set_clock(s->vm, TEST_CLOCK_NS, user) ?:
+	err = kch_kvm_offset(s->vcpu, KVM_SET_DEVICE_ATTR, &offset, user) ?:
+	      kch_kvm_set_clock(s->vm, TEST_CLOCK_NS, user) ?:
 	      run_once(s) ?:
-	      vcpu_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, user);
+	      kch_kvm_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, user);
 	if (err)
 		return err;
-	khz = call(s->vcpu, KVM_GET_TSC_KHZ, 0);
+	khz = kch_kvm_ioctl(s->vcpu, KVM_GET_TSC_KHZ, 0);
 	if (khz < 0)
 		return khz;
 	err = misread(kch_kvm_read(kvm, 0, &entry, message));
@@ -525,7 +493,7 @@ static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
 		if (!vcpu)
 			continue;
 		offset = 0;
-		err = vcpu_offset(vcpus[i], KVM_GET_DEVICE_ATTR, &offset, user);
+		err = kch_kvm_offset(vcpus[i], KVM_GET_DEVICE_ATTR, &offset, user);
 		if (!err && le64_to_cpu(vcpu->tsc_offset) != offset)
 			err = differs(message, "TSC offset",
 				      le64_to_cpu(vcpu->tsc_offset), offset);
