@@ -265,22 +265,26 @@ void test_pending(void)
 	must_be_accepted(&update[0]);
 	pend_no_more();
 
-	pend();
-	{
-		char parameters[32];
-		int err;
-
-		snprintf(parameters, sizeof(parameters), "protect=%d", pending.fd);
-		err = module_insert(FAULT_MODULE, parameters);
-		if (err == ECANCELED)
-			conditions_run(protect, 1);
-		else
-			check(err == EOPNOTSUPP, "protect: %s", errno_name(err));
-	}
-	pend_no_more();
-
 	hyperv_page_before_restore();
 	frequency_out_of_reach();
 	offset_after_clock();
+	scene_end();
+}
+
+/* Kernels before 6.15 or so have no such guests. */
+void test_protected(void)
+{
+	char parameters[32];
+	int err;
+
+	scene_begin();
+	pend();
+	snprintf(parameters, sizeof(parameters), "protect=%d", pending.fd);
+	err = module_insert(FAULT_MODULE, parameters);
+	if (err == EOPNOTSUPP)
+		skip("KVM of this kernel has no guests whose TSC the CPU protects");
+	else if (check(err == ECANCELED, "protect: %s", errno_name(err)))
+		conditions_run(protect, 1);
+	pend_no_more();
 	scene_end();
 }

@@ -32,6 +32,7 @@ void test_clock_fd(void);
 
 /* group-pending.c: what KVM has still to do */
 void test_pending(void);
+void test_protected(void);
 
 /* group-keep.c: restored VMs that run on */
 void test_keep(void);

@@ -40,6 +40,7 @@ static const struct ktap_case cases[] = {
 	{ "hold-ends", test_hold_ends },
 	{ "clock-fd", test_clock_fd },
 	{ "pending", test_pending },
+	{ "protected", test_protected },
 	{ "keep", test_keep },
 	{ "locks", test_locks },
 	{ "adopt", test_adopt },
