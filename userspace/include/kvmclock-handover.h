@@ -576,23 +576,23 @@ struct kch_restore_result {
  * kch_vm_restore() - give a VM its saved clock
  * @handle: what kch_open() returned
  * @vm_fd: in: the new VM
- * @vcpus: in: all its vCPUs, in any order; NULL if their TSC offsets were set
- *	before (they are then only checked)
+ * @vcpus: in: all its vCPUs, in any order, for a weaker mode; NULL: no weaker mode
  * @count: in: length of @vcpus; 0 if that is NULL
  * @uuid: in: the id it was saved under
  * @opts: in: options, or NULL
  * @result: in: its member sz; out: the rest, also after a refusal; or NULL
  *
  * Callable when the VM has all its vCPUs with all their MSRs (writing
- * MSR_IA32_TSC or MSR_IA32_TSC_ADJUST later moves the TSC offset) and before
- * any of them runs; with @vcpus only by the process that made the VM.  Do not
- * use KVM_SET_CLOCK or write a TSC after it: that undoes it.
+ * MSR_IA32_TSC or MSR_IA32_TSC_ADJUST later moves the TSC offset) and none of
+ * them is in KVM_RUN (-EBUSY).  By any process that has descriptors of the VM and
+ * its vCPUs, its own or duplicates: the module takes the vCPUs' from the caller's
+ * table, not from @vcpus.  Do not use KVM_SET_CLOCK or write a TSC after it: that
+ * undoes it.
  *
- * In this order: checks what can be checked without writing; writes each
- * vCPU's saved KVM_VCPU_TSC_OFFSET; sets the VM's clock to the saved one with
- * KVM_SET_CLOCK, so that KVM has a master clock reference at once; asks the
- * module for the exact clock.  If the module then refuses, the old TSC offsets
- * and clock (this within the duration of the call) are put back.
+ * The module checks everything first; then it sets what is not as saved (the
+ * vCPUs' frequency and KVM_VCPU_TSC_OFFSET), writes each armed
+ * MSR_IA32_TSC_DEADLINE again, has KVM take a reference, and writes the exact
+ * clock over that.  If it refuses then, all is put back.
  *
  * If @opts->mode is weaker than identical and the module refuses for a reason
  * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE,
@@ -628,8 +628,8 @@ KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
  *
  * To be called between making a vCPU and its first KVM_RUN, in a VM that runs
  * on with a restored clock; the other vCPUs may be running.  Without it the new
- * vCPU's clock is computed from the host's present frequency, and may differ
- * from the others'.
+ * vCPU's clock is computed from the host's present frequency, and may differ from
+ * the others' until the module looks, a second later, by rebase_bound_ns at most.
  *
  * Return: 0, or any errno of KCH_IOC_ADOPT.
  */
