@@ -143,29 +143,27 @@ static int check_files(struct kch_restoring *job)
 
 		if (!has)
 			continue;
-		if (has->virtual_tsc_khz != want->virtual_tsc_khz &&
-		    !kch_kvm_can_set_khz(job->vm_file,
-					 le32_to_cpu(want->virtual_tsc_khz))) {
+		r->found = le32_to_cpu(has->virtual_tsc_khz);
+		r->expected = le32_to_cpu(want->virtual_tsc_khz);
+		if (r->found != r->expected &&
+		    !kch_kvm_can_set_khz(job->vm_file, r->expected)) {
 			r->vcpu_id = id;
-			r->found = le32_to_cpu(has->virtual_tsc_khz);
-			r->expected = le32_to_cpu(want->virtual_tsc_khz);
 			kch_say(&job->message, "vCPU %u has %llu kHz, saved was %llu kHz, which this host cannot scale its TSC to",
 				id, r->found, r->expected);
 			return -ERANGE;
 		}
 		if (job->vcpus[i])
 			continue;
-		r->vcpu_id = id;
-		if (has->virtual_tsc_khz != want->virtual_tsc_khz) {
-			r->found = le32_to_cpu(has->virtual_tsc_khz);
-			r->expected = le32_to_cpu(want->virtual_tsc_khz);
+		if (r->found != r->expected) {
+			r->vcpu_id = id;
 			kch_say(&job->message, "vCPU %u was given %llu kHz, saved was %llu kHz, and the caller has no descriptor of it to set that by",
 				id, r->found, r->expected);
 			return -ERANGE;
 		}
-		if (has->tsc_offset != want->tsc_offset) {
-			r->found = le64_to_cpu(has->tsc_offset);
-			r->expected = le64_to_cpu(want->tsc_offset);
+		r->found = le64_to_cpu(has->tsc_offset);
+		r->expected = le64_to_cpu(want->tsc_offset);
+		if (r->found != r->expected) {
+			r->vcpu_id = id;
 			kch_say(&job->message, "vCPU %u has TSC offset %lld, saved was %lld, and the caller has no descriptor of it to set that by",
 				id, (s64)r->found, (s64)r->expected);
 			return -EL2NSYNC;

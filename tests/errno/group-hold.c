@@ -309,6 +309,9 @@ static void without_descriptors(void)
 
 	/* Nor is one needed where nothing is to be set. */
 	pid = vm_of_child(&vm, false, true);
+	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK, &arg);
+	check(!err && arg.vcpu_id == -1, "asked only: %s, vCPU %d", errno_name(err),
+	      arg.vcpu_id);
 	err = restore(&vm, ID_SAVED, 0, &arg);
 	check(!err && arg.mode == KCH_MODE_IDENTICAL, "offsets set: %s: %s",
 	      errno_name(err), arg.message);
