@@ -10,11 +10,11 @@
 #include <asm/tsc.h>
 
 #include "clock_fd.h"
-#include "host.h"
-#include "kvm_private.h"
-#include "selfcheck.h"
-#include "state.h"
-#include "watch.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
+#include "kvm/selfcheck.h"
+#include "state/state.h"
+#include "watch/watch.h"
 
 struct kch_clock_file *kch_clock_file_new(void)
 {

@@ -6,8 +6,8 @@
 #ifndef KCH_CLOCK_FD_H
 #define KCH_CLOCK_FD_H
 
-#include "incoming.h"
-#include "restore.h"
+#include "restore/incoming.h"
+#include "restore/restore.h"
 
 struct file;
 

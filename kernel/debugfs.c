@@ -13,11 +13,11 @@
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
-#include "host.h"
-#include "selfcheck.h"
-#include "state.h"
-#include "version.h"
-#include "watch.h"
+#include "host/host.h"
+#include "kvm/selfcheck.h"
+#include "state/state.h"
+#include "core/version.h"
+#include "watch/watch.h"
 
 static struct dentry *dir;
 

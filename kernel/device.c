@@ -12,13 +12,13 @@
 #include <asm/tsc.h>
 
 #include "clock_fd.h"
-#include "host.h"
-#include "kvm_private.h"
-#include "keep.h"
-#include "restore.h"
-#include "selfcheck.h"
-#include "state.h"
-#include "watch.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
+#include "restore/keep.h"
+#include "restore/restore.h"
+#include "kvm/selfcheck.h"
+#include "state/state.h"
+#include "watch/watch.h"
 
 /* The structures are user ABI: they may grow, not move. */
 static_assert(sizeof(struct kch_info) == 352);

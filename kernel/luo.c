@@ -10,12 +10,12 @@
 #include <linux/slab.h>
 
 #include "clock_fd.h"
-#include "host.h"
-#include "kvm_private.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
 #include "luo.h"
-#include "selfcheck.h"
-#include "state.h"
-#include "watch.h"
+#include "kvm/selfcheck.h"
+#include "state/state.h"
+#include "watch/watch.h"
 
 /*
  * LUO hands this string over, and with it the meaning of the number it keeps

@@ -9,13 +9,13 @@
 #include <linux/reboot.h>
 #include <linux/sizes.h>
 
-#include "keep.h"
+#include "restore/keep.h"
 #include "luo.h"
-#include "restore.h"
-#include "selfcheck.h"
-#include "state.h"
-#include "version.h"
-#include "watch.h"
+#include "restore/restore.h"
+#include "kvm/selfcheck.h"
+#include "state/state.h"
+#include "core/version.h"
+#include "watch/watch.h"
 
 struct kch_state kch = {
 	.lock = __MUTEX_INITIALIZER(kch.lock),

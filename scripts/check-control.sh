@@ -31,7 +31,7 @@ printf '%s\n' '#!/bin/sh' "# $spdx GPL-2.0" 'exit' >planted-modes.sh
 printf '%s\n' '#!/bin/sh' "# $spdx GPL-2.0" 'ls $1' >planted-shellcheck.sh
 printf '%s\n' "// $spdx GPL-2.0" 'int planted;;' >userspace/planted-checkpatch.c
 # Into a file that is built.
-printf '%s\n' 'u32 planted(__le32 n);' 'u32 planted(__le32 n)' '{' '	return n;' '}' >>kernel/clock.c
+printf '%s\n' 'u32 planted(__le32 n);' 'u32 planted(__le32 n)' '{' '	return n;' '}' >>kernel/core/clock.c
 printf '%s\n' "// $spdx GPL-2.0" 'int planted(void)' '{' '	int n[2] = { 0 };' '' \
 	'	return n[2];' '}' >userspace/planted-cppcheck.c
 printf '%s\n' "/* $spdx LGPL-2.1-or-later */" 'int planted(int new);' >userspace/include/planted-headers.h
@@ -66,7 +66,7 @@ result() { # CHECK MARK
 }
 while IFS= read -r check; do
 	mark=planted-$check
-	[[ $check != sparse ]] || mark='kernel/clock.c'
+	[[ $check != sparse ]] || mark='kernel/core/clock.c'
 	result "$check" "$mark"
 	while IFS= read -r mark; do
 		result "$check" "$mark"

@@ -80,8 +80,7 @@ licence_of() { # FILE
 	COPYING | LICENSES/* | *.bin | *.svg | *.patch | kernel/intree/MAINTAINERS | kernel/intree/message)
 		echo none ;;
 	kernel/include/uapi/*) echo 'GPL-2.0 WITH Linux-syscall-note' ;;
-	kernel/include/linux/* | kernel/portable.h | kernel/clock.[ch] | kernel/record.[ch] | \
-	kernel/machine.[ch])
+	kernel/include/linux/* | kernel/core/*)
 		echo 'GPL-2.0 OR BSD-2-Clause' ;;
 	userspace/lib/* | userspace/include/*) echo 'LGPL-2.1-or-later' ;;
 	*.md | README* | Documentation/*) echo any ;;
@@ -180,7 +179,7 @@ IGNORED_USER=PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTHROU
 IGNORED_USER+=,ARRAY_SIZE,STRCPY,VOLATILE,MEMORY_BARRIER,AVOID_EXTERNS,SPLIT_STRING,ENOSYS
 
 check_checkpatch() {
-	local checkpatch bad=0 portable=kernel/portable.h
+	local checkpatch bad=0 portable=kernel/core/portable.h
 	need perl || return
 	checkpatch=$(scripts/check-fetch-checkpatch.sh) || return
 	run_checkpatch() { # IGNORED < FILES
@@ -233,8 +232,8 @@ check_cppcheck() {
 	cppcheck -q --std=c11 --language=c --platform=unix64 --inline-suppr \
 		--enable=warning,performance,portability --error-exitcode=1 \
 		--template='{file}:{line}: {severity}: {message} [{id}]' "${suppress[@]}" \
-		-Ikernel/include -Ikernel/include/uapi -Iuserspace/include -Ikernel -Itests/errno -Itests/lib \
-		kernel/record.c kernel/clock.c userspace tests 2>&1
+		-Ikernel/include -Ikernel/include/uapi -Iuserspace/include -Ikernel/core -Itests/errno -Itests/lib \
+		kernel/core/record.c kernel/core/clock.c userspace tests 2>&1
 }
 
 # ---- headers

@@ -59,7 +59,7 @@ apply_patches() {
 # Without what is for user space only.
 for_kernel() { # NAME
 	case $1 in
-	portable.h) sed '/^#else \/\* user space \*\/$/,/^#endif \/\* __KERNEL__ \*\/$/d; /^#ifdef __KERNEL__$/,+1d' ;;
+	core/portable.h) sed '/^#else \/\* user space \*\/$/,/^#endif \/\* __KERNEL__ \*\/$/d; /^#ifdef __KERNEL__$/,+1d' ;;
 	*) cat ;;
 	esac
 }
@@ -69,8 +69,7 @@ put_driver() {
 	while IFS= read -r -d '' file; do
 		case $file in
 		# What these are for, KVM does itself.
-		kvm_private.c | kvm_write.c | kvm_fields.h | selfcheck.c) continue ;;
-		*/*) continue ;;
+		kvm/stock* | kvm/selfcheck.c | include/* | intree/*) continue ;;
 		*.[ch] | probe.sh) for_kernel "$file" <"$source/$file" | replace "$target/$file" ;;
 		esac
 	done < <(source_files "$source")

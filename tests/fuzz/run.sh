@@ -71,9 +71,9 @@ fi
 control=$build/control
 rm -rf -- "$control"
 mkdir -p "$control/sources"
-sed 's/if (vm->size > left || /if (/' "$root/kernel/record.c" >"$control/sources/record.c"
-cp -- "$root/kernel/clock.c" "$control/sources/"
-if cmp -s -- "$root/kernel/record.c" "$control/sources/record.c"; then
+sed 's/if (vm->size > left || /if (/' "$root/kernel/core/record.c" >"$control/sources/record.c"
+cp -- "$root/kernel/core/clock.c" "$control/sources/"
+if cmp -s -- "$root/kernel/core/record.c" "$control/sources/record.c"; then
 	verdict 1 control "the code has moved on: run.sh does not break it any more"
 else
 	build_fuzzer control "$control" SOURCES="$control/sources"

@@ -14,9 +14,9 @@ set -euo pipefail
 
 # name | file | sed command. The module's own self-check would find the first, and refuse all.
 BROKEN='
-old-reference | clock.c     | /^bool kch_entry_advance(/,/^}/s/if (!kch_clock_advance(/if (true || !kch_clock_advance(/
-old-reference | selfcheck.c | s/if (off_ns <= (s64)bound_ns \&\& off_ns >= -(s64)bound_ns)/if (bound_ns)/
-not-kept      | keep.c      | s/schedule_delayed_work(&look_work, KEEP_INTERVAL);/(void)0;/
+old-reference | core/clock.c     | /^bool kch_entry_advance(/,/^}/s/if (!kch_clock_advance(/if (true || !kch_clock_advance(/
+old-reference | kvm/selfcheck.c | s/if (off_ns <= (s64)bound_ns \&\& off_ns >= -(s64)bound_ns)/if (bound_ns)/
+not-kept      | restore/keep.c   | s/schedule_delayed_work(&look_work, KEEP_INTERVAL);/(void)0;/
 '
 
 name=${1:?usage: broken-module.sh NAME LINE}

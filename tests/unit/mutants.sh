@@ -179,7 +179,7 @@ declare -A programs=(
 rm -rf -- "$work"
 mkdir -p "$work"
 passed=0 failed=0
-cp -- "$root"/kernel/{clock,record,machine}.c "$work/"
+cp -- "$root"/kernel/core/{clock,record,machine}.c "$work/"
 status=0
 # Unquoted: lists of names.
 # shellcheck disable=SC2086
@@ -195,13 +195,13 @@ while IFS='|' read -r name file command; do
 	[[ $name ]] || continue
 	(($# == 0)) || [[ " $* " == *" $name "* ]] || continue
 	mkdir -p "$work/$name.src"
-	cp -- "$root"/kernel/{clock,record,machine}.c "$work/$name.src/"
+	cp -- "$root"/kernel/core/{clock,record,machine}.c "$work/$name.src/"
 	sed -i -- "$command" "$work/$name.src/$file"
 	# Objects that the mutation does not touch need not be made again.
 	cp -a -- "$work/unbroken" "$work/$name"
 	sed -i "s|$work/|$work/$name.src/|g; s|$work/$name.src/unbroken/|$work/$name/|g" "$work/$name"/plain/*.d
 	verdict='' status=0
-	if cmp -s -- "$root/kernel/$file" "$work/$name.src/$file"; then
+	if cmp -s -- "$root/kernel/core/$file" "$work/$name.src/$file"; then
 		verdict="changes nothing: the code has moved on, so must the mutant"
 	else
 		# shellcheck disable=SC2086

@@ -3,27 +3,8 @@
 #ifndef KCH_HOST_H
 #define KCH_HOST_H
 
-#include "record.h"
-
-/**
- * struct kch_instant - the host's clocks at one instant
- * @host_tsc: cycles
- * @slack_cycles: how far @host_tsc may be from it; 0 where the clocksource is the TSC
- * @realtime_ns: CLOCK_REALTIME
- * @tai_ns: CLOCK_TAI
- * @boottime_ns: CLOCK_BOOTTIME
- * @raw_ns: CLOCK_MONOTONIC_RAW
- * @kvm_ns: the host clock KVM builds kvmclock on: raw plus time suspended
- */
-struct kch_instant {
-	u64 host_tsc;
-	u64 slack_cycles;
-	u64 realtime_ns;
-	u64 tai_ns;
-	u64 boottime_ns;
-	u64 raw_ns;
-	u64 kvm_ns;
-};
+#include "core/clock.h"
+#include "core/record.h"
 
 void kch_host_instant(struct kch_instant *now);
 

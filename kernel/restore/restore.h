@@ -8,7 +8,7 @@
 
 #include <linux/mutex.h>
 
-#include "incoming.h"
+#include "restore/incoming.h"
 
 struct file;
 struct kch_restoring;

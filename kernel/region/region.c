@@ -3,7 +3,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include "region.h"
+#include "region/region.h"
 
 /* The range is named, but another backend was asked for: is something in it? */
 static void look_into_range(const char *range, struct kch_message *message)

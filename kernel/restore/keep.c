@@ -14,8 +14,8 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
-#include "keep.h"
-#include "watch.h"
+#include "restore/keep.h"
+#include "watch/watch.h"
 
 #define KEEP_INTERVAL	nsecs_to_jiffies(KCH_KEEP_INTERVAL_NS)
 

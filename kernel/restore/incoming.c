@@ -4,10 +4,10 @@
 #include <linux/slab.h>
 #include <linux/time64.h>
 
-#include "host.h"
-#include "incoming.h"
-#include "restore.h"
-#include "watch.h"
+#include "host/host.h"
+#include "restore/incoming.h"
+#include "restore/restore.h"
+#include "watch/watch.h"
 
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)

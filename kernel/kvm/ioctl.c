@@ -6,7 +6,7 @@
 #include <asm/msr-index.h>
 #include <asm/tsc.h>
 
-#include "kvm_ioctl.h"
+#include "kvm/ioctl.h"
 
 long kch_kvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

@@ -9,8 +9,8 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include "kvm_private.h"
-#include "watch.h"
+#include "kvm/kvm.h"
+#include "watch/watch.h"
 
 /*
  * To be told by an MMU notifier that a process ends would hold up each

@@ -14,9 +14,9 @@
 #include <linux/workqueue.h>
 #include <asm/tsc.h>
 
-#include "kvm_ioctl.h"
-#include "kvm_private.h"
-#include "selfcheck.h"
+#include "kvm/ioctl.h"
+#include "kvm/kvm.h"
+#include "kvm/selfcheck.h"
 
 /* An offset nobody has, and a clock nobody has: small differences must show. */
 #define TEST_OFFSET	0x123456789abULL
@@ -317,7 +317,7 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 	      check_clock(s->vm, facts->kvm_khz, (void __user *)s->user,
 			  message) ?:
 	      misread(kch_kvm_read(kvm, facts->frac_bits, &live, message)) ?:
-	      kch_kvm_entry_exact(live, NULL);
+	      kch_entry_exact(live, NULL);
 	if (err)
 		goto out;
 	kch_clock_of(saved, vcpu, &want);
@@ -400,7 +400,7 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	if (err)
 		goto out;
 	/* Where this host cannot restore at all, the restore says why. */
-	if (!kch_kvm_entry_exact(entry, NULL))
+	if (!kch_entry_exact(entry, NULL))
 		err = check_restore(s, facts, message);
 out:
 	kvfree(entry);

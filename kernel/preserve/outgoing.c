@@ -4,10 +4,10 @@
 #include <linux/slab.h>
 #include <asm/tsc.h>
 
-#include "host.h"
-#include "kvm_private.h"
-#include "outgoing.h"
-#include "watch.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
+#include "preserve/outgoing.h"
+#include "watch/watch.h"
 
 static void *slot_memory(const struct kch_region *region, unsigned int slot)
 {

@@ -9,9 +9,10 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 
-#include "check.h"
-#include "host.h"
-#include "kvm_fields.h"
+#include "core/check.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
+#include "kvm/stock_fields.h"
 
 /* How many vCPUs were locked: all, or those before @busy. */
 static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
@@ -337,7 +338,7 @@ static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 	struct kch_rec_vm *wanted, *after = NULL;
 	int err;
 
-	wanted = kch_entry_to_write(r, kch_kvm_hyperv_page(kvm));
+	wanted = kch_kvm_wanted(r, kch_kvm_hyperv_page(kvm));
 	if (!wanted)
 		return -ENOMEM;
 	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
@@ -362,7 +363,7 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	struct kch_rec_vm *before = NULL;
 	int err;
 
-	err = kch_kvm_entry_exact(r->saved, message) ?:
+	err = kch_entry_exact(r->saved, message) ?:
 	      kch_kvm_read(kvm, r->frac_bits, &before, message);
 	if (err)
 		return err;
@@ -481,7 +482,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 		return err;
 	was = *entry;
 	kch_host_instant(&now);
-	err = kch_kvm_entry_exact(entry, NULL);
+	err = kch_entry_exact(entry, NULL);
 	if (err || !kch_entry_renew(entry, keep, kch_kvm_hyperv_page(kvm), &now))
 		goto out;
 	/*
@@ -516,7 +517,7 @@ static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
 	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
 	if (err)
 		return err;
-	err = kch_kvm_entry_exact(entry, message) ?:
+	err = kch_entry_exact(entry, message) ?:
 	      kch_check_added(entry, a, message);
 	if (err)
 		goto free;

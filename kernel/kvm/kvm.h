@@ -9,8 +9,7 @@
 #ifndef KCH_KVM_PRIVATE_H
 #define KCH_KVM_PRIVATE_H
 
-#include "clock.h"
-#include "record.h"
+#include "core/check.h"
 
 struct file;
 struct kvm;
@@ -68,40 +67,6 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		       struct kch_message *message);
 
-/* -EOPNOTSUPP, -ENOTRECOVERABLE for an entry that cannot be restored exactly. */
-int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
-			struct kch_message *message);
-
-/**
- * struct kch_kvm_restore - one restore, see kch_kvm_restore()
- * @saved: in: the entry to restore, in this version's layout, every vCPU's
- *	pair filled in
- * @kvm_khz: in: frequency this host's KVM uses, kHz
- * @frac_bits: in: fraction bits of its scaling ratios
- * @check_only: in: stop before the first write
- * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
- *	set, and a master clock still to come, so that they are no reason to refuse
- * @reference_cycles: out: of the clock that was written
- * @host_tsc: out: where the outcome was evaluated
- * @error: out: the worst of all vCPUs
- * @vcpu_id: out: the vCPU a refusal is about, -1 none
- * @found: out: number found
- * @expected: out: number expected
- */
-struct kch_kvm_restore {
-	const struct kch_rec_vm *saved;
-	u32 kvm_khz;
-	u8 frac_bits;
-	bool check_only;
-	bool sets_vcpus;
-	u64 reference_cycles;
-	u64 host_tsc;
-	struct kch_clock_error error;
-	s32 vcpu_id;
-	u64 found;
-	u64 expected;
-};
-
 /*
  * Gives a VM the saved clock: same offset, same mul and shift, and the same
  * reference, or, where KVM computes another pair, a younger one of the same
@@ -113,6 +78,9 @@ struct kch_kvm_restore {
  */
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
+
+/* What is written for @restore, to be freed; NULL: no memory. */
+struct kch_rec_vm *kch_kvm_wanted(const struct kch_kvm_restore *restore, bool hyperv);
 
 /* Does the guest use Hyper-V's reference page? */
 bool kch_kvm_hyperv_page(const struct kvm *kvm);
@@ -137,22 +105,6 @@ bool kch_kvm_entered(struct kvm *kvm);
 int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *restore,
 			  struct kch_message *message);
 
-/**
- * struct kch_kvm_keep - what kch_kvm_keep() keeps
- * @kvm_khz: frequency this host's KVM uses, kHz
- * @frac_bits: fraction bits of its scaling ratios
- * @ratio: scaling ratio of vCPUs that have the following pair
- * @mul: the VM's tsc_to_system_mul; 0: its vCPUs have several, and keep them
- * @shift: its tsc_shift
- */
-struct kch_kvm_keep {
-	u32 kvm_khz;
-	u8 frac_bits;
-	s8 shift;
-	u32 mul;
-	u64 ratio;
-};
-
 /*
  * Keeps KVM in agreement with the guest, while the vCPUs run: makes the reference
  * young by an exact step, the offset that of now, and the pair of an added vCPU
@@ -162,24 +114,6 @@ struct kch_kvm_keep {
  * nothing to keep, or it was not possible this time.
  */
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep);
-
-/**
- * struct kch_kvm_adopt - see kch_kvm_adopt()
- * @kvm_khz: in: frequency this host's KVM uses, kHz
- * @frac_bits: in: fraction bits of its scaling ratios
- * @adopted: out: vCPUs that got a clock
- * @vcpu_id: out: the vCPU a refusal is about, -1 none
- * @found: out: number found
- * @expected: out: number expected
- */
-struct kch_kvm_adopt {
-	u32 kvm_khz;
-	u8 frac_bits;
-	u32 adopted;
-	s32 vcpu_id;
-	u64 found;
-	u64 expected;
-};
 
 /* Errors: see KCH_IOC_ADOPT; nothing is changed then. */
 int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *adopt,

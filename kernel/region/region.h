@@ -3,7 +3,7 @@
 #ifndef KCH_REGION_H
 #define KCH_REGION_H
 
-#include "record.h"
+#include "core/record.h"
 
 #define KCH_REGION_MIN	4096
 #define KCH_REGION_MAX	(64 << 20)

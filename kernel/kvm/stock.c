@@ -7,9 +7,10 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
-#include "check.h"
-#include "host.h"
-#include "kvm_fields.h"
+#include "core/check.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
+#include "kvm/stock_fields.h"
 
 /*
  * KVM's functions that were met, by kind.  To find the name of one takes longer
@@ -300,7 +301,7 @@ int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		err = kch_kvm_read(kvm, frac_bits, entry, message);
 		if (err)
 			return err;
-		err = kch_kvm_entry_exact(*entry, message) ?:
+		err = kch_entry_exact(*entry, message) ?:
 		      check_pending(kvm, &again, message);
 		if (!err && !again)
 			return 0;

@@ -5,9 +5,9 @@
 
 #include <linux/mutex.h>
 
-#include "incoming.h"
-#include "outgoing.h"
-#include "region.h"
+#include "restore/incoming.h"
+#include "preserve/outgoing.h"
+#include "region/region.h"
 
 /**
  * struct kch_state - all of it

@@ -7,10 +7,10 @@
 #ifndef KCH_INCOMING_H
 #define KCH_INCOMING_H
 
-#include "kvm_private.h"
-#include "outgoing.h"
-#include "record.h"
-#include "region.h"
+#include "kvm/kvm.h"
+#include "preserve/outgoing.h"
+#include "core/record.h"
+#include "region/region.h"
 
 struct kch_watch;
 

@@ -1,10 +1,7 @@
-// SPDX-License-Identifier: GPL-2.0
-#include <linux/slab.h>
-
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 #include "check.h"
-#include "host.h"
 
-int kch_kvm_entry_exact(const struct kch_rec_vm *entry,
+int kch_entry_exact(const struct kch_rec_vm *entry,
 			struct kch_message *message)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
@@ -179,7 +176,7 @@ int kch_check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
 int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		    struct kch_message *message)
 {
-	int err = kch_kvm_entry_exact(live, message);
+	int err = kch_entry_exact(live, message);
 
 	if (err == -ENOTRECOVERABLE)
 		return err;
@@ -195,20 +192,12 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	return 0;
 }
 
-struct kch_rec_vm *kch_entry_to_write(const struct kch_kvm_restore *r, bool hyperv)
+void kch_entry_to_write(struct kch_rec_vm *entry, u32 kvm_khz, bool hyperv,
+			const struct kch_instant *now)
 {
-	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
-	struct kch_rec_vm *entry = kvmalloc(size, GFP_KERNEL);
-	struct kch_instant now;
-
-	if (!entry)
-		return NULL;
-	memcpy(entry, r->saved, size);
-	kch_host_instant(&now);
-	if (!kch_entry_kvm_agrees(entry, r->kvm_khz))
-		kch_entry_advance(entry, now.host_tsc, hyperv);
-	kch_entry_set_offset(entry, now.host_tsc, now.kvm_ns);
-	return entry;
+	if (!kch_entry_kvm_agrees(entry, kvm_khz))
+		kch_entry_advance(entry, now->host_tsc, hyperv);
+	kch_entry_set_offset(entry, now->host_tsc, now->kvm_ns);
 }
 
 bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,

@@ -9,10 +9,10 @@
 #include <asm/processor.h>
 #include <asm/tsc.h>
 
-#include "host.h"
+#include "host/host.h"
 #include "kch_probed.h"
-#include "machine.h"
-#include "version.h"
+#include "core/machine.h"
+#include "core/version.h"
 
 #ifdef KCH_HAVE_ASM_CPUID_API
 #include <asm/cpuid/api.h>

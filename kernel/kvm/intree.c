@@ -12,9 +12,10 @@
 #include <linux/slab.h>
 #include <asm/kvm_clock_state.h>
 
-#include "check.h"
-#include "host.h"
-#include "selfcheck.h"
+#include "core/check.h"
+#include "host/host.h"
+#include "kvm/kvm.h"
+#include "kvm/selfcheck.h"
 
 enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
 {
@@ -227,7 +228,7 @@ int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		err = read_both(kvm, frac_bits, &state, entry, message);
 		if (err)
 			return err;
-		err = kch_kvm_entry_exact(*entry, message) ?:
+		err = kch_entry_exact(*entry, message) ?:
 		      check_pending(state, &again, message);
 		kvfree(state);
 		if (!err && !again)
@@ -303,7 +304,7 @@ static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 			   const struct kch_rec_vm *before, bool hyperv,
 			   struct kch_message *message)
 {
-	struct kch_rec_vm *wanted = kch_entry_to_write(r, hyperv), *after = NULL;
+	struct kch_rec_vm *wanted = kch_kvm_wanted(r, hyperv), *after = NULL;
 	int err;
 
 	if (!wanted)
@@ -335,7 +336,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	int err;
 
 	r->vcpu_id = -1;
-	err = kch_kvm_entry_exact(r->saved, message) ?:
+	err = kch_entry_exact(r->saved, message) ?:
 	      read_both(kvm, r->frac_bits, &state, &before, message);
 	if (err)
 		return err;
@@ -407,7 +408,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	if (err)
 		return err;
 	kch_host_instant(&now);
-	err = kch_kvm_entry_exact(entry, NULL);
+	err = kch_entry_exact(entry, NULL);
 	if (!err && kch_entry_renew(entry, keep, state->hyperv_page, &now)) {
 		renewed = state_of(entry);
 		err = renewed ? kvm_move_clock_reference(kvm, state, renewed) :
@@ -433,7 +434,7 @@ int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
 	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
 	if (err)
 		return err;
-	err = kch_kvm_entry_exact(entry, message) ?:
+	err = kch_entry_exact(entry, message) ?:
 	      kch_check_added(entry, a, message);
 	vcpu = (const struct kch_rec_vcpu *)(entry + 1);
 	for (n = le32_to_cpu(entry->vcpu_count); !err && n; n--, vcpu++)

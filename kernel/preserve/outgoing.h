@@ -10,8 +10,8 @@
 #include <linux/jhash.h>
 #include <linux/list.h>
 
-#include "record.h"
-#include "region.h"
+#include "core/record.h"
+#include "region/region.h"
 
 struct file;
 struct kch_watch;

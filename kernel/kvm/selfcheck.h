@@ -6,7 +6,7 @@
 #ifndef KCH_SELFCHECK_H
 #define KCH_SELFCHECK_H
 
-#include "record.h"
+#include "core/record.h"
 
 struct file;
 

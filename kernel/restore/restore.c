@@ -27,13 +27,13 @@
 #include <linux/user_namespace.h>
 #include <asm/tsc.h>
 
-#include "host.h"
-#include "keep.h"
-#include "kvm_ioctl.h"
-#include "restore.h"
-#include "selfcheck.h"
-#include "state.h"
-#include "watch.h"
+#include "host/host.h"
+#include "restore/keep.h"
+#include "kvm/ioctl.h"
+#include "restore/restore.h"
+#include "kvm/selfcheck.h"
+#include "state/state.h"
+#include "watch/watch.h"
 
 /* A vCPU that the VMM starts spins until it is noticed. */
 #define HOLD_POLL_US	200

@@ -5,7 +5,7 @@
 #ifndef KCH_KEEP_H
 #define KCH_KEEP_H
 
-#include "kvm_private.h"
+#include "kvm/kvm.h"
 
 struct file;
 struct kch_kept;

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What a restore demands of a VM, and what came of it, by the entries that were
+ * read from the VM: pure, for every way there is to read and write one.
+ */
+#ifndef KCH_CHECK_H
+#define KCH_CHECK_H
+
+#include "clock.h"
+#include "record.h"
+
+/**
+ * struct kch_kvm_restore - one restore, see kch_kvm_restore()
+ * @saved: in: the entry to restore, in this version's layout, every vCPU's
+ *	pair filled in
+ * @kvm_khz: in: frequency this host's KVM uses, kHz
+ * @frac_bits: in: fraction bits of its scaling ratios
+ * @check_only: in: stop before the first write
+ * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
+ *	set, and a master clock still to come, so that they are no reason to refuse
+ * @reference_cycles: out: of the clock that was written
+ * @host_tsc: out: where the outcome was evaluated
+ * @error: out: the worst of all vCPUs
+ * @vcpu_id: out: the vCPU a refusal is about, -1 none
+ * @found: out: number found
+ * @expected: out: number expected
+ */
+struct kch_kvm_restore {
+	const struct kch_rec_vm *saved;
+	u32 kvm_khz;
+	u8 frac_bits;
+	bool check_only;
+	bool sets_vcpus;
+	u64 reference_cycles;
+	u64 host_tsc;
+	struct kch_clock_error error;
+	s32 vcpu_id;
+	u64 found;
+	u64 expected;
+};
+
+/**
+ * struct kch_kvm_keep - what kch_kvm_keep() keeps
+ * @kvm_khz: frequency this host's KVM uses, kHz
+ * @frac_bits: fraction bits of its scaling ratios
+ * @ratio: scaling ratio of vCPUs that have the following pair
+ * @mul: the VM's tsc_to_system_mul; 0: its vCPUs have several, and keep them
+ * @shift: its tsc_shift
+ */
+struct kch_kvm_keep {
+	u32 kvm_khz;
+	u8 frac_bits;
+	s8 shift;
+	u32 mul;
+	u64 ratio;
+};
+
+/**
+ * struct kch_kvm_adopt - see kch_kvm_adopt()
+ * @kvm_khz: in: frequency this host's KVM uses, kHz
+ * @frac_bits: in: fraction bits of its scaling ratios
+ * @adopted: out: vCPUs that got a clock
+ * @vcpu_id: out: the vCPU a refusal is about, -1 none
+ * @found: out: number found
+ * @expected: out: number expected
+ */
+struct kch_kvm_adopt {
+	u32 kvm_khz;
+	u8 frac_bits;
+	u32 adopted;
+	s32 vcpu_id;
+	u64 found;
+	u64 expected;
+};
+
+/* -EOPNOTSUPP, -ENOTRECOVERABLE for an entry that cannot be restored exactly. */
+int kch_entry_exact(const struct kch_rec_vm *entry,
+		    struct kch_message *message);
+
+/*
+ * May the VM get the saved clock?  -ENOTRECOVERABLE, -EOPNOTSUPP; -ELNRNG, -ERANGE,
+ * -EL2NSYNC: its VMM has not set up what was saved; -EALREADY.
+ */
+int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		    struct kch_message *message);
+
+/* Evaluates both functions of every vCPU at one host TSC; true if all agree. */
+bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *r);
+
+/*
+ * May each vCPU that never ran take over the clock of one that did?  -ENODATA,
+ * -ERANGE, -EL2NSYNC.
+ */
+int kch_check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
+		    struct kch_message *message);
+
+/*
+ * Makes @entry, which is a copy of the saved one, what is written: with a reference
+ * that KVM evaluates as the guest does.  Where their rates differ, the difference
+ * grows with the age of the reference, so that it must be young; where KVM agrees,
+ * its bytes stay.  @hyperv: the guest has a Hyper-V reference TSC page.
+ */
+void kch_entry_to_write(struct kch_rec_vm *entry, u32 kvm_khz, bool hyperv,
+			const struct kch_instant *now);
+
+/*
+ * Makes @entry, the VM's clock as it is, what it should be; false: it is.  A vCPU
+ * that was added since the restore has a pair of KVM's own making.
+ */
+bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
+		     bool hyperv, const struct kch_instant *now);
+
+#endif /* KCH_CHECK_H */
