@@ -20,7 +20,7 @@ fi
 parts=("$@")
 ((${#parts[@]})) || parts=(comparison cost record blackout)
 
-table=$KCH_ROOT/tests/bench/cases.tbl
+table=$KCH_ROOT/tests/nested/bench.tbl
 logs=$KCH_BUILD/nested
 out=$KCH_BUILD/bench
 mkdir -p "$out"

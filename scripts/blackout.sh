@@ -3,7 +3,7 @@
 #
 # How long a guest did not run over a kexec, step by step, and what of that is ours: a table, from what
 # the last run of the cases blackout-LINE and blackout-LINE-counted of tests/nested/cases.tbl, and of those
-# of tests/luo, left.
+# of tests/l1/luo, left.
 #
 #   scripts/blackout.sh [-o FILE] [-r]
 #
@@ -30,7 +30,7 @@ logs=$KCH_BUILD/nested
 lines=(6.12 7.3 7.3-intree)
 if [[ $run ]]; then
 	"$KCH_ROOT/tests/nested/run.sh" -j1 -c blackout-{6.12,7.3}{,-counted} >&2 || true
-	"$KCH_ROOT/tests/nested/run.sh" -j1 -t "$KCH_ROOT/tests/luo/cases.tbl" \
+	"$KCH_ROOT/tests/nested/run.sh" -j1 -t "$KCH_ROOT/tests/nested/luo.tbl" \
 		-c blackout-7.3-intree{,-counted} >&2 || true
 fi
 

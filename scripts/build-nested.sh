@@ -23,6 +23,6 @@ for line in "${lines[@]}"; do
 	"$KCH_ROOT/scripts/build-module.sh" "$line"
 done
 msg "building library, tool and test programs"
-for dir in userspace tests/vmm tests/errno tests/luo tests/bench tests/outside; do
+for dir in userspace tests/l1/vmm tests/l1/errno tests/l1/luo tests/l1/bench tests/l1/outside; do
 	make --no-print-directory -s -j2 -C "$KCH_ROOT/$dir"
 done

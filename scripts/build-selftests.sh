@@ -9,7 +9,7 @@
 #
 #   package    the source it is from
 #   kernel/    the kernel's own tests of clocks and what is related (the list is below)
-#   ours/      tests/selftests
+#   ours/      tests/l1/selftests
 #   headers/   its user space headers; kvm/: its objects, and libkvm.a, the library
 #
 # Without Debian's packages: a source tree at build/source/linux-VERSION, with a line of what it is in
@@ -85,4 +85,4 @@ if [[ $(cat -- "$dest/recipe" 2>/dev/null || true) != "$recipe" ]]; then
 fi
 
 make --no-print-directory -s -C "$KCH_ROOT/userspace"
-make --no-print-directory -s -C "$KCH_ROOT/tests/selftests" KVM="$kvm" LIBRARY="$dest"
+make --no-print-directory -s -C "$KCH_ROOT/tests/l1/selftests" KVM="$kvm" LIBRARY="$dest"

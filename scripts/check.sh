@@ -225,14 +225,14 @@ check_cppcheck() {
 	# that symbols of the linker's script bound one object, nor that one test has record.c in
 	# it compiled in a way of its own.
 	suppress=(--suppress=missingIncludeSystem --suppress=missingInclude
-		--suppress='uninitvar:tests/vmm/vm.c' --suppress='comparePointers:tests/vmm/guestmem.c'
-		--suppress='comparePointers:tests/outside/wait.c'
+		--suppress='uninitvar:tests/l1/vmm/vm.c' --suppress='comparePointers:tests/l1/vmm/guestmem.c'
+		--suppress='comparePointers:tests/l1/outside/wait.c'
 		--suppress='ctunullpointer:tests/unit/test-write.c'
 		--suppress='ctuPointerArith:tests/unit/test-write.c')
 	cppcheck -q --std=c11 --language=c --platform=unix64 --inline-suppr \
 		--enable=warning,performance,portability --error-exitcode=1 \
 		--template='{file}:{line}: {severity}: {message} [{id}]' "${suppress[@]}" \
-		-Ikernel/include -Ikernel/include/uapi -Iuserspace/include -Ikernel/core -Itests/errno -Itests/lib \
+		-Ikernel/include -Ikernel/include/uapi -Iuserspace/include -Ikernel/core -Itests/l1/errno -Itests/l1/lib \
 		kernel/core/record.c kernel/core/clock.c userspace tests 2>&1
 }
 

@@ -99,7 +99,7 @@ our_result() { # CASE TEST SCENARIO
 our_rows() {
 	local scenario case
 	echo 'guest|captured, 6.12|captured, 7.3|6.12 to 6.12|7.3 to 7.3|6.12 to 7.3|7.3 to 6.12'
-	sed -n 's/^\t{ "\([a-z0-9_]*\)",.*/\1/p' "$KCH_ROOT/tests/selftests/scenario.c" | while read -r scenario; do
+	sed -n 's/^\t{ "\([a-z0-9_]*\)",.*/\1/p' "$KCH_ROOT/tests/l1/selftests/scenario.c" | while read -r scenario; do
 		printf '%s|%s|%s' "$scenario" "$(our_result selftests-6.12 capture "$scenario")" \
 			"$(our_result selftests capture "$scenario")"
 		for case in "${ours[@]}"; do
@@ -139,7 +139,7 @@ print_tables() {
 		Guests on the selftests' library
 		================================
 
-		``tests/selftests``: what each check is about is in testing.rst. *Captured*: what the module says of a
+		``tests/l1/selftests``: what each check is about is in testing.rst. *Captured*: what the module says of a
 		running guest's clocks is what the guest sees. The other columns: the guest goes on after a
 		kexec from one kernel to another, which is told a TSC frequency 30 kHz higher, and sees the same
 		clocks; no check has a tolerance. *Refused*: as it must be; the reason is in ``scenario.c``.

@@ -49,7 +49,7 @@ if [[ $full ]]; then
 	suite mutants make --no-print-directory -s -C "$KCH_ROOT/tests/unit" mutants
 	suite fuzz make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" run
 	suite nested "$KCH_ROOT/tests/nested/run.sh" --full
-	suite luo "$KCH_ROOT/tests/nested/run.sh" -t "$KCH_ROOT/tests/luo/cases.tbl" --full
+	suite luo "$KCH_ROOT/tests/nested/run.sh" -t "$KCH_ROOT/tests/nested/luo.tbl" --full
 	# Tables of what was just seen, not tests of their own.
 	"$KCH_ROOT/scripts/blackout.sh" -o "$KCH_ROOT/Documentation/blackout.rst" || true
 	"$KCH_ROOT/scripts/matrix.sh" -o "$KCH_ROOT/Documentation/matrix.rst" || true

@@ -248,7 +248,7 @@ try_pattern pattern-blank 'b-* a-1' 'b-1 a-1'
 try_pattern pattern-once 'a-2 a-*' 'a-2 a-1'
 try_pattern pattern-none 'a-* hold-*' '*no case hold-\**'
 
-for table in nested/cases luo/cases nested/selftest; do
+for table in nested/cases nested/luo nested/selftest; do
 	try_table "table-${table/\//-}" "$KCH_ROOT/tests/$table.tbl" taken
 done
 try_line line-right 'case | short | 6.12 | 6.12 | smoke | machine=bochs | pass | 60' taken

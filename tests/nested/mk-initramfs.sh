@@ -17,6 +17,7 @@ output=${1:?usage: mk-initramfs.sh OUTPUT LINE...}
 shift
 (($# > 0)) || die "no kernel line given"
 nested=$KCH_ROOT/tests/nested
+l1=$KCH_ROOT/tests/l1
 
 # Modules that the tests load, besides the handover module; what these depend on comes along.
 # msr: for tests that read or write the TSC MSRs of the host.
@@ -52,9 +53,9 @@ add_programs() {
 	done
 	install -- "$(command -v kexec)" "$root/sbin/kexec"
 	add_libraries_of "$root/sbin/kexec"
-	install -- "$nested/init" "$root/init"
-	install -m 644 -- "$nested/init-lib.sh" "$root/kch/lib.sh"
-	install -- "$nested/init-stage.sh" "$root/kch/stage.sh"
+	install -- "$l1/init" "$root/init"
+	install -m 644 -- "$l1/init-lib.sh" "$root/kch/lib.sh"
+	install -- "$l1/init-stage.sh" "$root/kch/stage.sh"
 }
 
 add_payload() {

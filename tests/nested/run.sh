@@ -96,20 +96,20 @@ initramfs_of() { # CASE
 	echo "$KCH_BUILD/nested/initramfs-$(table_lines "$1" | tr '\n' '+' | sed 's/+$//')${part:+-$part}.cpio"
 }
 
-# The kernel unpacks one archive after the other. NAME-VARIANT: tests/NAME makes it, told VARIANT.
+# The kernel unpacks one archive after the other. NAME-VARIANT: tests/l1/NAME makes it, told VARIANT.
 add_part() { # NAME BASE INITRAMFS LINE...
 	local name=$1 base=$2 initramfs=$3 payload
 	shift 3
 	payload=$KCH_BUILD/nested/part-$name-$(printf '%s\n' "$@" | paste -sd +).cpio
-	KCH_VARIANT=${name#"${name%%-*}"} "$KCH_ROOT/tests/${name%%-*}/mk-payload.sh" "$payload" "$@"
+	KCH_VARIANT=${name#"${name%%-*}"} "$KCH_ROOT/tests/l1/${name%%-*}/mk-payload.sh" "$payload" "$@"
 	cat -- "$base" "$payload" >"$initramfs.new"
 	install_file "$initramfs.new" "$initramfs"
 }
 
 # What a case's kernels need: all have our module and the test bed's, those of the errno cases one more.
 build_modules() { # LINE SCRIPT
-	local name module modules=("$NESTED"/modules/*/Kbuild)
-	[[ $2 != errno ]] || modules+=("$KCH_ROOT/tests/errno/fault/Kbuild")
+	local name module modules=("$KCH_ROOT/tests/l1"/modules/*/Kbuild)
+	[[ $2 != errno ]] || modules+=("$KCH_ROOT/tests/l1/errno/fault/Kbuild")
 	for module in "${modules[@]}"; do
 		[[ -e $module ]] || continue
 		module=${module%/Kbuild}
@@ -130,13 +130,13 @@ get_kernel() { # LINE
 	fi
 }
 
-# tests/qemu is built with its part of the initramfs.
+# tests/l1/qemu is built with its part of the initramfs.
 build_programs() {
 	local dir
-	for dir in userspace tests/vmm tests/luo tests/bench tests/outside; do
+	for dir in userspace tests/l1/vmm tests/l1/luo tests/l1/bench tests/l1/outside; do
 		make --no-print-directory -s -C "$KCH_ROOT/$dir"
 	done
-	make --no-print-directory -s -C "$KCH_ROOT/tests/errno" program
+	make --no-print-directory -s -C "$KCH_ROOT/tests/l1/errno" program
 	make --no-print-directory -s -C "$KCH_ROOT/tests/cli" stock-kvm
 }
 

@@ -4,7 +4,7 @@
  * pvclock formula and both together.
  */
 #include "clock.h"
-#include "../lib/ktap.h"
+#include "../l1/lib/ktap.h"
 #include "reference.h"
 
 #define SECONDS_PER_YEAR	31556952ULL

@@ -3,7 +3,7 @@
  * Is it the machine of the record, and did its TSC run on?  Each reason to
  * refuse, at its border, and nothing else.
  */
-#include "../lib/ktap.h"
+#include "../l1/lib/ktap.h"
 #include "machine.h"
 #include "reference.h"
 

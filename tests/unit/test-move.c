@@ -4,7 +4,7 @@
  * answers within the bound that is told.
  */
 #include "clock.h"
-#include "../lib/ktap.h"
+#include "../l1/lib/ktap.h"
 #include "reference.h"
 
 #define CYCLES_PER_DAY(khz)	(86400ULL * 1000 * (khz))

@@ -4,7 +4,7 @@
  * between two of them, and the comparison of two clocks.
  */
 #include "clock.h"
-#include "../lib/ktap.h"
+#include "../l1/lib/ktap.h"
 #include "reference.h"
 
 /* Every kHz up to this is tried: twice what any CPU runs at. */

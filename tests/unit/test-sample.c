@@ -3,7 +3,7 @@
  * Every sample record ever published is read, with exactly what it holds.
  * DATA is the directory with the samples.
  */
-#include "../lib/ktap.h"
+#include "../l1/lib/ktap.h"
 #include "clock.h"
 #include "builder.h"
 #include "samples.h"

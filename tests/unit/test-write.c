@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "../lib/ktap.h"
+#include "../l1/lib/ktap.h"
 #include "builder.h"
 #include "reference.h"
 

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# QEMU as Debian packages it, with a Linux guest: the guest is saved to a file by QEMU, the host kexecs, and
+# another QEMU goes on with it. The guest is tests/l1/qemu/guest.c on the host's first kernel; what
+# it saw of its clocks is judged by tests/l1/qemu/analyse.c.
+#
+# Parameters (part=qemu is needed, or part=qemu-VERSION, and smp=1: with more CPUs QEMU 7.2's TCG now and then delivers an
+# injected interrupt of a nested guest twice, which a test guest survives and Linux does not):
+#   vcpus=N        of the guest (1)
+#   methods=A,B    ways to come back, one after the other from the same file (ours): alone: QEMU
+#                  and nothing else; realtime: KVM's stock ioctls with the wall clock; ours: QEMU
+#                  is held by kvmclockctl until it resumes; without-hold: it is not
+#   save=NAME      how QEMU saves the guest: migrate (default), to a file; snapshot: savevm, loadvm;
+#                  cpr-reboot: its RAM is a file that is not copied
+#   judge=A        the method whose failures are those of the case (ours)
+#   before=S after=S    how long the guest is watched (6, 8)
+#   points=yes     the error over time goes into the notes
+#   guest_machine=NAME   of the guest (microvm)
+#   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
+#   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
+
+# shellcheck source=tests/l1/cases/carry.sh
+. /kch/cases/carry.sh
+
+VCPUS=$(param vcpus 1)
+METHODS=$(param methods ours | tr , ' ')
+BEFORE=$(param before 6)
+AFTER=$(param after 8)
+MACHINE=$(param guest_machine microvm)
+SAVE=$(param save migrate)
+VM_ID=00000000-0000-4000-8000-0000000051e0
+
+at() { # WHAT: when, in seconds after the boot
+	note at_s "$(cut -d' ' -f1 /proc/uptime) $1"
+}
+
+# QEMU's own firmware for microvm, and the same for the others: one that is quick.
+firmware() {
+	[ "$MACHINE" = microvm ] || echo "-bios qboot.rom"
+}
+
+host_khz() {
+	sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
+}
+
+kvm_khz() {
+	sed -n 's/^kvm_tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
+}
+
+guest_cpu() {
+	if [ -n "$(param guest_khz)" ]; then
+		# As it was when the guest was started.
+		[ -s "$CARRIED/guest-khz" ] || echo $(($(host_khz) + $(param guest_khz))) >"$CARRIED/guest-khz"
+		echo "host,tsc-frequency=$(cat "$CARRIED/guest-khz")000"
+	else
+		echo host
+	fi
+}
+
+# What the guest is saved in, or its RAM.
+storage() {
+	case $SAVE in
+	snapshot) echo "-drive if=none,id=saved,format=qcow2,file=$CARRIED/image" ;;
+	cpr-reboot)
+		echo "-object memory-backend-file,id=ram,size=96M,mem-path=$CARRIED/ram,share=on"
+		echo "-machine memory-backend=ram"
+		;;
+	esac
+}
+
+# Its state goes to the file; that of cpr-reboot has no RAM in it.
+save_guest() {
+	case $SAVE in
+	migrate) monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\"" ;;
+	snapshot)
+		monitor "stop"
+		monitor "savevm kch"
+		;;
+	cpr-reboot)
+		monitor "migrate_set_parameter mode cpr-reboot"
+		monitor "migrate_set_capability x-ignore-shared on"
+		monitor "migrate \"exec:cat >$CARRIED/state && touch /run/saved\""
+		;;
+	*) fail "save=$SAVE: not migrate, snapshot or cpr-reboot" ;;
+	esac
+}
+
+# In the background; its monitor reads /run/NAME.in, the guest's data go to /run/NAME.data.
+start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
+	_name=$1
+	shift
+	_wrapper=
+	while [ "$1" != -- ]; do
+		_wrapper="$_wrapper $1"
+		shift
+	done
+	shift
+	rm -f "/run/$_name.in"
+	mkfifo "/run/$_name.in"
+	: >"/run/$_name.data"
+	# shellcheck disable=SC2046,SC2086 # words
+	$_wrapper qemu-system-x86_64 -accel kvm -machine "$MACHINE" -cpu "$(guest_cpu)" \
+		-smp "$VCPUS" -m 96 $(firmware) $(storage) \
+		-nodefaults -no-user-config -display none \
+		-kernel "/boot/vmlinuz-$HOST_LINE" -initrd /boot/guest.cpio \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init" \
+		-serial "file:/run/$_name.data" \
+		-monitor stdio "$@" <>"/run/$_name.in" >"/run/$_name.monitor" 2>"/run/$_name.err" &
+	QEMU_PID=$! QEMU_NAME=$_name
+	exec 3>"/run/$_name.in"
+}
+
+# Whether QEMU is still there to read it is seen by what comes of it.
+monitor() { # COMMAND
+	echo "$1" >&3 || true
+}
+
+running() {
+	[ -d "/proc/$QEMU_PID" ] && ! grep -q '^State:.*Z' "/proc/$QEMU_PID/status"
+}
+
+gone() {
+	! running
+}
+
+wait_for() { # SECONDS COMMAND...: until COMMAND succeeds; false when QEMU has ended before
+	_left=$(($1 * 5))
+	shift
+	until "$@"; do
+		_left=$((_left - 1))
+		if [ $_left -le 0 ] || ! running; then
+			"$@"
+			return
+		fi
+		sleep 0.2
+	done
+}
+
+tsc_offset() {
+	cat /sys/kernel/debug/kvm/"$QEMU_PID"-*/vcpu0/tsc-offset
+}
+
+quit_qemu() { # NAME
+	monitor quit
+	wait_for 20 gone || note "$1" "QEMU does not quit"
+}
+
+lost_guest() { # NAME WHAT
+	for _file in err data monitor; do
+		tail -n 5 "/run/$1.$_file" | tr -d '\r' >/dev/console
+	done
+	fail "$1: $2"
+}
+
+# Stopped, with all that comes before it.
+is_paused() {
+	monitor "info status"
+	sleep 0.3
+	case $(tr -d '\r' <"/run/$QEMU_NAME.monitor" | grep "^VM status:" | tail -n 1) in
+	*inmigrate*) false ;;
+	*paused*) ;;
+	*) false ;;
+	esac
+}
+
+is_saved() {
+	if [ "$SAVE" = snapshot ]; then
+		is_paused
+	else
+		[ -e /run/saved ]
+	fi
+}
+
+saved_host_tsc() {
+	kvmclockctl show --json --id "$VM_ID" --outgoing |
+		sed -n 's/.*"host_tsc": *"\{0,1\}\([0-9]*\).*/\1/p' | head -n 1
+}
+
+start_first() {
+	[ "$SAVE" != snapshot ] || cp /usr/share/qemu/empty.qcow2 "$CARRIED/image"
+	case " $METHODS " in
+	*" realtime "*)
+		export KCH_STOCK_FILE=$CARRIED/stock
+		start_qemu first env LD_PRELOAD="$KCH/stock.so" --
+		;;
+	*) start_qemu first -- ;;
+	esac
+}
+
+stage_0() {
+	mkdir -p "$CARRIED"
+	start_first
+	wait_for 200 grep -q "^G ready" /run/first.data || lost_guest first "the guest did not come up"
+	at "guest up"
+	note guest "$(grep '^G ' /run/first.data | cut -c3- | tr '\n' ' ')"
+	check kvm-clock grep -q "^G clocksource kvm-clock" /run/first.data
+	sleep "$BEFORE"
+	tsc_offset >"$CARRIED/tsc-offset"
+	host_khz >"$CARRIED/khz"
+	kch-host-tsc >"$CARRIED/stopping"
+	save_guest
+	wait_for 100 is_saved || lost_guest first "it was not saved"
+	kch-host-tsc >"$CARRIED/saved"
+	at "guest saved"
+	check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux
+	saved_host_tsc >"$CARRIED/stopped"
+	quit_qemu first
+	cp /run/first.data "$CARRIED/before"
+	carry_out
+	_words=
+	[ -z "$(param host_khz)" ] ||
+		_words="tsc_early_khz=$(($(host_khz) + $(param host_khz))) hpet=disable pmtmr=0"
+	# shellcheck disable=SC2086 # words
+	do_kexec "$NEXT_LINE" "kch.carried_mb=$CARRIED_MB" $_words
+}
+
+# The guest's own view: all of it as evidence, and what does not hold as checks.
+judge_guest() { # METHOD
+	_points=
+	[ "$(param points no)" = no ] || _points=--points
+	# shellcheck disable=SC2086 # no word, or one
+	"$KCH/kch-qemu-analyse" "$CARRIED/before" "/run/$1.data" "$(cat "$CARRIED/tsc-offset")" \
+		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points "$(kvm_khz)" \
+		>"/run/$1.result" || true
+	while IFS= read -r _line; do
+		note "$1" "$_line"
+	done <"/run/$1.result"
+	[ "$1" = "$(param judge ours)" ] || return 0
+	_failed=$(sed -n 's/^failed=//p' "/run/$1.result")
+	grep -q '^failed=' "/run/$1.result" || _failed=analyse
+	for _check in $_failed; do
+		check "$_check" false
+	done
+	[ -n "$_failed" ] || check clocks true
+}
+
+# QEMU as it is, with its state loaded and the guest not yet running.
+load_guest() { # NAME
+	case $SAVE in
+	migrate) start_qemu "$1" -- -S -incoming "exec:cat $CARRIED/state" ;;
+	snapshot) start_qemu "$1" -- -S -loadvm kch ;;
+	cpr-reboot)
+		start_qemu "$1" -- -S -incoming defer
+		monitor "migrate_set_parameter mode cpr-reboot"
+		monitor "migrate_set_capability x-ignore-shared on"
+		monitor "migrate_incoming \"exec:cat $CARRIED/state\""
+		;;
+	esac
+	wait_for 100 is_paused || lost_guest "$1" "its state was not loaded"
+}
+
+# As a script does it, which then tells the VMM to resume, or lets somebody else do that.
+restored() { # NAME OPTION...
+	load_guest "$1"
+	shift
+	kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" "$@" >"/run/$QEMU_NAME.restore" 2>&1 &&
+		_status=0 || _status=$?
+	check_equal restore "$_status" 0
+	# What QEMU asks of a vCPU is answered, held or not.
+	monitor "info registers"
+	check registers wait_for 20 grep -q "^RIP=" "/run/$QEMU_NAME.monitor"
+	monitor cont
+}
+
+come_back() { # METHOD
+	_incoming="exec:cat $CARRIED/state"
+	case $1 in
+	alone) start_qemu "$1" -- -incoming "$_incoming" ;;
+	realtime)
+		start_qemu "$1" env LD_PRELOAD="$KCH/stock.so" KCH_STOCK_FILE="$CARRIED/stock" -- \
+			-incoming "$_incoming"
+		;;
+	ours) restored "$1" --hold ;;
+	without-hold) restored "$1" ;;
+	*) fail "no method $1" ;;
+	esac
+	wait_for 100 grep -q "^S " "/run/$1.data" || lost_guest "$1" "the guest did not come back"
+	at "$1 is back"
+	tsc_offset >"/run/$1.offset"
+	sleep "$AFTER"
+	[ "$1" != ours ] || check verify kvmclockctl verify
+	quit_qemu "$1"
+	judge_guest "$1"
+}
+
+stage_1() {
+	carry_in
+	at carried
+	for _method in $METHODS; do
+		come_back "$_method"
+	done
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What goes wrong in a host and cannot be brought about from outside.  The
+ * module under test is the real one; this one plays a KVM that is broken, or
+ * a driver that had the memory first.  It does what its parameters say:
+ *
+ *	dead=FD, bugged=FD	marks a VM of the loading process, and is not loaded
+ *	ratio=FD		the TSC of its last vCPU is scaled, a little
+ *	adjust=FD		its last vCPU is to move its TSC offset, as after a suspend
+ *	update=FD		KVM is to take a new reference when its last vCPU runs
+ *	backwards=FD		and a host TSC was seen going backwards
+ *	protect=FD		the CPU protects the TSC of its last vCPU
+ *	claim=START,SIZE	claims that memory
+ *	khz_lie=1		KVM_GET_TSC_KHZ answers one kHz too much
+ *	vcpus=N			a VM that the module reads seems to have N vCPUs
+ *	lost_write=1		a clock just written is one ns off when read back
+ *	seal=1			the record is sealed, as before a kexec; is not loaded
+ *	deny=SYMBOL		while the module asks KVM whether it reads it right, that
+ *				function is not done, and returns ...
+ *	deny_error=E		... -E, a pointer NULL where that is 0, ...
+ *	deny_from=N		... from its call N on, counted from 0, ...
+ *	deny_count=N		... that many times; denied is how many it were
+ *	lockdown=1		as if the kernel were locked down for parameters of modules
+ *	clocksource=1		the clocksource is the TSC, still being calibrated
+ *	clocksource=2		the clocksource is another one
+ *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/ioport.h>
+#include <linux/kprobes.h>
+#include <linux/kvm_host.h>
+#include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/reboot.h>
+#include <linux/security.h>
+#include <linux/timekeeping.h>
+#include <asm/msr.h>
+
+/* As tests/l1/errno/fault.h has it. */
+#define FAULT_AHEAD_CYCLES	1000000000ULL
+
+static int dead = -1;
+module_param(dead, int, 0);
+static int bugged = -1;
+module_param(bugged, int, 0);
+static int ratio = -1;
+module_param(ratio, int, 0);
+static int ahead = -1;
+module_param(ahead, int, 0);
+static int adjust = -1;
+module_param(adjust, int, 0);
+static int update = -1;
+module_param(update, int, 0);
+static int backwards = -1;
+module_param(backwards, int, 0);
+static int protect = -1;
+module_param(protect, int, 0);
+static unsigned long claim[2];
+module_param_array(claim, ulong, NULL, 0);
+static bool khz_lie;
+module_param(khz_lie, bool, 0);
+static int vcpus;
+module_param(vcpus, int, 0);
+static bool lost_write;
+module_param(lost_write, bool, 0);
+static int clocksource;
+module_param(clocksource, int, 0);
+static bool seal;
+module_param(seal, bool, 0);
+static char *deny;
+module_param(deny, charp, 0);
+static int deny_error;
+module_param(deny_error, int, 0);
+static int deny_from;
+module_param(deny_from, int, 0);
+static int deny_count = 1;
+module_param(deny_count, int, 0);
+static int denied;
+module_param(denied, int, 0444);
+static bool lockdown;
+module_param(lockdown, bool, 0);
+
+static int mark_vm(void)
+{
+	struct file *file = fget(dead >= 0 ? dead : bugged >= 0 ? bugged :
+				 ratio >= 0 ? ratio : ahead);
+	struct kvm *kvm;
+	int n;
+
+	if (!file)
+		return -EBADF;
+	kvm = file->private_data;
+	if (ratio >= 0) {
+		n = atomic_read(&kvm->online_vcpus);
+		kvm_get_vcpu(kvm, n - 1)->arch.l1_tsc_scaling_ratio++;
+		fput(file);
+		return -ECANCELED;
+	}
+	if (ahead >= 0) {
+		kvm_get_vcpu(kvm, 0)->arch.last_host_tsc =
+			rdtsc_ordered() + FAULT_AHEAD_CYCLES;
+		fput(file);
+		return -ECANCELED;
+	}
+	/* As kvm_vm_dead() and kvm_vm_bugged() do; the latter without a splat. */
+	kvm->vm_dead = true;
+	if (bugged >= 0)
+		kvm->vm_bugged = true;
+	fput(file);
+	return -ECANCELED;
+}
+
+/* What KVM has still to do when the VM runs. */
+static int mark_vcpu(int fd)
+{
+	struct file *file = fget(fd);
+	struct kvm_vcpu *vcpu;
+	struct kvm *kvm;
+	int err = -ECANCELED;
+
+	if (!file)
+		return -EBADF;
+	kvm = file->private_data;
+	vcpu = kvm_get_vcpu(kvm, atomic_read(&kvm->online_vcpus) - 1);
+	if (adjust >= 0)
+		vcpu->arch.tsc_offset_adjustment = 12345;
+	if (backwards >= 0)
+		kvm->arch.backwards_tsc_observed = true;
+	if (update >= 0 || backwards >= 0)
+		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+	if (protect >= 0) {
+#ifdef KCH_HAVE_GUEST_TSC_PROTECTED
+		vcpu->arch.guest_tsc_protected = true;
+#else
+		err = -EOPNOTSUPP;
+#endif
+	}
+	fput(file);
+	return err;
+}
+
+/* kvm_arch_vcpu_ioctl(filp, ioctl, arg) */
+static int note_ioctl(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	return regs->si == KVM_GET_TSC_KHZ ? 0 : 1;
+}
+
+static int lie(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	regs->ax++;
+	return 0;
+}
+
+static struct kretprobe khz_probe = {
+	.kp.symbol_name = "kvm_arch_vcpu_ioctl",
+	.entry_handler = note_ioctl,
+	.handler = lie,
+};
+
+struct vcpu_count {
+	struct kvm *kvm;
+	int count;
+};
+
+/* kch_kvm_read(kvm, ...) */
+static int forge_count(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	struct vcpu_count *was = (void *)probe->data;
+
+	was->kvm = (struct kvm *)regs->di;
+	was->count = atomic_read(&was->kvm->online_vcpus);
+	atomic_set(&was->kvm->online_vcpus, vcpus);
+	return 0;
+}
+
+static int true_count(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	struct vcpu_count *was = (void *)probe->data;
+
+	atomic_set(&was->kvm->online_vcpus, was->count);
+	return 0;
+}
+
+static struct kretprobe count_probe = {
+	.kp.symbol_name = "kch_kvm_read",
+	.data_size = sizeof(struct vcpu_count),
+	.entry_handler = forge_count,
+	.handler = true_count,
+};
+
+/*
+ * kch_kvm_read(kvm, frac_bits, entry, message): a reference that is far in the
+ * past is one that was just restored, and this is its reading back.
+ */
+#define LONG_AGO_CYCLES	(1ULL << 34)
+
+static int spoil(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct kvm *kvm = (struct kvm *)regs->di;
+
+	if (rdtsc() - kvm->arch.master_cycle_now > LONG_AGO_CYCLES)
+		kvm->arch.kvmclock_offset++;
+	return 0;
+}
+
+static struct kprobe read_probe = {
+	.symbol_name = "kch_kvm_read",
+	.pre_handler = spoil,
+};
+
+/* Who is in kch_selfcheck(), one at a time. */
+static struct task_struct *asking;
+
+static int ask_begin(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	asking = current;
+	return 0;
+}
+
+static int ask_end(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	asking = NULL;
+	return 0;
+}
+
+static struct kretprobe ask_probe = {
+	.kp.symbol_name = "kch_selfcheck",
+	.entry_handler = ask_begin,
+	.handler = ask_end,
+};
+
+/* Where a function goes on that is not done: at its end, with its result set. */
+static noinline notrace void return_at_once(void)
+{
+}
+
+static int deny_call(struct kprobe *probe, struct pt_regs *regs)
+{
+	static int calls;
+	int call;
+
+	if (asking != current || !in_task())
+		return 0;
+	call = calls++;
+	if (call < deny_from || call - deny_from >= deny_count)
+		return 0;
+	denied++;
+	regs->ax = -deny_error;
+	regs->ip = (unsigned long)return_at_once;
+	return 1;
+}
+
+/* One that has this, too, may change where the function goes on. */
+static void deny_nothing(struct kprobe *probe, struct pt_regs *regs,
+			 unsigned long flags)
+{
+}
+
+static struct kprobe deny_probe = {
+	.pre_handler = deny_call,
+	.post_handler = deny_nothing,
+};
+
+static int begin_to_deny(void)
+{
+	int err = register_kretprobe(&ask_probe);
+
+	if (err)
+		return err;
+	deny_probe.symbol_name = deny;
+	err = register_kprobe(&deny_probe);
+	if (err)
+		unregister_kretprobe(&ask_probe);
+	return err;
+}
+
+/* ktime_get_snapshot(snapshot) */
+static int note_snapshot(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	*(unsigned long *)probe->data = regs->di;
+	return 0;
+}
+
+static int change_clocksource(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+#if HAVE_CSID
+	struct system_time_snapshot *snapshot;
+
+	snapshot = *(struct system_time_snapshot **)probe->data;
+	if (snapshot->cs_id == CSID_X86_TSC)
+		snapshot->cs_id = clocksource == 1 ? CSID_X86_TSC_EARLY :
+						     CSID_GENERIC;
+#endif
+	return 0;
+}
+
+static struct kretprobe snapshot_probe = {
+	.kp.symbol_name = "ktime_get_snapshot",
+	.data_size = sizeof(unsigned long),
+	.entry_handler = note_snapshot,
+	.handler = change_clocksource,
+};
+
+/* security_locked_down(what) */
+static int note_lockdown(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	return regs->di == LOCKDOWN_MODULE_PARAMETERS ? 0 : 1;
+}
+
+static int lock_down(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	regs->ax = -EPERM;
+	return 0;
+}
+
+static struct kretprobe lockdown_probe = {
+	.kp.symbol_name = "security_locked_down",
+	.entry_handler = note_lockdown,
+	.handler = lock_down,
+};
+
+/* What the kernel tells the module, and nobody else is to hear. */
+static int tell_of_kexec(void)
+{
+	struct kprobe probe = { .symbol_name = "kch_seal" };
+	notifier_fn_t notifier;
+	int err = register_kprobe(&probe);
+
+	if (err)
+		return err;
+	notifier = (notifier_fn_t)probe.addr;
+	unregister_kprobe(&probe);
+	notifier(NULL, SYS_RESTART, "kexec reboot");
+	return -ECANCELED;
+}
+
+static int __init fault_init(void)
+{
+	int err = 0;
+
+	if (seal)
+		return tell_of_kexec();
+	if (adjust >= 0 || update >= 0 || backwards >= 0 || protect >= 0)
+		return mark_vcpu(max(max(adjust, update), max(backwards, protect)));
+	if (dead >= 0 || bugged >= 0 || ratio >= 0 || ahead >= 0)
+		return mark_vm();
+	if (claim[1] && !request_mem_region(claim[0], claim[1], "kch_fault"))
+		return -EBUSY;
+	if (khz_lie)
+		err = register_kretprobe(&khz_probe);
+	else if (vcpus)
+		err = register_kretprobe(&count_probe);
+	else if (lost_write)
+		err = register_kprobe(&read_probe);
+	else if (deny)
+		err = begin_to_deny();
+	else if (lockdown)
+		err = register_kretprobe(&lockdown_probe);
+	else if (clocksource)
+		err = HAVE_CSID ?
+		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
+	if (err && claim[1])
+		release_mem_region(claim[0], claim[1]);
+	return err;
+}
+module_init(fault_init);
+
+static void __exit fault_exit(void)
+{
+	if (khz_lie)
+		unregister_kretprobe(&khz_probe);
+	if (vcpus)
+		unregister_kretprobe(&count_probe);
+	if (lost_write)
+		unregister_kprobe(&read_probe);
+	if (deny) {
+		unregister_kprobe(&deny_probe);
+		unregister_kretprobe(&ask_probe);
+	}
+	if (lockdown)
+		unregister_kretprobe(&lockdown_probe);
+	if (clocksource)
+		unregister_kretprobe(&snapshot_probe);
+	if (claim[1])
+		release_mem_region(claim[0], claim[1]);
+}
+module_exit(fault_exit);
+
+MODULE_DESCRIPTION("Faults for the tests of kvmclock_handover");
+MODULE_LICENSE("GPL");

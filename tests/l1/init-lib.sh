@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# Functions of the emulated host's init and of case scripts. The interface is at the top of init.
+# shellcheck disable=SC2013,SC2120 # words of a command line; arguments that case scripts give
+
+param() { # NAME [DEFAULT]
+	_value=${2-}
+	for _word in $(cat /proc/cmdline); do
+		case $_word in
+		"kch.$1="*) _value=${_word#*=} ;;
+		esac
+	done
+	echo "$_value"
+}
+
+# shellcheck disable=SC2034 # some are for the case scripts
+{
+	STAGE=$(param stage 0)
+	KEXECS=$(param kexecs 1)
+	SCRIPT=$(param script)
+	HOST_LINE=$(param host)
+	NEXT_LINE=$(param next)
+	REGION_ADDR=$(param region_addr)
+	REGION_SIZE=$(param region_size)
+	GUEST_ADDR=$(param guest_addr)
+	GUEST_SIZE=$(param guest_size)
+	KCH=/usr/libexec/kch
+}
+
+# One line, one write; closing the port waits until it is out, so that a kexec loses nothing.
+say() { # KEY VALUE
+	printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr -c ' -~' ' ')" >/dev/ttyS1
+}
+
+note() { # KEY TEXT
+	_key=$1
+	shift
+	say note "$_key $*"
+}
+
+problem() { # TEXT: the case has failed through a fault of the test bed or the script
+	say error "$1"
+	: >/run/problem
+}
+
+fail() { # REASON
+	problem "$*"
+	: >/run/ended
+	exit 1
+}
+
+skip() { # REASON
+	say skip "$*"
+	: >/run/skipped
+	: >/run/ended
+	exit 0
+}
+
+check() { # NAME CMD...
+	_name=$1
+	shift
+	if "$@"; then
+		say check "$_name ok"
+	else
+		say check "$_name fail"
+		echo "$_name" >>/run/failed-checks
+	fi
+}
+
+check_equal() { # NAME A B
+	if [ "$2" = "$3" ]; then
+		say check "$1 ok"
+	else
+		note "$1" "$2 is not $3"
+		say check "$1 fail"
+		echo "$1" >>/run/failed-checks
+	fi
+}
+
+# What of the kernel log is evidence of a fault of the kernel, rather than talk.
+SPLAT='cut here \]|WARNING: ([^ ]+:[0-9]+ at|CPU|possible|inconsistent|suspicious)|BUG: |kernel BUG at|Oops: |general protection fault|invalid opcode|INFO: task .* blocked|INFO: trying to register non-static key|UBSAN: |KASAN: |nable to handle'
+
+# Before the log is lost, by kexec or at the end.
+report_kernel_state() {
+	say taint "$(cat /proc/sys/kernel/tainted)"
+	dmesg -r >/run/dmesg
+	_splats=$(grep -cE "$SPLAT" /run/dmesg || true)
+	say warnings "$_splats"
+	# Everything the kernel calls a warning or worse goes to the console log, as evidence.
+	if [ "$_splats" -ne 0 ]; then
+		# The console may be cut off by the end of the machine.
+		grep -E "$SPLAT" /run/dmesg | head -n 3 | while IFS= read -r _line; do
+			note splat "$_line"
+		done
+		cat /run/dmesg
+	else
+		grep -E '^<([0-4]|[0-9]*[08][0-4])>' /run/dmesg
+	fi >/dev/console || true
+}
+
+# The clocksource is "tsc-early" until the frequency has been refined, or it was found that there
+# is nothing to refine it with.
+wait_settled() {
+	_tries=150
+	until [ "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)" = tsc ]; do
+		_tries=$((_tries - 1))
+		[ $_tries -gt 0 ] || fail "the clocksource did not become tsc within 15 s"
+		sleep 0.1
+	done
+}
+
+kvm_module() {
+	if grep -qw vmx /proc/cpuinfo; then
+		echo kvm-intel
+	elif grep -qw svm /proc/cpuinfo; then
+		echo kvm-amd
+	else
+		fail "the CPU has neither VMX nor SVM"
+	fi
+}
+
+load_kvm() {
+	_kvm=$(kvm_module)
+	modprobe "$_kvm" || fail "cannot load $_kvm"
+	[ -c /dev/kvm ] || fail "no /dev/kvm after $_kvm was loaded"
+}
+
+# The one the case is about, or one that was broken on purpose.
+module_name() {
+	_broken=$(param module)
+	if [ -n "$_broken" ]; then
+		echo "kch_$_broken" | tr - _
+	else
+		echo kvmclock_handover
+	fi
+}
+
+load_module() { # ARG...
+	case $(param backend range) in
+	range) set -- "region=$REGION_ADDR,$REGION_SIZE" "$@" ;;
+	kho) set -- backend=kho "$@" ;;
+	auto) ;;
+	*) fail "backend=$(param backend): not range, kho or auto" ;;
+	esac
+	modprobe "$(module_name)" "$@"
+}
+
+have_module() {
+	[ -e "/lib/modules/$(uname -r)/$(module_name).ko" ]
+}
+
+field() { # FILE KEY: of the module's debugfs
+	sed -n "s/^$2: //p" "/sys/kernel/debug/kvmclock_handover/$1" | head -n 1
+}
+
+far_apart() { # KHZ KHZ: beyond KVM's tsc_tolerance_ppm, 250
+	_apart=$(($1 > $2 ? $1 - $2 : $2 - $1))
+	[ $((_apart * 1000000 / $2)) -gt 250 ]
+}
+
+# An emulated host that is left to measure its TSC frequency on a busy machine may be out by far
+# more than any real one. KVM then runs vCPUs in catch-up, and the module rightly refuses them
+# (tests/l1/errno has that case); such a case has nothing to show.
+skip_if_mismeasured() {
+	[ "$(param calibrate no)" = yes ] || [ -n "$(param early_off_khz)" ] || return 0
+	_khz=$(field status tsc_khz)
+	_kvm_khz=$(field status kvm_tsc_khz)
+	_saved_khz=$(field incoming tsc_khz)
+	# A KVM that is a module may come too late for what this case is about.
+	if [ -n "$(param early_off_khz)" ] && [ "$_kvm_khz" -eq "$_khz" ]; then
+		skip "KVM was loaded after the refinement had ended: both have $_khz kHz"
+	fi
+	if far_apart "$_kvm_khz" "$_khz"; then
+		skip "KVM was loaded at $_kvm_khz kHz, refined to $_khz kHz: over 250 ppm, KVM catches up"
+	fi
+	if [ -n "$_saved_khz" ] && far_apart "$_khz" "$_saved_khz"; then
+		skip "the emulated host measured $_khz kHz after $_saved_khz kHz: over 250 ppm"
+	fi
+}
+
+# What every stage needs before its script: init calls this, and one can by hand.
+prepare_stage() {
+	case $(param kvm settled) in
+	settled)
+		wait_settled
+		load_kvm
+		;;
+	early) load_kvm ;;
+	none) ;;
+	*) fail "kvm=$(param kvm): not settled, early or none" ;;
+	esac
+	_load=$(param handover yes)
+	if type before_module 2>/dev/null | grep -q function; then
+		before_module || _load=no
+	fi
+	if [ "$_load" = yes ] && have_module; then
+		# shellcheck disable=SC2119
+		load_module || fail "cannot load kvmclock_handover"
+	fi
+	if type prepare 2>/dev/null | grep -q function; then
+		prepare
+	fi
+}
+
+# The present command line with the stage counted up and WORDS in place of their like.
+next_cmdline() { # WORDS
+	_next=
+	for _word in $(cat /proc/cmdline); do
+		_keep=yes
+		for _new in "kch.stage=$((STAGE + 1))" "$@"; do
+			case $_new in
+			"$_word") _keep=no ;;
+			memmap=*) ;; # may be given any number of times
+			*=*) [ "${_word%%=*}" != "${_new%%=*}" ] || _keep=no ;;
+			esac
+		done
+		[ $_keep = no ] || _next="$_next $_word"
+	done
+	echo "${_next# } kch.stage=$((STAGE + 1)) $*"
+}
+
+do_kexec() { # [LINE] [WORDS]
+	_line=${1:-$NEXT_LINE}
+	[ $# -eq 0 ] || shift
+	[ "$STAGE" -lt "$KEXECS" ] || fail "a kexec in the last stage ($KEXECS)"
+	[ -r "/boot/vmlinuz-$_line" ] || fail "no kernel of line $_line in the initramfs"
+	if [ -e /run/failed-checks ]; then
+		: >/run/ended
+		exit 1
+	fi
+	# shellcheck disable=SC2048,SC2086 # split on purpose: WORDS may come as one string
+	_cmdline=$(next_cmdline $*)
+	# Without -i the purgatory takes the checksum of everything loaded: 2 s under emulation.
+	case $(param kexec load) in
+	load) set -- -i -c ;;
+	file) set -- -s ;;
+	*) fail "kexec=$(param kexec): neither load nor file" ;;
+	esac
+	# Where it is not in a reserved range; there only with retain_initrd.
+	[ ! -e /sys/firmware/initrd ] || set -- "$@" --initrd=/sys/firmware/initrd
+	kexec "$@" -l "/boot/vmlinuz-$_line" --command-line="$_cmdline" ||
+		fail "kexec $* -l vmlinuz-$_line failed"
+	report_kernel_state
+	say kexec "$_line"
+	if type before_kexec 2>/dev/null | grep -q function; then
+		before_kexec
+	fi
+	kexec -e
+	fail "kexec -e came back"
+}
