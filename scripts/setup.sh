@@ -24,7 +24,7 @@ libc6-dev          | header:stdio.h       | C library headers
 make               | make                 | build
 binutils           | objcopy              | linker; reads the dependencies of kernel modules
 libelf1            | lib:libelf.so.1      | objtool in the kernel headers links to it
-libisal-dev        | header:isa-l/crc.h   | CRC32C for the record code in user space
+pkgconf            | pkg-config           | how to compile and link with the installed library
 xz-utils           | xz                   | the modules of Debian kernels are xz-compressed
 cpio               | cpio                 | makes the initramfs of the emulated host
 busybox-static     | busybox              | user space of the emulated host

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the pure parts (clock.c, record.c) take from their surroundings, so
- * that the same two files serve the module, the library, the tests and the
- * fuzzer.
+ * What the other files of this folder take from their surroundings: the kernel, or
+ * the C library.  The same files are part of the module, the library, the tool, the
+ * tests and the fuzzer.
  */
 #ifndef KCH_PORTABLE_H
 #define KCH_PORTABLE_H
@@ -55,7 +55,6 @@ static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
 #include <stdio.h>
 #include <string.h>
 #include <linux/types.h>
-#include <isa-l/crc.h>
 
 typedef uint8_t u8;
 typedef uint32_t u32;
@@ -83,17 +82,27 @@ typedef int64_t s64;
 #define __printf(a, b)	__attribute__((format(printf, a, b)))
 #endif
 
-/* CRC-32/ISCSI is CRC32C; ISA-L takes an int length and a non-const pointer. */
+/*
+ * CRC32C, four bits at a time: @table has what the polynomial, 0x82f63b78 when its bits
+ * are reflected, leaves of each value that four shifts push out.  Neither the initial nor
+ * the final inversion is done here, as in the kernel's function.
+ */
 static inline u32 kch_crc32c(u32 crc, const void *data, size_t size)
 {
-	u8 *p = (u8 *)data;
+	static const u32 table[16] = {
+		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+		0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+		0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	};
+	const u8 *byte = data;
 
-	while (size > INT_MAX) {
-		crc = crc32_iscsi(p, INT_MAX, crc);
-		p += INT_MAX;
-		size -= INT_MAX;
+	while (size--) {
+		crc ^= *byte++;
+		crc = (crc >> 4) ^ table[crc & 15];
+		crc = (crc >> 4) ^ table[crc & 15];
 	}
-	return crc32_iscsi(p, (int)size, crc);
+	return crc;
 }
 
 static inline u64 kch_mul_div(u64 a, u64 b, u64 c)

@@ -2,7 +2,7 @@
 /*
  * How much work is it?  Counted in steps, not in seconds: the compiler calls us
  * in every basic block of library and tool, and what the C library copies,
- * compares and checks counts by the byte.  Twice the input must not be
+ * compares and prints counts by the byte.  Twice the input must not be
  * much more than twice the work.
  *
  *	steps		KTAP; in build/tests/fuzz, made by make steps
@@ -63,14 +63,6 @@ void *__wrap_realloc(void *old, size_t n)
 {
 	steps += n / 8;
 	return __real_realloc(old, n);
-}
-
-unsigned int __real_crc32_iscsi(unsigned char *data, int n, unsigned int crc);
-unsigned int __wrap_crc32_iscsi(unsigned char *data, int n, unsigned int crc);
-unsigned int __wrap_crc32_iscsi(unsigned char *data, int n, unsigned int crc)
-{
-	steps += (uint64_t)n / 8;
-	return __real_crc32_iscsi(data, n, crc);
 }
 
 size_t __real_strlen(const char *text);

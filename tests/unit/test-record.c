@@ -11,14 +11,27 @@
 
 static void test_crc32c(void)
 {
+	/* RFC 3720, B.4: an iSCSI SCSI Read (10) command PDU */
+	static const u8 pdu[48] = {
+		0x01, 0xc0, [16] = 0x14, [22] = 0x04, [27] = 0x14, [31] = 0x18,
+		[32] = 0x28, [40] = 0x02,
+	};
 	u8 data[300];
 	size_t i;
 
-	/* RFC 3720, B.4, and the usual check value */
+	/* RFC 3720, B.4: the rest */
 	memset(data, 0, sizeof(data));
 	ktap_check(~kch_crc32c(~0U, data, 32) == 0x8a9136aa, "32 zeros");
 	memset(data, 0xff, sizeof(data));
 	ktap_check(~kch_crc32c(~0U, data, 32) == 0x62a8ab43, "32 ones");
+	for (i = 0; i < 32; i++)
+		data[i] = (u8)i;
+	ktap_check(~kch_crc32c(~0U, data, 32) == 0x46dd794e, "32 ascending");
+	for (i = 0; i < 32; i++)
+		data[i] = (u8)(31 - i);
+	ktap_check(~kch_crc32c(~0U, data, 32) == 0x113fdb5c, "32 descending");
+	ktap_check(~kch_crc32c(~0U, pdu, sizeof(pdu)) == 0xd9963a56, "PDU");
+	/* The usual check value */
 	ktap_check(~kch_crc32c(~0U, "123456789", 9) == 0xe3069283, "digits");
 	ktap_check(reference_crc32c("123456789", 9) == 0xe3069283, "digits");
 	for (i = 0; i < sizeof(data); i++)
