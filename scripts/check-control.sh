@@ -43,12 +43,12 @@ printf '%s\n' ".\\\" $spdx GPL-2.0" '.TH planted 8' '.SH NAME' '.NOSUCHMACRO' >D
 sed -i '/^..KCH_IOC_ADOPT../d' Documentation/user-abi.rst
 
 # An example that does not compile.
-sed -i 's/^    static struct kch_handle \*kch;/    static struct planted_handle *kch;/' Documentation/qemu.rst
+sed -i 's/^        struct kch_handle \*kch = /        struct planted_handle *kch = /' Documentation/vmm-integration.rst
 
 # Where a check looks at several things, what else it must find.
 more_marks() { # CHECK
 	case $1 in
-	documents) printf '%s\n' "not documented: KCH_IOC_ADOPT" "qemu.rst: the example does not compile" ;;
+	documents) printf '%s\n' "not documented: KCH_IOC_ADOPT" "vmm-integration.rst: the example does not compile" ;;
 	esac
 }
 
