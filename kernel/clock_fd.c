@@ -179,7 +179,7 @@ static int clock_restore(void *context, void *arg, struct kch_message *message)
 		return err;
 	let_go_of_dead(clock);
 	err = kch_restore(clock->record, r, &clock->holder, message);
-	if (!err && r->mode == KCH_MODE_IDENTICAL)
+	if (!err && r->outcome.mode == KCH_MODE_IDENTICAL)
 		bind(clock);
 	return err;
 }

@@ -28,7 +28,8 @@ static_assert(sizeof(struct kch_entry) == 96);
 static_assert(sizeof(struct kch_list) == 288);
 static_assert(sizeof(struct kch_get) == 296);
 static_assert(sizeof(struct kch_read) == 312);
-static_assert(sizeof(struct kch_restore) == 368);
+static_assert(sizeof(struct kch_outcome) == 80);
+static_assert(sizeof(struct kch_restore) == 376);
 static_assert(sizeof(struct kch_finish) == 272);
 static_assert(sizeof(struct kch_adopt) == 296);
 static_assert(sizeof(struct kch_clock_fd) == 352);
@@ -143,7 +144,7 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	if (kch.incoming.copy)
 		info->flags |= KCH_INFO_EVIDENCE;
 	if (!kch.incoming.error) {
-		struct kch_restore unused = { };
+		struct kch_outcome unused;
 
 		info->flags |= KCH_INFO_INCOMING;
 		if (le32_to_cpu(kch.incoming.record.header.flags) & KCH_REC_SEALED)
@@ -531,18 +532,19 @@ int kch_restore_check(struct kch_restore *r, struct kch_message *message)
 {
 	const struct kch_restore in = *r;
 	bool hold = in.flags & KCH_RESTORE_HOLD;
+	u32 reserved;
 
-	memset_startat(r, 0, host_tsc);
-	r->vcpu_id = -1;
-	r->mode = KCH_MODE_NONE;
+	memset_startat(r, 0, outcome);
+	r->outcome.vcpu_id = -1;
 	if (in.flags & ~KCH_RESTORE_FLAGS) {
 		kch_say(message, "flags %#x, known are %#x", in.flags,
 			KCH_RESTORE_FLAGS);
 		return -EINVAL;
 	}
-	if (in.page || in.reserved) {
+	reserved = in.reserved | in.outcome.reserved;
+	if (in.outcome.page || reserved) {
 		kch_say(message, "reserved members are %#x and %#x, must be 0",
-			in.page, in.reserved);
+			in.outcome.page, reserved);
 		return -EINVAL;
 	}
 	if (hold ? !in.hold_ms || in.hold_ms > KCH_HOLD_MS_MAX : in.hold_ms) {
@@ -555,7 +557,6 @@ int kch_restore_check(struct kch_restore *r, struct kch_message *message)
 			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
 		return -EINVAL;
 	}
-	r->hold_ms = in.hold_ms;
 	return 0;
 }
 
@@ -591,7 +592,6 @@ static int do_finish(void *context, void *arg, struct kch_message *message)
 static int do_adopt(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_adopt *a = arg;
-	struct kch_kvm_adopt todo = { .vcpu_id = -1 };
 	struct kch_kvm_facts facts;
 	struct file *vm_file;
 	u32 reserved = a->reserved;
@@ -608,15 +608,9 @@ static int do_adopt(void *context, void *arg, struct kch_message *message)
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	err = kch_host_tsc_used(message) ?: kch_selfcheck(&facts, message);
-	if (!err) {
-		todo.kvm_khz = facts.kvm_khz;
-		todo.frac_bits = facts.frac_bits;
-		err = kch_kvm_adopt(kch_kvm_of(vm_file), &todo, message);
-	}
-	a->adopted = todo.adopted;
-	a->vcpu_id = todo.vcpu_id;
-	a->found = todo.found;
-	a->expected = todo.expected;
+	if (!err)
+		err = kch_kvm_adopt(kch_kvm_of(vm_file), facts.kvm_khz,
+				    facts.frac_bits, a, message);
 	fput(vm_file);
 	return err;
 }

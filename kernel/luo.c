@@ -31,7 +31,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 	struct kch_incoming *in = &clock->incoming;
 	const struct kch_rec_header *header = &in->record.header;
 	struct kch_kvm_facts facts = { };
-	u64 blackout, found, expected;
+	struct kch_outcome unused;
 	int err;
 
 	*entry = NULL;
@@ -49,8 +49,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 			kch_say(message, "the record it came with was never sealed");
 			return -EINPROGRESS;
 		}
-		err = kch_host_same_machine(header, false, &blackout, &found,
-					    &expected, message) ?:
+		err = kch_host_same_machine(header, false, &unused, message) ?:
 		      kch_incoming_entry(&in->vms->vm, entry, message);
 	}
 	if (err) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 #include "check.h"
 
-int kch_entry_exact(const struct kch_rec_vm *entry,
-			struct kch_message *message)
+int kch_entry_exact(const struct kch_rec_vm *entry, struct kch_message *message)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
 	u32 i;
@@ -22,12 +21,12 @@ int kch_entry_exact(const struct kch_rec_vm *entry,
 	return 0;
 }
 
-static int refuse_vcpu(struct kch_kvm_restore *r, u32 vcpu_id, u64 found,
+static int refuse_vcpu(struct kch_kvm_restore *r, s32 vcpu_id, u64 found,
 		       u64 expected, int err)
 {
-	r->vcpu_id = vcpu_id;
-	r->found = found;
-	r->expected = expected;
+	r->outcome.vcpu_id = vcpu_id;
+	r->outcome.found = found;
+	r->outcome.expected = expected;
 	return err;
 }
 
@@ -41,11 +40,10 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	u64 found, expected;
 
 	if (live->vcpu_count != r->saved->vcpu_count) {
-		r->found = count;
-		r->expected = le32_to_cpu(r->saved->vcpu_count);
+		expected = le32_to_cpu(r->saved->vcpu_count);
 		kch_say(message, "the VM has %u vCPUs, %llu were saved", count,
-			r->expected);
-		return -ELNRNG;
+			(unsigned long long)expected);
+		return refuse_vcpu(r, -1, count, expected, -ELNRNG);
 	}
 	for (i = 0; i < count; i++) {
 		u32 id = le32_to_cpu(has[i].vcpu_id);
@@ -110,28 +108,30 @@ bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *
 {
 	const struct kch_rec_vcpu *a = (const void *)(r->saved + 1);
 	const struct kch_rec_vcpu *b = (const void *)(live + 1);
+	struct kch_clock_error one, worst = { .identical = true, .same_page = true };
+	struct kch_outcome *outcome = &r->outcome;
 	struct kch_clock want, have;
 	u32 i;
 
-	memset(&r->error, 0, sizeof(r->error));
-	r->error.identical = true;
-	r->error.same_page = true;
-	r->host_tsc = le64_to_cpu(live->host_tsc);
+	outcome->host_tsc = le64_to_cpu(live->host_tsc);
 	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
-		struct kch_clock_error one;
-
 		kch_clock_of(r->saved, &a[i], &want);
 		kch_clock_of(live, &b[i], &have);
-		kch_clock_compare(&want, &have, r->host_tsc, &one);
-		if (is_worse(&one, &r->error)) {
-			r->error = one;
-			r->vcpu_id = le32_to_cpu(b[i].vcpu_id);
+		kch_clock_compare(&want, &have, outcome->host_tsc, &one);
+		if (is_worse(&one, &worst)) {
+			worst = one;
+			outcome->vcpu_id = le32_to_cpu(b[i].vcpu_id);
 		}
 	}
-	return r->error.identical;
+	outcome->error_ns = worst.ns;
+	outcome->error_cycles = worst.cycles;
+	outcome->error_rate_ppb = worst.rate_ppb;
+	outcome->page = worst.same_page ? KCH_PAGE_SAME_BYTES :
+			worst.identical ? KCH_PAGE_SAME_FUNCTION : KCH_PAGE_NONE;
+	return worst.identical;
 }
 
-int kch_check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
+int kch_check_added(const struct kch_rec_vm *entry, struct kch_adopt *a,
 		    struct kch_message *message)
 {
 	const struct kch_rec_vcpu *vcpus = (const void *)(entry + 1);
@@ -188,7 +188,7 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		kch_say(message, "the VM's clock is the saved one already");
 		return -EALREADY;
 	}
-	r->vcpu_id = -1;
+	r->outcome.vcpu_id = -1;
 	return 0;
 }
 

@@ -19,11 +19,7 @@
  * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
  *	set, and a master clock still to come, so that they are no reason to refuse
  * @reference_cycles: out: of the clock that was written
- * @host_tsc: out: where the outcome was evaluated
- * @error: out: the worst of all vCPUs
- * @vcpu_id: out: the vCPU a refusal is about, -1 none
- * @found: out: number found
- * @expected: out: number expected
+ * @outcome: out: what the checks found, of the worst vCPU
  */
 struct kch_kvm_restore {
 	const struct kch_rec_vm *saved;
@@ -32,11 +28,7 @@ struct kch_kvm_restore {
 	bool check_only;
 	bool sets_vcpus;
 	u64 reference_cycles;
-	u64 host_tsc;
-	struct kch_clock_error error;
-	s32 vcpu_id;
-	u64 found;
-	u64 expected;
+	struct kch_outcome outcome;
 };
 
 /**
@@ -55,27 +47,8 @@ struct kch_kvm_keep {
 	u64 ratio;
 };
 
-/**
- * struct kch_kvm_adopt - see kch_kvm_adopt()
- * @kvm_khz: in: frequency this host's KVM uses, kHz
- * @frac_bits: in: fraction bits of its scaling ratios
- * @adopted: out: vCPUs that got a clock
- * @vcpu_id: out: the vCPU a refusal is about, -1 none
- * @found: out: number found
- * @expected: out: number expected
- */
-struct kch_kvm_adopt {
-	u32 kvm_khz;
-	u8 frac_bits;
-	u32 adopted;
-	s32 vcpu_id;
-	u64 found;
-	u64 expected;
-};
-
 /* -EOPNOTSUPP, -ENOTRECOVERABLE for an entry that cannot be restored exactly. */
-int kch_entry_exact(const struct kch_rec_vm *entry,
-		    struct kch_message *message);
+int kch_entry_exact(const struct kch_rec_vm *entry, struct kch_message *message);
 
 /*
  * May the VM get the saved clock?  -ENOTRECOVERABLE, -EOPNOTSUPP; -ELNRNG, -ERANGE,
@@ -84,14 +57,17 @@ int kch_entry_exact(const struct kch_rec_vm *entry,
 int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		    struct kch_message *message);
 
-/* Evaluates both functions of every vCPU at one host TSC; true if all agree. */
+/*
+ * Evaluates both functions of every vCPU at one host TSC, and fills in the outcome of
+ * the worst.  True if all agree.
+ */
 bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *r);
 
 /*
  * May each vCPU that never ran take over the clock of one that did?  -ENODATA,
  * -ERANGE, -EL2NSYNC.
  */
-int kch_check_added(const struct kch_rec_vm *entry, struct kch_kvm_adopt *a,
+int kch_check_added(const struct kch_rec_vm *entry, struct kch_adopt *a,
 		    struct kch_message *message);
 
 /*

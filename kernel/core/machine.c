@@ -32,8 +32,7 @@ static const char *uuid_text(const u8 id[16], char *text, size_t size)
 
 int kch_machine_same(const struct kch_rec_header *header,
 		     const struct kch_machine *now, bool any_wall,
-		     u64 *blackout_ns, u64 *found, u64 *expected,
-		     struct kch_message *message)
+		     struct kch_outcome *outcome, struct kch_message *message)
 {
 	u32 khz = le32_to_cpu(header->tsc_khz);
 	u64 then = le64_to_cpu(header->host_tsc);
@@ -49,16 +48,16 @@ int kch_machine_same(const struct kch_rec_header *header,
 	}
 	if (le32_to_cpu(header->cpu_signature) != now->cpu_signature ||
 	    memcmp(header->cpu_vendor, now->cpu_vendor, sizeof(header->cpu_vendor))) {
-		*found = now->cpu_signature;
-		*expected = le32_to_cpu(header->cpu_signature);
+		outcome->found = now->cpu_signature;
+		outcome->expected = le32_to_cpu(header->cpu_signature);
 		kch_say(message, "the record is from a CPU %.4s %#x, this is %.4s %#x",
-			header->cpu_vendor, (u32)*expected, now->cpu_vendor,
-			(u32)*found);
+			header->cpu_vendor, le32_to_cpu(header->cpu_signature),
+			now->cpu_vendor, now->cpu_signature);
 		return -EREMCHG;
 	}
 
-	*found = now->host_tsc;
-	*expected = then;
+	outcome->found = now->host_tsc;
+	outcome->expected = then;
 	if (!khz) {
 		kch_say(message, "the record does not say the host TSC frequency: what passed since cannot be told");
 		return -ETIME;
@@ -72,7 +71,7 @@ int kch_machine_same(const struct kch_rec_header *header,
 		return -ETIME;
 	}
 	by_tsc_ns = kch_cycles_to_ns(now->host_tsc - then, khz);
-	*blackout_ns = by_tsc_ns;
+	outcome->blackout_ns = by_tsc_ns;
 	wall_back = now->realtime_ns < le64_to_cpu(header->realtime_ns);
 	wall_ns = wall_back ? le64_to_cpu(header->realtime_ns) - now->realtime_ns :
 			      now->realtime_ns - le64_to_cpu(header->realtime_ns);
@@ -90,5 +89,7 @@ int kch_machine_same(const struct kch_rec_header *header,
 			seconds(wall_ns, expected_s, sizeof(expected_s)));
 		return -ETIME;
 	}
+	outcome->found = 0;
+	outcome->expected = 0;
 	return 0;
 }

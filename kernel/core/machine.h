@@ -26,12 +26,10 @@ struct kch_machine {
 
 /*
  * @any_wall: the wall clock was stepped and is no witness.  -EREMCHG, -ETIME.
- * @blackout_ns: host time since the record's instant, by its TSC.
- * @found, @expected: the numbers that a refusal compared.
+ * @outcome: of it blackout_ns is filled in, and found and expected.
  */
 int kch_machine_same(const struct kch_rec_header *header,
 		     const struct kch_machine *now, bool any_wall,
-		     u64 *blackout_ns, u64 *found, u64 *expected,
-		     struct kch_message *message);
+		     struct kch_outcome *outcome, struct kch_message *message);
 
 #endif /* KCH_MACHINE_H */

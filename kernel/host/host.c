@@ -247,7 +247,7 @@ void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)
 }
 
 int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
-			  u64 *blackout_ns, u64 *found, u64 *expected,
+			  struct kch_outcome *outcome,
 			  struct kch_message *message)
 {
 	struct kch_machine machine = { .cpu_signature = cpuid_eax(1) };
@@ -259,6 +259,5 @@ int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
 	kch_host_instant(&now);
 	machine.host_tsc = now.host_tsc;
 	machine.realtime_ns = now.realtime_ns;
-	return kch_machine_same(header, &machine, any_wall, blackout_ns, found,
-				expected, message);
+	return kch_machine_same(header, &machine, any_wall, outcome, message);
 }

@@ -18,12 +18,11 @@ void kch_host_boot_id(u8 id[16]);
 void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz);
 
 /*
- * Is this the machine the record is from, and did its TSC run on since?
- * @any_wall: the wall clock was stepped and is no witness.  -EREMCHG, -ETIME.
- * @blackout_ns: host time since the record's instant, by its TSC.
+ * Is this the machine the record is from, and did its TSC run on since?  See
+ * kch_machine_same().
  */
 int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
-			  u64 *blackout_ns, u64 *found, u64 *expected,
+			  struct kch_outcome *outcome,
 			  struct kch_message *message);
 
 /* Is the clocksource the TSC?  Not so where that cannot be told. */

@@ -317,8 +317,8 @@ static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
 	if (!err && !kch_check_identical(after, r)) {
 		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
-			r->vcpu_id, r->error.ns, r->error.cycles,
-			r->error.rate_ppb);
+			r->outcome.vcpu_id, r->outcome.error_ns,
+			r->outcome.error_cycles, r->outcome.error_rate_ppb);
 		err = -EOVERFLOW;
 	}
 	kvfree(after);
@@ -335,17 +335,17 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	struct kch_rec_vm *before;
 	int err;
 
-	r->vcpu_id = -1;
+	r->outcome.vcpu_id = -1;
 	err = kch_entry_exact(r->saved, message) ?:
 	      read_both(kvm, r->frac_bits, &state, &before, message);
 	if (err)
 		return err;
 	err = kch_check_ready(before, r, message);
 	if (!err && r->saved->tsc_scaling_frac_bits != r->frac_bits) {
-		r->found = r->frac_bits;
-		r->expected = r->saved->tsc_scaling_frac_bits;
+		r->outcome.found = r->frac_bits;
+		r->outcome.expected = r->saved->tsc_scaling_frac_bits;
 		kch_say(message, "TSC scaling ratios have %llu fraction bits here, saved were %llu: the host has another CPU",
-			r->found, r->expected);
+			r->outcome.found, r->outcome.expected);
 		err = -ERANGE;
 	}
 	if (!err && le32_to_cpu(before->flags) & KCH_VM_RUNNING) {
@@ -421,7 +421,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 }
 
 /* KVM gives a vCPU that was added the mul and shift of the others by itself. */
-int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
+int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits, struct kch_adopt *a,
 		  struct kch_message *message)
 {
 	const struct kch_rec_vcpu *vcpu;
@@ -429,9 +429,7 @@ int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
 	u32 n;
 	int err;
 
-	a->vcpu_id = -1;
-	a->adopted = 0;
-	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
+	err = kch_kvm_read(kvm, frac_bits, &entry, message);
 	if (err)
 		return err;
 	err = kch_entry_exact(entry, message) ?:

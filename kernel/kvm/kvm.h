@@ -115,8 +115,8 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *restore,
  */
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep);
 
-/* Errors: see KCH_IOC_ADOPT; nothing is changed then. */
-int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *adopt,
-		  struct kch_message *message);
+/* Fills in what is out of @adopt.  Errors: see KCH_IOC_ADOPT; nothing is changed then. */
+int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
+		  struct kch_adopt *adopt, struct kch_message *message);
 
 #endif /* KCH_KVM_PRIVATE_H */

@@ -346,8 +346,8 @@ static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 	      kch_kvm_read(kvm, r->frac_bits, &after, message);
 	if (!err && !kch_check_identical(after, r)) {
 		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
-			r->vcpu_id, r->error.ns, r->error.cycles,
-			r->error.rate_ppb);
+			r->outcome.vcpu_id, r->outcome.error_ns,
+			r->outcome.error_cycles, r->outcome.error_rate_ppb);
 		err = -EOVERFLOW;
 	}
 	if (err)
@@ -384,7 +384,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	u32 locked;
 	int err;
 
-	r->vcpu_id = -1;
+	r->outcome.vcpu_id = -1;
 	/* Held over all: no vCPU is created, none runs.  KVM's own lock order. */
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
@@ -392,7 +392,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	if (busy) {
 		kch_say(message, "vCPU %d is running, or in an ioctl",
 			busy->vcpu_id);
-		r->vcpu_id = busy->vcpu_id;
+		r->outcome.vcpu_id = busy->vcpu_id;
 		err = -EBUSY;
 	} else if (kvm->created_vcpus != atomic_read(&kvm->online_vcpus)) {
 		kch_say(message, "a vCPU is being created");
@@ -415,7 +415,7 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 	struct kch_rec_vm *before = NULL;
 	int err;
 
-	r->vcpu_id = -1;
+	r->outcome.vcpu_id = -1;
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
 	err = kch_kvm_read(kvm, r->frac_bits, &before, message);
@@ -506,15 +506,15 @@ out:
 }
 
 /* Under the VM's lock: no vCPU is added meanwhile. */
-static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
-			struct kch_message *message)
+static int adopt_locked(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
+			struct kch_adopt *a, struct kch_message *message)
 {
 	struct kch_rec_vm *entry;
 	struct kvm_vcpu *vcpu;
 	unsigned long i, done;
 	int err;
 
-	err = kch_kvm_read(kvm, a->frac_bits, &entry, message);
+	err = kch_kvm_read(kvm, frac_bits, &entry, message);
 	if (err)
 		return err;
 	err = kch_entry_exact(entry, message) ?:
@@ -538,7 +538,7 @@ static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
 		if (vcpu->arch.hw_tsc_khz)
 			mutex_unlock(&vcpu->mutex);
 	}
-	kch_clock_fill_pairs(entry, a->kvm_khz);
+	kch_clock_fill_pairs(entry, kvm_khz);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		if (i == done)
 			break;
@@ -546,7 +546,7 @@ static int adopt_locked(struct kvm *kvm, struct kch_kvm_adopt *a,
 			continue;
 		if (!err) {
 			write_pair(vcpu, kch_entry_vcpu(entry, vcpu->vcpu_id),
-				   a->kvm_khz, a->frac_bits);
+				   kvm_khz, frac_bits);
 			/* Left by its creation; would take a new reference. */
 			kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 			kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
@@ -559,16 +559,14 @@ free:
 	return err;
 }
 
-int kch_kvm_adopt(struct kvm *kvm, struct kch_kvm_adopt *a,
+int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits, struct kch_adopt *a,
 		  struct kch_message *message)
 {
 	int err;
 
-	a->vcpu_id = -1;
-	a->adopted = 0;
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
-	err = adopt_locked(kvm, a, message);
+	err = adopt_locked(kvm, kvm_khz, frac_bits, a, message);
 	mutex_unlock(&kvm->lock);
 	return err;
 }

@@ -273,7 +273,7 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
 }
 
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
-			struct kch_restore *result, struct kch_message *message)
+			struct kch_outcome *outcome, struct kch_message *message)
 {
 	const struct kch_rec_header *header = &in->record.header;
 	int err;
@@ -284,9 +284,8 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			header->kernel_release);
 		return -EINPROGRESS;
 	}
-	err = kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL,
-				    &result->blackout_ns, &result->found,
-				    &result->expected, message);
+	err = kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL, outcome,
+				    message);
 	return err ?: kch_host_tsc_settled(message);
 }
 
@@ -312,7 +311,7 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
 void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 			     const struct kch_region *region)
 {
-	struct kch_restore unused = { };
+	struct kch_outcome unused;
 	struct kch_message message = { "" };
 	struct kch_rec_vm *entry;
 	u32 i;

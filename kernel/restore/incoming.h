@@ -92,7 +92,7 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
  * -EREMCHG, -ETIME, -EAGAIN, -EPFNOSUPPORT.  @flags: KCH_RESTORE_*; fills in what it measured.
  */
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
-			struct kch_restore *result, struct kch_message *message);
+			struct kch_outcome *outcome, struct kch_message *message);
 
 /* Notes that the VM of @uuid was restored to @vm_file, or with @err that a hold of it ended. */
 void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,

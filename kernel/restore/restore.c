@@ -59,7 +59,6 @@
  * @held: the VM is held, or it has ended
  * @ended: it has ended
  * @cancelled: it is to end
- * @blackout_ns: outcome
  * @err: outcome
  * @message: why
  */
@@ -82,7 +81,6 @@ struct kch_restoring {
 	struct completion held;
 	struct completion ended;
 	bool cancelled;
-	u64 blackout_ns;
 	int err;
 	struct kch_message message;
 };
@@ -133,7 +131,7 @@ static int take_vcpu(const void *arg, struct file *file, unsigned int fd)
 /* What is not as saved is set by the vCPU's file; so there must be one. */
 static int check_files(struct kch_restoring *job)
 {
-	struct kch_kvm_restore *r = &job->todo;
+	struct kch_outcome *r = &job->todo.outcome;
 	u32 i;
 
 	for (i = 0; i < vcpus_saved(job); i++) {
@@ -178,9 +176,9 @@ static int vcpu_error(struct kch_restoring *job, u32 i, const char *what, int er
 {
 	if (err >= 0)
 		return 0;
-	job->todo.vcpu_id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
+	job->todo.outcome.vcpu_id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
 	kch_say(&job->message, "%s of vCPU %d failed (%d)", what,
-		job->todo.vcpu_id, err);
+		job->todo.outcome.vcpu_id, err);
 	return err == -EINTR || err == -EIO ? err : refusal;
 }
 
@@ -484,8 +482,7 @@ static void job_free(struct kch_restoring *job)
 }
 
 /* With kch.lock: may this VM be restored from this entry, and by nobody else? */
-static int job_begin(struct kch_restoring *job, struct kch_restore *r,
-		     struct kch_message *message)
+static int job_begin(struct kch_restoring *job, struct kch_message *message)
 {
 	const struct kch_restoring *other;
 	struct kch_incoming_vm *in;
@@ -497,7 +494,8 @@ static int job_begin(struct kch_restoring *job, struct kch_restore *r,
 		return -ESHUTDOWN;
 	}
 	err = kch_incoming_find(job->record, job->uuid, &in, message) ?:
-	      kch_incoming_usable(job->record, job->flags, r, message);
+	      kch_incoming_usable(job->record, job->flags, &job->todo.outcome,
+				  message);
 	if (err)
 		return err;
 	vm_file = kch_watch_get(in->watch);
@@ -542,32 +540,25 @@ static void job_end(struct kch_restoring *job)
 static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 		       struct kch_message *message)
 {
-	const struct kch_kvm_restore *todo = &job->todo;
 	bool hyperv = kch_kvm_hyperv_page(kvm_of(job));
 
-	r->blackout_ns = job->blackout_ns;
-	r->host_tsc = todo->host_tsc;
-	r->error_ns = todo->error.ns;
-	r->error_cycles = todo->error.cycles;
-	r->error_rate_ppb = todo->error.rate_ppb;
-	r->vcpu_id = todo->vcpu_id;
+	r->outcome = job->todo.outcome;
 	/* What was in the way of a first try is no message of a restore that went well. */
 	if (job->err) {
+		r->outcome.page = KCH_PAGE_NONE;
 		*message = job->message;
-		r->found = todo->found;
-		r->expected = todo->expected;
 		return job->err;
 	}
+	r->outcome.found = 0;
+	r->outcome.expected = 0;
 	/* With the reference as it was written, or would be. */
 	if (!kch_entry_kvm_agrees(job->saved, job->facts.kvm_khz))
-		kch_entry_advance(job->saved, todo->host_tsc, hyperv);
-	r->rebase_bound_ns = kch_entry_bound_ns(job->saved, job->facts.kvm_khz,
-						tsc_khz, todo->host_tsc, hyperv);
-	if (job->flags & KCH_RESTORE_CHECK)
-		return 0;
-	r->page = todo->error.same_page ? KCH_PAGE_SAME_BYTES :
-					  KCH_PAGE_SAME_FUNCTION;
-	r->mode = KCH_MODE_IDENTICAL;
+		kch_entry_advance(job->saved, r->outcome.host_tsc, hyperv);
+	r->outcome.rebase_bound_ns =
+		kch_entry_bound_ns(job->saved, job->facts.kvm_khz, tsc_khz,
+				   r->outcome.host_tsc, hyperv);
+	if (!(job->flags & KCH_RESTORE_CHECK))
+		r->outcome.mode = KCH_MODE_IDENTICAL;
 	return 0;
 }
 
@@ -610,7 +601,7 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	memcpy(job->uuid, r->uuid, sizeof(job->uuid));
 	job->flags = r->flags;
 	job->hold_ms = r->hold_ms;
-	job->todo.vcpu_id = -1;
+	job->todo.outcome.vcpu_id = -1;
 	INIT_DELAYED_WORK(&job->break_off, break_off);
 	init_completion(&job->held);
 	init_completion(&job->ended);
@@ -618,9 +609,9 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		job_free(job);
 		return -EINTR;
 	}
-	err = job_begin(job, r, message);
-	job->blackout_ns = r->blackout_ns;
+	err = job_begin(job, message);
 	mutex_unlock(&kch.lock);
+	r->outcome = job->todo.outcome;
 	if (err) {
 		job_free(job);
 		return err;
@@ -713,7 +704,7 @@ int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
 
 	memset_startat(r, 0, flags);
 	r->vm_fd = -1;
-	r->vcpu_id = -1;
+	r->outcome.vcpu_id = -1;
 	if (mutex_lock_interruptible(&holder->lock))
 		return -EINTR;
 	if (!holder->held) {

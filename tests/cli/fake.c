@@ -407,8 +407,8 @@ static int do_wait(struct kch_restore *wait)
 		return fail(EUCLEAN, wait->message, "descriptors of the VM are kept");
 	if (getenv("FAKE_WAIT"))
 		sleep(60);
-	wait->mode = KCH_MODE_IDENTICAL;
-	wait->host_tsc = fake.hold_ms;
+	wait->outcome.mode = KCH_MODE_IDENTICAL;
+	wait->outcome.host_tsc = fake.hold_ms;
 	fake.hold_ms = 0;
 	return 0;
 }
@@ -438,20 +438,20 @@ static int do_restore(struct kch_restore *restore)
 			fake.offsets[i] = le64_to_cpu(vcpu.tsc_offset);
 		}
 		note("restore ");
-		restore->page = KCH_PAGE_SAME_FUNCTION;
+		restore->outcome.page = KCH_PAGE_SAME_FUNCTION;
 	}
-	restore->mode = restore->flags & KCH_RESTORE_CHECK ? KCH_MODE_NONE :
+	restore->outcome.mode = restore->flags & KCH_RESTORE_CHECK ? KCH_MODE_NONE :
 							     fake.restore_mode;
-	restore->rebase_bound_ns = 46;
-	restore->host_tsc = 0x200000000000ULL;
-	restore->blackout_ns = 1234567;
+	restore->outcome.rebase_bound_ns = 46;
+	restore->outcome.host_tsc = 0x200000000000ULL;
+	restore->outcome.blackout_ns = 1234567;
 	if (restore->flags & KCH_RESTORE_HOLD)
 		fake.hold_ms = restore->hold_ms;
 	/* From outside: with all vCPUs, and with nothing else. */
 	if (restore->vm_fd != FAKE_VM_FD)
-		restore->error_cycles = 1000 * files_named("fake-stats") +
+		restore->outcome.error_cycles = 1000 * files_named("fake-stats") +
 					files_named("fake-vcpu");
-	restore->vcpu_id = -1;
+	restore->outcome.vcpu_id = -1;
 	return 0;
 }
 
@@ -475,9 +475,9 @@ static int device_ioctl(unsigned long request, void *arg)
 {
 	if (_IOC_NR(request) == (unsigned int)fake.error_number) {
 		if (request == KCH_IOC_RESTORE) {
-			((struct kch_restore *)arg)->vcpu_id = 1;
-			((struct kch_restore *)arg)->found = 7;
-			((struct kch_restore *)arg)->expected = 8;
+			((struct kch_restore *)arg)->outcome.vcpu_id = 1;
+			((struct kch_restore *)arg)->outcome.found = 7;
+			((struct kch_restore *)arg)->outcome.expected = 8;
 		}
 		return fail(fake.error_errno, message_of(request, arg),
 			    fake.error_message);

@@ -247,9 +247,9 @@ static uint64_t magnitude(int64_t value)
 static uint64_t promised_ns(const struct kch_restore_result *result,
 			    uint64_t host_tsc)
 {
-	uint64_t passed_ns = kch_cycles_to_ns(host_tsc - result->host_tsc, host_khz);
+	uint64_t passed_ns = kch_cycles_to_ns(host_tsc - result->outcome.host_tsc, host_khz);
 
-	return magnitude(result->error_ns) + result->error_slack_ns +
+	return magnitude(result->outcome.error_ns) + result->error_slack_ns +
 	       KCH_ROUNDING_NS +
 	       (uint64_t)((unsigned __int128)passed_ns *
 			  result->error_growth_ppb / 1000000000);

@@ -389,17 +389,18 @@ static void test_restore(void)
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, NULL,
 				 &result), 0);
 	check_log("restore ");
-	ktap_check(result.mode == KCH_MODE_IDENTICAL && result.vcpu_id == -1 &&
-		   result.blackout_ns == 1234567 && result.rebase_bound_ns == 46 &&
-		   result.page == KCH_PAGE_SAME_FUNCTION, "%u %d %lu %lu %u",
-		   result.mode, result.vcpu_id, result.blackout_ns,
-		   result.rebase_bound_ns, result.page);
+	ktap_check(result.outcome.mode == KCH_MODE_IDENTICAL && result.outcome.vcpu_id == -1 &&
+		   result.outcome.blackout_ns == 1234567 &&
+		   result.outcome.rebase_bound_ns == 46 &&
+		   result.outcome.page == KCH_PAGE_SAME_FUNCTION, "%u %d %llu %llu %u",
+		   result.outcome.mode, result.outcome.vcpu_id, result.outcome.blackout_ns,
+		   result.outcome.rebase_bound_ns, result.outcome.page);
 	ktap_check(fake.offsets[0] == 0xfffffff000000000ULL &&
 		   fake.clock_ns == OLD_CLOCK_NS, "set here: %lu", fake.clock_ns);
 	set_up();
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, NULL, 0, uuid, NULL, &result), 0);
 	check_log("restore ");
-	ktap_check(result.mode == KCH_MODE_IDENTICAL, "%u", result.mode);
+	ktap_check(result.outcome.mode == KCH_MODE_IDENTICAL, "%u", result.outcome.mode);
 }
 
 static void test_restore_check(void)
@@ -414,10 +415,12 @@ static void test_restore_check(void)
 				 &result), 0);
 	check_log("");
 	check_vm_unchanged();
-	ktap_check(result.vcpu_id == -1 && !result.found && !result.expected &&
-		   result.mode == KCH_MODE_NONE && result.page == KCH_PAGE_NONE,
-		   "%d %#lx %#lx %u", result.vcpu_id, result.found, result.expected,
-		   result.page);
+	ktap_check(result.outcome.vcpu_id == -1 && !result.outcome.found &&
+		   !result.outcome.expected &&
+		   result.outcome.mode == KCH_MODE_NONE && result.outcome.page == KCH_PAGE_NONE,
+		   "%d %#llx %#llx %u", result.outcome.vcpu_id,
+		   result.outcome.found, result.outcome.expected,
+		   result.outcome.page);
 }
 
 /* A KVM whose clock goes, for the modes that set it. */
@@ -548,9 +551,10 @@ static void test_restore_put_back(void)
 				 &result), EOPNOTSUPP);
 	check_log("");
 	check_vm_unchanged();
-	ktap_check(result.mode == KCH_MODE_NONE && result.vcpu_id == 1 &&
-		   result.found == 7 && result.expected == 8, "%u %d %lu %lu",
-		   result.mode, result.vcpu_id, result.found, result.expected);
+	ktap_check(result.outcome.mode == KCH_MODE_NONE && result.outcome.vcpu_id == 1 &&
+		   result.outcome.found == 7 && result.outcome.expected == 8, "%u %d %llu %llu",
+		   result.outcome.mode, result.outcome.vcpu_id,
+		   result.outcome.found, result.outcome.expected);
 
 	set_up_weaker(EAGAIN);
 	fake.set_offset_errno[1] = EINVAL;
@@ -581,12 +585,12 @@ static void test_restore_weaker(void)
 				     &result);
 		ktap_check(!err, "%d after %d: %s", err, weaker[i],
 			   kch_last_message(handle));
-		ktap_check(result.mode == KCH_MODE_CONVERGED &&
-			   result.refusal == weaker[i], "%u %d", result.mode,
+		ktap_check(result.outcome.mode == KCH_MODE_CONVERGED &&
+			   result.refusal == weaker[i], "%u %d", result.outcome.mode,
 			   result.refusal);
-		ktap_check(result.error_ns >= -1 && result.error_ns <= 1 &&
-			   !result.error_cycles && !result.tsc_rate_ppb,
-			   "%ld ns", result.error_ns);
+		ktap_check(result.outcome.error_ns >= -1 && result.outcome.error_ns <= 1 &&
+			   !result.outcome.error_cycles && !result.tsc_rate_ppb,
+			   "%lld ns", result.outcome.error_ns);
 		ktap_check(!strcmp(kch_last_message(handle),
 				   "mode converged: the module's reason"), "'%s'",
 			   kch_last_message(handle));
@@ -598,8 +602,8 @@ static void test_restore_weaker(void)
 	set_up_weaker(0);
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
 				 &result), 0);
-	ktap_check(result.mode == KCH_MODE_IDENTICAL && !result.refusal, "%u %d",
-		   result.mode, result.refusal);
+	ktap_check(result.outcome.mode == KCH_MODE_IDENTICAL && !result.refusal, "%u %d",
+		   result.outcome.mode, result.refusal);
 	for (i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
 		set_up_weaker(never[i]);
 		check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid,

@@ -32,11 +32,11 @@ static void test_page_lag(void)
 	check_err(restore(NULL, &result), 0);
 	ktap_check(result.error_slack_ns > info.kvmclock_slack_ns, "%lu, saved %u",
 		   result.error_slack_ns, info.kvmclock_slack_ns);
-	error = true_error_ns(result.host_tsc) - 14000;
+	error = true_error_ns(result.outcome.host_tsc) - 14000;
 	ktap_check((uint64_t)llabs(error) <=
-		   (uint64_t)llabs(result.error_ns) + result.error_slack_ns +
-		   KCH_ROUNDING_NS, "%ld ns, reported %ld +- %lu", error,
-		   result.error_ns, result.error_slack_ns);
+		   (uint64_t)llabs(result.outcome.error_ns) + result.error_slack_ns +
+		   KCH_ROUNDING_NS, "%ld ns, reported %lld +- %lu", error,
+		   result.outcome.error_ns, result.error_slack_ns);
 
 	/* Behind; too far ahead for any record; written after now. */
 	set_up();
@@ -226,7 +226,7 @@ static void test_signals(void)
 	fake.offsets[0] = OFFSET;
 	fake.offsets[1] = OFFSET;
 	check_err(restore(NULL, &result), 0);
-	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
+	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED, "%u", result.outcome.mode);
 	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), 0);
 	set_up();
 	fake.signals = true;

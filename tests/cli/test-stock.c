@@ -196,26 +196,26 @@ static void test_restore(void)
 
 	saved_and_new(TSC_KHZ + 30);
 	check_err(restore(NULL, &result), 0);
-	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
+	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED, "%u", result.outcome.mode);
 	ktap_check(fake.offsets[0] == OFFSET && fake.offsets[1] == OFFSET,
 		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
 	/* A delay that is always the same is found in one round, +-1 ns each. */
-	ktap_check(result.rounds >= 2 && result.error_ns >= -1 &&
-		   result.error_ns <= 1, "%ld ns in %u rounds", result.error_ns,
+	ktap_check(result.rounds >= 2 && result.outcome.error_ns >= -1 &&
+		   result.outcome.error_ns <= 1, "%lld ns in %u rounds", result.outcome.error_ns,
 		   result.rounds);
-	ktap_check(result.error_ns == true_error_ns(result.host_tsc),
-		   "%ld reported, %ld is true", result.error_ns,
-		   true_error_ns(result.host_tsc));
+	ktap_check(result.outcome.error_ns == true_error_ns(result.outcome.host_tsc),
+		   "%lld reported, %ld is true", result.outcome.error_ns,
+		   true_error_ns(result.outcome.host_tsc));
 	kch_pvclock_pair(TSC_KHZ + 30, &mul, &shift);
-	ktap_check(result.error_rate_ppb ==
+	ktap_check(result.outcome.error_rate_ppb ==
 		   kch_pair_ppb(pages[0].mul, pages[0].shift, mul, shift),
-		   "%ld ppb", result.error_rate_ppb);
-	ktap_check(result.error_rate_ppb < 0 && result.error_growth_ppb ==
-		   (uint64_t)-result.error_rate_ppb + 1 + HOST_CLOCK_PPB, "%lu ppb",
+		   "%lld ppb", result.outcome.error_rate_ppb);
+	ktap_check(result.outcome.error_rate_ppb < 0 && result.error_growth_ppb ==
+		   (uint64_t)-result.outcome.error_rate_ppb + 1 + HOST_CLOCK_PPB, "%lu ppb",
 		   result.error_growth_ppb);
-	ktap_check(result.error_slack_ns == 0 && result.error_cycles == 0,
-		   "%lu ns %ld cycles", result.error_slack_ns,
-		   result.error_cycles);
+	ktap_check(result.error_slack_ns == 0 && result.outcome.error_cycles == 0,
+		   "%lu ns %lld cycles", result.error_slack_ns,
+		   result.outcome.error_cycles);
 	ktap_check(!strncmp(fake.log, SAVED_OFFSETS, strlen(SAVED_OFFSETS)), "%s",
 		   fake.log);
 	/* Nothing is tried that a KVM might take for something else. */
@@ -232,32 +232,32 @@ static void test_restore_bound(void)
 	saved_and_new(TSC_KHZ);
 	kvm_clock.jitter_ns = 400;
 	check_err(restore(&opts, &result), 0);
-	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
-		   result.error_ns);
-	ktap_check(result.error_ns == true_error_ns(result.host_tsc), "%ld ns",
-		   true_error_ns(result.host_tsc));
+	ktap_check(result.outcome.error_ns >= -5 && result.outcome.error_ns <= 5, "%lld ns",
+		   result.outcome.error_ns);
+	ktap_check(result.outcome.error_ns == true_error_ns(result.outcome.host_tsc), "%ld ns",
+		   true_error_ns(result.outcome.host_tsc));
 	ktap_check(result.rounds > 3, "%u rounds", result.rounds);
 	/* What happens now and then is not what is taken off. */
 	saved_and_new(TSC_KHZ);
 	kvm_clock.interrupt_ns = 50000;
 	opts.rounds_max = 5;
 	check_err(restore(&opts, &result), 0);
-	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
-		   result.error_ns);
+	ktap_check(result.outcome.error_ns >= -5 && result.outcome.error_ns <= 5, "%lld ns",
+		   result.outcome.error_ns);
 	saved_and_new(TSC_KHZ);
 	kvm_clock.interrupt_ns = 50000;
 	kvm_clock.jitter_ns = 400;
 	opts.rounds_max = 1000;
 	check_err(restore(&opts, &result), 0);
-	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
-		   result.error_ns);
+	ktap_check(result.outcome.error_ns >= -5 && result.outcome.error_ns <= 5, "%lld ns",
+		   result.outcome.error_ns);
 	/* Without a bound: as good as a fair part of the rounds was. */
 	saved_and_new(TSC_KHZ);
 	kvm_clock.jitter_ns = 400;
 	opts.bound_ns = 0;
 	check_err(restore(&opts, &result), 0);
-	ktap_check(result.error_ns >= -5 && result.error_ns <= 5, "%ld ns",
-		   result.error_ns);
+	ktap_check(result.outcome.error_ns >= -5 && result.outcome.error_ns <= 5, "%lld ns",
+		   result.outcome.error_ns);
 	ktap_check(result.rounds < 1000, "%u rounds", result.rounds);
 }
 
@@ -270,21 +270,21 @@ static void test_restore_bound_missed(void)
 
 	saved_and_new(TSC_KHZ);
 	check_err(restore(&opts, &result), EDOM);
-	ktap_check(result.mode == KCH_MODE_NONE && result.rounds == 1, "%u %u",
-		   result.mode, result.rounds);
-	ktap_check(result.found >= DELAY_NS - 2 && result.found <= DELAY_NS + 2 &&
-		   result.expected == 100, "%lu %lu", result.found,
-		   result.expected);
+	ktap_check(result.outcome.mode == KCH_MODE_NONE && result.rounds == 1, "%u %u",
+		   result.outcome.mode, result.rounds);
+	ktap_check(result.outcome.found >= DELAY_NS - 2 && result.outcome.found <= DELAY_NS + 2 &&
+		   result.outcome.expected == 100, "%llu %llu", result.outcome.found,
+		   result.outcome.expected);
 	check_unchanged();
 	ktap_check(strstr(fake.log, "offset0=5555 offset1=5555 clock "), "%s",
 		   fake.log);
 	saved_and_new(TSC_KHZ);
 	opts.flags = KCH_RESTORE_BEST_EFFORT;
 	check_err(restore(&opts, &result), 0);
-	ktap_check(result.mode == KCH_MODE_CONVERGED &&
-		   result.error_ns == true_error_ns(result.host_tsc) &&
-		   result.error_ns >= DELAY_NS - 2, "%u %ld", result.mode,
-		   result.error_ns);
+	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED &&
+		   result.outcome.error_ns == true_error_ns(result.outcome.host_tsc) &&
+		   result.outcome.error_ns >= DELAY_NS - 2, "%u %lld", result.outcome.mode,
+		   result.outcome.error_ns);
 }
 
 static void test_restore_refused(void)
@@ -319,9 +319,9 @@ static void test_restore_refused(void)
 	saved_and_new(TSC_KHZ);
 	fake.offset_stays[1] = true;
 	check_err(restore(NULL, &result), EOVERFLOW);
-	ktap_check(result.vcpu_id == 1 && result.found == OLD_OFFSET &&
-		   result.expected == OFFSET, "%d %#lx", result.vcpu_id,
-		   result.found);
+	ktap_check(result.outcome.vcpu_id == 1 && result.outcome.found == OLD_OFFSET &&
+		   result.outcome.expected == OFFSET, "%d %#llx", result.outcome.vcpu_id,
+		   result.outcome.found);
 	check_unchanged();
 	/* A handle without the module has no device. */
 	check_err(kch_finish(handle, 0, NULL, NULL), ENOTTY);
@@ -413,14 +413,14 @@ static void test_no_master_clock(void)
 	fake.offsets[1] = OLD_OFFSET;
 	kvm_clock.reference_ns = 1000;
 	check_err(restore(NULL, &result), 0);
-	ktap_check(result.mode == KCH_MODE_CONVERGED, "%u", result.mode);
+	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED, "%u", result.outcome.mode);
 	/* Its own reading, and the one when it was saved. */
 	ktap_check(result.error_slack_ns > slack, "%lu, saved %u",
 		   result.error_slack_ns, slack);
-	error = true_error_ns(result.host_tsc);
+	error = true_error_ns(result.outcome.host_tsc);
 	ktap_check((uint64_t)llabs(error) <=
-		   (uint64_t)llabs(result.error_ns) + result.error_slack_ns,
-		   "%ld ns, reported %ld +- %lu", error, result.error_ns,
+		   (uint64_t)llabs(result.outcome.error_ns) + result.error_slack_ns,
+		   "%ld ns, reported %lld +- %lu", error, result.outcome.error_ns,
 		   result.error_slack_ns);
 }
 
@@ -450,8 +450,8 @@ static void test_unmatched(void)
 		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
 	ktap_check(fake.vcpu_khz[0] == TSC_KHZ && fake.vcpu_khz[1] == TSC_KHZ + 100,
 		   "%u %u", fake.vcpu_khz[0], fake.vcpu_khz[1]);
-	ktap_check(result.mode == KCH_MODE_CONVERGED && !result.error_cycles,
-		   "%u %ld", result.mode, result.error_cycles);
+	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED && !result.outcome.error_cycles,
+		   "%u %lld", result.outcome.mode, result.outcome.error_cycles);
 }
 
 /* A guest of twice the frequency, saved on a host of TSC_KHZ. */
@@ -508,37 +508,37 @@ static void test_scaled(void)
 	saved_scaled(TSC_KHZ);
 	check_err(restore(&opts, &result), 0);
 	/* KVM's clock is not a page of whole kHz: 1 kHz of the guest's is 193 ppb. */
-	ktap_check(!result.error_rate_ppb &&
+	ktap_check(!result.outcome.error_rate_ppb &&
 		   result.error_growth_ppb >= HOST_CLOCK_PPB &&
-		   result.error_growth_ppb <= HOST_CLOCK_PPB + 193 + 1, "%ld %lu ppb",
-		   result.error_rate_ppb, result.error_growth_ppb);
-	ktap_check(result.mode == KCH_MODE_CONVERGED && !result.tsc_rate_ppb &&
-		   !result.error_cycles && fake.offsets[0] == OFFSET, "%u %ld %ld",
-		   result.mode, result.tsc_rate_ppb, result.error_cycles);
+		   result.error_growth_ppb <= HOST_CLOCK_PPB + 193 + 1, "%lld %lu ppb",
+		   result.outcome.error_rate_ppb, result.error_growth_ppb);
+	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED && !result.tsc_rate_ppb &&
+		   !result.outcome.error_cycles && fake.offsets[0] == OFFSET, "%u %ld %lld",
+		   result.outcome.mode, result.tsc_rate_ppb, result.outcome.error_cycles);
 
 	/* 1 kHz more: KVM cannot be given the old ratio. */
 	saved_scaled(TSC_KHZ + 1);
 	check_err(restore(NULL, &result), ERANGE);
-	ktap_check(!fake.log[0] && result.found == fake.ratio, "%s %#lx", fake.log,
-		   result.found);
+	ktap_check(!fake.log[0] && result.outcome.found == fake.ratio, "%s %#llx", fake.log,
+		   result.outcome.found);
 	check_unchanged();
-	old_ratio = result.expected;
+	old_ratio = result.outcome.expected;
 
 	check_err(restore(&opts, &result), 0);
-	ktap_check(result.mode == KCH_MODE_CONTINUOUS, "%u", result.mode);
+	ktap_check(result.outcome.mode == KCH_MODE_CONTINUOUS, "%u", result.outcome.mode);
 	ktap_check(fake.offsets[0] == fake.offsets[1] && fake.offsets[0] != OFFSET,
 		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
 	/* What is reported is so: the TSC then and now, at that host TSC. */
-	then = kch_scale_tsc(result.host_tsc, old_ratio, fake.frac_bits) + OFFSET;
-	now = kch_scale_tsc(result.host_tsc, fake.ratio, fake.frac_bits) +
+	then = kch_scale_tsc(result.outcome.host_tsc, old_ratio, fake.frac_bits) + OFFSET;
+	now = kch_scale_tsc(result.outcome.host_tsc, fake.ratio, fake.frac_bits) +
 	      fake.offsets[0];
-	ktap_check((int64_t)(now - then) == result.error_cycles, "%ld, reported %ld",
-		   (int64_t)(now - then), result.error_cycles);
+	ktap_check((int64_t)(now - then) == result.outcome.error_cycles, "%ld, reported %lld",
+		   (int64_t)(now - then), result.outcome.error_cycles);
 	/* 1 kHz of 2.6 GHz is 385 ppb. */
 	ktap_check(result.tsc_rate_ppb == -385, "%ld ppb", result.tsc_rate_ppb);
 	/* No further than that rate takes it in the seconds this may have taken. */
-	ktap_check(result.error_cycles <= 0 && result.error_cycles > -100000,
-		   "%ld cycles", result.error_cycles);
+	ktap_check(result.outcome.error_cycles <= 0 && result.outcome.error_cycles > -100000,
+		   "%lld cycles", result.outcome.error_cycles);
 	error = (int64_t)(kvm_clock.reference_ns -
 			  kch_pvclock_ns(pages[0].tsc_timestamp,
 					 pages[0].system_time, pages[0].mul,
@@ -546,9 +546,9 @@ static void test_scaled(void)
 					 kch_scale_tsc(kvm_clock.reference_cycles,
 						       old_ratio, fake.frac_bits) +
 					 OFFSET));
-	ktap_check(error >= -3 && error <= 3 && result.error_ns >= -3 &&
-		   result.error_ns <= 3, "%ld ns, reported %ld", error,
-		   result.error_ns);
+	ktap_check(error >= -3 && error <= 3 && result.outcome.error_ns >= -3 &&
+		   result.outcome.error_ns <= 3, "%ld ns, reported %lld", error,
+		   result.outcome.error_ns);
 }
 
 /* Until the frequency is settled nobody knows the rate: the promise says so. */

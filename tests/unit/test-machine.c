@@ -37,9 +37,8 @@ static void set_up(void)
 static void check(int expected, bool any_wall, const char *words)
 {
 	struct kch_message message = { "" };
-	u64 blackout_ns = 0, found = 0, wanted = 0;
-	int err = kch_machine_same(&header, &now, any_wall, &blackout_ns, &found,
-				   &wanted, &message);
+	struct kch_outcome outcome = { 0 };
+	int err = kch_machine_same(&header, &now, any_wall, &outcome, &message);
 
 	ktap_check(err == expected, "%d (%s), expected %d", err, message.text,
 		   expected);
@@ -51,13 +50,13 @@ static void check(int expected, bool any_wall, const char *words)
 static void test_same(void)
 {
 	struct kch_message message;
-	u64 blackout_ns, found, wanted;
+	struct kch_outcome outcome = { 0 };
 
 	set_up();
 	check(0, false, NULL);
-	kch_machine_same(&header, &now, false, &blackout_ns, &found, &wanted,
-			 &message);
-	ktap_check(blackout_ns == 10 * S, "%llu", (unsigned long long)blackout_ns);
+	kch_machine_same(&header, &now, false, &outcome, &message);
+	ktap_check(outcome.blackout_ns == 10 * S, "%llu",
+		   (unsigned long long)outcome.blackout_ns);
 	/* Nothing has passed at all. */
 	now.host_tsc = THEN_TSC;
 	now.realtime_ns = THEN_REAL;

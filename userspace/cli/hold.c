@@ -56,9 +56,9 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm)
 		       strerrorname_np(-err));
 	else
 		syslog(LOG_INFO, "%s: clock restored: %s, %lld ns, %lld cycles, %lld ppb",
-		       printable, kch_mode_name(result.mode),
-		       (long long)result.error_ns, (long long)result.error_cycles,
-		       (long long)result.error_rate_ppb);
+		       printable, kch_mode_name(result.outcome.mode),
+		       (long long)result.outcome.error_ns, (long long)result.outcome.error_cycles,
+		       (long long)result.outcome.error_rate_ppb);
 	free(label);
 	free(printable);
 	free(message);

@@ -20,15 +20,15 @@ static void print_result(struct tool *tool, const struct live_vm *vm, bool held,
 		    tool->options.restore_flags & KCH_RESTORE_CHECK);
 	output_bool(out, "held", held);
 	/* Of a hold that has only begun this is what will be. */
-	output_string(out, "mode", held ? NULL : kch_mode_name(result->mode));
+	output_string(out, "mode", held ? NULL : kch_mode_name(result->outcome.mode));
 	if (held)
 		return;
-	output_s64(out, "error_ns", result->error_ns);
-	output_s64(out, "error_cycles", result->error_cycles);
-	output_s64(out, "error_rate_ppb", result->error_rate_ppb);
-	output_u64(out, "rebase_bound_ns", result->rebase_bound_ns);
-	output_u64(out, "blackout_ns", result->blackout_ns);
-	output_u64(out, "host_tsc", result->host_tsc);
+	output_s64(out, "error_ns", result->outcome.error_ns);
+	output_s64(out, "error_cycles", result->outcome.error_cycles);
+	output_s64(out, "error_rate_ppb", result->outcome.error_rate_ppb);
+	output_u64(out, "rebase_bound_ns", result->outcome.rebase_bound_ns);
+	output_u64(out, "blackout_ns", result->outcome.blackout_ns);
+	output_u64(out, "host_tsc", result->outcome.host_tsc);
 }
 
 /*
@@ -77,7 +77,7 @@ static int ask_module(struct tool *tool, const struct live_vm *vm,
 			 (options->hold_s ? KCH_RESTORE_HOLD : 0),
 		.vm_fd = vm->fd,
 		.mode = KCH_MODE_IDENTICAL,
-		.vcpu_id = -1,
+		.outcome.vcpu_id = -1,
 		.hold_ms = options->hold_s * 1000U,
 	};
 	choose_id(tool, vm, result->uuid);

@@ -526,50 +526,27 @@ struct kch_restore_opts {
 /**
  * struct kch_restore_result - what a restore reached, measured
  * @sz: in: sizeof(struct kch_restore_result)
- * @mode: enum kch_mode; KCH_MODE_NONE after a refusal
- * @vcpu_id: the vCPU a refusal is about, or -1
- * @host_tsc: host TSC at which the errors were measured, cycles
- * @error_ns: live kvmclock minus saved, the largest of all vCPUs, ns
- * @error_cycles: live guest TSC minus saved, likewise, cycles
- * @error_rate_ppb: how much faster the live kvmclock runs, parts per 1e9
- * @rebase_bound_ns: how far what KVM itself says of the clock will be from it at
- *	most, at any later time, ns
- * @blackout_ns: host time from the seal of the record to now, ns
- * @found: the number found, for refusals that compare numbers
- * @expected: the number expected
- * @error_slack_ns: how far @error_ns may be off, because KVM could not be asked
+ * @outcome: as of KCH_IOC_RESTORE; of a mode weaker than identical, its
+ *	rebase_bound_ns and page are 0
+ * @error_slack_ns: how far error_ns may be off, because KVM could not be asked
  *	for clock and host TSC of one instant, and the guest's pages were off, ns
  * @error_growth_ppb: at most so fast the error grows, parts per 1e9 of the time
- *	that has passed since @host_tsc; 0 for KCH_MODE_IDENTICAL
+ *	that has passed since host_tsc; 0 for KCH_MODE_IDENTICAL
  * @tsc_rate_ppb: how much faster the guest's TSC runs than it did, parts per
- *	1e9, rounded toward zero: not 0 only for KCH_MODE_CONTINUOUS; @error_cycles
+ *	1e9, rounded toward zero: not 0 only for KCH_MODE_CONTINUOUS; error_cycles
  *	grows at that rate
  * @rounds: times KVM_SET_CLOCK was tried
  * @refusal: of a mode weaker than identical that kch_vm_restore() reached: the
  *	errno (positive) with which the module refused that; else 0
- * @page: enum kch_pvclock_page: has the guest's page the same bytes, or a younger reference of
- *	the same function; KCH_PAGE_NONE of weaker modes
- * @reserved: 0
  */
 struct kch_restore_result {
 	size_t sz;
-	uint32_t mode;
-	int32_t vcpu_id;
-	uint64_t host_tsc;
-	int64_t error_ns;
-	int64_t error_cycles;
-	int64_t error_rate_ppb;
-	uint64_t rebase_bound_ns;
-	uint64_t blackout_ns;
-	uint64_t found;
-	uint64_t expected;
+	struct kch_outcome outcome;
 	uint64_t error_slack_ns;
 	uint64_t error_growth_ppb;
 	int64_t tsc_rate_ppb;
 	uint32_t rounds;
 	int32_t refusal;
-	uint32_t page;
-	uint32_t reserved;
 };
 
 /**
@@ -597,7 +574,7 @@ struct kch_restore_result {
  * If @opts->mode is weaker than identical and the module refuses for a reason
  * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE,
  * EOVERFLOW, ELIBBAD, ENXIO), the strongest of them is reached as
- * kch_stock_restore() does, with the same promise about the error; @result->mode,
+ * kch_stock_restore() does, with the same promise about the error; @result->outcome.mode,
  * @result->refusal and kch_last_message() say so.  With another scaling ratio than the saved one
  * (ERANGE) that is KCH_MODE_CONTINUOUS at the best.  All other reasons, a reset
  * TSC for one, refuse.

@@ -248,10 +248,9 @@ uint64_t kch_drift_ppb(const struct kch_clock *clock, uint32_t host_khz)
 	return host_clock_ppb(clock, host_khz) + host_clock_slack_ppb();
 }
 
-static void keep_larger(int64_t *largest, int64_t value)
+static int64_t worse(int64_t a, int64_t b)
 {
-	if (magnitude(value) > magnitude(*largest))
-		*largest = value;
+	return magnitude(b) > magnitude(a) ? b : a;
 }
 
 /* The result, of what KVM has after the last write: the largest of all vCPUs. */
@@ -259,13 +258,14 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		  struct kch_restore_result *result)
 {
 	const struct kch_target *target = a->target;
+	struct kch_outcome *outcome = &result->outcome;
 	uint64_t rate_ppb = 0;
 	uint32_t i;
 
-	result->host_tsc = a->now.host_tsc;
-	result->error_ns = 0;
-	result->error_cycles = 0;
-	result->error_rate_ppb = 0;
+	outcome->host_tsc = a->now.host_tsc;
+	outcome->error_ns = 0;
+	outcome->error_cycles = 0;
+	outcome->error_rate_ppb = 0;
 	result->tsc_rate_ppb = 0;
 	result->error_slack_ns = a->now.slack_ns;
 	for (i = 0; i < target->count; i++) {
@@ -278,9 +278,9 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		if (err)
 			return err;
 		if (live.tsc_offset != vcpu->new_offset) {
-			result->vcpu_id = (int32_t)vcpu->vcpu_id;
-			result->found = live.tsc_offset;
-			result->expected = vcpu->new_offset;
+			outcome->vcpu_id = (int32_t)vcpu->vcpu_id;
+			outcome->found = live.tsc_offset;
+			outcome->expected = vcpu->new_offset;
 			return kch_fail(handle, -EOVERFLOW,
 					"vCPU %u: TSC offset %lld was written, KVM has %lld",
 					vcpu->vcpu_id, (long long)vcpu->new_offset,
@@ -288,20 +288,22 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		}
 		kch_vm_clock(target->saved, i, &saved);
 		kch_clock_compare(&saved, &live, a->now.host_tsc, &error);
-		keep_larger(&result->error_ns, error.ns);
-		keep_larger(&result->error_cycles, error.cycles);
-		keep_larger(&result->error_rate_ppb, error.rate_ppb);
+		outcome->error_ns = worse(outcome->error_ns, error.ns);
+		outcome->error_cycles = worse(outcome->error_cycles, error.cycles);
+		outcome->error_rate_ppb = worse(outcome->error_rate_ppb,
+						error.rate_ppb);
 		/* Reported rates are rounded toward zero. */
 		rate_ppb = larger(rate_ppb, magnitude(error.rate_ppb) +
 					    !!error.rate_ppb);
 		rate_ppb = larger(rate_ppb, host_clock_ppb(&saved, a->host_khz));
-		keep_larger(&result->tsc_rate_ppb,
-			    kch_scaling_ppb(saved.tsc_scaling_ratio,
-					    saved.tsc_scaling_frac_bits,
-					    live.tsc_scaling_ratio,
-					    live.tsc_scaling_frac_bits));
+		result->tsc_rate_ppb =
+			worse(result->tsc_rate_ppb,
+			      kch_scaling_ppb(saved.tsc_scaling_ratio,
+					      saved.tsc_scaling_frac_bits,
+					      live.tsc_scaling_ratio,
+					      live.tsc_scaling_frac_bits));
 	}
-	result->vcpu_id = -1;
+	outcome->vcpu_id = -1;
 	result->error_growth_ppb = rate_ppb + host_clock_slack_ppb();
 	return 0;
 }
@@ -316,24 +318,24 @@ int kch_converge(struct kch_handle *handle, struct kch_target *target,
 	int err;
 
 	target->clock_written = true;
-	result->mode = KCH_MODE_NONE;
+	result->outcome.mode = KCH_MODE_NONE;
 	err = search(handle, &a, opts, &result->rounds);
 	if (!err)
 		err = report(handle, &a, result);
 	if (err)
 		return err;
-	error_ns = magnitude(result->error_ns) + result->error_slack_ns;
+	error_ns = magnitude(result->outcome.error_ns) + result->error_slack_ns;
 	if (opts->bound_ns && error_ns > opts->bound_ns &&
 	    !(opts->flags & KCH_RESTORE_BEST_EFFORT)) {
-		result->found = error_ns;
-		result->expected = opts->bound_ns;
+		result->outcome.found = error_ns;
+		result->outcome.expected = opts->bound_ns;
 		return kch_fail(handle, -EDOM,
 				"kvmclock is off by %lld ns (give or take %llu) after %u rounds, accepted are %llu ns",
-				(long long)result->error_ns,
+				(long long)result->outcome.error_ns,
 				(unsigned long long)result->error_slack_ns,
 				result->rounds,
 				(unsigned long long)opts->bound_ns);
 	}
-	result->mode = mode;
+	result->outcome.mode = mode;
 	return 0;
 }

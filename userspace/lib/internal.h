@@ -65,7 +65,7 @@ bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
 		  struct kch_clock *clock);
 
 /* Bytes of struct kch_restore_result in its first version. */
-#define KCH_RESTORE_RESULT_MIN	offsetofend(struct kch_restore_result, expected)
+#define KCH_RESTORE_RESULT_MIN	offsetofend(struct kch_restore_result, outcome)
 
 /*
  * The caller's options as @to, whatever version they are of; and whether

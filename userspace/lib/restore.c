@@ -15,23 +15,13 @@ static int ask_module(struct kch_handle *handle, int vm_fd,
 		.flags = opts->flags & ~KCH_RESTORE_BEST_EFFORT,
 		.vm_fd = vm_fd,
 		.mode = opts->mode ? opts->mode : KCH_MODE_IDENTICAL,
-		.vcpu_id = -1,
+		.outcome.vcpu_id = -1,
 	};
 	int err;
 
 	memcpy(restore.uuid, uuid, sizeof(restore.uuid));
 	err = kch_ioctl(handle, KCH_IOC_RESTORE, &restore, restore.message);
-	result->mode = err ? KCH_MODE_NONE : restore.mode;
-	result->vcpu_id = restore.vcpu_id;
-	result->host_tsc = restore.host_tsc;
-	result->error_ns = restore.error_ns;
-	result->error_cycles = restore.error_cycles;
-	result->error_rate_ppb = restore.error_rate_ppb;
-	result->rebase_bound_ns = restore.rebase_bound_ns;
-	result->page = restore.page;
-	result->blackout_ns = restore.blackout_ns;
-	result->found = restore.found;
-	result->expected = restore.expected;
+	result->outcome = restore.outcome;
 	return err;
 }
 
@@ -92,7 +82,7 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd,
 	result->refusal = -refusal;
 	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
 		 check ? "not identical" : "mode ",
-		 check ? "" : kch_mode_name(result->mode), why);
+		 check ? "" : kch_mode_name(result->outcome.mode), why);
 free:
 	kch_target_free(target);
 	return err;
@@ -130,7 +120,7 @@ int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 		   const struct kch_restore_opts *opts,
 		   struct kch_restore_result *result)
 {
-	struct kch_restore_result out = { .vcpu_id = -1 };
+	struct kch_restore_result out = { .outcome.vcpu_id = -1 };
 	struct kch_restore_opts restore_opts;
 	int err;
 

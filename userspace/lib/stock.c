@@ -119,8 +119,7 @@ static int same_machine(struct kch_handle *handle,
 
 	kch_this_machine(&machine);
 	err = kch_machine_same(header, &machine, flags & KCH_RESTORE_ANY_WALL,
-			       &result->blackout_ns, &result->found,
-			       &result->expected, &message);
+			       &result->outcome, &message);
 	return err ? kch_fail(handle, err, "%s", message.text) : 0;
 }
 
@@ -130,7 +129,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 		      const struct kch_restore_opts *opts,
 		      struct kch_restore_result *result)
 {
-	struct kch_restore_result out = { .vcpu_id = -1 };
+	struct kch_restore_result out = { .outcome.vcpu_id = -1 };
 	struct kch_restore_opts restore_opts;
 	struct kch_target *target = NULL;
 	struct kch_rec_header header;

@@ -56,14 +56,14 @@ static int choose(struct kch_handle *handle, struct kch_target *target,
 		rederive(target);
 		return 0;
 	}
-	result->vcpu_id = (int32_t)target->vcpus[i].vcpu_id;
-	result->found = target->vcpus[i].ratio;
-	result->expected = le64_to_cpu(target->saved->vcpus[i].tsc_scaling_ratio);
+	result->outcome.vcpu_id = (int32_t)target->vcpus[i].vcpu_id;
+	result->outcome.found = target->vcpus[i].ratio;
+	result->outcome.expected = le64_to_cpu(target->saved->vcpus[i].tsc_scaling_ratio);
 	return kch_fail(handle, -ERANGE,
 			"vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: its TSC would have another frequency, which only mode continuous allows",
 			target->vcpus[i].vcpu_id,
-			(unsigned long long)result->found, target->frac_bits,
-			(unsigned long long)result->expected,
+			(unsigned long long)result->outcome.found, target->frac_bits,
+			(unsigned long long)result->outcome.expected,
 			target->saved->entry.tsc_scaling_frac_bits);
 }
 

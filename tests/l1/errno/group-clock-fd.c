@@ -114,8 +114,8 @@ static int in_jail(int fd, const struct vm *vm)
 		return 6;
 	if (clock_restore(fd, vm, ID_OTHER, &arg) != ENOENT)
 		return 7;
-	if (clock_restore(fd, vm, ID_SAVED, &arg) || arg.mode != KCH_MODE_IDENTICAL ||
-	    arg.error_ns || arg.error_cycles || arg.error_rate_ppb)
+	if (clock_restore(fd, vm, ID_SAVED, &arg) || arg.outcome.mode != KCH_MODE_IDENTICAL ||
+	    arg.outcome.error_ns || arg.outcome.error_cycles || arg.outcome.error_rate_ppb)
 		return 8;
 	if (clock_restore(fd, vm, ID_SAVED, &arg) != EALREADY)
 		return 9;

@@ -125,8 +125,8 @@ static void hold_and_resume(uint32_t vcpus, uint32_t id, unsigned int sets, uint
 	err = hold(fd, &vm, id, LONG_MS, &arg);
 	if (!check(!err, "%u vCPUs: %s: %s", vcpus, errno_name(err), arg.message))
 		goto out;
-	check(arg.mode == KCH_MODE_NONE && arg.hold_ms == LONG_MS,
-	      "mode %u while it is held, hold_ms %u", arg.mode, arg.hold_ms);
+	check(arg.outcome.mode == KCH_MODE_NONE && arg.hold_ms == LONG_MS,
+	      "mode %u while it is held, hold_ms %u", arg.outcome.mode, arg.hold_ms);
 	for (i = 0; i < vcpus; i++)
 		check(!ioctl(vm.vcpu[i], KVM_GET_REGS, &regs), "vCPU %u: %s", i,
 		      strerror(errno));
@@ -146,11 +146,12 @@ static void hold_and_resume(uint32_t vcpus, uint32_t id, unsigned int sets, uint
 	      "%u vCPUs, set %u times: it was in the guest before the clock was there",
 	      vcpus, sets);
 	err = hold_wait(fd, &arg);
-	check(!err && arg.mode == KCH_MODE_IDENTICAL && !arg.error_ns &&
-	      !arg.error_cycles && !arg.error_rate_ppb && arg.page == KCH_PAGE_SAME_BYTES &&
-	      arg.blackout_ns && arg.rebase_bound_ns && arg.vm_fd == -1,
-	      "%s: %s: mode %u, %lld ns, page %u", errno_name(err), arg.message, arg.mode,
-	      arg.error_ns, arg.page);
+	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL && !arg.outcome.error_ns &&
+	      !arg.outcome.error_cycles && !arg.outcome.error_rate_ppb &&
+	      arg.outcome.page == KCH_PAGE_SAME_BYTES &&
+	      arg.outcome.blackout_ns && arg.outcome.rebase_bound_ns && arg.vm_fd == -1,
+	      "%s: %s: mode %u, %lld ns, page %u", errno_name(err), arg.message, arg.outcome.mode,
+	      arg.outcome.error_ns, arg.outcome.page);
 	check(hold_wait(fd, &arg) == ENOLINK && arg.message[0], "waited for twice");
 	vm_stop(&vm);
 	live = live_clocks(&vm);
@@ -166,7 +167,7 @@ static const struct condition arguments[] = {
 	  .expected = EINVAL, .message = "hold_ms is 0, expected 1 to 3600000" },
 	{ KCH_IOC_RESTORE, "time without a hold", SET(kch_restore, hold_ms, 5),
 	  .expected = EINVAL, .message = "hold_ms is 5, expected 0 without" },
-	{ KCH_IOC_RESTORE, "page set", SET(kch_restore, page, 1),
+	{ KCH_IOC_RESTORE, "page set", SET(kch_restore, outcome.page, 1),
 	  .expected = EINVAL, .message = "reserved members are 0x1 and 0" },
 };
 
@@ -284,7 +285,7 @@ static void without_descriptors(void)
 	pid = vm_of_child(&vm, false, false);
 	before = live_clocks(&vm);
 	err = restore(&vm, ID_SAVED, 0, &arg);
-	check(err == EL2NSYNC && arg.vcpu_id == 0 && arg.expected == SCENE_OFFSET &&
+	check(err == EL2NSYNC && arg.outcome.vcpu_id == 0 && arg.outcome.expected == SCENE_OFFSET &&
 	      strstr(arg.message, "saved was -123456789012345, and the caller has no descriptor"),
 	      "%s: %s", errno_name(err), arg.message);
 	after = live_clocks(&vm);
@@ -297,7 +298,7 @@ static void without_descriptors(void)
 	/* With them it can be anybody's. */
 	pid = vm_of_child(&vm, true, false);
 	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK, &arg);
-	check(!err && arg.rebase_bound_ns, "%s: %s", errno_name(err), arg.message);
+	check(!err && arg.outcome.rebase_bound_ns, "%s: %s", errno_name(err), arg.message);
 	err = restore(&vm, ID_SAVED, 0, &arg);
 	after = live_clocks(&vm);
 	before = saved_clocks(ID_SAVED);
@@ -310,10 +311,10 @@ static void without_descriptors(void)
 	/* Nor is one needed where nothing is to be set. */
 	pid = vm_of_child(&vm, false, true);
 	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK, &arg);
-	check(!err && arg.vcpu_id == -1, "asked only: %s, vCPU %d", errno_name(err),
-	      arg.vcpu_id);
+	check(!err && arg.outcome.vcpu_id == -1, "asked only: %s, vCPU %d", errno_name(err),
+	      arg.outcome.vcpu_id);
 	err = restore(&vm, ID_SAVED, 0, &arg);
-	check(!err && arg.mode == KCH_MODE_IDENTICAL, "offsets set: %s: %s",
+	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL, "offsets set: %s: %s",
 	      errno_name(err), arg.message);
 	close_of_child(&vm);
 	end_child(pid);
@@ -343,7 +344,7 @@ static void timed_out(struct vm *vm, bool set_meanwhile)
 	}
 	err = hold_wait(fd, &arg);
 	check(err == ETIMEDOUT && strstr(arg.message, "did not resume within 300 ms") &&
-	      arg.mode == KCH_MODE_NONE, "%s: %s", errno_name(err), arg.message);
+	      arg.outcome.mode == KCH_MODE_NONE, "%s: %s", errno_name(err), arg.message);
 	check_as_left(vm, &before, set_meanwhile ? "timed out, set meanwhile" : "timed out");
 	close(fd);
 }
@@ -413,7 +414,7 @@ static void changed_meanwhile(uint32_t id)
 	vm_set_offset(&vm, 1, SCENE_OFFSET + 7);
 	vm_go(&vm, 0);
 	err = hold_wait(fd, &arg);
-	check(err == EL2NSYNC && arg.vcpu_id == 1 && arg.found == SCENE_OFFSET + 7,
+	check(err == EL2NSYNC && arg.outcome.vcpu_id == 1 && arg.outcome.found == SCENE_OFFSET + 7,
 	      "%s: %s", errno_name(err), arg.message);
 	usleep(200000);
 	check(vm_rounds(&vm), "refused, and still held");
@@ -523,7 +524,8 @@ static void interrupted(struct vm *vm)
 	vm_go(vm, 0);
 	usleep(50000);
 	err = hold_wait(fd, &arg);
-	check(!err && arg.mode == KCH_MODE_IDENTICAL, "%s: %s", errno_name(err), arg.message);
+	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL, "%s: %s",
+	      errno_name(err), arg.message);
 	vm_stop(vm);
 	close(fd);
 }

@@ -328,9 +328,9 @@ static void one_kind(struct forged *forged)
 	if (!now.error || now.flag) {
 		condition_run(&allowed);
 		check(!restore(&scene.vm, ID_SAVED, now.flag, &arg) &&
-		      arg.mode == KCH_MODE_IDENTICAL && !arg.error_ns,
+		      arg.outcome.mode == KCH_MODE_IDENTICAL && !arg.outcome.error_ns,
 		      "%s: RESTORE: %s, %lld ns", now.name, arg.message,
-		      arg.error_ns);
+		      arg.outcome.error_ns);
 		/* For the next kind. */
 		vm_set_clock(&scene.vm, 1000000000);
 	}

@@ -100,15 +100,18 @@ static void keeps_young(uint32_t khz)
 	/* Longer than a step, or there is nothing to move yet. */
 	usleep(9000000);
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "%s", arg.message);
-	check(arg.mode == KCH_MODE_IDENTICAL && arg.page == KCH_PAGE_SAME_FUNCTION &&
-	      !arg.error_ns && arg.rebase_bound_ns > 1000000 && arg.rebase_bound_ns < 40000000,
-	      "mode %u, page %u, %lld ns, bound %llu ns", arg.mode, arg.page, arg.error_ns,
-	      arg.rebase_bound_ns);
+	check(arg.outcome.mode == KCH_MODE_IDENTICAL &&
+	      arg.outcome.page == KCH_PAGE_SAME_FUNCTION && !arg.outcome.error_ns &&
+	      arg.outcome.rebase_bound_ns > 1000000 &&
+	      arg.outcome.rebase_bound_ns < 40000000,
+	      "mode %u, page %u, %lld ns, bound %llu ns", arg.outcome.mode, arg.outcome.page,
+	      arg.outcome.error_ns,
+	      arg.outcome.rebase_bound_ns);
 	restored = read_clocks(&scene.vm, &read);
 	reference = restored.vm.master_cycle_now;
 	vm_start(&scene.vm, 0);
 	for (i = 0; i < 24; i++) {
-		check_agreement(&restored, &scene.vm, arg.rebase_bound_ns, "kept");
+		check_agreement(&restored, &scene.vm, arg.outcome.rebase_bound_ns, "kept");
 		live = read_clocks(&scene.vm, &read);
 		moved += live.vm.master_cycle_now != reference;
 		reference = live.vm.master_cycle_now;

@@ -102,7 +102,7 @@ static void restores_to(const char *what, uint32_t id, uint32_t vcpus, uint32_t 
 	int err;
 
 	err = restore_anew(id, vcpus, SCENE_OFFSET, flags, &arg, &clock_ns);
-	check(!err && arg.mode == KCH_MODE_IDENTICAL, "%s: RESTORE: %s (%s)", what,
+	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL, "%s: RESTORE: %s (%s)", what,
 	      errno_name(err), arg.message);
 	check(clock_ns >= least_ns && clock_ns < least_ns + LATER_NS / 2,
 	      "%s: the clock is at %llu ns, expected a little more than %llu", what,

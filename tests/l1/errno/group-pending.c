@@ -102,7 +102,7 @@ static void offset_after_clock(void)
 	vm_set_clock(&scene.vm, 1000000000);
 	vm_set_offset(&scene.vm, 1, SCENE_OFFSET + 99);
 	err = restore(&scene.vm, ID_SAVED, 0, &arg);
-	check(err == EOPNOTSUPP && arg.mode == KCH_MODE_NONE, "%s: %s", errno_name(err),
+	check(err == EOPNOTSUPP && arg.outcome.mode == KCH_MODE_NONE, "%s: %s", errno_name(err),
 	      arg.message);
 	if (read_entry(&scene.vm, live, sizeof(bytes)))
 		die("its clock cannot be read");

@@ -131,14 +131,14 @@ static void numbers_of_refusals(void)
 	struct kch_restore arg;
 
 	restore(&wrong.fewer, ID_SAVED, 0, &arg);
-	check(arg.vcpu_id == -1 && arg.found == 1 && arg.expected == 2 &&
-	      arg.mode == KCH_MODE_NONE,
+	check(arg.outcome.vcpu_id == -1 && arg.outcome.found == 1 && arg.outcome.expected == 2 &&
+	      arg.outcome.mode == KCH_MODE_NONE,
 	      "fewer vCPUs: vCPU %d, found %llu, expected %llu, mode %u",
-	      arg.vcpu_id, arg.found, arg.expected, arg.mode);
+	      arg.outcome.vcpu_id, arg.outcome.found, arg.outcome.expected, arg.outcome.mode);
 	restore(&wrong.others, ID_SAVED, 0, &arg);
-	check(arg.vcpu_id == 2 && arg.found == 2 && arg.expected == 1,
+	check(arg.outcome.vcpu_id == 2 && arg.outcome.found == 2 && arg.outcome.expected == 1,
 	      "other vCPUs: vCPU %d, found %llu, expected %llu",
-	      arg.vcpu_id, arg.found, arg.expected);
+	      arg.outcome.vcpu_id, arg.outcome.found, arg.outcome.expected);
 }
 
 /* The clock is the saved one: in what was read, and for KVM. */
@@ -151,13 +151,13 @@ static void check_restored(const struct vm *vm, const struct kch_restore *arg)
 	struct kch_rec_vcpu *live_vcpu = (void *)(live + 1);
 	uint32_t size = sizeof(saved_bytes), i;
 
-	check(arg->mode == KCH_MODE_IDENTICAL && !arg->error_ns &&
-	      !arg->error_cycles && !arg->error_rate_ppb &&
-	      arg->vcpu_id == -1 && arg->host_tsc && arg->blackout_ns &&
-	      arg->page == KCH_PAGE_SAME_BYTES && arg->rebase_bound_ns < 2000,
+	check(arg->outcome.mode == KCH_MODE_IDENTICAL && !arg->outcome.error_ns &&
+	      !arg->outcome.error_cycles && !arg->outcome.error_rate_ppb &&
+	      arg->outcome.vcpu_id == -1 && arg->outcome.host_tsc && arg->outcome.blackout_ns &&
+	      arg->outcome.page == KCH_PAGE_SAME_BYTES && arg->outcome.rebase_bound_ns < 2000,
 	      "mode %u, %lld ns, %lld cycles, %lld ppb, vCPU %d, blackout %llu ns",
-	      arg->mode, arg->error_ns, arg->error_cycles,
-	      arg->error_rate_ppb, arg->vcpu_id, arg->blackout_ns);
+	      arg->outcome.mode, arg->outcome.error_ns, arg->outcome.error_cycles,
+	      arg->outcome.error_rate_ppb, arg->outcome.vcpu_id, arg->outcome.blackout_ns);
 	if (get(KCH_INCOMING, ID_SAVED, saved, &size) ||
 	    read_entry(vm, live, sizeof(live_bytes)))
 		die("what was saved, or the live clock, cannot be read");
@@ -221,8 +221,8 @@ static void restore_in_child(const struct vm *vm)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		_exit(restore(vm, ID_SAVED, 0, &arg) || arg.error_ns ||
-		      arg.mode != KCH_MODE_IDENTICAL);
+		_exit(restore(vm, ID_SAVED, 0, &arg) || arg.outcome.error_ns ||
+		      arg.outcome.mode != KCH_MODE_IDENTICAL);
 	waitpid(pid, &status, 0);
 	check(!status, "restored by another process: status %#x", status);
 }

@@ -120,12 +120,12 @@ static void observe(struct checks *checks, struct machine *machine,
 
 static void restored(struct checks *checks, const struct kch_restore_result *result)
 {
-	check_that(checks, result->mode == KCH_MODE_IDENTICAL, "mode", "%s",
-		   kch_mode_name(result->mode));
-	check_that(checks, !result->error_ns && !result->error_cycles &&
-		   !result->error_rate_ppb, "error", "%lld ns, %lld cycles, %lld ppb",
-		   (long long)result->error_ns, (long long)result->error_cycles,
-		   (long long)result->error_rate_ppb);
+	check_that(checks, result->outcome.mode == KCH_MODE_IDENTICAL, "mode", "%s",
+		   kch_mode_name(result->outcome.mode));
+	check_that(checks, !result->outcome.error_ns && !result->outcome.error_cycles &&
+		   !result->outcome.error_rate_ppb, "error", "%lld ns, %lld cycles, %lld ppb",
+		   (long long)result->outcome.error_ns, (long long)result->outcome.error_cycles,
+		   (long long)result->outcome.error_rate_ppb);
 }
 
 static void do_restore(const struct scenario *scenario, struct kch_handle *handle,

@@ -314,9 +314,9 @@ static int64_t bound_at(const struct kch_restore_result *result,
 {
 	uint64_t passed_ns =
 		kch_cycles_to_ns(function_tsc(clock, host) -
-				 function_tsc(clock, result->host_tsc), khz);
+				 function_tsc(clock, result->outcome.host_tsc), khz);
 
-	return imaxabs(result->error_ns) + result->error_slack_ns +
+	return imaxabs(result->outcome.error_ns) + result->error_slack_ns +
 	       KCH_ROUNDING_NS +
 	       (unsigned __int128)passed_ns * result->error_growth_ppb /
 	       1000000000;
@@ -348,13 +348,13 @@ static bool tsc_as_told(const struct kch_restore_result *result,
 {
 	int64_t cycles = function_tsc(after, host) - function_tsc(before, host);
 	uint64_t passed = function_tsc(after, host) -
-			  function_tsc(after, result->host_tsc);
+			  function_tsc(after, result->outcome.host_tsc);
 	unsigned __int128 growth;
 
-	if (result->mode != KCH_MODE_CONTINUOUS)
+	if (result->outcome.mode != KCH_MODE_CONTINUOUS)
 		return !cycles;
 	growth = (unsigned __int128)passed * (imaxabs(result->tsc_rate_ppb) + 1);
-	return imaxabs(cycles) <= imaxabs(result->error_cycles) + 1 +
+	return imaxabs(cycles) <= imaxabs(result->outcome.error_cycles) + 1 +
 				  (growth + 999999999) / 1000000000;
 }
 
@@ -453,8 +453,8 @@ static void report_offsets(const struct vm *vm, const struct baseline *base)
 void measure_restored(const struct vm *vm, const struct baseline *base,
 		      const struct kch_restore_result *result)
 {
-	bool weaker = result->mode != KCH_MODE_NONE &&
-		      result->mode != KCH_MODE_IDENTICAL;
+	bool weaker = result->outcome.mode != KCH_MODE_NONE &&
+		      result->outcome.mode != KCH_MODE_IDENTICAL;
 	struct outcome o = {
 		.identical = true, .function = true, .must_be_identical = true,
 		.same_rate = true, .same_ratio = true, .tsc_as_told = true,
@@ -493,7 +493,7 @@ void measure_restored(const struct vm *vm, const struct baseline *base,
 		report_s64("page_gap_ns", o.gap_ns);
 		report_check(!o.over_bound_ns, "bound");
 		/* Of the page alone; the other part is the TSC's. */
-		report_check(o.rate_ppb == result->error_rate_ppb -
+		report_check(o.rate_ppb == result->outcome.error_rate_ppb -
 					   result->tsc_rate_ppb, "rate_told");
 		report_check(o.tsc_as_told, "tsc_offset");
 		/* Until KVM writes a vCPU's page it is the old one, which is right. */

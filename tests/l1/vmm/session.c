@@ -128,7 +128,7 @@ static void start_new(const struct session *s, struct vm *vm,
 static void report_refusal(const struct handover *h)
 {
 	report("refused_errno", "%s", strerrorname_np(-h->error));
-	report("refused_vcpu", "%d", h->result.sz ? h->result.vcpu_id : -1);
+	report("refused_vcpu", "%d", h->result.sz ? h->result.outcome.vcpu_id : -1);
 	report("message", "%s", h->message);
 	report_check(false, "refused");
 }
@@ -172,17 +172,17 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		return false;
 	}
 	if (h.result.sz) {
-		report("mode", "%s", kch_mode_name(h.result.mode));
+		report("mode", "%s", kch_mode_name(h.result.outcome.mode));
 		report("restore_error_ns", "%lld",
-		       (long long)h.result.error_ns);
+		       (long long)h.result.outcome.error_ns);
 		report("restore_error_cycles", "%lld",
-		       (long long)h.result.error_cycles);
+		       (long long)h.result.outcome.error_cycles);
 		report("restore_error_rate_ppb", "%lld",
-		       (long long)h.result.error_rate_ppb);
+		       (long long)h.result.outcome.error_rate_ppb);
 		report("rebase_bound_ns", "%lld",
-		       (long long)h.result.rebase_bound_ns);
+		       (long long)h.result.outcome.rebase_bound_ns);
 		report("restore_blackout_ns", "%llu",
-		       (unsigned long long)h.result.blackout_ns);
+		       (unsigned long long)h.result.outcome.blackout_ns);
 		report("restore_slack_ns", "%llu",
 		       (unsigned long long)h.result.error_slack_ns);
 		report("restore_growth_ppb", "%llu",
@@ -192,13 +192,13 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		       (long long)h.result.tsc_rate_ppb);
 		report("restore_refusal", "%s", h.result.refusal ?
 		       strerrorname_np(h.result.refusal) : "none");
-		report_check(h.result.mode == (s->reach ? s->reach :
+		report_check(h.result.outcome.mode == (s->reach ? s->reach :
 						s->method->mode), "mode");
-		report_check(h.result.mode <= KCH_MODE_CONTINUOUS ||
-			     (!h.result.error_cycles && !h.result.tsc_rate_ppb),
+		report_check(h.result.outcome.mode <= KCH_MODE_CONTINUOUS ||
+			     (!h.result.outcome.error_cycles && !h.result.tsc_rate_ppb),
 			     "mode");
-		report_check(h.result.mode != KCH_MODE_IDENTICAL ||
-			     (!h.result.error_ns && !h.result.error_rate_ppb),
+		report_check(h.result.outcome.mode != KCH_MODE_IDENTICAL ||
+			     (!h.result.outcome.error_ns && !h.result.outcome.error_rate_ppb),
 			     "mode");
 		*result = h.result;
 	} else {

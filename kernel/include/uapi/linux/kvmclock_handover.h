@@ -90,7 +90,7 @@
 #include <linux/types.h>
 
 #define KCH_DEVICE		"/dev/kvmclock_handover"
-#define KCH_ABI_VERSION		2
+#define KCH_ABI_VERSION		3
 
 #define KCH_UUID_SIZE		16
 #define KCH_NAME_SIZE		64	/* with the terminating NUL */
@@ -408,27 +408,49 @@ enum kch_pvclock_page {
 };
 
 /**
+ * struct kch_outcome - what came of a restore, also of one that was refused
+ * @mode: enum kch_mode that was reached; KCH_MODE_NONE: nothing was restored
+ * @vcpu_id: the vCPU a refusal is about, or -1
+ * @host_tsc: host TSC at which the errors were measured, cycles
+ * @error_ns: live clock minus saved clock at @host_tsc, the largest of all
+ *	vCPUs, ns
+ * @error_cycles: the same for the guest TSC, cycles
+ * @error_rate_ppb: the same for the clock's rate, parts per 1e9
+ * @rebase_bound_ns: how far what KVM itself says of the clock will be from it at
+ *	most, at any later time, ns; see struct kch_read
+ * @blackout_ns: host time from the seal of the record to now by its TSC, ns
+ * @found: the number found, for refusals that compare numbers
+ * @expected: the number expected
+ * @page: enum kch_pvclock_page
+ * @reserved: 0
+ */
+struct kch_outcome {
+	__u32 mode;
+	__s32 vcpu_id;
+	__u64 host_tsc;
+	__s64 error_ns;
+	__s64 error_cycles;
+	__s64 error_rate_ppb;
+	__u64 rebase_bound_ns;
+	__u64 blackout_ns;
+	__u64 found;
+	__u64 expected;
+	__u32 page;
+	__u32 reserved;
+};
+
+/**
  * struct kch_restore - KCH_IOC_RESTORE: give a VM its saved clock
  * @size: in: sizeof(struct kch_restore)
  * @flags: in: KCH_RESTORE_*
  * @vm_fd: in: the new VM
  * @mode: in: the weakest enum kch_mode accepted, from KCH_MODE_REALTIME; the
- *	module gives KCH_MODE_IDENTICAL or refuses.  out: the mode reached
+ *	module gives KCH_MODE_IDENTICAL or refuses
  * @uuid: in: the id it was preserved under
- * @host_tsc: out: host TSC at which the result was measured, cycles
- * @error_ns: out: live clock minus saved clock at @host_tsc, the largest of
- *	all vCPUs, ns
- * @error_cycles: out: the same for the guest TSC, cycles
- * @error_rate_ppb: out: the same for the clock's rate, parts per 1e9
- * @rebase_bound_ns: out: see struct kch_read
- * @blackout_ns: out: host time from the seal to now by its TSC, ns
- * @vcpu_id: out: the vCPU a refusal is about, or -1
  * @hold_ms: in: with KCH_RESTORE_HOLD, how long the VM is held at most, 1 to
  *	KCH_HOLD_MS_MAX; else 0
- * @found: out: the number found, for refusals that compare numbers
- * @expected: out: the number expected
- * @page: in: must be 0; out: enum kch_pvclock_page
  * @reserved: in: must be 0
+ * @outcome: in: its page and reserved must be 0; out: all of it
  * @message: out: why it was refused
  *
  * Callable when the VM has all its vCPUs with all their MSRs, and none of them is in
@@ -457,18 +479,9 @@ struct kch_restore {
 	__s32 vm_fd;
 	__u32 mode;
 	__u8  uuid[KCH_UUID_SIZE];
-	__u64 host_tsc;
-	__s64 error_ns;
-	__s64 error_cycles;
-	__s64 error_rate_ppb;
-	__u64 rebase_bound_ns;
-	__u64 blackout_ns;
-	__s32 vcpu_id;
 	__u32 hold_ms;
-	__u64 found;
-	__u64 expected;
-	__u32 page;
 	__u32 reserved;
+	struct kch_outcome outcome;
 	char  message[KCH_MESSAGE_SIZE];
 };
 
