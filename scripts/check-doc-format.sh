@@ -53,12 +53,11 @@ done < <(grep -hoE '(^|[^A-Za-z0-9_./-])((kernel|userspace|scripts|tests|Documen
 	"$doc"/*.rst "$doc"/man/* "$KCH_ROOT/README.md" | sed 's/^[^A-Za-z]//' | grep -v NAME | sort -u)
 
 # What stands between the marks of an example, without its indentation.
-for document in vmm-integration.rst; do
-	sed -n '/^\.\. example: userspace$/,/^\.\. end example$/s/^    //p' "$doc/$document" >"$work/example.c"
-	grep -q kch_vm_restore "$work/example.c" || wrong "$document: no example found"
-	"${CC:-gcc}" -std=gnu11 -Wall -Wextra -Werror -fsyntax-only -I"$KCH_ROOT/userspace/include" \
-		-I"$KCH_ROOT/kernel/include/uapi" "$work/example.c" || wrong "$document: the example does not compile"
-done
+sed -n '/^\.\. example: userspace$/,/^\.\. end example$/s/^    //p' "$doc/vmm-integration.rst" >"$work/example.c"
+grep -q kch_vm_restore "$work/example.c" || wrong "vmm-integration.rst: no example found"
+"${CC:-gcc}" -std=gnu11 -Wall -Wextra -Werror -fsyntax-only -I"$KCH_ROOT/userspace/include" \
+	-I"$KCH_ROOT/kernel/include/uapi" "$work/example.c" ||
+	wrong "vmm-integration.rst: the example does not compile"
 
 [[ ! $failed ]] || die "the documents have faults"
 msg "documents are well-formed"
