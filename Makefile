@@ -5,6 +5,7 @@
 #   make test-full  all nested cases, mutants, fuzzing
 #   make cases CASE='age-* hold-*'   the nested cases of these names, and what they need
 #   make bench      each way to restore a clock, over ten kexecs; what ours costs
+#   make results    the tables in Documentation/ anew, from a run of the cases they are of
 #   make check      style and static checks
 #   make            module for the running kernel, or KDIR=; library, tool
 #   make install    the same, below DESTDIR
@@ -42,9 +43,12 @@ demo-qemu: setup
 	@scripts/build-nested.sh 6.1 6.12
 	@scripts/demo-qemu.sh
 
-# Tables and a picture in Documentation/benchmark.*, anew.
 bench: nested
-	@scripts/bench.sh
+	@tests/nested/reports.py benchmark blackout
+
+# FROM_LOGS=1: from what the last run of the cases left.
+results: nested
+	@tests/nested/reports.py --publish $(if $(FROM_LOGS),--from-logs)
 
 test: nested
 	@scripts/test.sh
@@ -73,7 +77,7 @@ distclean:
 	@$(MAKE) --no-print-directory clean
 
 help:
-	@sed -n '3,13s/^# \{0,1\}//p' Makefile
+	@sed -n '3,14s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install setup nested demo demo-qemu bench test test-full cases check \
+.PHONY: all module userspace install setup nested demo demo-qemu bench results test test-full cases check \
 	clean distclean help

@@ -43,6 +43,7 @@ suite cli "$KCH_ROOT/tests/cli/run.sh"
 suite steps make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" steps
 suite build "$KCH_ROOT/scripts/check-build.sh"
 suite judge "$KCH_ROOT/tests/nested/check-judge.sh"
+suite reports "$KCH_ROOT/tests/nested/test_reports.py"
 if [[ $full ]]; then
 	suite test-bed "$KCH_ROOT/tests/nested/run.sh" --self-test
 	suite checks "$KCH_ROOT/scripts/check-control.sh"
@@ -50,10 +51,6 @@ if [[ $full ]]; then
 	suite fuzz make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" run
 	suite nested "$KCH_ROOT/tests/nested/run.sh" --full
 	suite luo "$KCH_ROOT/tests/nested/run.sh" -t "$KCH_ROOT/tests/nested/luo.tbl" --full
-	# Tables of what was just seen, not tests of their own.
-	"$KCH_ROOT/scripts/blackout.sh" -o "$KCH_ROOT/Documentation/blackout.rst" || true
-	"$KCH_ROOT/scripts/matrix.sh" -o "$KCH_ROOT/Documentation/matrix.rst" || true
-	"$KCH_ROOT/scripts/selftests-table.sh" -o "$KCH_ROOT/Documentation/selftests.rst" || true
 else
 	suite nested "$KCH_ROOT/tests/nested/run.sh"
 fi
