@@ -65,7 +65,7 @@ cases: setup
 
 check:
 	@scripts/setup.sh --check
-	@scripts/check.sh
+	@scripts/check.py
 
 clean:
 	rm -rf build/userspace build/tests build/module build/nested

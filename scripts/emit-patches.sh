@@ -79,7 +79,7 @@ check_series() { # NAME
 	in_git am -q "$output/$1"/*.patch
 	in_git diff --quiet "check-$1" "$1" || die "git am makes another tree of $1"
 	msg "git am takes $1"
-	# As scripts/check.sh has it, and: new files are in MAINTAINERS, by the last patch or a pattern.
+	# As scripts/check.py has it, and: new files are in MAINTAINERS, by the last patch or a pattern.
 	"$tree/scripts/checkpatch.pl" --no-tree --terse --show-types --summary-file \
 		--ignore LONG_LINE_STRING,UNSPECIFIED_INT,ALLOC_WITH_SIZEOF,FILE_PATH_CHANGES \
 		"$output/$1"/*.patch

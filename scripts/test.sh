@@ -46,7 +46,7 @@ suite judge "$KCH_ROOT/tests/nested/check-judge.sh"
 suite reports "$KCH_ROOT/tests/nested/test_reports.py"
 if [[ $full ]]; then
 	suite test-bed "$KCH_ROOT/tests/nested/run.sh" --self-test
-	suite checks "$KCH_ROOT/scripts/check-control.sh"
+	suite checks "$KCH_ROOT/scripts/check_control.py"
 	suite mutants make --no-print-directory -s -C "$KCH_ROOT/tests/unit" mutants
 	suite fuzz make --no-print-directory -s -C "$KCH_ROOT/tests/fuzz" run
 	suite nested "$KCH_ROOT/tests/nested/run.sh" --full

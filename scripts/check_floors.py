@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Do the arrows of kernel/ go one way?  A part of check.py.
+
+A file may include what is on its own floor or below. Its room is its folder in kernel/, or for a file
+that is in none its name. kernel/include is for everyone. Only kernel/core and kernel/include are for
+user space and its tests. A header declares what the .c of its name defines; where several .c of its
+folder define it, they are ways to do the same. No header includes itself by way of others.
+"""
+import os
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+# The lowest first.
+FLOORS = [{"include"}, {"core"}, {"region", "host", "kvm", "watch"}, {"preserve"}, {"restore"}, {"state"},
+          {"debugfs", "clock_fd", "luo", "ioctl"}, {"device"}, {"main"}]
+FUNCTION = re.compile(r"^(?!static|typedef|#|//)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)[\w\s()]*([;{])", re.M)
+
+
+def room(path: Path) -> str:
+    return path.parts[1] if len(path.parts) > 2 else path.stem
+
+
+def faults(root: Path) -> Iterator[str]:
+    # Before there are floors there is nothing to check.
+    if not (root / "kernel/core").is_dir():
+        return
+    floor = {name: number for number, rooms in enumerate(FLOORS) for name in rooms}
+    text = {path.relative_to(root): re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
+            for top in ("kernel", "userspace", "tests") for path in (root / top).rglob("*.[ch]")}
+    kernel = [path for path in text if path.parts[0] == "kernel"]
+    yield from (f"{path}: {room(path)} is on no floor" for path in kernel if room(path) not in floor)
+
+    includes: Dict[Path, List[Path]] = {}
+    for path, code in text.items():
+        for name in re.findall(r'^#include "([^"]+)"', code, re.M):
+            near = Path(os.path.normpath(path.parent / name))
+            own = [other for other in text if other.parts[0] == path.parts[0] and other.match(name)]
+            found = [near] if near in text else own or [other for other in kernel if other.match(name)]
+            includes.setdefault(path, []).extend(found[:1])
+    for path, others in includes.items():
+        for other in (other for other in others if other.parts[0] == "kernel"):
+            if path.parts[0] != "kernel" and room(other) not in ("core", "include"):
+                yield f"{path}: {other} is not for user space"
+            elif path.parts[0] == "kernel" and floor.get(room(path), 99) < floor.get(room(other), 0):
+                yield f"{path}: {other} is on a higher floor"
+
+    def circle(path: Path, way: List[Path]) -> Iterator[str]:
+        if path in way:
+            yield " -> ".join(map(str, way[way.index(path):] + [path]))
+        else:
+            for other in includes.get(path, []):
+                yield from circle(other, way + [path])
+    yield from sorted({f"a circle: {found}" for path in kernel for found in circle(path, [])})
+
+    declared, defined = {}, {}
+    for path in kernel:
+        for name, end in FUNCTION.findall(text[path]):
+            (declared if path.suffix == ".h" else defined).setdefault(name, set()).add(path)
+    for name, headers in declared.items():
+        for header in headers:
+            files = defined.get(name, set())
+            if {file.parent for file in files} - {header.parent} or \
+                    len(files) == 1 and header.stem not in {file.stem for file in files}:
+                yield f"{header}: {name}() is defined in {', '.join(map(str, sorted(files)))}"
