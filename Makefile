@@ -32,16 +32,16 @@ setup:
 
 # What the nested tests run: the kernels, the module for each, the programs.
 nested: setup
-	@scripts/build-nested.sh
+	@tests/nested/run.py --build
 
 demo: setup
-	@scripts/build-nested.sh 6.12
-	@scripts/demo.sh
+	@tests/nested/run.py --build 6.12
+	@tests/nested/demo.py
 
 # The same for a Linux guest of Debian's QEMU, with a picture.
 demo-qemu: setup
-	@scripts/build-nested.sh 6.1 6.12
-	@scripts/demo-qemu.sh
+	@tests/nested/run.py --build 6.1 6.12
+	@tests/nested/demo.py --qemu
 
 bench: nested
 	@tests/nested/reports.py benchmark blackout
@@ -51,17 +51,17 @@ results: nested
 	@tests/nested/reports.py --publish $(if $(FROM_LOGS),--from-logs)
 
 test: nested
-	@scripts/test.sh
+	@tests/suites.py
 
 # The fuzzer and the checks on the checks need tools of their own.
 test-full: nested
 	@scripts/setup.sh --check
-	@scripts/test.sh --full
+	@tests/suites.py --full
 
 # What a case needs is built by the runner, which also says where there is no case of a name.
 cases: setup
-	$(if $(CASE),,$(error CASE= names the cases, as in CASE='age-*'; tests/nested/run.sh -l lists them))
-	@tests/nested/run.sh -c '$(CASE)'
+	$(if $(CASE),,$(error CASE= names the cases, as in CASE='age-*'; tests/nested/run.py -l lists them))
+	@tests/nested/run.py -c '$(CASE)'
 
 check:
 	@scripts/setup.sh --check
@@ -71,7 +71,7 @@ clean:
 	rm -rf build/userspace build/tests build/module build/nested
 	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C kernel KDIR=$(KDIR) clean; fi
 
-# First what must succeed.
+# build/ first, as cleaning kernel/ may fail.
 distclean:
 	rm -rf build
 	@$(MAKE) --no-print-directory clean

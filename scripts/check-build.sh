@@ -210,7 +210,7 @@ given_and_not() {
 }
 
 one_is_not_three() {
-	! env "${given[@]}" scripts/build-nested.sh || return
+	! env "${given[@]}" tests/nested/run.py --build || return
 	[[ ! -e build/kernels/6.1/package ]]
 }
 

@@ -14,7 +14,7 @@
 #   run        starts it, with the C library and the dynamic linker it was built for
 #   root/      what is needed of its packages
 #
-# The folder works from any place: tests/l1/qemu/mk-payload.sh puts it into the emulated host.
+# The folder works from any place: tests/nested/image.py puts it into the emulated host.
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh

@@ -4,7 +4,7 @@
 # the kexec; what can be shown is each half by itself: its guest's clock is saved from outside, and a
 # new guest of its, paused, is given that clock.
 #
-# Debian has no package of it: `lkvm` is taken from PATH, or KCH_LKVM=, by tests/l1/qemu/mk-payload.sh.
+# Debian has no package of it: `lkvm` is taken from PATH, or KCH_LKVM=, by tests/nested/image.py.
 
 VM_ID=00000000-0000-4000-8000-0000000051e1
 HOME=/run

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Misbehaves as the parameter act= says, so that run.sh --self-test can see whether the test bed notices.
+# Misbehaves as the parameter act= says, so that run.py --self-test can see whether the test bed notices.
 
 stage_0() {
 	check something true

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The module with one thing broken in a copy of its sources, for the controls of cases with module=NAME. It is
+called kch_NAME, as the whole one is beside it; device and files are the same."""
+
+import re
+from pathlib import Path
+
+import kernels
+from common import BUILD, ROOT, Problem, install
+
+# What of the sources becomes what; each must be in one file. The module's own self-check would find the first
+# of old-reference, and refuse all.
+BROKEN = {
+    "old-reference": (
+        ("if (!kch_clock_advance(", "if (true || !kch_clock_advance("),
+        ("if (off_ns <= (s64)bound_ns && off_ns >= -(s64)bound_ns)", "if (bound_ns)"),
+    ),
+    "not-kept": (
+        ("schedule_delayed_work(&look_work, KEEP_INTERVAL);", "(void)0;"),
+    ),
+}
+
+# What Kbuild leaves among the sources after `make` in kernel/.
+ARTEFACT = re.compile(r"\..*|.*\.(o|ko|mod|mod\.c|cmd)|kch_probed\.h.*|Module\.symvers|modules\.order")
+
+
+def build(name: str, line: str) -> None:
+    if name not in BROKEN:
+        raise Problem(f"module={name}: not known")
+    module = "kch_" + name.replace("-", "_")
+    copy = BUILD / "nested/broken" / name
+    sources = {file.relative_to(ROOT / "kernel"): file.read_text() for file in (ROOT / "kernel").rglob("*")
+               if file.is_file() and not ARTEFACT.fullmatch(file.name)}
+    for whole, broken in BROKEN[name]:
+        where = [path for path, text in sources.items() if whole in text]
+        if len(where) != 1:
+            raise Problem(f"module={name}: to be broken in one file, not {len(where)}: {whole}")
+        sources[where[0]] = sources[where[0]].replace(whole, broken)
+    kbuild = Path("Kbuild")
+    sources[kbuild] = re.sub(r"kvmclock_handover(-y|\.o)", rf"{module}\1", sources[kbuild])
+    for path in [path for path in copy.rglob("*") if path.is_file() and path.relative_to(copy) not in sources]:
+        path.unlink()
+    for path, text in sources.items():
+        install(copy / path, text.encode())
+    kernels.build_module(line, copy, module)
