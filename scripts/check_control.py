@@ -49,8 +49,8 @@ CHANGED = [
     ("documents", "Documentation/user-abi.rst", r"^..KCH_IOC_ADOPT..  .*\n", "", "not documented: KCH_IOC_ADOPT"),
     ("documents", "Documentation/region-abi.rst", r"^(\d+ +)8( +\w+ +``host_tsc``)", r"\g<1>4\2", "a gap before|differ"),
     # An example that does not compile.
-    ("documents", "Documentation/qemu.rst", r"^    static struct kch_handle \*kch;", "    static struct planted *kch;",
-     "qemu.rst: the example does not compile"),
+    ("documents", "Documentation/vmm-integration.rst", r"^    static struct kch_handle \*kch;", "    static struct planted *kch;",
+     "vmm-integration.rst: the example does not compile"),
 ]
 
 

@@ -186,7 +186,7 @@ def format_faults(root: Path, run: Callable) -> Iterator[str]:
         if "NAME" not in path and not (root / path).exists() and not (root / "Documentation" / path).exists():
             yield f"no such file: {path}"
     # What stands between the marks of an example, without its indentation.
-    for document in ("vmm-integration.rst", "qemu.rst"):
+    for document in ("vmm-integration.rst",):
         example = between(sources(root, f"Documentation/{document}"), r"\.\. example: userspace", r"\.\. end example")
         code = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
         if "kch_vm_restore" not in code:
