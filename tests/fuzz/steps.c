@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "../../userspace/cli/live.h"
-#include "../../userspace/lib/internal.h"
+#include "../../userspace/lib/vm.h"
 #include "record.h"
 
 static uint64_t steps;

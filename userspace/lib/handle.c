@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The device handle: opening, ioctls, messages. */
+/*
+ * The handle: opening and closing it, ioctls through it, the message of the last
+ * call.  And what public functions do with their arguments: structures that grow,
+ * names and ids.
+ */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
-#include "internal.h"
+#include <kvmclock-handover-stock.h>
+#include "handle.h"
+
+void kch_start(struct kch_handle *handle)
+{
+	handle->message[0] = '\0';
+}
 
 int kch_error(int err)
 {
@@ -15,15 +27,12 @@ int kch_fail(struct kch_handle *handle, int err, const char *format, ...)
 {
 	va_list args;
 
+	if (!handle)
+		return kch_error(err);
 	va_start(args, format);
 	vsnprintf(handle->message, sizeof(handle->message), format, args);
 	va_end(args);
 	return kch_error(err);
-}
-
-void kch_start(struct kch_handle *handle)
-{
-	handle->message[0] = '\0';
 }
 
 void kch_also(struct kch_handle *handle, const char *format, ...)
@@ -37,7 +46,31 @@ void kch_also(struct kch_handle *handle, const char *format, ...)
 	va_end(args);
 }
 
-/* A clock's descriptor has that one clock; the device has all else, if it is there. */
+/*
+ * Some ioctls end with EINTR for any signal.  KVM_CREATE_VM is one, and it walks the
+ * process's mappings first: under a timer it may never finish.  So only the first try
+ * is made with signals enabled.
+ */
+int kch_call(int fd, unsigned long request, void *arg)
+{
+	sigset_t all, old;
+	int result, err;
+
+	result = ioctl(fd, request, arg);
+	if (result >= 0 || errno != EINTR)
+		return result;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	do
+		result = ioctl(fd, request, arg);
+	while (result < 0 && errno == EINTR);
+	err = errno;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = err;
+	return result;
+}
+
+/* One VM's clock is asked through its own descriptor, if there is one; all else the device. */
 static int fd_for(const struct kch_handle *handle, unsigned long request)
 {
 	switch (request) {
@@ -67,9 +100,69 @@ int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
 		return 0;
 	err = -errno;
 	if (message[0])
-		return kch_fail(handle, err, "%.*s", KCH_MESSAGE_SIZE - 1,
-				message);
+		return kch_fail(handle, err, "%.*s", KCH_MESSAGE_SIZE - 1, message);
 	return kch_fail(handle, err, "%s", strerror(-err));
+}
+
+int kch_options(struct kch_handle *handle, const char *name, const void *from,
+		size_t min, void *to, size_t size)
+{
+	const uint8_t *bytes = from;
+	size_t from_size, i;
+
+	memset(to, 0, size);
+	if (!from)
+		return 0;
+	memcpy(&from_size, from, sizeof(from_size));
+	if (from_size < min)
+		return kch_fail(handle, -EINVAL,
+				"%s of %zu bytes, expected at least %zu", name,
+				from_size, min);
+	for (i = size; i < from_size; i++)
+		if (bytes[i])
+			return kch_fail(handle, -E2BIG, "%s is of a newer version",
+					name);
+	memcpy(to, from, from_size < size ? from_size : size);
+	return 0;
+}
+
+int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min,
+	       const void *from, size_t size)
+{
+	size_t to_size;
+
+	memcpy(&to_size, to, sizeof(to_size));
+	if (to_size < min)
+		return kch_fail(handle, -EINVAL,
+				"%s of %zu bytes, expected at least %zu", name,
+				to_size, min);
+	memset(to, 0, to_size);
+	memcpy(to, from, to_size < size ? to_size : size);
+	memcpy(to, &to_size, sizeof(to_size));
+	return 0;
+}
+
+int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE],
+		  const char *name)
+{
+	size_t length = name ? strlen(name) : 0;
+
+	if (length >= KCH_NAME_SIZE)
+		return kch_fail(handle, -ENAMETOOLONG,
+				"name of %zu bytes, expected at most %d", length,
+				KCH_NAME_SIZE - 1);
+	memset(to, 0, KCH_NAME_SIZE);
+	memcpy(to, name ? name : "", length);
+	return 0;
+}
+
+int kch_check_uuid(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE])
+{
+	static const uint8_t zero[KCH_UUID_SIZE];
+
+	if (memcmp(uuid, zero, sizeof(zero)))
+		return 0;
+	return kch_fail(handle, -EINVAL, "the id of the VM is all zero");
 }
 
 struct kch_handle *kch_open(const struct kch_open_opts *opts)
@@ -79,8 +172,9 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 	struct kch_handle *handle;
 	int err;
 
-	err = kch_options(opts, offsetofend(struct kch_open_opts, device),
-			  &open_opts, sizeof(open_opts));
+	err = kch_options(NULL, "struct kch_open_opts", opts,
+			  offsetofend(struct kch_open_opts, device), &open_opts,
+			  sizeof(open_opts));
 	if (err)
 		return NULL;
 	if (open_opts.reserved || open_opts.clock_fd < 0) {
@@ -93,14 +187,14 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 	handle->clock_fd = open_opts.clock_fd;
 	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE,
 			  O_RDWR | O_CLOEXEC);
-	/* Who was given a clock may have no more than that. */
+	/* A process that was given a clock's descriptor may not be able to open the device. */
 	if (handle->fd < 0 && (!handle->clock_fd || open_opts.device)) {
 		err = errno;
 		free(handle);
 		errno = err;
 		return NULL;
 	}
-	/* Tells at once a file that is not the device from one that is. */
+	/* This also refuses, with ENOTTY, a file that is not the device. */
 	err = kch_info(handle, &info);
 	if (err) {
 		kch_close(handle);
@@ -112,6 +206,15 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 	return handle;
 }
 
+struct kch_handle *kch_open_stock(void)
+{
+	struct kch_handle *handle = calloc(1, sizeof(*handle));
+
+	if (handle)
+		handle->fd = -1;
+	return handle;
+}
+
 void kch_close(struct kch_handle *handle)
 {
 	if (!handle)
@@ -119,25 +222,6 @@ void kch_close(struct kch_handle *handle)
 	if (handle->fd >= 0)
 		close(handle->fd);
 	free(handle);
-}
-
-int kch_clock_fd(struct kch_handle *handle, int vm_fd,
-		 const uint8_t uuid[KCH_UUID_SIZE], const char *name)
-{
-	struct kch_clock_fd clock = { .size = sizeof(clock), .vm_fd = vm_fd };
-	int err;
-
-	kch_start(handle);
-	memcpy(clock.uuid, uuid, sizeof(clock.uuid));
-	if (name) {
-		if (strlen(name) >= sizeof(clock.name))
-			return kch_fail(handle, -ENAMETOOLONG,
-					"name of %zu bytes, expected at most %zu",
-					strlen(name), sizeof(clock.name) - 1);
-		memcpy(clock.name, name, strlen(name));
-	}
-	err = kch_ioctl(handle, KCH_IOC_CLOCK_FD, &clock, clock.message);
-	return err ? err : clock.fd;
 }
 
 int kch_fd(const struct kch_handle *handle)
@@ -153,78 +237,9 @@ const char *kch_last_message(const struct kch_handle *handle)
 int kch_info(struct kch_handle *handle, struct kch_info *info)
 {
 	/*
-	 * Not the structure's own message: that is the state of the record,
-	 * and may be set when the ioctl itself is refused.
+	 * Not the structure's own message: that tells the state of the record, and
+	 * may be set when the ioctl itself is refused.
 	 */
 	kch_start(handle);
 	return kch_ioctl(handle, KCH_IOC_INFO, info, "");
-}
-
-int kch_list(struct kch_handle *handle, enum kch_which which,
-	     size_t entry_size, struct kch_entry **entries, uint32_t *count)
-{
-	struct kch_list list = {
-		.size = sizeof(list),
-		.which = which,
-		.entry_size = (uint32_t)entry_size,
-	};
-	void *array = NULL;
-	int err;
-
-	kch_start(handle);
-	*entries = NULL;
-	*count = 0;
-	/* The list may grow between being asked for its length and read. */
-	while (true) {
-		uint32_t room = list.count;
-
-		list.entries = (uintptr_t)array;
-		err = kch_ioctl(handle, KCH_IOC_LIST, &list, list.message);
-		if (!err && list.count <= room)
-			break;
-		if ((err && err != -ENOBUFS) || list.count <= room) {
-			free(array);
-			return kch_error(err);
-		}
-		free(array);
-		array = calloc(list.count, entry_size);
-		if (!array)
-			return kch_fail(handle, -ENOMEM, "no memory for %u entries",
-					list.count);
-	}
-	kch_start(handle);
-	if (list.count == 0) {
-		free(array);
-		return 0;
-	}
-	*entries = array;
-	*count = list.count;
-	return 0;
-}
-
-int kch_finish(struct kch_handle *handle, uint32_t flags, uint32_t *restored,
-	       uint32_t *left)
-{
-	struct kch_finish finish = { .size = sizeof(finish), .flags = flags };
-	int err;
-
-	kch_start(handle);
-	err = kch_ioctl(handle, KCH_IOC_FINISH, &finish, finish.message);
-	if (restored)
-		*restored = finish.restored;
-	if (left)
-		*left = finish.left;
-	return err;
-}
-
-int kch_vm_adopt(struct kch_handle *handle, int vm_fd, uint32_t *adopted)
-{
-	struct kch_adopt adopt = { .size = sizeof(adopt), .vm_fd = vm_fd };
-	int err;
-
-	kch_start(handle);
-	err = kch_ioctl(handle, KCH_IOC_ADOPT, &adopt, adopt.message);
-	if (adopted)
-		*adopted = adopt.adopted;
-	return err;
 }

@@ -1,43 +1,75 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Are these vCPUs those of this VM, and all of them?  KVM has no call that tells,
- * so two things are used that a VM has once, for all its vCPUs.
+ * Are these vCPUs those of this VM, and all of them?  KVM has no ioctl that tells.
+ * Two things that a VM has once, for all of its vCPUs, are used instead.
  */
 #include <dirent.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include "target.h"
+#include "members.h"
 
 #define PAGE_BYTES	4096
 
-/**
- * struct members - what is being compared
- * @vcpus: those that were given, ascending by vcpu_id
- * @stride: bytes from one to the next
- * @count: how many
- * @ring_page: page of a vCPU's mapping that has the ring; 0: there is none
- * @tag: of the ring of the first
- */
+/* The vCPUs that were given. */
 struct members {
 	const void *vcpus;
-	size_t stride;
+	size_t stride;		/* bytes from one to the next */
 	uint32_t count;
-	int ring_page;
-	uint64_t tag;
+	int ring_page;		/* of a vCPU's mapping */
+	uint64_t tag;		/* of the first one's ring */
 };
 
-static const struct kch_target_vcpu *given(const struct members *m, uint32_t i)
+static const struct kch_vcpu *given(const struct members *m, uint32_t i)
 {
 	return (const void *)((const char *)m->vcpus + i * m->stride);
 }
 
+int kch_check_count(struct kch_handle *handle, const void *vcpus, size_t count)
+{
+	if (!count || count > KCH_REC_VCPUS_MAX)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
+				count, KCH_REC_VCPUS_MAX);
+	if (!vcpus)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
+	return 0;
+}
+
+static int compare_vcpus(const void *a, const void *b)
+{
+	const struct kch_vcpu *x = a, *y = b;
+
+	return (x->vcpu_id > y->vcpu_id) - (x->vcpu_id < y->vcpu_id);
+}
+
+int kch_sort_vcpus(struct kch_handle *handle, void *vcpus, size_t stride,
+		   uint32_t count)
+{
+	const struct members m = { .vcpus = vcpus, .stride = stride, .count = count };
+	uint32_t i;
+
+	qsort(vcpus, count, stride, compare_vcpus);
+	for (i = 0; i < count; i++) {
+		const struct kch_vcpu *vcpu = given(&m, i);
+		int id = kch_vcpu_id_of(vcpu->fd);
+
+		if (i && vcpu->vcpu_id == given(&m, i - 1)->vcpu_id)
+			return kch_fail(handle, -EINVAL, "vCPU %u is given twice",
+					vcpu->vcpu_id);
+		if (id >= 0 && (uint32_t)id != vcpu->vcpu_id)
+			return kch_fail(handle, -EINVAL,
+					"file descriptor %d is vCPU %d, given as vCPU %u",
+					vcpu->fd, id, vcpu->vcpu_id);
+	}
+	return 0;
+}
+
 /*
- * Each vCPU's file maps the coalesced MMIO ring, and that is the VM's: one page for
- * all of its vCPUs.  Its entries have 24 bytes each and leave the page's last 8
- * unused; there we give each ring a number, which it keeps.  No vCPU has to be
- * stopped for this, whoever's it is.  0: @fd is no vCPU.
+ * Each vCPU's file maps the coalesced MMIO ring, which is one page for all vCPUs of a
+ * VM.  Its entries have 24 bytes each and leave the page's last 8 unused; there we
+ * write a random number, once, and so tell one ring from another.  No vCPU has to be
+ * stopped for this.  0: @fd is no vCPU.
  */
 static uint64_t ring_tag(int fd, int ring_page)
 {
@@ -82,13 +114,14 @@ static int get_event(int vcpu_fd, bool *on)
 }
 
 /*
- * Whether KVM_GET_VCPU_EVENTS tells of triple faults is switched for the VM, and
- * shows in each of its vCPUs.  It decides about nothing else, and is switched back.
- * Only where the vCPU is of another VM does it not tell what there was before: the
- * VM then gets what that one has.  A VMM uses it for all of its VMs or for none.
+ * KVM_CAP_X86_TRIPLE_FAULT_EVENT switches, for a VM, whether KVM_GET_VCPU_EVENTS of its
+ * vCPUs tells of triple faults, and nothing else.  So we switch it on the VM, see
+ * whether that shows in the vCPU, and switch it back.  What to switch back to comes
+ * from the vCPU: if that is of another VM, this VM gets the other's setting.  A VMM
+ * has one setting for all of its VMs.
  */
 static int check_vm(struct kch_handle *handle, int vm_fd,
-		    const struct kch_target_vcpu *vcpu)
+		    const struct kch_vcpu *vcpu)
 {
 	bool before, after;
 	int err, back_err;
@@ -121,7 +154,7 @@ static int check_given(struct kch_handle *handle, const struct members *m,
 	uint32_t i;
 
 	for (i = 1; i < m->count; i++) {
-		const struct kch_target_vcpu *vcpu = given(m, i);
+		const struct kch_vcpu *vcpu = given(m, i);
 
 		if (ring_tag(vcpu->fd, m->ring_page) != m->tag)
 			return kch_fail(handle, -EXDEV,
@@ -132,19 +165,13 @@ static int check_given(struct kch_handle *handle, const struct members *m,
 	return 0;
 }
 
-static int compare_id(const void *key, const void *member)
-{
-	uint32_t id = *(const uint32_t *)key;
-	const struct kch_target_vcpu *vcpu = member;
-
-	return (id > vcpu->vcpu_id) - (id < vcpu->vcpu_id);
-}
-
 static int check_open(struct kch_handle *handle, const struct members *m, int fd)
 {
 	int id = kch_vcpu_id_of(fd);
+	const struct kch_vcpu key = { .vcpu_id = (uint32_t)id };
 
-	if (id < 0 || bsearch(&id, m->vcpus, m->count, m->stride, compare_id) ||
+	if (id < 0 ||
+	    bsearch(&key, m->vcpus, m->count, m->stride, compare_vcpus) ||
 	    ring_tag(fd, m->ring_page) != m->tag)
 		return 0;
 	return kch_fail(handle, -EMLINK,
@@ -152,7 +179,7 @@ static int check_open(struct kch_handle *handle, const struct members *m, int fd
 			id, fd, m->count);
 }
 
-/* A VM's vCPUs are known by their files: of those that are open here, all must be given. */
+/* Each vCPU that this process has open, and that is of this VM, must be given. */
 static int check_left_out(struct kch_handle *handle, const struct members *m)
 {
 	DIR *dir = opendir(KCH_FD_DIR);

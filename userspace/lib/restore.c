@@ -1,9 +1,67 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * After the kexec: giving a VM its saved clock.  The module does it all; what it
- * cannot give exactly is given here in a weaker mode, if the caller accepts that.
+ * After the kexec: giving a new VM the saved TSC frequency, and then the saved clock.
+ * The module does the latter.  What it cannot give exactly is given in a weaker mode,
+ * if the caller accepts that.
  */
-#include "converge.h"
+#include "kvm.h"
+#include "restore.h"
+#include "weaker.h"
+
+/* Bytes of struct kch_restore_result in its first version. */
+#define RESULT_MIN	offsetofend(struct kch_restore_result, outcome)
+
+/* The one frequency that all saved vCPUs had, for the new ones. */
+static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
+		     uint32_t *khz)
+{
+	uint32_t i;
+
+	*khz = le32_to_cpu(vm->vcpu_count ? vm->vcpus[0].virtual_tsc_khz :
+					    vm->entry.default_tsc_khz);
+	for (i = 1; i < vm->vcpu_count; i++)
+		if (le32_to_cpu(vm->vcpus[i].virtual_tsc_khz) != *khz)
+			return kch_fail(handle, -ERANGE,
+					"saved vCPUs have TSC frequencies of %u and %u kHz: a VM has one frequency for new vCPUs",
+					*khz,
+					le32_to_cpu(vm->vcpus[i].virtual_tsc_khz));
+	return 0;
+}
+
+int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
+		   const uint8_t uuid[KCH_UUID_SIZE])
+{
+	struct kch_info info = { .size = sizeof(info) };
+	struct kch_vm *vm, *live;
+	uint32_t khz;
+	int err;
+
+	err = kch_vm_get(handle, KCH_INCOMING, uuid, &vm);
+	if (err)
+		return err;
+	err = saved_khz(handle, vm, &khz);
+	kch_vm_free(vm);
+	if (err)
+		return err;
+	err = kch_info(handle, &info);
+	if (err)
+		return err;
+
+	/* By the module: is it a VM, and without vCPUs yet? */
+	err = kch_vm_read(handle, vm_fd, &live, NULL);
+	if (!err) {
+		kch_vm_free(live);
+		return kch_fail(handle, -EBUSY,
+				"the VM has vCPUs already: its TSC frequency must be set before the first");
+	}
+	/* A handle of one clock cannot ask; KVM itself refuses when there are vCPUs. */
+	if (err != -ECHILD && (err != -ENOTTY || !handle->clock_fd))
+		return err;
+	kch_start(handle);
+
+	return kch_set_khz(handle, vm_fd, khz,
+			   info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz);
+}
 
 static int ask_module(struct kch_handle *handle, int vm_fd,
 		      const uint8_t uuid[KCH_UUID_SIZE],
@@ -26,10 +84,10 @@ static int ask_module(struct kch_handle *handle, int vm_fd,
 }
 
 /*
- * What the module cannot give exactly may still be true in a weaker mode: there
- * is no master clock, the frequency is not settled, the ratio is another, KVM
- * is not understood.  All other refusals are about what was saved, or what is
- * there, and hold for every mode.
+ * Whether a weaker mode is possible although the module refused: there is no master
+ * clock, the frequency is not settled, the ratio is another, the module does not
+ * understand this KVM.  All other refusals hold for every mode: they are about what
+ * was saved, or about the new VM.
  */
 static bool leaves_weaker_modes(int err)
 {
@@ -48,8 +106,8 @@ static bool leaves_weaker_modes(int err)
 }
 
 /*
- * The next best, by KVM's own ioctls and the process that has the vCPUs; says what
- * the module said, which refused with @refusal.
+ * The strongest of the weaker modes, by KVM's own ioctls.  The message then says why
+ * the module refused, which was with @refusal.
  */
 static int restore_weaker(struct kch_handle *handle, int vm_fd,
 			  const struct kch_vcpu_fd *vcpus, size_t count,
@@ -59,33 +117,24 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd,
 {
 	bool check = opts->flags & KCH_RESTORE_CHECK;
 	char why[KCH_MESSAGE_SIZE];
-	struct kch_target *target;
+	struct kch_vm *saved;
 	int err;
 
 	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
-	err = kch_target_new(handle, vm_fd, vcpus, count, &target);
-	if (err)
-		return err;
-	err = kch_vm_get(handle, KCH_INCOMING, uuid, &target->saved);
+	err = kch_vm_get(handle, KCH_INCOMING, uuid, &saved);
 	if (!err)
-		err = kch_target_match(handle, target);
-	if (!err)
-		err = kch_target_remember(handle, target, false);
-	if (err)
-		goto free;
-	kch_start(handle);
-	err = kch_restore_weaker(handle, target, opts->mode, opts, result);
+		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, false,
+					 opts->mode, opts, result);
+	kch_vm_free(saved);
 	if (err) {
 		kch_also(handle, "; the module: %s", why);
-		goto free;
+		return err;
 	}
 	result->refusal = -refusal;
 	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
 		 check ? "not identical" : "mode ",
 		 check ? "" : kch_mode_name(result->outcome.mode), why);
-free:
-	kch_target_free(target);
-	return err;
+	return 0;
 }
 
 int kch_restore_opts_read(struct kch_handle *handle,
@@ -95,23 +144,31 @@ int kch_restore_opts_read(struct kch_handle *handle,
 {
 	int err;
 
-	err = kch_options(opts, offsetofend(struct kch_restore_opts, mode), to,
+	err = kch_options(handle, "struct kch_restore_opts", opts,
+			  offsetofend(struct kch_restore_opts, mode), to,
 			  sizeof(*to));
 	if (err)
-		return kch_fail(handle, err, "struct kch_restore_opts is %s",
-				err == -E2BIG ? "of a newer version" : "too short");
+		return err;
 	if (to->reserved)
 		return kch_fail(handle, -EINVAL,
 				"struct kch_restore_opts: reserved is not zero");
 	if (to->rounds_max > KCH_ROUNDS_MAX)
 		return kch_fail(handle, -EINVAL, "%u rounds, expected at most %u",
 				to->rounds_max, KCH_ROUNDS_MAX);
-	/* Now, not when everything was written. */
-	if (result && result->sz < KCH_RESTORE_RESULT_MIN)
+	/* Checked now, because later everything is written already. */
+	if (result && result->sz < RESULT_MIN)
 		return kch_fail(handle, -EINVAL,
 				"struct kch_restore_result of %zu bytes, expected at least %zu",
-				result->sz, KCH_RESTORE_RESULT_MIN);
+				result->sz, RESULT_MIN);
 	return 0;
+}
+
+int kch_restore_output(struct kch_restore_result *result,
+		       const struct kch_restore_result *from, int err)
+{
+	if (result)
+		kch_output(NULL, NULL, result, RESULT_MIN, from, sizeof(*from));
+	return err ? kch_error(err) : 0;
 }
 
 int kch_vm_restore(struct kch_handle *handle, int vm_fd,
@@ -135,8 +192,5 @@ int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 	    restore_opts.mode < KCH_MODE_IDENTICAL && leaves_weaker_modes(err))
 		err = restore_weaker(handle, vm_fd, vcpus, count, uuid,
 				     &restore_opts, err, &out);
-	if (result)
-		kch_output(result, KCH_RESTORE_RESULT_MIN, &out, sizeof(out));
-	/* kch_output() cannot fail here, but sets errno when it would. */
-	return err ? kch_error(err) : 0;
+	return kch_restore_output(result, &out, err);
 }

@@ -1,50 +1,45 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Before the kexec, without the module: a VM's clock out of the guest's pvclock
- * pages and what KVM tells everybody, each compared with the other.
+ * Before the kexec, without the module: a VM's clock from the guest's pvclock pages and
+ * from KVM's ioctls, each compared with the other, written as a record of one VM.
  */
-#include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
-#include "scaling.h"
+#include <kvmclock-handover-stock.h>
+#include "members.h"
 #include "stock.h"
 
 #define MSR_IA32_TSC_ADJUST	0x3b
 
-/**
- * struct source - a vCPU that is being saved
- * @vcpu: what the caller said of it, and what KVM tells
- * @pvclock: what the caller gave as its page
- * @page: its pvclock page; all zero if there is none
- * @offset: its TSC offset, cycles
- * @adjust: MSR_IA32_TSC_ADJUST, cycles
- * @reference: host TSC of the page's reference, cycles
- */
-struct source {
-	struct kch_target_vcpu vcpu;
-	const void *pvclock;
-	struct kch_page page;
-	uint64_t offset;
-	uint64_t adjust;
-	uint64_t reference;
+/* KVM's struct pvclock_vcpu_time_info */
+struct page {
+	__le32 version;			/* odd while it is being written */
+	__le32 pad0;
+	__le64 tsc_timestamp;		/* guest TSC of the reference, cycles */
+	__le64 system_time;		/* kvmclock then, ns */
+	__le32 tsc_to_system_mul;
+	__s8 tsc_shift;
+	__u8 flags;
+	__u8 pad[2];
 };
 
-/**
- * struct saving - a VM that is being saved
- * @vm_fd: the VM
- * @host_khz: the frequency KVM computes clocks from, kHz
- * @frac_bits: of its scaling ratios; 0 where KVM cannot scale
- * @now: its clock
- * @count: members of @vcpus
- * @vcpus: ascending by vcpu_id
- */
+/* A vCPU that is being saved. */
+struct source {
+	struct kch_vcpu vcpu;
+	const void *pvclock;		/* the caller's copy of its page */
+	struct page page;		/* all zero if it has none */
+	uint64_t adjust;		/* MSR_IA32_TSC_ADJUST, cycles */
+	uint64_t reference;		/* host TSC of the page's reference, cycles */
+};
+
+/* A VM that is being saved. */
 struct saving {
 	int vm_fd;
-	uint32_t host_khz;
-	uint8_t frac_bits;
+	uint32_t host_khz;		/* the frequency KVM computes clocks from */
+	uint8_t frac_bits;		/* of scaling ratios; 0 where KVM cannot scale */
 	struct kch_reading now;
 	uint32_t count;
-	struct source *vcpus;
+	struct source *vcpus;		/* ascending by vcpu_id */
 };
 
 static bool has_page(const struct source *s)
@@ -57,18 +52,10 @@ static bool is_scaled(const struct saving *s, const struct source *v)
 	return v->vcpu.ratio != 1ULL << s->frac_bits;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	const struct source *x = a, *y = b;
-
-	return (x->vcpu.vcpu_id > y->vcpu.vcpu_id) -
-	       (x->vcpu.vcpu_id < y->vcpu.vcpu_id);
-}
-
-/* A page that KVM never wrote to is as good as none. */
+/* Copies the caller's page.  One that KVM never wrote counts as none. */
 static int take_page(struct kch_handle *handle, struct source *v)
 {
-	static const struct kch_page never;
+	static const struct page never;
 	uint32_t id = v->vcpu.vcpu_id;
 
 	_Static_assert(sizeof(v->page) == KCH_PVCLOCK_SIZE, "KVM's layout");
@@ -93,34 +80,25 @@ static int take_page(struct kch_handle *handle, struct source *v)
 static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 		     struct source *v)
 {
-	uint32_t id = v->vcpu.vcpu_id;
-	int err, khz;
+	int err;
 
-	err = kch_check_vcpu_id(handle, v->vcpu.fd, id);
-	if (!err)
-		err = kch_read_tsc_offset(handle, v->vcpu.fd, id, &v->offset);
+	err = kch_read_vcpu(handle, &v->vcpu);
 	if (!err)
 		err = take_page(handle, v);
 	if (err)
 		return err;
-	khz = kch_call(v->vcpu.fd, KVM_GET_TSC_KHZ, NULL);
-	if (khz <= 0)
-		return kch_fail(handle, khz < 0 ? -errno : -ERANGE,
-				"vCPU %u: KVM_GET_TSC_KHZ says %d", id, khz);
-	v->vcpu.khz = (uint32_t)khz;
 	v->vcpu.ratio = kch_ratio(v->vcpu.khz, s->host_khz, s->frac_bits);
 	if (!s->frac_bits && !kch_khz_is_unscaled(v->vcpu.khz, s->host_khz))
 		return kch_fail(handle, -ENOTRECOVERABLE,
 				"vCPU %u is in TSC catch-up: it was promised %u kHz, this host runs at %u kHz and cannot scale to it, so KVM moves its TSC offset itself",
-				id, v->vcpu.khz, s->host_khz);
+				v->vcpu.vcpu_id, v->vcpu.khz, s->host_khz);
 	if (!kch_get_msr(v->vcpu.fd, MSR_IA32_TSC_ADJUST, &v->adjust))
 		v->adjust = 0;
 	if (has_page(v))
 		v->reference = kch_unscale_tsc(le64_to_cpu(v->page.tsc_timestamp) -
-					       v->offset, v->vcpu.ratio,
+					       v->vcpu.offset, v->vcpu.ratio,
 					       s->frac_bits);
-	return kch_check_tsc(handle, &v->vcpu, v->offset, s->frac_bits,
-			     s->host_khz);
+	return kch_check_tsc(handle, &v->vcpu, s->frac_bits, s->host_khz);
 }
 
 static int fail_page(struct kch_handle *handle, const struct source *v,
@@ -132,17 +110,16 @@ static int fail_page(struct kch_handle *handle, const struct source *v,
 }
 
 /*
- * KVM_GET_CLOCK evaluates its reference at the host's present frequency, which
- * need not be the one that the page's mul is made from.  Done the same way, the
- * page's reference must give KVM's clock; if it does not, it is another one.
+ * Is the page's reference KVM's?  KVM_GET_CLOCK evaluates the reference at the host's
+ * present frequency, which need not be the one that the page's mul was made from.
+ * Evaluated in the same way the page's reference must give KVM's clock.
  */
 static int check_page(struct kch_handle *handle, const struct saving *s,
 		      const struct source *v)
 {
 	/*
-	 * KVM's own evaluation and a page's may round apart when the TSC is
-	 * scaled: by the reference, which is a whole cycle of either, and by 1 ns
-	 * each.
+	 * When the TSC is scaled KVM's own evaluation and the page's are rounded
+	 * differently: by a cycle each in the reference, and by 1 ns each.
 	 */
 	uint64_t slack = is_scaled(s, v) ?
 			 kch_cycles_to_ns(2, v->vcpu.khz) + 2 : 0;
@@ -160,14 +137,16 @@ static int check_page(struct kch_handle *handle, const struct saving *s,
 }
 
 /*
- * Without a master clock KVM writes each page from a TSC and from its clock, read one
- * after the other: what the guest reads is ahead by the time between, which nobody
- * can bound, and which is measured here.  It is never behind, but for what the two
- * have drifted apart since.  Added to @slack_ns, the largest of all.
+ * Adds to @slack_ns how far the guest's clock is from KVM's, the largest of all pages.
+ * Without a master clock KVM writes a page from a TSC and from its clock, read one
+ * after the other.  What the guest reads is ahead by the time between, for which there
+ * is no bound, so it is measured.  It is behind only by what the two clocks have
+ * drifted apart since.
  */
 static int measure_pages(struct kch_handle *handle, const struct saving *s,
 			 uint64_t *slack_ns)
 {
+	const uint64_t host_slack_ppb = kch_host_clock_slack_ppb();
 	uint64_t largest = 0;
 	uint32_t i;
 
@@ -175,13 +154,13 @@ static int measure_pages(struct kch_handle *handle, const struct saving *s,
 		const struct source *v = &s->vcpus[i];
 		struct kch_clock page = {
 			.system_time_ns = le64_to_cpu(v->page.system_time),
-			.tsc_offset = v->offset,
+			.tsc_offset = v->vcpu.offset,
 			.tsc_scaling_ratio = v->vcpu.ratio,
 			.tsc_scaling_frac_bits = s->frac_bits,
 			.tsc_to_system_mul = le32_to_cpu(v->page.tsc_to_system_mul),
 			.tsc_shift = v->page.tsc_shift,
 		};
-		uint64_t age_ns, behind_ns;
+		uint64_t age_ns, behind_ns, drift_ppb;
 		int64_t ahead_ns;
 
 		if (!has_page(v))
@@ -194,9 +173,10 @@ static int measure_pages(struct kch_handle *handle, const struct saving *s,
 				     s->now.clock_ns);
 		age_ns = kch_cycles_to_ns(s->now.host_tsc - v->reference,
 					  s->host_khz);
+		drift_ppb = kch_host_clock_ppb(&page, s->host_khz) + host_slack_ppb;
 		behind_ns = s->now.slack_ns + KCH_ROUNDING_NS +
-			    (uint64_t)((unsigned __int128)age_ns *
-				       kch_drift_ppb(&page, s->host_khz) / 1000000000);
+			    (uint64_t)((unsigned __int128)age_ns * drift_ppb /
+				       1000000000);
 		if (v->reference > s->now.host_tsc || ahead_ns > UINT32_MAX ||
 		    ahead_ns < -(int64_t)behind_ns)
 			return fail_page(handle, v, ahead_ns);
@@ -209,7 +189,7 @@ static int measure_pages(struct kch_handle *handle, const struct saving *s,
 	return 0;
 }
 
-/* The vCPU with the newest page, which is the one KVM works by; NULL: no pages. */
+/* The vCPU with the newest page, whose reference is KVM's; NULL: there are no pages. */
 static const struct source *newest_page(const struct saving *s)
 {
 	const struct source *newest = NULL;
@@ -227,7 +207,9 @@ static int read_vm(struct kch_handle *handle, struct saving *s)
 	uint32_t i;
 	int err;
 
-	err = kch_kvm_khz(handle, &s->host_khz);
+	err = kch_sort_vcpus(handle, s->vcpus, sizeof(s->vcpus[0]), s->count);
+	if (!err)
+		err = kch_kvm_khz(handle, &s->host_khz);
 	if (err)
 		return err;
 	s->frac_bits = kch_frac_bits(s->vm_fd);
@@ -235,16 +217,16 @@ static int read_vm(struct kch_handle *handle, struct saving *s)
 		err = read_vcpu(handle, s, &s->vcpus[i]);
 		if (err)
 			return err;
-		if (i && s->vcpus[i].vcpu.vcpu_id == s->vcpus[i - 1].vcpu.vcpu_id)
-			return kch_fail(handle, -EINVAL, "vCPU %u is given twice",
-					s->vcpus[i].vcpu.vcpu_id);
 	}
 	err = kch_read_clock(handle, s->vm_fd, s->host_khz, &s->now);
 	return err ? err : kch_check_members(handle, s->vm_fd, s->vcpus,
 					     sizeof(s->vcpus[0]), s->count);
 }
 
-/* vCPUs that have not run since get KVM's present reference when they do. */
+/*
+ * The newest page has KVM's present reference, which vCPUs that have not run since get
+ * when they do.
+ */
 static int fill_reference(struct kch_handle *handle, const struct saving *s,
 			  struct kch_rec_vm *entry)
 {
@@ -285,7 +267,7 @@ static void fill_vcpu(const struct saving *s, const struct source *v,
 
 	to->vcpu_id = cpu_to_le32(v->vcpu.vcpu_id);
 	to->flags = cpu_to_le32(KCH_VCPU_PAIR_VALID);
-	to->tsc_offset = cpu_to_le64(v->offset);
+	to->tsc_offset = cpu_to_le64(v->vcpu.offset);
 	to->tsc_scaling_ratio = cpu_to_le64(ratio);
 	to->ia32_tsc_adjust = cpu_to_le64(v->adjust);
 	to->virtual_tsc_khz = cpu_to_le32(v->vcpu.khz);
@@ -296,7 +278,7 @@ static void fill_vcpu(const struct saving *s, const struct source *v,
 		to->pvclock_flags = v->page.flags;
 		return;
 	}
-	/* Nobody has seen it yet: what KVM would give it. */
+	/* The guest has not seen these yet: what KVM would give it. */
 	kch_pvclock_pair(khz, &mul, &to->tsc_shift);
 	to->tsc_to_system_mul = cpu_to_le32(mul);
 	to->hw_tsc_khz = cpu_to_le32(khz);
@@ -325,7 +307,7 @@ static void fill_header(const struct saving *s, struct kch_rec_header *header)
 }
 
 static int write_record(struct kch_handle *handle, const struct saving *s,
-			const uint8_t uuid[KCH_UUID_SIZE], const char *name,
+			const uint8_t uuid[KCH_UUID_SIZE], const char name[KCH_NAME_SIZE],
 			void *buffer, size_t size)
 {
 	size_t entry_size = kch_rec_entry_size(s->count);
@@ -341,7 +323,7 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 				entry_size);
 	vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	memcpy(entry->uuid, uuid, sizeof(entry->uuid));
-	memcpy(entry->name, name, strlen(name));
+	memcpy(entry->name, name, sizeof(entry->name));
 	entry->vcpu_count = cpu_to_le32(s->count);
 	entry->tsc_scaling_frac_bits = s->frac_bits;
 	entry->default_tsc_khz = cpu_to_le32(s->vcpus[0].vcpu.khz);
@@ -367,24 +349,20 @@ int kch_stock_save(struct kch_handle *handle, int vm_fd,
 		   const uint8_t uuid[KCH_UUID_SIZE], const char *name,
 		   void *buffer, size_t *size)
 {
-	static const uint8_t no_uuid[KCH_UUID_SIZE];
-	size_t room = *size;
 	struct saving s = { .vm_fd = vm_fd, .count = (uint32_t)count };
+	char name_bytes[KCH_NAME_SIZE];
+	size_t room = *size;
 	size_t i;
 	int err;
 
 	kch_start(handle);
-	if (!name)
-		name = "";
-	err = kch_check_vcpus(handle, vcpus, count);
+	err = kch_check_count(handle, vcpus, count);
+	if (!err)
+		err = kch_check_uuid(handle, uuid);
+	if (!err)
+		err = kch_copy_name(handle, name_bytes, name);
 	if (err)
 		return err;
-	if (!memcmp(uuid, no_uuid, sizeof(no_uuid)))
-		return kch_fail(handle, -EINVAL, "the id of the VM is all zero");
-	if (strlen(name) >= KCH_NAME_SIZE)
-		return kch_fail(handle, -ENAMETOOLONG,
-				"name of %zu bytes, expected at most %d",
-				strlen(name), KCH_NAME_SIZE - 1);
 	*size = sizeof(struct kch_rec_header) + kch_rec_entry_size(s.count);
 	if (room < *size)
 		return kch_fail(handle, -ENOBUFS, "%zu bytes, needed are %zu",
@@ -397,10 +375,9 @@ int kch_stock_save(struct kch_handle *handle, int vm_fd,
 		s.vcpus[i].vcpu.fd = vcpus[i].fd;
 		s.vcpus[i].pvclock = vcpus[i].pvclock;
 	}
-	qsort(s.vcpus, count, sizeof(s.vcpus[0]), compare_ids);
 	err = read_vm(handle, &s);
 	if (!err)
-		err = write_record(handle, &s, uuid, name, buffer, *size);
+		err = write_record(handle, &s, uuid, name_bytes, buffer, *size);
 	free(s.vcpus);
 	return err;
 }

@@ -1,18 +1,74 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* After the kexec: a clock that was saved without the module. */
-#include <stdlib.h>
+/*
+ * After the kexec, without the module: the clock in the bytes that kch_stock_save()
+ * made, this machine compared with the one they are from, and the restore.
+ */
+#include <cpuid.h>
+#include <time.h>
+#include <x86intrin.h>
+#include <kvmclock-handover-stock.h>
+#include "kvm.h"
+#include "restore.h"
 #include "stock.h"
+#include "weaker.h"
 
-struct kch_handle *kch_open_stock(void)
+#define PRODUCT_UUID_FILE	"/sys/class/dmi/id/product_uuid"
+/* Of this many readings of two clocks the one that took the shortest is used. */
+#define BRACKETS		16
+
+/* All zero if there is none, or if it cannot be read: so it was when the clock was saved. */
+static void machine_id(uint8_t id[16])
 {
-	struct kch_handle *handle = calloc(1, sizeof(*handle));
+	char line[KCH_UUID_TEXT_SIZE] = "";
+	FILE *file = fopen(PRODUCT_UUID_FILE, "re");
 
-	if (handle)
-		handle->fd = -1;
-	return handle;
+	memset(id, 0, 16);
+	if (!file)
+		return;
+	if (fgets(line, sizeof(line), file))
+		kch_uuid_parse(line, id);
+	fclose(file);
 }
 
-/* What the record code does not look at, because a restore in the module does. */
+static void cpu(struct kch_machine *machine)
+{
+	unsigned int a, b, c, d;
+
+	__cpuid(0, a, b, c, d);
+	memcpy(machine->cpu_vendor, &b, sizeof(machine->cpu_vendor));
+	__cpuid(1, a, b, c, d);
+	machine->cpu_signature = a;
+}
+
+static void instant(struct kch_machine *machine)
+{
+	uint64_t narrowest = UINT64_MAX;
+	unsigned int i;
+
+	for (i = 0; i < BRACKETS; i++) {
+		struct timespec now;
+		uint64_t before = __rdtsc(), after;
+
+		clock_gettime(CLOCK_REALTIME, &now);
+		after = __rdtsc();
+		if (after - before >= narrowest)
+			continue;
+		narrowest = after - before;
+		machine->host_tsc = before + narrowest / 2;
+		machine->realtime_ns = (uint64_t)now.tv_sec * 1000000000 +
+				       (uint64_t)now.tv_nsec;
+	}
+}
+
+void kch_this_machine(struct kch_machine *machine)
+{
+	memset(machine, 0, sizeof(*machine));
+	machine_id(machine->id);
+	cpu(machine);
+	instant(machine);
+}
+
+/* What the record code does not check, because in the module the restore does. */
 static int check_vm(struct kch_handle *handle, const struct kch_vm *vm)
 {
 	uint32_t i;
@@ -36,8 +92,9 @@ static int check_vm(struct kch_handle *handle, const struct kch_vm *vm)
 	return 0;
 }
 
-int kch_stock_parse(struct kch_handle *handle, const void *buffer, size_t size,
-		    struct kch_rec_header *header, struct kch_vm **result)
+/* The header and the VM of a record, from bytes that need not be trusted. */
+static int parse(struct kch_handle *handle, const void *buffer, size_t size,
+		 struct kch_rec_header *header, struct kch_vm **result)
 {
 	struct kch_message message = {};
 	struct kch_record_vm found;
@@ -59,17 +116,14 @@ int kch_stock_parse(struct kch_handle *handle, const void *buffer, size_t size,
 	if (record.vm_count != 1 || offset != record.total_size)
 		return kch_fail(handle, -EBADMSG, "%u VMs, expected 1",
 				record.vm_count);
-	vm = malloc(sizeof(*vm) + found.vcpu_count * sizeof(vm->vcpus[0]));
+	vm = kch_vm_new(handle, &found.vm, found.vcpu_count);
 	if (!vm)
-		return kch_fail(handle, -ENOMEM, "no memory for %u vCPUs",
-				found.vcpu_count);
-	vm->entry = found.vm;
-	vm->vcpu_count = found.vcpu_count;
+		return -ENOMEM;
 	for (i = 0; i < found.vcpu_count; i++)
 		kch_record_vcpu(&found, i, &vm->vcpus[i]);
 	err = check_vm(handle, vm);
 	if (err) {
-		free(vm);
+		kch_vm_free(vm);
 		return err;
 	}
 	*header = record.header;
@@ -83,7 +137,7 @@ int kch_stock_vm(struct kch_handle *handle, const void *buffer, size_t size,
 	struct kch_rec_header header;
 
 	kch_start(handle);
-	return kch_stock_parse(handle, buffer, size, &header, vm);
+	return parse(handle, buffer, size, &header, vm);
 }
 
 int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
@@ -96,14 +150,14 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
 	int err;
 
 	kch_start(handle);
-	err = kch_stock_parse(handle, buffer, size, &header, &vm);
+	err = parse(handle, buffer, size, &header, &vm);
 	if (err)
 		return err;
-	/* Where they differ the restore sets each vCPU its own. */
+	/* Where vCPUs differ the restore sets each its own. */
 	khz = le32_to_cpu(vm->vcpus[0].virtual_tsc_khz);
 	kch_vm_free(vm);
 	err = kch_kvm_khz(handle, &host_khz);
-	/* Tells a VM from another file, which may well take the ioctls that follow. */
+	/* Is it a VM?  Another file may accept the ioctls that follow. */
 	if (!err)
 		err = kch_read_clock(handle, vm_fd, host_khz, &clock);
 	return err ? err : kch_set_khz(handle, vm_fd, khz, host_khz);
@@ -131,8 +185,8 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 {
 	struct kch_restore_result out = { .outcome.vcpu_id = -1 };
 	struct kch_restore_opts restore_opts;
-	struct kch_target *target = NULL;
 	struct kch_rec_header header;
+	struct kch_vm *saved;
 	int err;
 
 	kch_start(handle);
@@ -143,25 +197,16 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 	    !strcmp(kch_mode_name(restore_opts.mode), "unknown"))
 		return kch_fail(handle, -EINVAL, "unknown flags %#x, or mode %u",
 				restore_opts.flags, restore_opts.mode);
-	err = kch_target_new(handle, vm_fd, vcpus, count, &target);
-	if (!err)
-		err = kch_stock_parse(handle, buffer, size, &header,
-				      &target->saved);
+	err = parse(handle, buffer, size, &header, &saved);
 	if (!err)
 		err = same_machine(handle, &header, restore_opts.flags, &out);
 	if (!err)
-		err = kch_target_match(handle, target);
-	if (!err)
-		err = kch_target_remember(handle, target, true);
-	if (!err)
-		err = kch_restore_weaker(handle, target,
+		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :
 							     KCH_MODE_CONVERGED,
 					 &restore_opts, &out);
-	kch_target_free(target);
+	kch_vm_free(saved);
 	if (!err)
 		kch_start(handle);
-	if (result)
-		kch_output(result, KCH_RESTORE_RESULT_MIN, &out, sizeof(out));
-	return err ? kch_error(err) : 0;
+	return kch_restore_output(result, &out, err);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Text forms. */
-#include "internal.h"
+/* UUIDs and modes as text. */
+#include "handle.h"
 
 static int hex_digit(char c)
 {
@@ -16,22 +16,20 @@ static int hex_digit(char c)
 int kch_uuid_parse(const char *text, uint8_t uuid[KCH_UUID_SIZE])
 {
 	bool hyphens = strlen(text) == KCH_UUID_TEXT_SIZE - 1;
-	uint8_t bytes[KCH_UUID_SIZE], any = 0;
+	uint8_t bytes[KCH_UUID_SIZE] = {}, any = 0;
 	size_t i;
 
-	for (i = 0; i < KCH_UUID_SIZE; i++) {
-		int high, low;
+	for (i = 0; i < 2 * KCH_UUID_SIZE; i++) {
+		int digit;
 
-		if (hyphens && (i == 4 || i == 6 || i == 8 || i == 10) &&
+		if (hyphens && (i == 8 || i == 12 || i == 16 || i == 20) &&
 		    *text++ != '-')
 			return kch_error(-EINVAL);
-		high = hex_digit(text[0]);
-		low = high < 0 ? -1 : hex_digit(text[1]);
-		if (low < 0)
+		digit = hex_digit(*text++);
+		if (digit < 0)
 			return kch_error(-EINVAL);
-		bytes[i] = (uint8_t)(high << 4 | low);
-		any |= bytes[i];
-		text += 2;
+		bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | digit);
+		any |= bytes[i / 2];
 	}
 	if (*text || !any)
 		return kch_error(-EINVAL);
@@ -42,16 +40,12 @@ int kch_uuid_parse(const char *text, uint8_t uuid[KCH_UUID_SIZE])
 void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE],
 		     char text[KCH_UUID_TEXT_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
 	size_t i;
 
-	for (i = 0; i < KCH_UUID_SIZE; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*text++ = '-';
-		*text++ = digits[uuid[i] >> 4];
-		*text++ = digits[uuid[i] & 15];
-	}
-	*text = '\0';
+	for (i = 0; i < KCH_UUID_SIZE; i++)
+		text += sprintf(text, "%s%02x",
+				i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+				uuid[i]);
 }
 
 const char *kch_mode_name(uint32_t mode)
@@ -64,5 +58,5 @@ const char *kch_mode_name(uint32_t mode)
 		[KCH_MODE_IDENTICAL] = "identical",
 	};
 
-	return mode < ARRAY_SIZE(names) && names[mode] ? names[mode] : "unknown";
+	return mode <= KCH_MODE_IDENTICAL && names[mode] ? names[mode] : "unknown";
 }
