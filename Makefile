@@ -8,7 +8,7 @@
 #   make results    the tables in Documentation/ anew, from a run of the cases they are of
 #   make check      style and static checks
 #   make            module for the running kernel, or KDIR=; library, tool
-#   make install    the same, below DESTDIR
+#   make install    the same, below DESTDIR, in PREFIX; make uninstall removes it
 #
 # demo, bench, test and check install what they need (Debian, as root or with sudo)
 # and fetch the emulated hosts' kernels; all that is kept below build/.
@@ -26,6 +26,10 @@ userspace:
 install: userspace
 	$(MAKE) -C userspace install
 	$(MAKE) -C kernel KDIR=$(KDIR) install
+
+uninstall:
+	$(MAKE) -C userspace uninstall
+	$(MAKE) -C kernel KDIR=$(KDIR) uninstall
 
 setup:
 	@scripts/setup.sh
@@ -79,5 +83,5 @@ distclean:
 help:
 	@sed -n '3,14s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install setup nested demo demo-qemu bench results test test-full cases check \
-	clean distclean help
+.PHONY: all module userspace install uninstall setup nested demo demo-qemu bench results test \
+	test-full cases check clean distclean help
