@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * libkvmclock-handover without the module: a VM's clock saved and restored with
- * KVM's own ioctls, for a host on which the module cannot be loaded, and for
- * VMs that it refuses because they have no master clock.
+ * KVM's own ioctls.  For hosts on which the module cannot be loaded, and for VMs
+ * that it refuses because they have no master clock.
  *
- * What a VMM does before the kexec, with its vCPUs stopped:
+ * A VMM calls, before the kexec, with its vCPUs stopped:
  *
- *	kch_open_stock, kch_stock_save; the buffer goes with the guest's state
+ *	kch_open_stock, kch_stock_save
  *
- * and after it, for the same guest in a new VM:
+ * and keeps the buffer with the guest's other state;
+ *
+ * after it, for the same guest in a new VM:
  *
  *	KVM_CREATE_VM, kch_stock_prepare, KVM_CREATE_VCPU for each vCPU,
  *	all other guest state, kch_stock_restore, KVM_RUN
  *
- * TSC offsets come back exactly.  kvmclock comes back with an error that is
- * measured and reported, and at the rate of the new kernel: mode converged,
- * where the module gives identical.  kvmclock-handover.h has the
- * conventions; nothing here needs CAP_SYS_ADMIN, but it all has to be done by
- * the process that made the VM.
+ * TSC offsets are restored exactly.  kvmclock is restored with an error that is
+ * measured and reported, and runs at the rate of the new kernel: that is mode
+ * converged; the module gives identical.  kvmclock-handover.h has the conventions.
+ * Nothing here needs CAP_SYS_ADMIN, but only the process that made the VM can do it.
  */
 #ifndef KVMCLOCK_HANDOVER_STOCK_H
 #define KVMCLOCK_HANDOVER_STOCK_H
@@ -33,8 +34,8 @@ extern "C" {
 /**
  * kch_open_stock() - a handle without the module
  *
- * For the functions of this header only; all others that ask the device refuse
- * with -ENOTTY.  To be closed with kch_close().
+ * For the functions of this header; others that ask the device return -ENOTTY.
+ * Close it with kch_close().
  *
  * Return: the handle; NULL with errno set: ENOMEM.
  */
@@ -44,10 +45,10 @@ KCH_API struct kch_handle *kch_open_stock(void);
  * struct kch_stock_vcpu - a vCPU to be saved
  * @vcpu_id: in: the id given to KVM_CREATE_VCPU
  * @fd: in: what that returned
- * @pvclock: in: the KCH_PVCLOCK_SIZE bytes that the guest has where its
- *	MSR_KVM_SYSTEM_TIME_NEW (or MSR_KVM_SYSTEM_TIME) points to, whose lowest
- *	bit, the enable bit, is not part of the address; NULL if that bit is
- *	clear
+ * @pvclock: in: the guest's pvclock page, KCH_PVCLOCK_SIZE bytes at the guest
+ *	physical address in MSR_KVM_SYSTEM_TIME_NEW (or MSR_KVM_SYSTEM_TIME).  The
+ *	lowest bit of the MSR is not part of the address: it enables the page.  NULL if
+ *	that bit is clear
  */
 struct kch_stock_vcpu {
 	uint32_t vcpu_id;
@@ -61,35 +62,35 @@ struct kch_stock_vcpu {
  * @vm_fd: in: the VM
  * @vcpus: in: all its vCPUs, in any order; none runs
  * @count: in: length of @vcpus
- * @uuid: in: an id for it, not all zero
+ * @uuid: in: an id for the VM, not all zero
  * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none
  * @buffer: out: the clock, to be kept with the guest's other state; NULL if
  *	*@size is 0
  * @size: in: bytes @buffer has; out: bytes the clock has
  *
- * The bytes are a record as the module writes it (region-abi.rst), with this
- * VM alone; kvmclockctl decode shows it.  A member that cannot be known without
- * the module is 0.  The clock function comes from the guest's own pages; without
- * any, from KVM_GET_CLOCK.  What is read is compared with what KVM says.
+ * The bytes are a record as the module writes it (region-abi.rst), with this one VM;
+ * kvmclockctl decode shows it.  Members that only the module can know are 0.  The
+ * clock is taken from the guest's pages and compared with KVM_GET_CLOCK; if no page is
+ * given it is taken from KVM_GET_CLOCK.
  *
- * Of a VM without a master clock each page is ahead of KVM's clock by what passed
- * while KVM wrote it.  How far the farthest is, and how far KVM's clock may be from
- * what was read of it, is together in struct kch_vm_info::kvmclock_slack_ns.
+ * If the VM has no master clock, each page is ahead of KVM's clock by the time that
+ * passed while KVM wrote it.  The largest such time, plus how far KVM's clock may be
+ * from what was read of it, is struct kch_vm_info::kvmclock_slack_ns.
  *
- * All vCPUs of the VM that this process has open must be given, and no other VM's.
- * To find that out KVM_CAP_X86_TRIPLE_FAULT_EVENT is switched for an instant: nobody
- * may use KVM_GET_VCPU_EVENTS or KVM_SET_VCPU_EVENTS of this VM meanwhile.
+ * All vCPUs of the VM that this process has open must be given, and none of another
+ * VM.  To check that, KVM_CAP_X86_TRIPLE_FAULT_EVENT is switched for a moment: do not
+ * use KVM_GET_VCPU_EVENTS or KVM_SET_VCPU_EVENTS on this VM meanwhile.
  *
  * Return: 0; -ENOBUFS (*@size tells what is needed); -EINVAL (no vCPU, one
  * given twice or by the id of another, @vcpus is NULL, @uuid is all zero), -ENAMETOOLONG,
- * -EBADF, -EBADFD (@vm_fd or a vCPU is not what it should be), -EIO (not made
- * by this process, or dead), -ENOSYS (no KVM_VCPU_TSC_OFFSET), -ENXIO (KVM's
- * frequency cannot be asked), -EBADMSG (a page is none), -ESTALE (a page is
- * not what KVM's clock is: it is other memory, or KVM's clock was set and the
- * vCPU has not run since), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has
- * one more vCPU), -EOVERFLOW (kvmclock_slack_ns has no room for it), -ELIBBAD (a
- * vCPU's TSC is not what its offset and frequency make it), -ENOTRECOVERABLE (KVM
- * moves a vCPU's TSC offset itself: catch-up), -ENOMEM.
+ * -EBADF, -EBADFD (@vm_fd is not a VM, or a descriptor not a vCPU), -EIO (the VM was
+ * not made by this process, or is dead), -ENOSYS (no KVM_VCPU_TSC_OFFSET), -ENXIO
+ * (KVM's frequency cannot be asked), -EBADMSG (@pvclock is not a pvclock page),
+ * -ESTALE (a page disagrees with KVM's clock: it is other memory, or KVM's clock was
+ * set and the vCPU has not run since), -EXDEV (a vCPU is of another VM), -EMLINK (the
+ * VM has one more vCPU), -EOVERFLOW (the slack does not fit kvmclock_slack_ns),
+ * -ELIBBAD (a vCPU's TSC disagrees with its offset and frequency), -ENOTRECOVERABLE
+ * (KVM changes a vCPU's TSC offset itself: catch-up), -ENOMEM.
  */
 KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd,
 			   const struct kch_stock_vcpu *vcpus, size_t count,
@@ -97,7 +98,7 @@ KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd,
 			   void *buffer, size_t *size);
 
 /**
- * kch_stock_vm() - the clock that is in the bytes
+ * kch_stock_vm() - the clock that kch_stock_save() made
  * @handle: what kch_open_stock(), or kch_open(), returned
  * @buffer: in: what kch_stock_save() made; need not be trusted
  * @size: in: its length, bytes
@@ -105,7 +106,7 @@ KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd,
  *
  * For kch_vm_info(), kch_vm_vcpu(), and kch_vm_compare().
  *
- * Return: 0, or -ENODATA, -EBADMSG (not such bytes, or damaged),
+ * Return: 0, or -ENODATA (no record), -EBADMSG (damaged, or something else),
  * -EPROTONOSUPPORT (of a newer version), -ENOMEM.
  */
 KCH_API int kch_stock_vm(struct kch_handle *handle, const void *buffer,
@@ -122,8 +123,8 @@ KCH_API int kch_stock_vm(struct kch_handle *handle, const void *buffer,
  * (not made by this process, or dead); -ERANGE (the host's TSC cannot give the
  * saved frequency); -EINVAL (the frequency is above what KVM allows, or the VM
  * has vCPUs already and another frequency); -ENXIO (KVM's frequency cannot be
- * asked).  Older kernels do not look whether there are vCPUs: then it is
- * kch_stock_restore() that refuses, with -ERANGE.
+ * asked).  Older kernels do not check for vCPUs: then kch_stock_restore() refuses,
+ * with -ERANGE.
  */
 KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
 			      const void *buffer, size_t size);
@@ -136,37 +137,38 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * @count: in: length of @vcpus
  * @buffer: in: what kch_stock_save() made; need not be trusted
  * @size: in: its length, bytes
- * @opts: in: options, or NULL: the weakest mode is KCH_MODE_CONVERGED then
+ * @opts: in: options, or NULL: then the weakest mode is KCH_MODE_CONVERGED
  * @result: in: its member sz; out: the rest, also after a refusal; or NULL
  *
- * Callable when kch_vm_restore() is.  Writes each vCPU's saved TSC offset; then
- * KVM_SET_CLOCK, compares what KVM_GET_CLOCK gives with the saved clock at the
- * same host TSC, corrects, and repeats, until the error is at most
- * @opts->bound_ns or @opts->rounds_max is reached.  The error reported is that
- * after the last write.  Later it is, at any time,
+ * Callable when kch_vm_restore() is.  Writes each vCPU's saved TSC offset.  Then it sets
+ * the clock with KVM_SET_CLOCK, compares what KVM_GET_CLOCK returns with the saved clock
+ * at the same host TSC, corrects, and repeats, until the error is at most
+ * @opts->bound_ns or @opts->rounds_max is reached.  The error reported is that after
+ * the last write.  At any later time, unless the clock is set again,
  *
  *	|error| <= |error_ns| + error_slack_ns + KCH_ROUNDING_NS
  *		   + error_growth_ppb * time since host_tsc
  *
- * as long as nobody sets the clock again.  That is the difference between KVM's
- * clock, as KVM_GET_CLOCK tells it, and what the guest's old page would give at the
- * same host TSC.  While the VM has a master clock it is what the guest reads.  Without
- * one, a new page is ahead of KVM's clock, as the old one was.  By how much depends on
- * what interrupts the host while it writes the page: no call can bound that, but it
- * can be measured.  What the guest reads is off by more than the above by at most the
- * kvmclock_slack_ns of a kch_stock_save() that is given the new pages.
+ * That error is the difference between KVM's clock, as KVM_GET_CLOCK returns it, and
+ * what the guest's old page would give at the same host TSC.  While the VM has a master
+ * clock, KVM's clock is what the guest reads.  Without one, a new page is ahead of KVM's
+ * clock, as the old one was.  By how much depends on what interrupts the host while it
+ * writes the page: there is no bound in advance, but it can be measured, with a
+ * kch_stock_save() that is given the new pages.  What the guest reads is off by the above
+ * plus at most the kvmclock_slack_ns of that save.
  *
- * @vcpus must be all of the VM, as for kch_stock_save(), and that is found out in the
- * same way.  If it refuses, the old TSC offsets and clock (this within the duration
- * of the call) are put back.
+ * @vcpus must be all of the VM's, as for kch_stock_save(), and that is checked in the
+ * same way.  After a refusal the old TSC offsets are back, and so is the old clock, to
+ * within the duration of the call.
  *
  * Return: 0, or as kch_stock_vm(); -EREMCHG (of another machine), -ETIME (the
  * host TSC did not run on), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has one
  * more vCPU), -ELNRNG, -EINVAL, -EBADF, -EBADFD, -ERANGE, -ENOSYS,
- * -EIO as kch_vm_restore(); -ENOSYS (only a mode was accepted that this kernel
- * does not have); -EDOM (the error stayed above the bound; nothing of it with
+ * -EIO as kch_vm_restore(); -ENOSYS (the weakest mode accepted is identical, which needs
+ * the module); -EDOM (the error stayed above the bound; not with
  * KCH_RESTORE_BEST_EFFORT); -EOVERFLOW (an offset did not read back as written);
- * -ENXIO, -E2BIG, -ENOMEM.
+ * -ELIBBAD (a vCPU's TSC disagrees with its offset and frequency); -ENXIO, -E2BIG,
+ * -ENOMEM.
  */
 KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 			      const struct kch_vcpu_fd *vcpus, size_t count,

@@ -3,7 +3,7 @@
  * libkvmclock-handover: give a virtual machine its clock back after the host's
  * kernel was replaced by kexec.
  *
- * What a VMM does before the kexec:
+ * A VMM calls, before the kexec:
  *
  *	kch_open, kch_vm_save
  *
@@ -17,22 +17,22 @@
  * - A function that can fail returns 0 or a negative errno, and sets errno to
  *   its positive value.  A refusal changes nothing.  kch_last_message() tells
  *   what was found, what was expected and what that means for the guest.
- * - The errnos of the device's ioctls are passed on as they are; the table is
- *   in <linux/kvmclock_handover.h>.  Every function that takes a handle can
- *   return those marked there for every ioctl.
- * - Signals are held back while the device, or KVM, is asked, and what was
- *   interrupted all the same is asked again: no function returns -EINTR.
+ * - The errnos of the device's ioctls are passed on unchanged; the table is in
+ *   <linux/kvmclock_handover.h>.  Every function that takes a handle can return
+ *   those listed there for every ioctl.
+ * - No function returns -EINTR: an ioctl that a signal interrupts is repeated
+ *   with signals blocked.
  * - Structures whose first member is @sz grow in later versions.  The caller
  *   sets it to sizeof(the structure).  An input structure that is longer than
- *   the library's is refused with -E2BIG unless the rest is zero; of an output
- *   structure as many bytes are filled in as both sides know, and the rest is
- *   set to zero.  A NULL options pointer means all defaults.
+ *   the library's is refused with -E2BIG unless the excess is zero.  An output
+ *   structure is filled in as far as both sides know it, and zero behind that.
+ *   A NULL options pointer means all defaults.
  * - Functions of one handle must not be called by two threads at once.
  * - UUIDs are 16 bytes in the order of their text form.  All zero is no UUID.
- * - Calling them needs CAP_SYS_ADMIN, but for those of kvmclock-handover-stock.h
- *   with a handle that is without the module; reading and saving works on VMs
- *   of other processes, but KVM lets only the process that made a VM write to
- *   it.
+ * - The device needs CAP_SYS_ADMIN.  Two kinds of handle do not: one of a single
+ *   clock (kch_clock_fd()), and one without the module (kvmclock-handover-stock.h).
+ * - VMs of other processes can be read and saved through a descriptor.  KVM's own
+ *   ioctls, which the weaker modes use, work only in the process that made the VM.
  */
 #ifndef KVMCLOCK_HANDOVER_H
 #define KVMCLOCK_HANDOVER_H
@@ -50,20 +50,21 @@ extern "C" {
 
 #define KCH_UUID_TEXT_SIZE	37	/* with the terminating NUL */
 
-/* The opened device. */
+/* The opened device, or one VM's clock, or neither (kch_open_stock()). */
 struct kch_handle;
 
-/* One VM's clock: out of a record, or live at one instant.  Immutable. */
+/* One VM's clock: from a record, or live at one instant.  Does not change. */
 struct kch_vm;
 
 /**
  * struct kch_open_opts - options of kch_open()
  * @sz: in: sizeof(struct kch_open_opts)
  * @device: in: path of the device; NULL for KCH_DEVICE
- * @clock_fd: in: descriptor of one VM's clock (kch_clock_fd()), from which that
- *	VM is got and restored instead of from the device's incoming record; 0: none.
- *	It stays the caller's and must stay open.  Without @device the handle is
- *	opened also if the device cannot be: for a VMM that has no capability
+ * @clock_fd: in: descriptor of one VM's clock, from kch_clock_fd(); 0: none.
+ *	kch_vm_get() and kch_vm_restore() then use this clock, not the device's
+ *	incoming record.  The descriptor stays the caller's and must stay open.
+ *	If @device is NULL and the device cannot be opened, the handle has this
+ *	clock alone: for a VMM without a capability
  * @reserved: in: must be 0
  */
 struct kch_open_opts {
@@ -87,18 +88,17 @@ struct kch_open_opts {
 KCH_API struct kch_handle *kch_open(const struct kch_open_opts *opts);
 
 /**
- * kch_clock_fd() - one VM's clock as a descriptor, to be passed to its VMM
+ * kch_clock_fd() - one VM's clock as a descriptor, to pass to its VMM
  * @handle: what kch_open() returned
- * @vm_fd: in: the VM, of any process; -1: the clock of @uuid that came from before
- *	the kexec
+ * @vm_fd: in: the VM, of any process; -1: the clock of @uuid in the incoming
+ *	record
  * @uuid: in: the VM's id
- * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none, and with
- *	@vm_fd -1
+ * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none; must be
+ *	NULL if @vm_fd is -1
  *
- * Who has the descriptor can read this one clock, and restore it to a VM of its own,
- * without a capability, /dev/kvm or the device: see @clock_fd of struct
- * kch_open_opts.  It is passed on as any other (SCM_RIGHTS, or over exec: it is
- * close-on-exec).
+ * A process that has the descriptor can read this one clock, and restore it to a VM of
+ * its own, without a capability, /dev/kvm or the device: see @clock_fd of struct
+ * kch_open_opts.  Pass it with SCM_RIGHTS, or clear close-on-exec and pass it over exec.
  *
  * Return: the descriptor, close-on-exec, or any errno of KCH_IOC_CLOCK_FD as a
  * negative number; -ENAMETOOLONG (@name).
@@ -126,10 +126,10 @@ KCH_API int kch_fd(const struct kch_handle *handle);
  * kch_last_message() - why the last call on this handle failed
  * @handle: what kch_open() returned
  *
- * Return: a text for people without a newline, empty when the last call was
- * successful, but for a restore in a mode weaker than identical that the module
- * refused: then why it did; and for a kch_vm_save() that replaced a VM: then which.
- * Valid until the next call on the handle.
+ * Return: a text for people without a newline, valid until the next call on the
+ * handle.  Empty when the last call was successful, with two exceptions: a restore in
+ * a mode weaker than identical (why the module refused), and a kch_vm_save() that
+ * replaced a VM (which one).
  */
 KCH_API const char *kch_last_message(const struct kch_handle *handle);
 
@@ -138,7 +138,9 @@ KCH_API const char *kch_last_message(const struct kch_handle *handle);
  * @handle: what kch_open() returned
  * @info: in: its size member, sizeof(struct kch_info); out: the rest
  *
- * Callable at any time.  Only the errors of every ioctl.
+ * Callable at any time.
+ *
+ * Return: 0, or an errno of every ioctl.
  */
 KCH_API int kch_info(struct kch_handle *handle, struct kch_info *info);
 
@@ -214,14 +216,14 @@ KCH_API int kch_host(struct kch_handle *handle, enum kch_which which,
 		     struct kch_host_info *host);
 
 /**
- * kch_vm_get() - one VM's clock out of a record
+ * kch_vm_get() - one VM's clock from a record
  * @handle: what kch_open() returned
  * @which: the record
  * @uuid: in: the id it was saved under
  * @vm: out: the clock, to be freed with kch_vm_free()
  *
  * Return: 0, or -ENODATA (there is no incoming record), -ENOENT (no VM of that
- * id), -EINVAL (@uuid is all zero), -EBADMSG (the answer makes no sense),
+ * id), -EINVAL (@uuid is all zero), -EBADMSG (the module's answer is malformed),
  * -ENOMEM.
  */
 KCH_API int kch_vm_get(struct kch_handle *handle, enum kch_which which,
@@ -231,11 +233,11 @@ KCH_API int kch_vm_get(struct kch_handle *handle, enum kch_which which,
  * struct kch_live_info - what kch_vm_read() tells besides the clock
  * @sz: in: sizeof(struct kch_live_info)
  * @host_tsc: host TSC at which the two rebase numbers were taken, cycles
- * @rebase_step_ns: by how much the guest's kvmclock would step if it became what
- *	KVM says it is, by a new reference or by KVM_SET_CLOCK of what KVM_GET_CLOCK
- *	returned, ns
- * @rebase_bound_ns: what that stays below as long as the module keeps the clock,
- *	ns; 0: it does not
+ * @rebase_step_ns: by how much the guest's kvmclock would step now if KVM took a new
+ *	master clock reference, or if what KVM_GET_CLOCK returns were set with
+ *	KVM_SET_CLOCK, ns
+ * @rebase_bound_ns: upper bound of that step as long as the module keeps the clock,
+ *	ns; 0: the module does not keep it
  * @pid: the process that has the VM; 0 unknown
  * @kvm_tsc_khz: the frequency KVM computes guest clocks from, kHz; 0 unknown
  */
@@ -258,7 +260,7 @@ struct kch_live_info {
  * Changes nothing.
  *
  * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -ELIBBAD as KCH_IOC_READ;
- * -EBADMSG (the answer makes no sense), -EINVAL (sz is too small), -ENOMEM.
+ * -EBADMSG (the module's answer is malformed), -EINVAL (sz is too small), -ENOMEM.
  */
 KCH_API int kch_vm_read(struct kch_handle *handle, int vm_fd,
 			struct kch_vm **vm, struct kch_live_info *live);
@@ -274,7 +276,7 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
 #define KCH_VM_INFO_RUNNING	(1U << 1) /* a vCPU was in an ioctl meanwhile */
 #define KCH_VM_INFO_AT_SEAL	(1U << 2) /* read again at the reboot */
 #define KCH_VM_INFO_AT_END	(1U << 3) /* read again when it went away */
-#define KCH_VM_INFO_STALE	(1U << 4) /* it may have had another clock since */
+#define KCH_VM_INFO_STALE	(1U << 4) /* its clock may have changed since */
 #define KCH_VCPU_INFO_PAIR	(1U << 0) /* mul and shift: it has run */
 #define KCH_VCPU_INFO_PVCLOCK	(1U << 1) /* the guest enabled its page */
 #define KCH_VCPU_INFO_CATCHUP	(1U << 2) /* KVM moves its TSC offset */
@@ -296,8 +298,9 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
  *	has the ratio 1 << @tsc_scaling_frac_bits
  * @default_tsc_khz: frequency a new vCPU gets, kHz
  * @pid: the process that had the VM; 0 unknown
- * @kvmclock_slack_ns: how far @kvmclock_ns may be off KVM's clock, and what the
- *	guest read off that, together, ns; 0 not said, or exact
+ * @kvmclock_slack_ns: without a master clock: how far @kvmclock_ns may be off KVM's
+ *	clock, plus how far what the guest reads may be off that, ns; 0: exact, or
+ *	not known
  */
 struct kch_vm_info {
 	size_t sz;
@@ -370,14 +373,14 @@ KCH_API int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
  * struct kch_vcpu_error - how far a vCPU's live clock is from the saved one
  * @sz: in: sizeof(struct kch_vcpu_error)
  * @vcpu_id: the vCPU
- * @identical: 1 if TSC and kvmclock are the same functions, with the same value at
- *	every host TSC (then the other three are 0), else 0
+ * @identical: 1 if TSC and kvmclock have the same value at every host TSC; then
+ *	@ns, @cycles and @rate_ppb are 0.  Else 0
  * @ns: live kvmclock minus saved kvmclock, ns
  * @cycles: live guest TSC minus saved guest TSC, cycles
- * @rate_ppb: how much faster the live kvmclock runs, parts per 1e9; INT64_MAX
- *	when that is not known, because a vCPU has not run, or there is no master clock
- * @slack_ns: how far @ns may be off, ns; not 0 only where the live VM has no master
- *	clock: then @ns is of KVM's clock, which its pages are made from now and then
+ * @rate_ppb: how much faster the live kvmclock runs, parts per 1e9; INT64_MAX: not
+ *	known, because a vCPU has not run, or there is no master clock
+ * @slack_ns: how far @ns may be off, ns; 0 if the live VM has a master clock.  If it
+ *	has none @ns is about KVM's clock, from which KVM makes the guest's pages
  */
 struct kch_vcpu_error {
 	size_t sz;
@@ -391,21 +394,20 @@ struct kch_vcpu_error {
 
 /**
  * kch_vm_compare() - compare two clocks, evaluated at one host TSC
- * @saved: in: as it should be
- * @live: in: as it is; from the same boot of the machine
+ * @saved: in: the clock as it should be
+ * @live: in: the clock as it is; read on the same machine since its last reset
  * @index: in: vCPU of @saved, 0 to its vcpu_count - 1; the vCPU of @live with
  *	the same vcpu_id is compared with it
- * @host_tsc: in: where to compare, cycles, not before the master_cycle_now of
- *	either; 0 for the one @live was read at, which is the only one possible
- *	if @live has no master clock
+ * @host_tsc: in: the host TSC at which to compare, cycles, not before the
+ *	master_cycle_now of either; 0: the one at which @live was read.  If @live has
+ *	no master clock, only that one is possible
  * @error: in: its member sz; out: the rest
  *
  * Pure: no handle, no I/O.
  *
  * Return: 0, or -EINVAL (sz is too small, @index too large, or @host_tsc before a
- * reference), -ENOENT (@live has no such vCPU), -EOPNOTSUPP (one of them was read
- * without master clock, so that there is no one function to compare; of @live, only
- * if its clock is not known at @host_tsc).
+ * reference), -ENOENT (@live has no such vCPU), -EOPNOTSUPP (@saved was read without
+ * a master clock; or @live was, and its clock is not known at @host_tsc).
  */
 KCH_API int kch_vm_compare(const struct kch_vm *saved,
 			   const struct kch_vm *live, uint32_t index,
@@ -431,9 +433,9 @@ struct kch_save_opts {
  * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none
  * @opts: in: options, or NULL
  *
- * The clock is read now, and once more by the kernel itself when it reboots, or
- * when the VM goes away.  A VM of that id that is gone is replaced;
- * kch_last_message() then says so, and is empty otherwise.
+ * The clock is read now, and again by the kernel when it reboots, or when the VM goes
+ * away.  If a VM was saved under that id and is gone, it is replaced, and
+ * kch_last_message() says so.
  *
  * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -EOPNOTSUPP, -ENOTRECOVERABLE,
  * -EPFNOSUPPORT, -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
@@ -462,8 +464,8 @@ KCH_API int kch_vm_unsave(struct kch_handle *handle,
  * Callable after KVM_CREATE_VM and before the first KVM_CREATE_VCPU.  Uses
  * KVM_SET_TSC_KHZ on the VM, unless the VM has that frequency already.  On a
  * CPU without TSC scaling a frequency further from the host's than KVM
- * tolerates (250 ppm by default) is refused: KVM would emulate it by moving
- * TSC offsets, and the guest's TSC could not be the saved one.
+ * tolerates (250 ppm by default) is refused: KVM would emulate it by changing the
+ * TSC offset all the time, and the guest's TSC could not be the saved one.
  *
  * Return: 0, or -ENODATA, -ENOENT as kch_vm_get(); -EBADFD (@vm_fd is not a KVM
  * VM), -EBADF, -EIO (not made by this process, or dead); -EBUSY (it has vCPUs
@@ -476,8 +478,8 @@ KCH_API int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
 
 /**
  * struct kch_vcpu_fd - a vCPU of the new VM
- * @vcpu_id: the id given to KVM_CREATE_VCPU
- * @fd: what that returned
+ * @vcpu_id: in: the id given to KVM_CREATE_VCPU
+ * @fd: in: what that returned
  */
 struct kch_vcpu_fd {
 	uint32_t vcpu_id;
@@ -485,8 +487,8 @@ struct kch_vcpu_fd {
 };
 
 /*
- * struct kch_restore_opts::flags, besides those of the device: accept a clock
- * of a weaker mode whose error is larger than @bound_ns, too.
+ * struct kch_restore_opts::flags, besides those of the device: in a weaker mode,
+ * accept a clock whose error is larger than @bound_ns, too.
  */
 #define KCH_RESTORE_BEST_EFFORT	(1U << 31)
 
@@ -497,12 +499,12 @@ struct kch_vcpu_fd {
  * struct kch_restore_opts - options of a restore
  * @sz: in: sizeof(struct kch_restore_opts)
  * @flags: in: KCH_RESTORE_*
- * @mode: in: the weakest enum kch_mode accepted; 0 for KCH_MODE_IDENTICAL, or
- *	KCH_MODE_CONVERGED of kch_stock_restore()
- * @bound_ns: in: of the modes weaker than identical, the error of kvmclock that
- *	is small enough, ns; 0: none, take the best of the rounds
- * @rounds_max: in: how often KVM_SET_CLOCK is tried to get there, at most
- *	KCH_ROUNDS_MAX; 0 for KCH_ROUNDS_DEFAULT
+ * @mode: in: the weakest enum kch_mode accepted; 0: KCH_MODE_IDENTICAL, for
+ *	kch_stock_restore() KCH_MODE_CONVERGED
+ * @bound_ns: in: for modes weaker than identical, the largest error of kvmclock that
+ *	is accepted, ns; 0: the smallest that is found in the rounds
+ * @rounds_max: in: how often KVM_SET_CLOCK is tried to reach that, at most
+ *	KCH_ROUNDS_MAX; 0: KCH_ROUNDS_DEFAULT
  * @reserved: in: must be 0
  */
 struct kch_restore_opts {
@@ -515,29 +517,29 @@ struct kch_restore_opts {
 };
 
 /*
- * By how much two readings of an error may differ although the clocks have
- * the same rate, ns.  Either clock is whole ns, rounded down, of cycles that a
- * page's negative shift takes the low bits of, which are less than another ns:
- * 2 ns for each.  And KVM's references are whole ns of its host clock.  All of
- * that together is below 5 ns.
+ * By how much two readings of an error may differ although the clocks have the same
+ * rate, ns.  Each clock is rounded down to whole ns (1 ns), and a page's negative shift
+ * drops low bits of the cycles (less than 1 ns): 2 ns for each clock.  KVM's references
+ * are whole ns of its host clock.  The sum is below 5 ns.
  */
 #define KCH_ROUNDING_NS		4
 
 /**
  * struct kch_restore_result - what a restore reached, measured
  * @sz: in: sizeof(struct kch_restore_result)
- * @outcome: as of KCH_IOC_RESTORE; of a mode weaker than identical, its
- *	rebase_bound_ns and page are 0
- * @error_slack_ns: how far error_ns may be off, because KVM could not be asked
- *	for clock and host TSC of one instant, and the guest's pages were off, ns
- * @error_growth_ppb: at most so fast the error grows, parts per 1e9 of the time
- *	that has passed since host_tsc; 0 for KCH_MODE_IDENTICAL
- * @tsc_rate_ppb: how much faster the guest's TSC runs than it did, parts per
- *	1e9, rounded toward zero: not 0 only for KCH_MODE_CONTINUOUS; error_cycles
- *	grows at that rate
+ * @outcome: as KCH_IOC_RESTORE gives it; in a mode weaker than identical,
+ *	rebase_bound_ns and page in it are 0
+ * @error_slack_ns: how far error_ns may be off, ns: without a master clock KVM does
+ *	not give its clock and the host TSC of one instant, and the guest's pages are
+ *	off KVM's clock
+ * @error_growth_ppb: how fast the error grows, at most, parts per 1e9 of the time
+ *	since host_tsc; 0 for KCH_MODE_IDENTICAL
+ * @tsc_rate_ppb: how much faster the guest's TSC runs than before, parts per 1e9,
+ *	rounded toward zero; error_cycles grows at that rate.  0 unless the mode is
+ *	KCH_MODE_CONTINUOUS
  * @rounds: times KVM_SET_CLOCK was tried
- * @refusal: of a mode weaker than identical that kch_vm_restore() reached: the
- *	errno (positive) with which the module refused that; else 0
+ * @refusal: if kch_vm_restore() reached a mode weaker than identical: the errno
+ *	(positive) with which the module refused; else 0
  */
 struct kch_restore_result {
 	size_t sz;
@@ -553,34 +555,33 @@ struct kch_restore_result {
  * kch_vm_restore() - give a VM its saved clock
  * @handle: what kch_open() returned
  * @vm_fd: in: the new VM
- * @vcpus: in: all its vCPUs, in any order, for a weaker mode; NULL: no weaker mode
+ * @vcpus: in: all its vCPUs, in any order; needed for a weaker mode only, else NULL
  * @count: in: length of @vcpus; 0 if that is NULL
  * @uuid: in: the id it was saved under
  * @opts: in: options, or NULL
  * @result: in: its member sz; out: the rest, also after a refusal; or NULL
  *
- * Callable when the VM has all its vCPUs with all their MSRs (writing
- * MSR_IA32_TSC or MSR_IA32_TSC_ADJUST later moves the TSC offset) and none of
- * them is in KVM_RUN (-EBUSY).  By any process that has descriptors of the VM and
- * its vCPUs, its own or duplicates: the module takes the vCPUs' from the caller's
- * table, not from @vcpus.  Do not use KVM_SET_CLOCK or write a TSC after it: that
- * undoes it.
+ * Callable when the VM has all its vCPUs, all their MSRs are set, and none of them is
+ * in KVM_RUN (-EBUSY).  Any process can call it that has descriptors of the VM and of
+ * its vCPUs, its own or duplicates; the module finds the vCPUs' among the caller's open
+ * files, not in @vcpus.  After it, do not use KVM_SET_CLOCK and do not write
+ * MSR_IA32_TSC or MSR_IA32_TSC_ADJUST: that changes the clock again.
  *
- * The module checks everything first; then it sets what is not as saved (the
- * vCPUs' frequency and KVM_VCPU_TSC_OFFSET), writes each armed
- * MSR_IA32_TSC_DEADLINE again, has KVM take a reference, and writes the exact
- * clock over that.  If it refuses then, all is put back.
+ * The module checks everything first.  Then it sets what is not as saved (the vCPUs'
+ * frequency and KVM_VCPU_TSC_OFFSET), writes each armed MSR_IA32_TSC_DEADLINE again,
+ * lets KVM take a reference, and replaces that with the exact clock.  If it has to
+ * refuse after that began, it puts everything back.
  *
- * If @opts->mode is weaker than identical and the module refuses for a reason
- * that leaves a weaker mode true (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE,
- * EOVERFLOW, ELIBBAD, ENXIO), the strongest of them is reached as
- * kch_stock_restore() does, with the same promise about the error; @result->outcome.mode,
- * @result->refusal and kch_last_message() say so.  With another scaling ratio than the saved one
- * (ERANGE) that is KCH_MODE_CONTINUOUS at the best.  All other reasons, a reset
- * TSC for one, refuse.
+ * If @opts->mode is weaker than identical, and the module refuses for a reason that
+ * still allows a weaker mode (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE, EOVERFLOW,
+ * ELIBBAD, ENXIO), the clock is restored as kch_stock_restore() does it, in the
+ * strongest mode possible and with the same bound on the error.
+ * @result->outcome.mode, @result->refusal and kch_last_message() tell so.  If the
+ * scaling ratio is not the saved one (ERANGE) that mode is KCH_MODE_CONTINUOUS.  For all
+ * other reasons, such as a TSC that was reset, the call is refused.
  *
- * MSR_IA32_TSC_ADJUST is not touched: it is guest state that the VMM saves and
- * restores as any other, before this call.
+ * MSR_IA32_TSC_ADJUST is not changed: it is guest state, which the VMM saves and
+ * restores like any other, before this call.
  *
  * Return: 0, or any errno of KCH_IOC_RESTORE; -EBADF, -EBADFD (a member of
  * @vcpus is not a vCPU), -ELNRNG (@vcpus are not those that were saved),
@@ -603,10 +604,10 @@ KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
  * @vm_fd: in: the VM
  * @adopted: out: vCPUs that got it; or NULL
  *
- * To be called between making a vCPU and its first KVM_RUN, in a VM that runs
- * on with a restored clock; the other vCPUs may be running.  Without it the new
- * vCPU's clock is computed from the host's present frequency, and may differ from
- * the others' until the module looks, a second later, by rebase_bound_ns at most.
+ * Call it between making a vCPU and its first KVM_RUN, in a VM with a restored clock;
+ * its other vCPUs may be running.  Without it KVM computes the new vCPU's clock from
+ * the host's present frequency.  It then differs from the others' by rebase_bound_ns at
+ * most, until the module's next look, within a second.
  *
  * Return: 0, or any errno of KCH_IOC_ADOPT.
  */
@@ -614,7 +615,7 @@ KCH_API int kch_vm_adopt(struct kch_handle *handle, int vm_fd,
 			 uint32_t *adopted);
 
 /**
- * kch_finish() - the incoming record is no longer needed
+ * kch_finish() - drop the incoming record
  * @handle: what kch_open() returned
  * @flags: in: 0, or KCH_FINISH_DISCARD
  * @restored: out: VMs of the record that were restored; or NULL
