@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What auditors read: /sys/kernel/debug/kvmclock_handover/.  Text is one
- * "key: value" a line; Documentation/user-abi.rst has every key, and they
- * stay.
+ * "key: value" a line.  A record's keys are the names of its members, from the
+ * tables in core/fields.c; Documentation/user-abi.rst has the others.  They stay.
  */
 #include <linux/capability.h>
 #include <linux/debugfs.h>
@@ -13,6 +13,7 @@
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
+#include "core/fields.h"
 #include "host/host.h"
 #include "kvm/selfcheck.h"
 #include "state/state.h"
@@ -28,84 +29,26 @@ static const char * const backend_names[] = {
 	[KCH_BACKEND_KHO] = "kho",
 };
 
-static const char *tsc_source_name(u32 source)
+/* Every member that is for people, by the table of the structure. */
+static void show_fields(struct seq_file *m, const struct kch_field *field,
+			const void *structure)
 {
-	static const char * const names[] = {
-		[KCH_TSC_UNKNOWN] = "unknown",
-		[KCH_TSC_EARLY] = "early",
-		[KCH_TSC_SETTLED] = "settled",
-		[KCH_TSC_KNOWN] = "known",
-		[KCH_TSC_OTHER] = "other",
-	};
+	char text[KCH_FIELD_TEXT_SIZE];
 
-	return source < ARRAY_SIZE(names) ? names[source] : "invalid";
-}
-
-static void show_header(struct seq_file *m, const struct kch_rec_header *h)
-{
-	seq_printf(m, "sequence: %llu\n", le64_to_cpu(h->sequence));
-	seq_printf(m, "generation: %llu\n", le64_to_cpu(h->generation));
-	seq_printf(m, "sealed: %u\n", !!(le32_to_cpu(h->flags) & KCH_REC_SEALED));
-	seq_printf(m, "compat: %#x\n", le32_to_cpu(h->compat));
-	seq_printf(m, "incompat: %#x\n", le32_to_cpu(h->incompat));
-	seq_printf(m, "total_bytes: %llu\n", le64_to_cpu(h->total_size));
-	seq_printf(m, "vm_count: %u\n", le32_to_cpu(h->vm_count));
-	seq_printf(m, "kernel_release: %.63s\n", h->kernel_release);
-	seq_printf(m, "module_version: %.15s\n", h->module_version);
-	seq_printf(m, "boot_id: %pUb\n", h->boot_id);
-	seq_printf(m, "machine_id: %pUb\n", h->machine_id);
-	seq_printf(m, "cpu: %.4s %#x\n", h->cpu_vendor, le32_to_cpu(h->cpu_signature));
-	seq_printf(m, "tsc_khz: %u\n", le32_to_cpu(h->tsc_khz));
-	seq_printf(m, "tsc_source: %s\n", tsc_source_name(le32_to_cpu(h->tsc_source)));
-	seq_printf(m, "kvm_tsc_khz: %u\n", le32_to_cpu(h->kvm_tsc_khz));
-	seq_printf(m, "host_tsc_cycles: %llu\n", le64_to_cpu(h->host_tsc));
-	seq_printf(m, "realtime_ns: %llu\n", le64_to_cpu(h->realtime_ns));
-	seq_printf(m, "tai_ns: %llu\n", le64_to_cpu(h->tai_ns));
-	seq_printf(m, "boottime_ns: %llu\n", le64_to_cpu(h->boottime_ns));
-	seq_printf(m, "raw_ns: %llu\n", le64_to_cpu(h->raw_ns));
+	for (; field->name; field++) {
+		if (!kch_field_shown(field))
+			continue;
+		kch_field_text(field, structure, text);
+		seq_printf(m, "%s: %s\n", field->name, text);
+	}
 }
 
 static void show_vm(struct seq_file *m, const struct kch_rec_vm *vm)
 {
-	u32 flags = le32_to_cpu(vm->flags);
-
-	seq_printf(m, "\nvm: %pUb\n", vm->uuid);
-	seq_printf(m, "name: %.63s\n", vm->name);
-	seq_printf(m, "pid: %u\n", le32_to_cpu(vm->pid));
-	seq_printf(m, "vcpu_count: %u\n", le32_to_cpu(vm->vcpu_count));
-	seq_printf(m, "master_clock: %u\n", !!(flags & KCH_VM_MASTER_CLOCK));
-	seq_printf(m, "running: %u\n", !!(flags & KCH_VM_RUNNING));
-	seq_printf(m, "read_at_seal: %u\n", !!(flags & KCH_VM_AT_SEAL));
-	seq_printf(m, "read_at_end: %u\n", !!(flags & KCH_VM_AT_END));
-	seq_printf(m, "stale: %u\n", !!(flags & KCH_VM_STALE));
-	seq_printf(m, "master_cycle_now_cycles: %llu\n", le64_to_cpu(vm->master_cycle_now));
-	seq_printf(m, "master_kernel_ns: %lld\n", (s64)le64_to_cpu(vm->master_kernel_ns));
-	seq_printf(m, "kvmclock_offset_ns: %lld\n", (s64)le64_to_cpu(vm->kvmclock_offset));
+	seq_puts(m, "\n");
+	show_fields(m, kch_vm_fields, vm);
 	seq_printf(m, "system_time_ns: %llu\n", le64_to_cpu(vm->master_kernel_ns) +
 		   le64_to_cpu(vm->kvmclock_offset));
-	seq_printf(m, "host_tsc_cycles: %llu\n", le64_to_cpu(vm->host_tsc));
-	seq_printf(m, "kvmclock_ns: %llu\n", le64_to_cpu(vm->kvmclock_ns));
-	seq_printf(m, "tsc_scaling_frac_bits: %u\n", vm->tsc_scaling_frac_bits);
-	seq_printf(m, "default_tsc_khz: %u\n", le32_to_cpu(vm->default_tsc_khz));
-}
-
-static void show_vcpu(struct seq_file *m, const struct kch_rec_vcpu *vcpu)
-{
-	u32 flags = le32_to_cpu(vcpu->flags);
-
-	seq_printf(m, "vcpu: %u\n", le32_to_cpu(vcpu->vcpu_id));
-	seq_printf(m, "tsc_offset_cycles: %lld\n", (s64)le64_to_cpu(vcpu->tsc_offset));
-	seq_printf(m, "tsc_scaling_ratio: %#llx\n", le64_to_cpu(vcpu->tsc_scaling_ratio));
-	seq_printf(m, "tsc_adjust_cycles: %lld\n", (s64)le64_to_cpu(vcpu->ia32_tsc_adjust));
-	seq_printf(m, "virtual_tsc_khz: %u\n", le32_to_cpu(vcpu->virtual_tsc_khz));
-	seq_printf(m, "hw_tsc_khz: %u\n", le32_to_cpu(vcpu->hw_tsc_khz));
-	seq_printf(m, "pair_valid: %u\n", !!(flags & KCH_VCPU_PAIR_VALID));
-	seq_printf(m, "tsc_to_system_mul: %u\n", le32_to_cpu(vcpu->tsc_to_system_mul));
-	seq_printf(m, "tsc_shift: %d\n", vcpu->tsc_shift);
-	seq_printf(m, "catchup: %u\n", !!(flags & KCH_VCPU_CATCHUP));
-	seq_printf(m, "pvclock_enabled: %u\n", !!(flags & KCH_VCPU_PVCLOCK_ON));
-	seq_printf(m, "pvclock_gpa: %#llx\n", le64_to_cpu(vcpu->pvclock_gpa));
-	seq_printf(m, "pvclock_flags: %#x\n", vcpu->pvclock_flags);
 }
 
 static void show_entry(struct seq_file *m, const struct kch_rec_vm *entry)
@@ -115,7 +58,7 @@ static void show_entry(struct seq_file *m, const struct kch_rec_vm *entry)
 
 	show_vm(m, entry);
 	for (i = 0; i < le32_to_cpu(entry->vcpu_count); i++)
-		show_vcpu(m, vcpu + i);
+		show_fields(m, kch_vcpu_fields, vcpu + i);
 }
 
 static int status_show(struct seq_file *m, void *unused)
@@ -143,7 +86,7 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "incoming_message: %s\n",
 		   kch.incoming.error ? kch.incoming.message.text : "");
 	seq_printf(m, "tsc_khz: %u\n", tsc_khz);
-	seq_printf(m, "tsc_source: %s\n", tsc_source_name(kch_host_tsc_source()));
+	seq_printf(m, "tsc_source: %s\n", kch_tsc_source_name(kch_host_tsc_source()));
 	err = kch_selfcheck_known(&facts, &message);
 	seq_printf(m, "kvm_tsc_khz: %u\n", facts.kvm_khz);
 	seq_printf(m, "tsc_scaling_frac_bits: %u\n", facts.frac_bits);
@@ -159,7 +102,7 @@ static int outgoing_show(struct seq_file *m, void *unused)
 
 	mutex_lock(&kch.lock);
 	if (le64_to_cpu(kch.outgoing.header.sequence))
-		show_header(m, &kch.outgoing.header);
+		show_fields(m, kch_header_fields, &kch.outgoing.header);
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
 		show_entry(m, vm->entry);
 	mutex_unlock(&kch.lock);
@@ -176,7 +119,7 @@ static int incoming_show(struct seq_file *m, void *unused)
 	if (kch.incoming.error) {
 		seq_printf(m, "message: %s\n", kch.incoming.message.text);
 	} else {
-		show_header(m, &kch.incoming.record.header);
+		show_fields(m, kch_header_fields, &kch.incoming.record.header);
 		seq_printf(m, "damaged_vms: %u\n", kch.incoming.damaged);
 		for (i = 0; i < kch.incoming.count; i++) {
 			struct kch_incoming_vm *in = &kch.incoming.vms[i];
@@ -185,7 +128,7 @@ static int incoming_show(struct seq_file *m, void *unused)
 			seq_printf(m, "restored: %u\n", in->restored);
 			for (n = 0; n < in->vm.vcpu_count; n++) {
 				kch_record_vcpu(&in->vm, n, &vcpu);
-				show_vcpu(m, &vcpu);
+				show_fields(m, kch_vcpu_fields, &vcpu);
 			}
 		}
 	}
@@ -252,7 +195,7 @@ static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 	u32 i, n;
 
 	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
-		seq_printf(m, "vcpu: %u\n", le32_to_cpu(vcpus[i].vcpu_id));
+		seq_printf(m, "vcpu_id: %u\n", le32_to_cpu(vcpus[i].vcpu_id));
 		for (n = 0; n < count; n++)
 			if (were[n].vcpu_id == vcpus[i].vcpu_id)
 				break;
@@ -263,15 +206,15 @@ static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 		kch_clock_of(live, &vcpus[i], &live_clock);
 		kch_clock_compare(&saved_clock, &live_clock,
 				  le64_to_cpu(live->host_tsc), &error);
-		seq_printf(m, "saved_tsc_offset_cycles: %lld\n", (s64)saved_clock.tsc_offset);
-		seq_printf(m, "live_tsc_offset_cycles: %lld\n", (s64)live_clock.tsc_offset);
+		seq_printf(m, "saved_tsc_offset: %lld\n", (s64)saved_clock.tsc_offset);
+		seq_printf(m, "live_tsc_offset: %lld\n", (s64)live_clock.tsc_offset);
 		seq_printf(m, "saved_tsc_to_system_mul: %u\n", saved_clock.tsc_to_system_mul);
 		seq_printf(m, "live_tsc_to_system_mul: %u\n", live_clock.tsc_to_system_mul);
 		seq_printf(m, "saved_tsc_shift: %d\n", saved_clock.tsc_shift);
 		seq_printf(m, "live_tsc_shift: %d\n", live_clock.tsc_shift);
-		seq_printf(m, "difference_ns: %lld\n", error.ns);
-		seq_printf(m, "difference_cycles: %lld\n", error.cycles);
-		seq_printf(m, "difference_ppb: %lld\n", error.rate_ppb);
+		seq_printf(m, "error_ns: %lld\n", error.ns);
+		seq_printf(m, "error_cycles: %lld\n", error.cycles);
+		seq_printf(m, "error_rate_ppb: %lld\n", error.rate_ppb);
 		seq_printf(m, "identical: %u\n", error.identical);
 	}
 }
@@ -291,11 +234,11 @@ static int restored_show(struct seq_file *m, void *unused)
 			continue;
 		kch_incoming_entry(&in->vm, &saved, NULL);
 		live = saved ? read_live(in->watch, facts.frac_bits) : NULL;
-		seq_printf(m, "\nvm: %pUb\n", in->vm.vm.uuid);
+		seq_printf(m, "\nuuid: %pUb\n", in->vm.vm.uuid);
 		seq_printf(m, "name: %.63s\n", in->vm.vm.name);
 		seq_printf(m, "live: %u\n", !!live);
 		if (live) {
-			seq_printf(m, "host_tsc_cycles: %llu\n",
+			seq_printf(m, "host_tsc: %llu\n",
 				   le64_to_cpu(live->host_tsc));
 			show_difference(m, saved, live);
 		}

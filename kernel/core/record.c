@@ -1,32 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Reading and writing records.  Their layout is in fields.c. */
 #include "record.h"
-
-#ifdef __KERNEL__
-#include <linux/build_bug.h>
-#else
-#include <assert.h>
-#endif
-
-/* The layout is what other kernels read: it may not move by accident. */
-static_assert(sizeof(struct kch_rec_header) == KCH_REC_HEADER_SIZE);
-static_assert(offsetof(struct kch_rec_header, sequence) == 32);
-static_assert(offsetof(struct kch_rec_header, flags) == 56);
-static_assert(offsetof(struct kch_rec_header, host_tsc) == 72);
-static_assert(offsetof(struct kch_rec_header, boot_id) == 112);
-static_assert(offsetof(struct kch_rec_header, kernel_release) == 152);
-static_assert(offsetof(struct kch_rec_header, crc32c) == 304);
-static_assert(offsetof(struct kch_rec_header, commit) == 312);
-static_assert(sizeof(struct kch_rec_vm) == KCH_REC_VM_SIZE);
-static_assert(offsetof(struct kch_rec_vm, uuid) == 8);
-static_assert(offsetof(struct kch_rec_vm, vcpu_count) == 88);
-static_assert(offsetof(struct kch_rec_vm, master_cycle_now) == 96);
-static_assert(offsetof(struct kch_rec_vm, tsc_scaling_frac_bits) == 136);
-static_assert(offsetof(struct kch_rec_vm, default_tsc_khz) == 144);
-static_assert(offsetof(struct kch_rec_vm, kvmclock_slack_ns) == 148);
-static_assert(sizeof(struct kch_rec_vcpu) == KCH_REC_VCPU_SIZE);
-static_assert(offsetof(struct kch_rec_vcpu, tsc_offset) == 8);
-static_assert(offsetof(struct kch_rec_vcpu, virtual_tsc_khz) == 40);
-static_assert(offsetof(struct kch_rec_vcpu, tsc_shift) == 52);
 
 void kch_say(struct kch_message *message, const char *format, ...)
 {

@@ -17,9 +17,6 @@
 #ifdef KCH_HAVE_KHO
 #include <linux/kexec_handover.h>
 
-static_assert(sizeof(struct kch_kho_entry) == 40);
-static_assert(offsetof(struct kch_kho_entry, crc32c) == 32);
-
 /* Ours, which the next kernel will find. */
 static struct kch_kho_entry *outgoing;
 /* What the last kernel left. */

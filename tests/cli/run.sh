@@ -188,15 +188,15 @@ case_decode_region() {
 	equal "$(tsv slots 4)" $'valid\nvalid'
 	equal "$(tsv vms 5)" $'web\ndb\nweb\ndb\nmail'
 	equal "$(tsv vms 4 | head -n 1)" "$(uuid_of w)"
-	equal "$(tsv vms 13 | head -n 1)" -3000000000
-	equal "$(tsv vcpus 5 | sort -u)" $'18446744004990074880\n18446744004990074881'
+	equal "$(tsv vms 15 | head -n 1)" -3000000000
+	equal "$(tsv vcpus 9 | sort -u)" $'-68719476735\n-68719476736'
 	equal "$(tsv vcpus 1 | wc -l)" 10
 	equal "$(tsv damage 1)" ''
 	run 0 decode - <"$work/r"
 	has_line out 'newest_slot:           1'
 	run 0 decode --json "$work/r"
 	is_json
-	has out '"tsc_offset": 18446744004990074880'
+	has out '"tsc_offset": -68719476736'
 	has out '"errors": []'
 }
 
@@ -331,7 +331,7 @@ case_decode_hostile_text() {
 	is_json
 	has out '"e\u001b[2J\"\\\u0009\ufffdx"'
 	run 0 decode --tsv "$work/r"
-	equal "$(tsv vms 6)" 4242
+	equal "$(tsv vms 19)" 4242
 }
 
 # Control: what is_json lets through is JSON.
@@ -391,7 +391,7 @@ case_stock() {
 	# The bytes are a record: the tool shows them.
 	run 0 decode --tsv "$work/stock"
 	equal "$(tsv vms 5)" web1
-	equal "$(tsv vcpus 5 | sort -u)" 18446744004990074880
+	equal "$(tsv vcpus 9 | sort -u)" -68719476736
 	equal "$(tsv damage 1)" ''
 }
 
@@ -464,7 +464,7 @@ case_list_show() {
 	FAKE_INCOMING=$work/saved run_fake 0 show --tsv --id "$(uuid_of a)"
 	equal "$(tsv source)" incoming
 	equal "$(tsv vcpu_count)" 2
-	equal "$(tsv vcpus 9)" $'-1\n-1'
+	equal "$(tsv vcpus 14)" $'-1\n-1'
 	FAKE_OUTGOING=$work/saved run_fake 0 show --tsv --id "$(uuid_of a)"
 	equal "$(tsv source)" outgoing
 	FAKE_OUTGOING=$work/saved run_fake 3 show --incoming --id "$(uuid_of a)"

@@ -111,7 +111,7 @@ static void test_save_without_page(void)
 	ktap_check(info.master_cycle_now == info.host_tsc &&
 		   info.master_kernel_ns == info.kvmclock_ns, "%lu %lu",
 		   info.master_cycle_now, info.host_tsc);
-	ktap_check(!(vcpu.flags & KCH_VCPU_INFO_PVCLOCK), "%#x", vcpu.flags);
+	ktap_check(!(vcpu.flags & KCH_VCPU_INFO_PVCLOCK_ON), "%#x", vcpu.flags);
 	kch_vm_free(vm);
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Are the unit tests any good? Breaks a copy of clock.c, record.c or machine.c, one way at a
+# Are the unit tests any good? Breaks a copy of clock.c, record.c, machine.c or fields.c, one way at a
 # time, and demands that the tests fail.
 #
 #   mutants.sh [NAME...]      (make -C tests/unit mutants)
@@ -148,6 +148,20 @@ extend-over-what-is-kept | record.c | s/memcpy((u8 \*)(at + 1) + kept, entries, 
 extend-forgets-the-kept  | record.c | s/cpu_to_le64(sizeof(\*header) + kept + entries_size)/cpu_to_le64(sizeof(*header) + entries_size)/
 revoke-no-store          | record.c | s/^\tWRITE_ONCE(at->commit, 0);//
 revoke-clears-header     | record.c | s/^\tWRITE_ONCE(at->commit, 0);/\tmemset(at, 0, sizeof(*at));/
+fields-row-missing       | fields.c | /MEMBER(144, default_tsc_khz/,+1d
+fields-rows-swapped      | fields.c | /MEMBER(96, boottime_ns/{h;d};/MEMBER(104, raw_ns/G
+fields-flag-missing      | fields.c | /FLAG(flags, KCH_VCPU_CATCHUP/d
+fields-flag-twice        | fields.c | s/KCH_VM_AT_END, "at_end"/KCH_VM_AT_SEAL, "at_end"/
+fields-name-twice        | fields.c | s/"at_end"/"at_seal"/
+fields-unit-wrong        | fields.c | /MEMBER(80, realtime_ns/s/"ns"/"kHz"/
+fields-sign-lost         | fields.c | s/value = (value ^ sign) - sign;/value = value + sign - sign;/
+fields-sign-of-all       | fields.c | s/if (field->kind == KCH_FIELD_SIGNED \&\& /if (/
+fields-flag-any-bit      | fields.c | s/return !!(value \& field->mask);/return !!value;/
+fields-flag-as-mask      | fields.c | s/return !!(value \& field->mask);/return value \& field->mask;/
+fields-big-endian        | fields.c | s/for (i = field->size; i--; )/for (i = 0; i < field->size; i++)/
+fields-text-beyond       | fields.c | s/"%.\*s", (int)field->size,/"%.*s", (int)field->size + 1,/
+fields-hex-as-decimal    | fields.c | s/"%#llx"/"%llu"/
+fields-source-beyond     | fields.c | s/source <= KCH_TSC_OTHER/source < KCH_TSC_OTHER/
 '
 
 trim() {
@@ -173,17 +187,19 @@ try() { # SOURCES BUILD PROGRAM...
 declare -A programs=(
 	[clock.c]='test-sample test-clock test-pair test-move'
 	[machine.c]=test-machine
+	[fields.c]=test-fields
 	[record.c]='test-sample test-record test-write'
 )
 
 rm -rf -- "$work"
 mkdir -p "$work"
 passed=0 failed=0
-cp -- "$root"/kernel/core/{clock,record,machine}.c "$work/"
+cp -- "$root"/kernel/core/{clock,record,machine,fields}.c "$work/"
 status=0
 # Unquoted: lists of names.
 # shellcheck disable=SC2086
-try "$work" "$work/unbroken" ${programs[clock.c]} ${programs[record.c]} ${programs[machine.c]} || status=$?
+try "$work" "$work/unbroken" ${programs[clock.c]} ${programs[record.c]} ${programs[machine.c]} \
+	${programs[fields.c]} || status=$?
 if ((status)); then
 	echo "not ok - unbroken: the tests must pass before they are tested (see $work/unbroken.log)"
 	echo "# 0 passed, 1 failed, 0 skipped"
@@ -195,7 +211,7 @@ while IFS='|' read -r name file command; do
 	[[ $name ]] || continue
 	(($# == 0)) || [[ " $* " == *" $name "* ]] || continue
 	mkdir -p "$work/$name.src"
-	cp -- "$root"/kernel/core/{clock,record,machine}.c "$work/$name.src/"
+	cp -- "$root"/kernel/core/{clock,record,machine,fields}.c "$work/$name.src/"
 	sed -i -- "$command" "$work/$name.src/$file"
 	# Objects that the mutation does not touch need not be made again.
 	cp -a -- "$work/unbroken" "$work/$name"

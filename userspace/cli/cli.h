@@ -115,8 +115,7 @@ int bad_usage(const struct tool *tool, const char *format, ...);
 /* What to call a VM in a message: its name, or else its id; free(). */
 char *vm_label(const char *name, const uint8_t uuid[KCH_UUID_SIZE]);
 
-/* Text forms of the numbers in struct kch_info and the record. */
-const char *tsc_source_name(uint32_t source);
+/* Of struct kch_info. */
 const char *backend_name(uint32_t backend);
 
 int cmd_decode(struct tool *tool);

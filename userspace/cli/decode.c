@@ -108,38 +108,6 @@ static const char *slot_state(int err)
 	}
 }
 
-static void print_header(struct output *out, const struct kch_rec_header *header)
-{
-	char vendor[sizeof(header->cpu_vendor) + 1] = "";
-
-	memcpy(vendor, header->cpu_vendor, sizeof(header->cpu_vendor));
-	output_u64(out, "sequence", le64_to_cpu(header->sequence));
-	output_u64(out, "generation", le64_to_cpu(header->generation));
-	output_bool(out, "sealed", le32_to_cpu(header->flags) & KCH_REC_SEALED);
-	output_u64(out, "header_size", le32_to_cpu(header->header_size));
-	output_u64(out, "vm_size", le32_to_cpu(header->vm_size));
-	output_u64(out, "vcpu_size", le32_to_cpu(header->vcpu_size));
-	output_u64(out, "total_size", le64_to_cpu(header->total_size));
-	output_u64(out, "vm_count", le32_to_cpu(header->vm_count));
-	output_hex(out, "compat", le32_to_cpu(header->compat));
-	output_hex(out, "incompat", le32_to_cpu(header->incompat));
-	output_u64(out, "tsc_khz", le32_to_cpu(header->tsc_khz));
-	output_u64(out, "kvm_tsc_khz", le32_to_cpu(header->kvm_tsc_khz));
-	output_string(out, "tsc_source",
-		      tsc_source_name(le32_to_cpu(header->tsc_source)));
-	output_u64(out, "host_tsc", le64_to_cpu(header->host_tsc));
-	output_u64(out, "realtime_ns", le64_to_cpu(header->realtime_ns));
-	output_u64(out, "tai_ns", le64_to_cpu(header->tai_ns));
-	output_u64(out, "boottime_ns", le64_to_cpu(header->boottime_ns));
-	output_u64(out, "raw_ns", le64_to_cpu(header->raw_ns));
-	output_uuid(out, "boot_id", header->boot_id);
-	output_uuid(out, "machine_id", header->machine_id);
-	output_string(out, "cpu_vendor", vendor);
-	output_hex(out, "cpu_signature", le32_to_cpu(header->cpu_signature));
-	output_string(out, "kernel_release", header->kernel_release);
-	output_string(out, "module_version", header->module_version);
-}
-
 static void print_slots(struct output *out, const struct dump *dump)
 {
 	unsigned int i;
@@ -165,61 +133,24 @@ static void print_slots(struct output *out, const struct dump *dump)
 static void print_vm(struct output *out, unsigned int slot,
 		     const struct entry *entry)
 {
-	const struct kch_rec_vm *vm = &entry->vm.vm;
-	u32 flags = le32_to_cpu(vm->flags);
-
 	output_row(out);
 	output_u64(out, "slot", slot);
 	output_u64(out, "offset", entry->offset);
-	output_uuid(out, "uuid", vm->uuid);
-	output_string(out, "name", vm->name);
-	output_s64(out, "pid", (s32)le32_to_cpu(vm->pid));
-	output_u64(out, "vcpus", entry->vm.vcpu_count);
-	output_bool(out, "master_clock", flags & KCH_VM_MASTER_CLOCK);
-	output_bool(out, "running", flags & KCH_VM_RUNNING);
-	output_bool(out, "at_seal", flags & KCH_VM_AT_SEAL);
-	output_u64(out, "master_cycle_now", le64_to_cpu(vm->master_cycle_now));
-	output_u64(out, "master_kernel_ns", le64_to_cpu(vm->master_kernel_ns));
-	output_s64(out, "kvmclock_offset",
-		   (s64)le64_to_cpu(vm->kvmclock_offset));
-	output_u64(out, "host_tsc", le64_to_cpu(vm->host_tsc));
-	output_u64(out, "kvmclock_ns", le64_to_cpu(vm->kvmclock_ns));
-	output_u64(out, "tsc_scaling_frac_bits", vm->tsc_scaling_frac_bits);
-	output_u64(out, "default_tsc_khz", le32_to_cpu(vm->default_tsc_khz));
-	output_u64(out, "kvmclock_slack_ns", le32_to_cpu(vm->kvmclock_slack_ns));
-	output_bool(out, "at_end", flags & KCH_VM_AT_END);
-	output_bool(out, "stale", flags & KCH_VM_STALE);
+	output_fields(out, kch_vm_fields, &entry->vm.vm);
 }
 
 static void print_vcpus(struct output *out, unsigned int slot,
 			const struct entry *entry)
 {
 	struct kch_rec_vcpu vcpu;
-	u32 i, flags;
+	u32 i;
 
 	for (i = 0; i < entry->vm.vcpu_count; i++) {
 		kch_record_vcpu(&entry->vm, i, &vcpu);
-		flags = le32_to_cpu(vcpu.flags);
 		output_row(out);
 		output_u64(out, "slot", slot);
 		output_uuid(out, "uuid", entry->vm.vm.uuid);
-		output_u64(out, "vcpu_id", le32_to_cpu(vcpu.vcpu_id));
-		output_u64(out, "tsc_offset", le64_to_cpu(vcpu.tsc_offset));
-		output_u64(out, "tsc_scaling_ratio",
-			   le64_to_cpu(vcpu.tsc_scaling_ratio));
-		output_s64(out, "ia32_tsc_adjust",
-			   (s64)le64_to_cpu(vcpu.ia32_tsc_adjust));
-		output_u64(out, "virtual_tsc_khz",
-			   le32_to_cpu(vcpu.virtual_tsc_khz));
-		output_u64(out, "hw_tsc_khz", le32_to_cpu(vcpu.hw_tsc_khz));
-		output_u64(out, "tsc_to_system_mul",
-			   le32_to_cpu(vcpu.tsc_to_system_mul));
-		output_s64(out, "tsc_shift", vcpu.tsc_shift);
-		output_hex(out, "pvclock_gpa", le64_to_cpu(vcpu.pvclock_gpa));
-		output_hex(out, "pvclock_flags", vcpu.pvclock_flags);
-		output_bool(out, "has_run", flags & KCH_VCPU_PAIR_VALID);
-		output_bool(out, "pvclock_on", flags & KCH_VCPU_PVCLOCK_ON);
-		output_bool(out, "catchup", flags & KCH_VCPU_CATCHUP);
+		output_fields(out, kch_vcpu_fields, &vcpu);
 	}
 }
 
@@ -297,7 +228,8 @@ static int decode(struct tool *tool, struct dump *dump)
 	output_u64(out, "size", dump->size);
 	if (dump->newest >= 0) {
 		output_s64(out, "newest_slot", dump->newest);
-		print_header(out, &dump->records[dump->newest].header);
+		output_fields(out, kch_header_fields,
+			      &dump->records[dump->newest].header);
 	} else {
 		output_string(out, "newest_slot", NULL);
 	}

@@ -280,7 +280,7 @@ static void print_line(struct tool *tool, const struct kch_info *info,
 	if (tool->options.format == OUTPUT_JSON) {
 		output_u64(tool->out, "tsc_khz", info->tsc_khz);
 		output_string(tool->out, "tsc_source",
-			      tsc_source_name(info->tsc_source));
+			      kch_tsc_source_name(info->tsc_source));
 	}
 	output_line(tool->out, "args", quoted);
 	free(line);

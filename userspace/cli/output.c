@@ -246,6 +246,38 @@ void output_uuid(struct output *out, const char *key, const uint8_t *uuid)
 	output_string(out, key, text);
 }
 
+static void output_field(struct output *out, const struct kch_field *field,
+			 const void *structure)
+{
+	char text[KCH_FIELD_TEXT_SIZE];
+
+	switch (field->kind) {
+	case KCH_FIELD_DECIMAL:
+		output_u64(out, field->name, kch_field_number(field, structure));
+		break;
+	case KCH_FIELD_SIGNED:
+		output_s64(out, field->name, (int64_t)kch_field_number(field, structure));
+		break;
+	case KCH_FIELD_HEX:
+		output_hex(out, field->name, kch_field_number(field, structure));
+		break;
+	case KCH_FIELD_FLAG:
+		output_bool(out, field->name, kch_field_number(field, structure));
+		break;
+	default:
+		kch_field_text(field, structure, text);
+		output_string(out, field->name, text);
+	}
+}
+
+void output_fields(struct output *out, const struct kch_field *field,
+		   const void *structure)
+{
+	for (; field->name; field++)
+		if (kch_field_shown(field))
+			output_field(out, field, structure);
+}
+
 void output_table(struct output *out, const char *key)
 {
 	out->table = key;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "fields.h"
 
 enum output_format {
 	OUTPUT_TEXT,
@@ -31,6 +32,10 @@ void output_bool(struct output *out, const char *key, bool value);
 /* NULL for a value that is not known: "-", or null. */
 void output_string(struct output *out, const char *key, const char *value);
 void output_uuid(struct output *out, const char *key, const uint8_t *uuid);
+
+/* Every member of a structure of the record that is for people. */
+void output_fields(struct output *out, const struct kch_field *field,
+		   const void *structure);
 
 void output_table(struct output *out, const char *key);
 void output_row(struct output *out);

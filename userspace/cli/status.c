@@ -35,7 +35,7 @@ static void print_writer(struct tool *tool)
 	output_u64(out, "incoming_sequence", host.sequence);
 	output_u64(out, "incoming_tsc_khz", host.tsc_khz);
 	output_string(out, "incoming_tsc_source",
-		      tsc_source_name(host.tsc_source));
+		      kch_tsc_source_name(host.tsc_source));
 	output_string(out, "incoming_kernel", host.kernel_release);
 	output_string(out, "incoming_module", host.module_version);
 }
@@ -55,7 +55,7 @@ int cmd_status(struct tool *tool)
 	output_hex(out, "region_start", info.region_start);
 	output_u64(out, "region_size", info.region_size);
 	output_u64(out, "tsc_khz", info.tsc_khz);
-	output_string(out, "tsc_source", tsc_source_name(info.tsc_source));
+	output_string(out, "tsc_source", kch_tsc_source_name(info.tsc_source));
 	output_u64(out, "kvm_tsc_khz", info.kvm_tsc_khz);
 	output_bool(out, "selfchecked", info.flags & KCH_INFO_SELFCHECKED);
 	print_error(tool, "selfcheck_error", info.selfcheck_error);

@@ -83,19 +83,6 @@ char *vm_label(const char *name, const uint8_t uuid[KCH_UUID_SIZE])
 	return xstrdup(text);
 }
 
-const char *tsc_source_name(uint32_t source)
-{
-	static const char *const names[] = {
-		[KCH_TSC_UNKNOWN] = "unknown",
-		[KCH_TSC_EARLY] = "early",
-		[KCH_TSC_SETTLED] = "settled",
-		[KCH_TSC_KNOWN] = "known",
-		[KCH_TSC_OTHER] = "other",
-	};
-
-	return source < ARRAY_SIZE(names) ? names[source] : "unknown";
-}
-
 const char *backend_name(uint32_t backend)
 {
 	static const char *const names[] = {

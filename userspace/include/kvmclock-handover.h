@@ -277,8 +277,8 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
 #define KCH_VM_INFO_AT_SEAL	(1U << 2) /* read again at the reboot */
 #define KCH_VM_INFO_AT_END	(1U << 3) /* read again when it went away */
 #define KCH_VM_INFO_STALE	(1U << 4) /* its clock may have changed since */
-#define KCH_VCPU_INFO_PAIR	(1U << 0) /* mul and shift: it has run */
-#define KCH_VCPU_INFO_PVCLOCK	(1U << 1) /* the guest enabled its page */
+#define KCH_VCPU_INFO_PAIR_VALID	(1U << 0) /* mul and shift: it has run */
+#define KCH_VCPU_INFO_PVCLOCK_ON	(1U << 1) /* the guest enabled its page */
 #define KCH_VCPU_INFO_CATCHUP	(1U << 2) /* KVM moves its TSC offset */
 
 /**

@@ -35,13 +35,12 @@ stop_lkvm() { # NAME
 }
 
 tsc_offset() {
-	# As kvmclockctl prints it: without a sign.
-	printf "%u" "$(cat /sys/kernel/debug/kvm/"$LKVM_PID"-*/vcpu0/tsc-offset)"
+	cat /sys/kernel/debug/kvm/"$LKVM_PID"-*/vcpu0/tsc-offset
 }
 
 saved_offset() {
 	kvmclockctl show --json --incoming --id "$VM_ID" |
-		sed -n 's/.*"tsc_offset": *"\{0,1\}\([0-9]*\).*/\1/p' | head -n 1
+		sed -n 's/.*"tsc_offset": *"\{0,1\}\(-\{0,1\}[0-9]*\).*/\1/p' | head -n 1
 }
 
 prepare() {

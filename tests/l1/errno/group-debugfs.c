@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What debugfs shows: every key, and some of the values. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "condition.h"
+#include "fields.h"
 #include "forge.h"
 #include "groups.h"
 #include "scene.h"
 
 /*
- * The names are an interface (Documentation/operating.rst): each file's lines
- * have these keys, in this order, and no others.
+ * The names are an interface (Documentation/user-abi.rst): each file's lines have
+ * these keys, in this order, and no others.  Those of a record are the names of its
+ * members.
  */
 static const char status_keys[] =
 	"module_version abi_version backend backend_why region_start region_bytes "
@@ -20,29 +23,18 @@ static const char status_keys[] =
 	"incoming_message tsc_khz tsc_source kvm_tsc_khz tsc_scaling_frac_bits "
 	"selfcheck selfcheck_message ";
 
-#define HEADER_KEYS							\
-	"sequence generation sealed compat incompat total_bytes vm_count " \
-	"kernel_release module_version boot_id machine_id cpu tsc_khz "	\
-	"tsc_source kvm_tsc_khz host_tsc_cycles realtime_ns tai_ns "	\
-	"boottime_ns raw_ns "
+static void add_keys(char *keys, const struct kch_field *field)
+{
+	for (; field->name; field++)
+		if (kch_field_shown(field))
+			strcat(strcat(keys, field->name), " ");
+}
 
-#define VM_KEYS								\
-	"vm name pid vcpu_count master_clock running read_at_seal "	\
-	"read_at_end stale "						\
-	"master_cycle_now_cycles master_kernel_ns kvmclock_offset_ns "	\
-	"system_time_ns host_tsc_cycles kvmclock_ns tsc_scaling_frac_bits " \
-	"default_tsc_khz "
-
-#define VCPU_KEYS							\
-	"vcpu tsc_offset_cycles tsc_scaling_ratio tsc_adjust_cycles "	\
-	"virtual_tsc_khz hw_tsc_khz pair_valid tsc_to_system_mul "	\
-	"tsc_shift catchup pvclock_enabled pvclock_gpa pvclock_flags "
-
-static const char outgoing_keys[] = HEADER_KEYS VM_KEYS VCPU_KEYS;
-static const char incoming_keys[] = "errno " HEADER_KEYS "damaged_vms "
-				    VM_KEYS "restored " VCPU_KEYS VCPU_KEYS;
-/* The outgoing VM's, then the restored one's, which are alive. */
-static const char vms_keys[] = VM_KEYS VCPU_KEYS VM_KEYS VCPU_KEYS VCPU_KEYS;
+static void add_vm_keys(char *keys)
+{
+	add_keys(keys, kch_vm_fields);
+	strcat(keys, "system_time_ns ");
+}
 
 static void check_keys(const char *name, const char *wanted)
 {
@@ -61,6 +53,34 @@ static void check_keys(const char *name, const char *wanted)
 	check(!strcmp(found, wanted), "%s has the keys\n#   %s, expected\n#   %s",
 	      name, found, wanted);
 	free(text);
+}
+
+static void check_record_keys(void)
+{
+	char keys[8192] = "";
+
+	add_keys(keys, kch_header_fields);
+	add_vm_keys(keys);
+	add_keys(keys, kch_vcpu_fields);
+	check_keys("outgoing", keys);
+
+	strcpy(keys, "errno ");
+	add_keys(keys, kch_header_fields);
+	strcat(keys, "damaged_vms ");
+	add_vm_keys(keys);
+	strcat(keys, "restored ");
+	add_keys(keys, kch_vcpu_fields);
+	add_keys(keys, kch_vcpu_fields);
+	check_keys("incoming", keys);
+
+	/* The outgoing VM's, then the restored one's, which are alive. */
+	keys[0] = '\0';
+	add_vm_keys(keys);
+	add_keys(keys, kch_vcpu_fields);
+	add_vm_keys(keys);
+	add_keys(keys, kch_vcpu_fields);
+	add_keys(keys, kch_vcpu_fields);
+	check_keys("vms", keys);
 }
 
 static void check_line(const char *name, const char *wanted)
@@ -112,7 +132,7 @@ static void check_never_ran(void)
 	scene_reload(&forged);
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "RESTORE: %s", arg.message);
 	text = debugfs_read("restored", &size);
-	check(strstr(text, "\nvcpu: 1\n") && strstr(text, "\nidentical: 1\n") &&
+	check(strstr(text, "\nvcpu_id: 1\n") && strstr(text, "\nidentical: 1\n") &&
 	      !strstr(text, "\nidentical: 0\n"), "%s", text);
 	free(text);
 }
@@ -125,22 +145,20 @@ void test_debugfs(void)
 	if (restore(&scene.vm, ID_SAVED, 0, &arg))
 		die("RESTORE: %s", arg.message);
 	check_keys("status", status_keys);
-	check_keys("outgoing", outgoing_keys);
-	check_keys("incoming", incoming_keys);
-	check_keys("vms", vms_keys);
+	check_record_keys();
 	check_line("status", "\nbackend: range\n");
 	check_line("status", "\nincoming_restored_vms: 1\n");
 	check_line("status", "\nselfcheck: passed\n");
-	check_line("outgoing", "\nvm: 11111111-1111-1111-1111-111111111111\n");
-	check_line("outgoing", "\ntsc_offset_cycles: -123456789012344\n");
+	check_line("outgoing", "\nuuid: 11111111-1111-1111-1111-111111111111\n");
+	check_line("outgoing", "\ntsc_offset: -123456789012344\n");
 	check_line("incoming", "errno: 0\n");
 	check_line("incoming", "\nkernel_release: 0.0-forged\n");
 	check_line("incoming", "\nrestored: 1\n");
-	check_line("restored", "vm: 99999999-9999-9999-9999-999999999999\n");
+	check_line("restored", "uuid: 99999999-9999-9999-9999-999999999999\n");
 	check_line("restored", "\nlive: 1\n");
-	check_line("restored", "difference_ns: 0\n");
-	check_line("restored", "difference_cycles: 0\n");
-	check_line("restored", "difference_ppb: 0\n");
+	check_line("restored", "error_ns: 0\n");
+	check_line("restored", "error_cycles: 0\n");
+	check_line("restored", "error_rate_ppb: 0\n");
 	/* Somebody undid it: the audit tells. */
 	vm_set_clock(&scene.vm, 42);
 	vm_run_once(&scene.vm, 0);
