@@ -73,15 +73,15 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "backend: %s\n", backend_names[kch.region.backend]);
 	seq_printf(m, "backend_why: %s\n", kch.region.why.text);
 	seq_printf(m, "region_start: %pa\n", &kch.region.start);
-	seq_printf(m, "region_bytes: %zu\n", kch.region.size);
+	seq_printf(m, "region_size: %zu\n", kch.region.size);
 	if (kch.region.memory)
-		seq_printf(m, "capacity_bytes: %zu\n", kch_outgoing_capacity(&kch.region));
-	seq_printf(m, "outgoing_bytes: %zu\n", kch_outgoing_used(&kch.outgoing));
+		seq_printf(m, "outgoing_capacity: %zu\n", kch_outgoing_capacity(&kch.region));
+	seq_printf(m, "outgoing_used: %zu\n", kch_outgoing_used(&kch.outgoing));
 	seq_printf(m, "outgoing_vms: %u\n", kch.outgoing.count);
 	seq_printf(m, "generation: %llu\n", kch.outgoing.generation);
 	seq_printf(m, "incoming_vms: %u\n", kch.incoming.count);
-	seq_printf(m, "incoming_damaged_vms: %u\n", kch.incoming.damaged);
-	seq_printf(m, "incoming_restored_vms: %u\n", kch.incoming.restored);
+	seq_printf(m, "damaged_vms: %u\n", kch.incoming.damaged);
+	seq_printf(m, "restored_vms: %u\n", kch.incoming.restored);
 	seq_printf(m, "incoming_errno: %d\n", -kch.incoming.error);
 	seq_printf(m, "incoming_message: %s\n",
 		   kch.incoming.error ? kch.incoming.message.text : "");

@@ -117,12 +117,12 @@ finish() {
 	kvmclockctl finish >/run/finish 2>&1 || _status=$?
 	cat /run/finish >/dev/console
 	_left=$(left | wc -l)
-	note left "$_left of $(status incoming_vms), restored $(status incoming_restored_vms)"
+	note left "$_left of $(status incoming_vms), restored $(status restored_vms)"
 	if [ "$_left" -eq 0 ]; then
 		[ "$_status" -eq 0 ]
 	else
 		[ "$_status" -eq 4 ] &&
-			[ $(($(status incoming_vms) - $(status incoming_restored_vms))) -eq "$_left" ]
+			[ $(($(status incoming_vms) - $(status restored_vms))) -eq "$_left" ]
 	fi
 }
 

@@ -17,9 +17,9 @@
  * members.
  */
 static const char status_keys[] =
-	"module_version abi_version backend backend_why region_start region_bytes "
-	"capacity_bytes outgoing_bytes outgoing_vms generation incoming_vms "
-	"incoming_damaged_vms incoming_restored_vms incoming_errno "
+	"module_version abi_version backend backend_why region_start region_size "
+	"outgoing_capacity outgoing_used outgoing_vms generation incoming_vms "
+	"damaged_vms restored_vms incoming_errno "
 	"incoming_message tsc_khz tsc_source kvm_tsc_khz tsc_scaling_frac_bits "
 	"selfcheck selfcheck_message ";
 
@@ -147,7 +147,7 @@ void test_debugfs(void)
 	check_keys("status", status_keys);
 	check_record_keys();
 	check_line("status", "\nbackend: range\n");
-	check_line("status", "\nincoming_restored_vms: 1\n");
+	check_line("status", "\nrestored_vms: 1\n");
 	check_line("status", "\nselfcheck: passed\n");
 	check_line("outgoing", "\nuuid: 11111111-1111-1111-1111-111111111111\n");
 	check_line("outgoing", "\ntsc_offset: -123456789012344\n");
