@@ -20,7 +20,7 @@ RUN = "tests/nested/run.py"
 # Name, whether only with --full (True) or only without it (False), and command.
 SUITES = (
     ("unit", None, "make --no-print-directory -s -C tests/unit run"),
-    ("cli", None, "tests/cli/run.sh"),
+    ("cli", None, "tests/cli/test_tool.py"),
     ("steps", None, "make --no-print-directory -s -C tests/fuzz steps"),
     ("build", None, "scripts/check-build.sh"),
     ("judge", None, "tests/nested/test_judge.py"),
