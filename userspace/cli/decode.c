@@ -1,51 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kvmclockctl decode: a raw dump, without the module and on any machine. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include "cli.h"
+#include "commands.h"
+#include "structure.h"
+#include "options.h"
 #include "record.h"
 
 /* No region is larger; what is read is kept, and so are the rows printed of it. */
 #define DUMP_MAX	(64U << 20)
+#define PAGE_BYTES	4096	/* of which a region has some */
 
-/**
- * struct dump - what is being decoded
- * @data: its bytes
- * @size: how many
- * @is_record: it is one record, not a region with two slots
- * @slots: number of slots
- * @slot_size: bytes of each
- * @records: per slot, if @errs says 0
- * @errs: per slot, of kch_record_open()
- * @reasons: per slot, its message
- * @newest: the slot the kernel would take, or -1
- * @damaged: something was found to be wrong
- */
+static const struct column slot_columns[] = {
+	{ "slot", "0 or 1", .number = true },
+	{ "offset", "where it starts in the dump", .number = true },
+	{ "state", "valid, empty, newer (incompatible) or damaged" },
+	{ "sequence", "of its record", .number = true },
+	{ "bytes", "of its record", .number = true },
+	{ "vms", "that it says it has", .number = true },
+	{ "message", "what is wrong with it" },
+	{}
+};
+
+static const struct column vm_columns[] = {
+	{ "slot", "of which record it is", .number = true },
+	{ "offset", "where it starts in that", .number = true },
+	{}
+};
+
+static const struct column vcpu_columns[] = {
+	{ "slot", "of which record it is", .number = true },
+	{ "uuid", "of which VM" },
+	{}
+};
+
+static const struct column damage_columns[] = {
+	{ "slot", "of which record it is", .number = true },
+	{ "where", "header, or the number of the VM entry" },
+	{ "message", "what is wrong" },
+	{}
+};
+
 struct dump {
+	struct tool *tool;
+	const char *file;
 	const u8 *data;
 	size_t size;
-	bool is_record;
+	int region_size;		/* that was given; 0: none was */
+	int is_record;			/* one record, not a region with two slots */
 	unsigned int slots;
 	size_t slot_size;
-	struct kch_record records[2];
-	int errs[2];
-	struct kch_message reasons[2];
-	int newest;
-	bool damaged;
+	struct kch_record records[2];	/* per slot, if @errs says 0 */
+	int errs[2];			/* of kch_record_open() */
+	struct kch_message reasons[2];	/* of that */
+	int newest;			/* the slot the kernel would take, or -1 */
+	bool damaged;			/* something was found to be wrong */
 };
 
-/* One entry of a record while it is being walked through. */
-struct entry {
-	int err;			/* of kch_record_next() */
-	size_t offset;			/* in the record */
-	struct kch_record_vm vm;	/* if @err is 0 */
-	struct kch_message reason;	/* if it is not */
-};
-
-static const u8 *slot_data(const struct dump *dump, unsigned int slot)
+static bool has_magic(const u8 *at)
 {
-	return dump->data + slot * dump->slot_size;
+	return !memcmp(at, KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE);
 }
 
 /* A record alone is just as long as it says it is; a region is longer. */
@@ -56,8 +70,7 @@ static bool looks_like_record(const u8 *data, size_t size)
 	if (size < sizeof(header))
 		return false;
 	memcpy(&header, data, sizeof(header));
-	return !memcmp(header.magic, KCH_RECORD_MAGIC, sizeof(header.magic)) &&
-	       le64_to_cpu(header.total_size) == size;
+	return has_magic(data) && le64_to_cpu(header.total_size) == size;
 }
 
 static void open_slots(struct dump *dump)
@@ -69,10 +82,8 @@ static void open_slots(struct dump *dump)
 	dump->slot_size = dump->is_record ? dump->size : kch_slot_size(dump->size);
 	dump->newest = -1;
 	for (i = 0; i < dump->slots; i++) {
-		dump->reasons[i].text[0] = '\0';
-		dump->errs[i] = kch_record_open(slot_data(dump, i),
-						dump->slot_size,
-						&dump->records[i],
+		dump->errs[i] = kch_record_open(dump->data + i * dump->slot_size,
+						dump->slot_size, &dump->records[i],
 						&dump->reasons[i]);
 		if (dump->errs[i] == -EBADMSG)
 			dump->damaged = true;
@@ -83,15 +94,52 @@ static void open_slots(struct dump *dump)
 		dump->newest = (int)newest;
 }
 
-/* False: there are no more. */
-static bool next_entry(const struct kch_record *record, size_t *offset,
-		       struct entry *entry)
+/* Does a record start there in a region of the dump's size, or is that place in one? */
+static bool is_expected(const struct dump *dump, size_t at)
 {
-	const size_t start = *offset ? *offset : record->header_size;
+	unsigned int i;
 
-	entry->offset = start;
-	entry->err = kch_record_next(record, offset, &entry->vm, &entry->reason);
-	return entry->err != -ENODATA;
+	for (i = 0; i < dump->slots; i++) {
+		size_t start = i * dump->slot_size;
+
+		if (at == start || (!dump->errs[i] && at > start &&
+				    at < start + dump->records[i].total_size))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the second slot is depends on the region's size.  In a dump that was cut or
+ * padded it is elsewhere, and the record of the first may be out of date.
+ */
+static void check_size(struct dump *dump)
+{
+	char *text = NULL;
+	size_t at;
+
+	if (dump->is_record || dump->region_size)
+		return;
+	for (at = 0; at + KCH_RECORD_MAGIC_SIZE <= dump->size; at += KCH_RECORD_ALIGN)
+		if (has_magic(dump->data + at) && !is_expected(dump, at))
+			break;
+	if (dump->size % PAGE_BYTES)
+		text = xasprintf("%zu bytes are no multiple of %d, as a region is", dump->size,
+				 PAGE_BYTES);
+	else if (at + KCH_RECORD_MAGIC_SIZE <= dump->size)
+		text = xasprintf("a record starts at byte %zu, where a region of %zu bytes has none",
+				 at, dump->size);
+	else if (dump->newest == 0 && dump->errs[1] == -ENODATA &&
+		 !has_magic(dump->data + dump->slot_size))
+		complain_code(dump->tool, EXIT_DONE, dump->file, 0,
+			      "the second slot was never written; a newer record may be missing if the dump was cut; --size says how large the region is");
+	if (!text)
+		return;
+	complain_code(dump->tool, EXIT_FAILED, dump->file, -EMSGSIZE,
+		      "%s; the dump was cut or padded, and the newest record is not known; --size says how large the region is",
+		      text);
+	dump->newest = -1;
+	dump->damaged = true;
 }
 
 static const char *slot_state(int err)
@@ -108,180 +156,166 @@ static const char *slot_state(int err)
 	}
 }
 
-static void print_slots(struct output *out, const struct dump *dump)
+static void add_slots(struct dump *dump, struct table *table)
 {
 	unsigned int i;
 
-	output_table(out, "slots");
 	for (i = 0; i < dump->slots; i++) {
 		const struct kch_record *record = &dump->records[i];
-		bool valid = dump->errs[i] == 0;
+		struct json_object *row = output_row(table);
 
-		output_row(out);
-		output_u64(out, "slot", i);
-		output_u64(out, "offset", i * dump->slot_size);
-		output_string(out, "state", slot_state(dump->errs[i]));
-		output_u64(out, "sequence", valid ? record->sequence : 0);
-		output_u64(out, "bytes", valid ? record->total_size : 0);
-		output_u64(out, "vms", valid ? record->vm_count : 0);
-		output_string(out, "message",
-			      valid ? NULL : dump->reasons[i].text);
+		output_u32(row, "slot", i);
+		output_u64(row, "offset", i * dump->slot_size);
+		output_string(row, "state", slot_state(dump->errs[i]));
+		if (dump->errs[i]) {
+			output_string(row, "message", dump->reasons[i].text);
+			continue;
+		}
+		output_u64(row, "sequence", record->sequence);
+		output_u64(row, "bytes", record->total_size);
+		output_u32(row, "vms", record->vm_count);
 	}
-	output_table_end(out);
 }
 
-static void print_vm(struct output *out, unsigned int slot,
-		     const struct entry *entry)
+static void add_damage(struct dump *dump, struct table *table, unsigned int slot,
+		       const char *where, const char *reason)
 {
-	output_row(out);
-	output_u64(out, "slot", slot);
-	output_u64(out, "offset", entry->offset);
-	output_fields(out, kch_vm_fields, &entry->vm.vm);
+	struct json_object *row = output_row(table);
+
+	output_u32(row, "slot", slot);
+	output_string(row, "where", where);
+	output_string(row, "message", reason);
+	complain(dump->tool, xasprintf("slot %u: %s", slot, where), -EBADMSG, "%s", reason);
+	dump->damaged = true;
 }
 
-static void print_vcpus(struct output *out, unsigned int slot,
-			const struct entry *entry)
+static void add_vm(struct table *vms, struct table *vcpus, unsigned int slot,
+		   size_t offset, const struct kch_record_vm *vm)
 {
+	struct json_object *row = output_row(vms);
 	struct kch_rec_vcpu vcpu;
 	u32 i;
 
-	for (i = 0; i < entry->vm.vcpu_count; i++) {
-		kch_record_vcpu(&entry->vm, i, &vcpu);
-		output_row(out);
-		output_u64(out, "slot", slot);
-		output_uuid(out, "uuid", entry->vm.vm.uuid);
-		output_fields(out, kch_vcpu_fields, &vcpu);
+	output_u32(row, "slot", slot);
+	output_u64(row, "offset", offset);
+	structure_add(row, kch_vm_fields, &vm->vm);
+	for (i = 0; i < vm->vcpu_count; i++) {
+		kch_record_vcpu(vm, i, &vcpu);
+		row = output_row(vcpus);
+		output_u32(row, "slot", slot);
+		output_uuid(row, "uuid", vm->vm.uuid);
+		structure_add(row, kch_vcpu_fields, &vcpu);
 	}
 }
 
-static void print_damage(struct tool *tool, unsigned int slot,
-			 const char *where, const char *reason)
+/* The entries of a slot's record, whole and damaged. */
+static void add_entries(struct dump *dump, unsigned int slot, struct table *vms,
+			struct table *vcpus, struct table *damage)
 {
-	struct output *out = tool->out;
-	char *object;
+	const struct kch_record *record = &dump->records[slot];
+	size_t offset = 0, number, start;
+	struct kch_record_vm vm;
+	int err;
 
-	output_row(out);
-	output_u64(out, "slot", slot);
-	output_string(out, "where", where);
-	output_string(out, "message", reason);
-	object = xasprintf("slot %u: %s", slot, where);
-	complain(tool, object, -EBADMSG, reason, NULL);
-	free(object);
-}
+	if (dump->errs[slot] == -EBADMSG)
+		add_damage(dump, damage, slot, "header", dump->reasons[slot].text);
+	if (dump->errs[slot])
+		return;
+	for (number = 0; ; number++) {
+		struct kch_message reason;
 
-static void print_damages(struct tool *tool, struct dump *dump)
-{
-	unsigned int slot;
-
-	output_table(tool->out, "damage");
-	for (slot = 0; slot < dump->slots; slot++) {
-		struct entry entry;
-		size_t offset = 0, number = 0;
-
-		if (dump->errs[slot] == -EBADMSG)
-			print_damage(tool, slot, "header",
-				     dump->reasons[slot].text);
-		if (dump->errs[slot])
+		start = offset ? offset : record->header_size;
+		err = kch_record_next(record, &offset, &vm, &reason);
+		if (err == -ENODATA)
+			return;
+		if (!err) {
+			add_vm(vms, vcpus, slot, start, &vm);
 			continue;
-		for (; next_entry(&dump->records[slot], &offset, &entry); number++) {
-			char *where;
-
-			if (!entry.err)
-				continue;
-			dump->damaged = true;
-			where = xasprintf("VM entry %zu", number);
-			print_damage(tool, slot, where, entry.reason.text);
-			free(where);
 		}
-	}
-	output_table_end(tool->out);
-}
-
-typedef void (*print_fn)(struct output *out, unsigned int slot,
-			 const struct entry *entry);
-
-/* Each whole entry of each valid record. */
-static void print_entries(struct output *out, const struct dump *dump,
-			  print_fn print)
-{
-	unsigned int slot;
-
-	for (slot = 0; slot < dump->slots; slot++) {
-		struct entry entry;
-		size_t offset = 0;
-
-		if (dump->errs[slot])
-			continue;
-		while (next_entry(&dump->records[slot], &offset, &entry))
-			if (!entry.err)
-				print(out, slot, &entry);
+		add_damage(dump, damage, slot, xasprintf("VM entry %zu", number), reason.text);
 	}
 }
 
-static int decode(struct tool *tool, struct dump *dump)
+static int decode(struct dump *dump)
 {
-	struct output *out = tool->out;
+	struct output *out = &dump->tool->out;
+	struct table *slots, *vms, *vcpus, *damage;
 	unsigned int slot;
 
+	slots = output_table(out, "slots", slot_columns);
+	vms = output_table(out, "vms", structure_columns(vm_columns, kch_vm_fields));
+	vcpus = output_table(out, "vcpus", structure_columns(vcpu_columns, kch_vcpu_fields));
+	damage = output_table(out, "damage", damage_columns);
+	if (!dump->data)
+		return EXIT_FAILED;
 	open_slots(dump);
-	output_string(out, "kind", dump->is_record ? "record" : "region");
-	output_u64(out, "size", dump->size);
+	check_size(dump);
+	output_string(out->document, "kind", dump->is_record ? "record" : "region");
+	output_u64(out->document, "size", dump->size);
+	json_object_object_add(out->document, "newest_slot", NULL);
 	if (dump->newest >= 0) {
-		output_s64(out, "newest_slot", dump->newest);
-		output_fields(out, kch_header_fields,
-			      &dump->records[dump->newest].header);
-	} else {
-		output_string(out, "newest_slot", NULL);
+		output_s32(out->document, "newest_slot", dump->newest);
+		structure_add(out->document, kch_header_fields,
+			    &dump->records[dump->newest].header);
 	}
-	print_slots(out, dump);
-	output_table(out, "vms");
-	print_entries(out, dump, print_vm);
-	output_table_end(out);
-	output_table(out, "vcpus");
-	print_entries(out, dump, print_vcpus);
-	output_table_end(out);
-	print_damages(tool, dump);
+	add_slots(dump, slots);
+	for (slot = 0; slot < dump->slots; slot++)
+		add_entries(dump, slot, vms, vcpus, damage);
 	if (dump->damaged)
 		return EXIT_FAILED;
 	for (slot = 0; slot < dump->slots; slot++)
 		if (dump->errs[slot] == -EPROTONOSUPPORT)
-			return complain(tool, tool->options.file,
-					-EPROTONOSUPPORT,
-					dump->reasons[slot].text, NULL);
+			return complain(dump->tool, dump->file, -EPROTONOSUPPORT, "%s",
+					dump->reasons[slot].text);
 	if (dump->newest < 0)
-		return complain(tool, tool->options.file, -ENODATA,
-				"there is no record in it", NULL);
+		return complain(dump->tool, dump->file, -ENODATA, "there is no record in it");
 	return EXIT_DONE;
 }
 
-int cmd_decode(struct tool *tool)
+/* NULL after a message: there is nothing that can be decoded. */
+static const u8 *read_dump(struct dump *dump)
 {
-	const char *file = tool->options.file;
-	struct dump dump = {};
-	char *data;
+	const u8 *data = (u8 *)read_file(dump->file, DUMP_MAX, &dump->size);
+	const size_t region_size = (size_t)dump->region_size;
+	int err = data ? EINVAL : errno;
+	const char *text = strerror(err);
+
+	if (!data && err == EFBIG)
+		text = xasprintf("more than %u bytes: no region is that large", DUMP_MAX);
+	if (data && dump->size < region_size) {
+		text = xasprintf("%zu bytes of a region of %zu: the dump was cut", dump->size,
+				 region_size);
+	} else if (data) {
+		if (region_size)
+			dump->size = region_size;
+		else
+			dump->is_record |= looks_like_record(data, dump->size);
+		if (dump->is_record ||
+		    kch_slot_size(dump->size) >= sizeof(struct kch_rec_header))
+			return data;
+		text = "too small for a region of two records; use --record for a dump of one";
+	}
+	complain_code(dump->tool, EXIT_FAILED, dump->file, -err, "%s", text);
+	return NULL;
+}
+
+int cmd_decode(struct tool *tool, int argc, char **argv)
+{
+	struct dump dump = { .tool = tool };
+	const struct option_row options[] = {
+		{ "record", NULL, "the dump is of one record, not of a region with two slots",
+		  OPTION_SET, &dump.is_record, 1 },
+		{ "size", "BYTES", "the region's size: what is behind it is no part of it",
+		  OPTION_NUMBER, &dump.region_size, 0, PAGE_BYTES, DUMP_MAX },
+		{}
+	};
 	int code;
 
-	data = read_file(file, DUMP_MAX, &dump.size);
-	if (!data) {
-		char *text = errno == EFBIG ?
-			     xasprintf("more than %u bytes: no region is that large",
-				       DUMP_MAX) : xstrdup(strerror(errno));
-
-		complain(tool, file, -errno, text, NULL);
-		free(text);
-		return EXIT_FAILED;
-	}
-	dump.data = (u8 *)data;
-	dump.is_record = tool->options.record ||
-			 looks_like_record(dump.data, dump.size);
-	if (kch_slot_size(dump.size) < sizeof(struct kch_rec_header) &&
-	    !dump.is_record) {
-		complain(tool, file, -EINVAL, "too small for a region of two records",
-			 "use --record for a dump of one");
-		code = EXIT_FAILED;
-	} else {
-		code = decode(tool, &dump);
-	}
-	free(data);
-	return code;
+	code = options_parse(tool, argc, argv, "FILE", options, NULL, &dump.file);
+	if (!code && dump.region_size && dump.is_record)
+		code = bad_usage(tool, "--record and --size do not go together");
+	if (code)
+		return code;
+	dump.data = read_dump(&dump);
+	return decode(&dump);
 }

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kvmclockctl finish */
-#include "cli.h"
+/* kvmclockctl finish: the record that came from the last kernel is no longer needed. */
+#include <errno.h>
+#include "commands.h"
+#include "options.h"
 
-int cmd_finish(struct tool *tool)
+int cmd_finish(struct tool *tool, int argc, char **argv)
 {
-	uint32_t restored, left;
-	int err;
+	uint32_t flags = 0, restored, left;
+	const struct option_row options[] = {
+		{ "discard", NULL, "also if VMs were not restored, or the record is damaged",
+		  OPTION_BIT, &flags, KCH_FINISH_DISCARD },
+		{}
+	};
+	int code, err;
 
-	err = kch_finish(tool->handle,
-			 tool->options.discard ? KCH_FINISH_DISCARD : 0,
-			 &restored, &left);
+	code = options_parse(tool, argc, argv, "", options, NULL, NULL);
+	code = code ? code : tool_open(tool);
+	if (code)
+		return code;
+	err = kch_finish(tool->handle, flags, &restored, &left);
 	if (err)
-		return complain_last(tool, NULL, err, "the record is kept");
-	output_u64(tool->out, "restored", restored);
-	output_u64(tool->out, "left", left);
+		return complain(tool, NULL, err, "%s%s", kch_last_message(tool->handle),
+				err == -ENODATA || err == -ENODEV ? "" : "; the record is kept");
+	output_u32(tool->out.document, "restored", restored);
+	output_u32(tool->out.document, "left", left);
 	return EXIT_DONE;
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What a VM is called, from its process's command line. */
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "identity.h"
+#include "util.h"
 
 #define PROC_FILE_MAX	(4U << 20)
 
@@ -51,40 +55,34 @@ static void qemu_name(const char *value, char name[KCH_NAME_SIZE])
 }
 
 /* Words as in /proc/PID/cmdline, each with a NUL behind it. */
-static bool parse_words(const char *words, size_t size,
-			uint8_t uuid[KCH_UUID_SIZE], char name[KCH_NAME_SIZE])
+static bool parse_words(const char *words, size_t size, uint8_t uuid[KCH_UUID_SIZE],
+			char name[KCH_NAME_SIZE])
 {
-	const char *end = words + size;
+	const char *end = words + size, *value;
 	bool has_uuid = false;
 
-	while (words < end) {
-		const char *value = words + strlen(words) + 1;
-		const char *option = words;
+	for (; words < end; words = value) {
+		/* QEMU takes its options with one or two hyphens. */
+		const char *option = words + !strncmp(words, "--", 2);
 
+		value = words + strlen(words) + 1;
 		if (value >= end)
 			break;
-		/* QEMU takes its options with one or two hyphens. */
-		option += !strncmp(option, "--", 2);
 		if (!strcmp(option, "-uuid"))
 			has_uuid = kch_uuid_parse(value, uuid) == 0;
 		else if (!strcmp(option, "-name"))
 			qemu_name(value, name);
-		words = value;
 	}
 	return has_uuid;
 }
 
 static unsigned long long start_time(pid_t pid)
 {
+	char *stat = read_file(xasprintf("/proc/%d/stat", pid), PROC_FILE_MAX, NULL), *at;
 	unsigned long long start = 0;
-	char path[64], *stat, *at;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	stat = read_file(path, PROC_FILE_MAX, NULL);
-	if (!stat)
-		return 0;
 	/* Field 22; the second is a name that may hold anything but the last ')'. */
-	at = strrchr(stat, ')');
+	at = stat ? strrchr(stat, ')') : NULL;
 	if (at)
 		sscanf(at + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
 		       &start);
@@ -94,39 +92,27 @@ static unsigned long long start_time(pid_t pid)
 
 static char *process_text(pid_t pid)
 {
-	char *boot_id = read_file("/proc/sys/kernel/random/boot_id",
-				  PROC_FILE_MAX, NULL);
-	char *text;
+	char *boot_id = read_file("/proc/sys/kernel/random/boot_id", PROC_FILE_MAX, NULL);
 
-	if (boot_id)
-		boot_id[strcspn(boot_id, "\n")] = '\0';
-	text = xasprintf("kvmclock-handover:process:%s:%d:%llu",
-			 boot_id ? boot_id : "", pid, start_time(pid));
-	free(boot_id);
-	return text;
+	return xasprintf("kvmclock-handover:process:%.*s:%d:%llu",
+			 boot_id ? (int)strcspn(boot_id, "\n") : 0, boot_id ? boot_id : "",
+			 pid, start_time(pid));
 }
 
 void identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
 		 char name[KCH_NAME_SIZE])
 {
 	bool has_uuid = false;
-	char path[64], *words, *base, *text;
+	char *words, *base;
 	size_t size;
 
 	name[0] = '\0';
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-	words = read_file(path, PROC_FILE_MAX, &size);
+	words = read_file(xasprintf("/proc/%d/cmdline", pid), PROC_FILE_MAX, &size);
 	if (words)
 		has_uuid = parse_words(words, size, uuid, name);
 	free(words);
 	if (has_uuid && !ordinal)
 		return;
-	if (name[0])
-		base = xasprintf("kvmclock-handover:name:%s", name);
-	else
-		base = process_text(pid);
-	text = ordinal ? xasprintf("%s:%u", base, ordinal) : xstrdup(base);
-	hash_uuid(text, uuid);
-	free(base);
-	free(text);
+	base = name[0] ? xasprintf("kvmclock-handover:name:%s", name) : process_text(pid);
+	hash_uuid(ordinal ? xasprintf("%s:%u", base, ordinal) : base, uuid);
 }

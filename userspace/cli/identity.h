@@ -21,7 +21,8 @@
 #ifndef KCH_CLI_IDENTITY_H
 #define KCH_CLI_IDENTITY_H
 
-#include "cli.h"
+#include <sys/types.h>
+#include <kvmclock-handover.h>
 
 void identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
 		 char name[KCH_NAME_SIZE]);

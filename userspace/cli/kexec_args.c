@@ -7,65 +7,53 @@
  * overwritten a second later by the refined calibration, which finds nothing
  * to measure against when there is neither HPET nor ACPI PM timer.
  */
+#include <argz.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cli.h"
+#include "commands.h"
+#include "fields.h"
+#include "options.h"
 
 #define MODULE			"kvmclock_handover"
 #define LABEL_PATH		"/sys/module/" MODULE "/parameters/reserve_mem"
 #define PARAMETER_FILE_MAX	(64U << 10)
+#define NOTHING_PRINTED		"; nothing printed"
+
+enum quoting {
+	QUOTE_NONE,
+	QUOTE_SHELL,
+	QUOTE_GRUB,
+};
 
 /* Words of a command line. */
 struct words {
-	char **words;
-	size_t count;
+	char *argz;
+	size_t size;
 };
 
-static void words_add(struct words *words, char *word)
+static char *next_word(const struct words *words, const char *word)
 {
-	words->words = xrealloc(words->words,
-				(words->count + 1) * sizeof(*words->words));
-	words->words[words->count++] = word;
+	return argz_next(words->argz, words->size, word);
 }
 
-static void words_free(struct words *words)
+static void add_word(struct words *words, const char *word)
 {
-	while (words->count)
-		free(words->words[--words->count]);
-	free(words->words);
+	xcheck(argz_add(&words->argz, &words->size, word) ? NULL : words);
 }
 
 /* As the kernel does it: at white space, but not inside double quotes. */
-static void words_split(struct words *words, const char *line)
+static void split(struct words *words, const char *line)
 {
-	while (*line) {
-		const char *start;
+	while (*(line += strspn(line, " \t\n"))) {
+		const char *start = line;
 		bool quoted = false;
 
-		line += strspn(line, " \t\n");
-		start = line;
 		while (*line && (quoted || !strchr(" \t\n", *line)))
 			quoted ^= *line++ == '"';
-		if (line > start)
-			words_add(words, xasprintf("%.*s", (int)(line - start),
-						   start));
+		add_word(words, xasprintf("%.*s", (int)(line - start), start));
 	}
-}
-
-static char *words_join(const struct words *words)
-{
-	char *line = xstrdup(words->count ? words->words[0] : "");
-	size_t i;
-
-	for (i = 1; i < words->count; i++) {
-		char *longer = xasprintf("%s %s", line, words->words[i]);
-
-		free(line);
-		line = longer;
-	}
-	return line;
 }
 
 /* The value of NAME=VALUE, else NULL.  The kernel takes - and _ as the same. */
@@ -80,53 +68,36 @@ static const char *value_of(const char *word, const char *name)
 /* memparse() of the kernel */
 static uint64_t memparse(const char *text, char **end)
 {
+	static const char suffixes[] = "KkMmGgTt";
 	uint64_t value = strtoull(text, end, 0);
+	const char *suffix = **end ? strchr(suffixes, **end) : NULL;
 
-	switch (**end) {
-	case 'T': case 't':
-		value <<= 10;
-		/* fall through */
-	case 'G': case 'g':
-		value <<= 10;
-		/* fall through */
-	case 'M': case 'm':
-		value <<= 10;
-		/* fall through */
-	case 'K': case 'k':
-		value <<= 10;
+	if (suffix) {
+		value <<= 10 * ((suffix - suffixes) / 2 + 1);
 		++*end;
 	}
 	return value;
 }
 
-static char *size_text(uint64_t size)
+static char *size_text(unsigned long long size)
 {
 	if (size % (1U << 20) == 0)
-		return xasprintf("%lluM", (unsigned long long)size >> 20);
+		return xasprintf("%lluM", size >> 20);
 	if (size % (1U << 10) == 0)
-		return xasprintf("%lluK", (unsigned long long)size >> 10);
-	return xasprintf("%llu", (unsigned long long)size);
+		return xasprintf("%lluK", size >> 10);
+	return xasprintf("%llu", size);
 }
 
 /* "memmap=" may have several ranges; all but the one at @start, or NULL. */
 static char *memmap_without(const char *value, uint64_t start)
 {
-	char *copy = xstrdup(value), *rest = copy, *range, *kept = NULL, *end;
+	char *rest = xasprintf("%s", value), *range, *kept = NULL, *end;
 
 	while ((range = strsep(&rest, ","))) {
 		memparse(range, &end);
-		if (*end == '$' && memparse(end + 1, &end) == start)
-			continue;
-		if (kept) {
-			char *longer = xasprintf("%s,%s", kept, range);
-
-			free(kept);
-			kept = longer;
-		} else {
-			kept = xasprintf("memmap=%s", range);
-		}
+		if (*end != '$' || memparse(end + 1, &end) != start)
+			kept = xasprintf("%s%s", kept ? xasprintf("%s,", kept) : "memmap=", range);
 	}
-	free(copy);
 	return kept;
 }
 
@@ -136,7 +107,7 @@ static bool has_label(const char *word, const char *label)
 	const char *value = value_of(word, "reserve_mem");
 	const char *last = value ? strrchr(value, ':') : NULL;
 
-	return last && !strcmp(last + 1, label);
+	return label && last && !strcmp(last + 1, label);
 }
 
 /* Is it one of those this command gives, or not for a next kernel at all? */
@@ -153,57 +124,48 @@ static bool is_replaced(const char *word, const char *label)
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		if (value_of(word, names[i]))
 			return true;
-	return label && has_label(word, label);
+	return has_label(word, label);
 }
 
+/* Of the reserve_mem= that the module uses, or NULL. */
 static char *reserve_mem_label(void)
 {
 	char *label = read_file(LABEL_PATH, PARAMETER_FILE_MAX, NULL);
 
 	if (label)
 		label[strcspn(label, "\n")] = '\0';
-	if (label && !*label) {
-		free(label);
-		label = NULL;
-	}
-	return label;
+	return label && *label ? label : NULL;
 }
 
 /* The words that keep the region. */
 static int add_region(struct tool *tool, const struct kch_info *info,
-		      const struct words *now, const char *label,
-		      struct words *words)
+		      const struct words *now, const char *label, struct words *words)
 {
 	unsigned long long start = info->region_start;
-	char *size;
-	size_t i;
+	const char *word = NULL, *size = size_text(info->region_size);
 
 	switch (info->backend) {
 	case KCH_BACKEND_RANGE:
-		size = size_text(info->region_size);
-		words_add(words, xasprintf("memmap=%s$%#llx", size, start));
-		words_add(words, xasprintf(MODULE ".region=%#llx,%s", start, size));
-		free(size);
+		add_word(words, xasprintf("memmap=%s$%#llx", size, start));
+		add_word(words, xasprintf(MODULE ".region=%#llx,%s", start, size));
 		return EXIT_DONE;
 	case KCH_BACKEND_RESERVE_MEM:
-		for (i = 0; label && i < now->count; i++)
-			if (has_label(now->words[i], label))
-				break;
-		if (!label || i == now->count)
+		while ((word = next_word(now, word)) && !has_label(word, label))
+			;
+		if (!word)
 			return complain(tool, label ? label : LABEL_PATH, -ENODEV,
-					"this kernel's reserve_mem= of the region cannot be found",
-					"nothing printed");
-		words_add(words, xstrdup(now->words[i]));
-		words_add(words, xasprintf(MODULE ".reserve_mem=%s", label));
+					"this kernel's reserve_mem= of the region cannot be found"
+					NOTHING_PRINTED);
+		add_word(words, word);
+		add_word(words, xasprintf(MODULE ".reserve_mem=%s", label));
 		return EXIT_DONE;
 	case KCH_BACKEND_KHO:
 		/* The place is the kernel's affair. */
-		words_add(words, xstrdup("kho=on"));
+		add_word(words, "kho=on");
 		return EXIT_DONE;
 	default:
 		return complain(tool, NULL, -ENODEV,
-				"the module has no region to keep a record in",
-				"nothing printed");
+				"the module has no region to keep a record in" NOTHING_PRINTED);
 	}
 }
 
@@ -212,42 +174,36 @@ static void add_pin(const struct kch_info *info, struct words *words)
 	/* A frequency that the CPU tells is the same in every kernel. */
 	if (info->tsc_source == KCH_TSC_KNOWN)
 		return;
-	words_add(words, xasprintf("tsc_early_khz=%u", info->tsc_khz));
-	words_add(words, xstrdup("hpet=disable"));
-	words_add(words, xstrdup("pmtmr=0"));
+	add_word(words, xasprintf("tsc_early_khz=%u", info->tsc_khz));
+	add_word(words, "hpet=disable");
+	add_word(words, "pmtmr=0");
 }
 
 /* The whole line: what is there now, with our words before those for init. */
-static void merge(const struct words *now, const struct kch_info *info,
-		  const char *label, const struct words *ours,
-		  struct words *merged)
+static void merge(const struct words *now, const struct kch_info *info, const char *label,
+		  const struct words *ours, struct words *merged)
 {
-	size_t i, j;
+	const char *word = NULL, *our = NULL, *value;
 
-	for (i = 0; i < now->count && strcmp(now->words[i], "--"); i++) {
-		const char *memmap = value_of(now->words[i], "memmap");
-		char *kept;
-
-		if (is_replaced(now->words[i], label))
-			continue;
-		if (memmap && info->backend == KCH_BACKEND_RANGE) {
-			kept = memmap_without(memmap, info->region_start);
-			if (kept)
-				words_add(merged, kept);
-		} else {
-			words_add(merged, xstrdup(now->words[i]));
-		}
+	while ((word = next_word(now, word)) && strcmp(word, "--")) {
+		value = info->backend == KCH_BACKEND_RANGE ? value_of(word, "memmap") : NULL;
+		if (value)
+			value = memmap_without(value, info->region_start);
+		else if (!is_replaced(word, label))
+			value = word;
+		if (value)
+			add_word(merged, value);
 	}
-	for (j = 0; j < ours->count; j++)
-		words_add(merged, xstrdup(ours->words[j]));
-	for (; i < now->count; i++)
-		words_add(merged, xstrdup(now->words[i]));
+	while ((our = next_word(ours, our)))
+		add_word(merged, our);
+	for (; word; word = next_word(now, word))
+		add_word(merged, word);
 }
 
 static char *quote(const char *line, enum quoting quoting)
 {
 	/* No character becomes more than four. */
-	char *result = xmalloc(strlen(line) * 4 + 3), *at = result;
+	char *result = xcalloc(strlen(line) + 1, 4), *at = result;
 
 	if (quoting == QUOTE_SHELL)
 		*at++ = '\'';
@@ -267,63 +223,76 @@ static char *quote(const char *line, enum quoting quoting)
 	}
 	if (quoting == QUOTE_SHELL)
 		*at++ = '\'';
-	*at = '\0';
 	return result;
 }
 
-static void print_line(struct tool *tool, const struct kch_info *info,
-		       const struct words *words)
+/* For people and scripts the line is all there is. */
+static void print_line(struct tool *tool, const struct kch_info *info, char *line)
 {
-	char *line = words_join(words);
-	char *quoted = quote(line, tool->options.quoting);
+	struct json_object *out = tool->out.document;
 
-	if (tool->options.format == OUTPUT_JSON) {
-		output_u64(tool->out, "tsc_khz", info->tsc_khz);
-		output_string(tool->out, "tsc_source",
-			      kch_tsc_source_name(info->tsc_source));
+	if (!tool->out.json) {
+		puts(line);
+		return;
 	}
-	output_line(tool->out, "args", quoted);
-	free(line);
-	free(quoted);
+	output_u32(out, "tsc_khz", info->tsc_khz);
+	output_string(out, "tsc_source", kch_tsc_source_name(info->tsc_source));
+	output_string(out, "args", line);
 }
 
-int cmd_kexec_args(struct tool *tool)
+/* EXIT_DONE: this kernel's frequency is settled, as far as can be told. */
+static int ask_frequency(struct tool *tool, struct kch_info *info)
 {
-	const struct options *options = &tool->options;
-	struct words now = {}, ours = {}, merged = {};
-	struct kch_info info = { .size = sizeof(info) };
-	char *label, *line;
-	int code, err;
+	int err = kch_info(tool->handle, info);
 
-	err = kch_info(tool->handle, &info);
 	if (err)
-		return complain_last(tool, NULL, err, NULL);
-	if (info.tsc_source == KCH_TSC_EARLY || !info.tsc_khz)
-		return complain(tool, NULL, -EAGAIN,
-				"this kernel is still calibrating its TSC",
-				"nothing printed; try again in some seconds");
-	if (info.tsc_source == KCH_TSC_UNKNOWN)
-		complain(tool, NULL, 0,
-			 "it cannot be told whether this kernel's TSC calibration is over",
-			 "the frequency printed may still change");
-	line = options->cmdline ? xstrdup(options->cmdline) :
-				  read_file("/proc/cmdline", PARAMETER_FILE_MAX, NULL);
+		return complain(tool, NULL, err, "%s", kch_last_message(tool->handle));
+	if (info->tsc_source == KCH_TSC_EARLY || !info->tsc_khz)
+		return complain(tool, NULL, -EAGAIN, "this kernel is still calibrating its TSC"
+				NOTHING_PRINTED "; try again in some seconds");
+	if (info->tsc_source == KCH_TSC_UNKNOWN)
+		complain_code(tool, EXIT_DONE, NULL, 0,
+			      "it cannot be told whether this kernel's TSC calibration is over; the frequency printed may still change");
+	return EXIT_DONE;
+}
+
+int cmd_kexec_args(struct tool *tool, int argc, char **argv)
+{
+	struct kch_info info = { .size = sizeof(info) };
+	struct words now = {}, ours = {}, merged = {};
+	int quoting = QUOTE_NONE, append = 0, code;
+	const char *label = NULL, *line = NULL;
+	const struct option_row options[] = {
+		{ "shell", NULL, "in single quotes, for a shell", OPTION_SET, &quoting, QUOTE_SHELL },
+		{ "grub", NULL, "with $ escaped for GRUB_CMDLINE_LINUX=\"...\" in /etc/default/grub",
+		  OPTION_SET, &quoting, QUOTE_GRUB },
+		{ "append", NULL, "the whole command line of this kernel, with these words in the place of their like",
+		  OPTION_SET, &append, 1 },
+		{ "cmdline", "LINE", "that command line instead of this kernel's", OPTION_TEXT, &line },
+		{}
+	};
+
+	code = options_parse(tool, argc, argv, "", options, NULL, NULL);
+	code = code ? code : tool_open(tool);
+	code = code ? code : ask_frequency(tool, &info);
+	if (code)
+		return code;
+	line = line ? line : read_file("/proc/cmdline", PARAMETER_FILE_MAX, NULL);
 	if (!line)
-		return complain(tool, "/proc/cmdline", -EACCES, strerror(errno),
-				"nothing printed");
-	words_split(&now, line);
-	label = info.backend == KCH_BACKEND_RESERVE_MEM ? reserve_mem_label() : NULL;
+		return complain(tool, "/proc/cmdline", -EACCES, "%s" NOTHING_PRINTED,
+				strerror(errno));
+	split(&now, line);
+	if (info.backend == KCH_BACKEND_RESERVE_MEM)
+		label = reserve_mem_label();
 	code = add_region(tool, &info, &now, label, &ours);
-	if (!code) {
-		add_pin(&info, &ours);
-		if (options->append)
-			merge(&now, &info, label, &ours, &merged);
-		print_line(tool, &info, options->append ? &merged : &ours);
+	if (code)
+		return code;
+	add_pin(&info, &ours);
+	if (append) {
+		merge(&now, &info, label, &ours, &merged);
+		ours = merged;
 	}
-	free(line);
-	free(label);
-	words_free(&now);
-	words_free(&ours);
-	words_free(&merged);
-	return code;
+	argz_stringify(ours.argz, ours.size, ' ');
+	print_line(tool, &info, quote(ours.argz, quoting));
+	return EXIT_DONE;
 }

@@ -1,107 +1,108 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kvmclockctl list */
+/* kvmclockctl list: running VMs, and the VMs of both records. */
 #include <errno.h>
-#include <stdlib.h>
+#include "commands.h"
 #include "live.h"
 
-static void list_live(struct tool *tool, const struct live_vms *live)
+static const struct column columns[] = {
+	{ "source", "live (it runs), outgoing (saved for the next kernel) or incoming (by the last)" },
+	{ "uuid", "the VM's id" },
+	{ "name", "its name" },
+	{ "pid", "the process that has it, or had it when it was saved or restored",
+	  .number = true },
+	{ "fd", "its descriptor there", .number = true, .hidden = true },
+	{ "vcpus", "how many", .number = true },
+	{ "bytes", "what it takes in the record", .number = true, .hidden = true },
+	{ "live", "the VM that was saved, or restored, still exists" },
+	{ "restored", "its clock was restored" },
+	{ "clock", "exact, stale, no master clock or damaged: what a restore can give" },
+	{ "hold", "held until its VMM resumes it; or let go: it was not resumed in time" },
+	{}
+};
+
+static void add_live(struct table *table, const struct live_vms *live)
 {
-	struct output *out = tool->out;
 	size_t i;
 
-	output_table(out, "live");
 	for (i = 0; i < live->count; i++) {
 		const struct live_vm *vm = &live->vms[i];
+		struct json_object *row = output_row(table);
 
-		output_row(out);
-		output_uuid(out, "uuid", vm->uuid);
-		output_string(out, "name", vm->name);
-		output_s64(out, "pid", vm->pid);
-		output_s64(out, "fd", vm->number);
+		output_string(row, "source", "live");
+		output_uuid(row, "uuid", vm->uuid);
+		output_string(row, "name", vm->name);
+		output_s32(row, "pid", vm->pid);
+		output_s32(row, "fd", vm->number);
 	}
-	output_table_end(out);
 }
 
-/* What a restore would give of it, as far as the entry tells. */
-static const char *clock_of(const struct kch_entry *entry)
+static const char *clock_of(uint32_t flags)
 {
+	return flags & KCH_ENTRY_STALE ? "stale" :
+	       flags & KCH_ENTRY_NO_MASTER_CLOCK ? "no master clock" : "exact";
+}
+
+static void add_entry(struct table *table, enum kch_which which,
+		      const struct kch_entry *entry)
+{
+	struct json_object *row = output_row(table);
+
+	output_string(row, "source", which == KCH_INCOMING ? "incoming" : "outgoing");
+	/* Nothing else is known of it. */
+	output_string(row, "clock", "damaged");
 	if (entry->flags & KCH_ENTRY_DAMAGED)
-		return NULL;
-	if (entry->flags & KCH_ENTRY_STALE)
-		return "stale";
-	if (entry->flags & KCH_ENTRY_NO_MASTER_CLOCK)
-		return "no master clock";
-	return "exact";
+		return;
+	output_uuid(row, "uuid", entry->uuid);
+	output_string(row, "name", entry->name);
+	output_s32(row, "pid", entry->pid);
+	output_u32(row, "vcpus", entry->vcpu_count);
+	output_u32(row, "bytes", entry->bytes);
+	output_bool(row, "live", entry->flags & KCH_ENTRY_LIVE);
+	output_string(row, "clock", clock_of(entry->flags));
+	if (which != KCH_INCOMING)
+		return;
+	output_bool(row, "restored", entry->flags & KCH_ENTRY_RESTORED);
+	if (entry->flags & (KCH_ENTRY_HELD | KCH_ENTRY_LET_GO))
+		output_string(row, "hold", entry->flags & KCH_ENTRY_HELD ? "held" : "let go");
 }
 
-/* What restore --hold came to, or is at. */
-static const char *hold_of(const struct kch_entry *entry)
+static int add_record(struct tool *tool, struct table *table, enum kch_which which)
 {
-	if (entry->flags & KCH_ENTRY_HELD)
-		return "held";
-	return entry->flags & KCH_ENTRY_LET_GO ? "let go" : NULL;
-}
-
-static int list_record(struct tool *tool, enum kch_which which, uint32_t *count)
-{
-	const char *title = which == KCH_INCOMING ? "incoming" : "outgoing";
-	struct output *out = tool->out;
 	struct kch_entry *entries;
-	uint32_t i;
+	uint32_t count, i;
 	int err;
 
-	*count = 0;
-	err = kch_list(tool->handle, which, sizeof(*entries), &entries, count);
+	err = kch_list(tool->handle, which, sizeof(*entries), &entries, &count);
 	/* No record is an empty one here; status tells the difference. */
-	if (err && err != -ENODATA)
-		return complain_last(tool, title, err, NULL);
-	output_table(out, title);
-	for (i = 0; i < *count; i++) {
-		struct kch_entry *entry = &entries[i];
-
-		entry->name[sizeof(entry->name) - 1] = '\0';
-		output_row(out);
-		output_uuid(out, "uuid", entry->uuid);
-		output_string(out, "name", entry->name);
-		output_s64(out, "pid", entry->pid);
-		output_u64(out, "vcpus", entry->vcpu_count);
-		output_u64(out, "bytes", entry->bytes);
-		output_bool(out, "live", entry->flags & KCH_ENTRY_LIVE);
-		if (which == KCH_INCOMING) {
-			output_bool(out, "restored",
-				    entry->flags & KCH_ENTRY_RESTORED);
-			output_bool(out, "damaged",
-				    entry->flags & KCH_ENTRY_DAMAGED);
-		}
-		output_string(out, "clock", clock_of(entry));
-		if (which == KCH_INCOMING)
-			output_string(out, "hold", hold_of(entry));
+	if (err)
+		return err == -ENODATA ? EXIT_DONE :
+		       complain(tool, which == KCH_INCOMING ? "incoming" : "outgoing", err,
+				"%s", kch_last_message(tool->handle));
+	for (i = 0; i < count; i++) {
+		entries[i].name[sizeof(entries[i].name) - 1] = '\0';
+		add_entry(table, which, &entries[i]);
 	}
-	output_table_end(out);
-	free(entries);
 	return EXIT_DONE;
 }
 
-int cmd_list(struct tool *tool)
+int cmd_list(struct tool *tool, int argc, char **argv)
 {
-	uint32_t outgoing = 0, incoming = 0;
+	const struct option_row options[] = { {} };
+	int code, outgoing = EXIT_DONE, incoming = EXIT_DONE;
 	struct live_vms live;
-	size_t found;
-	int code;
+	struct table *table;
 
-	live_find(tool, 0, &live);
-	list_live(tool, &live);
-	code = live.code;
-	found = live.count;
-	live_free(&live);
-	if (tool->handle) {
-		int c = list_record(tool, KCH_OUTGOING, &outgoing);
-
-		code = code ? code : c;
-		c = list_record(tool, KCH_INCOMING, &incoming);
-		code = code ? code : c;
-	}
+	code = options_parse(tool, argc, argv, "", options, columns, NULL);
 	if (code)
 		return code;
-	return found || outgoing || incoming ? EXIT_DONE : EXIT_NOTHING;
+	table = output_table(&tool->out, "vms", columns);
+	code = tool_open(tool);
+	live_find(tool, 0, &live);
+	add_live(table, &live);
+	code = code ? code : live.code;
+	if (tool->handle) {
+		outgoing = add_record(tool, table, KCH_OUTGOING);
+		incoming = add_record(tool, table, KCH_INCOMING);
+	}
+	return code ? code : outgoing ? outgoing : incoming;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Finding VMs by the descriptors that processes have of them, and their vCPUs. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,18 +27,16 @@ static bool is_number(const char *text)
  * Several file descriptors may be one VM: duplicates, or handed to a helper.  The
  * kernel says which of two files comes first, in an order of its own.
  */
-static int compare_files(const void *a, const void *b)
+static long order_of(int fd, int other)
 {
-	pid_t self = getpid();
-	long order = syscall(SYS_kcmp, self, self, KCMP_FILE,
-			     (int)(intptr_t)a, (int)(intptr_t)b);
-
-	return order == 1 ? -1 : order != 0;
+	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fd, other);
 }
 
-static bool is_known(const struct live_vms *live, int fd)
+static int compare_files(const void *a, const void *b)
 {
-	return tfind((void *)(intptr_t)fd, &live->by_file, compare_files);
+	long order = order_of((int)(intptr_t)a, (int)(intptr_t)b);
+
+	return order == 1 ? -1 : order != 0;
 }
 
 static bool is_vm(int dir, const char *path)
@@ -45,20 +44,32 @@ static bool is_vm(int dir, const char *path)
 	char target[sizeof(VM_LINK) + 1];
 	ssize_t length = readlinkat(dir, path, target, sizeof(target));
 
-	return length == (ssize_t)strlen(VM_LINK) &&
-	       !memcmp(target, VM_LINK, strlen(VM_LINK));
+	return length == (ssize_t)strlen(VM_LINK) && !memcmp(target, VM_LINK, strlen(VM_LINK));
 }
 
 static bool is_vcpu(int dir, const char *path)
 {
-	char target[sizeof(VCPU_LINK) + 12];
-	ssize_t length = readlinkat(dir, path, target, sizeof(target) - 1);
+	char target[sizeof(VCPU_LINK) + 12] = "";
 
-	if (length < 0)
-		return false;
-	target[length] = '\0';
-	return !strncmp(target, VCPU_LINK, strlen(VCPU_LINK)) &&
+	return readlinkat(dir, path, target, sizeof(target) - 1) > 0 &&
+	       !strncmp(target, VCPU_LINK, strlen(VCPU_LINK)) &&
 	       is_number(target + strlen(VCPU_LINK));
+}
+
+/* Negative errno. */
+static int open_process(pid_t pid)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return pidfd < 0 ? -errno : pidfd;
+}
+
+static DIR *open_fds(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	return opendir(path);
 }
 
 /* -ESRCH, -EBADF: gone in the meantime, or another file has that number now. */
@@ -67,6 +78,8 @@ static int take_fd(int pidfd, int number, bool (*is_right)(int dir, const char *
 	char path[64];
 	int fd;
 
+	if (pidfd < 0)
+		return pidfd;
 	fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
 	if (fd < 0)
 		return -errno;
@@ -94,8 +107,7 @@ static void ask_module(struct tool *tool, struct live_vm *vm)
 
 	if (!tool->handle || kch_vm_read(tool->handle, vm->fd, &clock, NULL))
 		return;
-	if (!kch_vm_info(clock, &info) &&
-	    memcmp(info.uuid, none, sizeof(none))) {
+	if (!kch_vm_info(clock, &info) && memcmp(info.uuid, none, sizeof(none))) {
 		memcpy(vm->uuid, info.uuid, sizeof(vm->uuid));
 		memcpy(vm->name, info.name, sizeof(vm->name));
 	}
@@ -106,7 +118,7 @@ static void ask_module(struct tool *tool, struct live_vm *vm)
 static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 		   unsigned int *ordinal, struct live_vms *live)
 {
-	if (is_known(live, vm->fd))
+	if (tfind((void *)(intptr_t)vm->fd, &live->by_file, compare_files))
 		return false;
 	identity_of(vm->pid, *ordinal, vm->uuid, vm->name);
 	/* If it has ended, that may have been the command line of another one. */
@@ -123,44 +135,33 @@ static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 	return true;
 }
 
-static void take_vm(struct tool *tool, pid_t pid, int number,
-		    unsigned int *ordinal, struct live_vms *live)
-{
-	struct live_vm vm = { .pid = pid, .number = number };
-	char *object;
-	int pidfd;
-
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	vm.fd = pidfd < 0 ? -errno : take_fd(pidfd, number, is_vm);
-	if (vm.fd >= 0) {
-		if (!add_vm(tool, &vm, pidfd, ordinal, live))
-			close(vm.fd);
-	} else if (vm.fd != -ESRCH && vm.fd != -EBADF) {
-		object = xasprintf("process %d", pid);
-		complain(tool, object, vm.fd, strerror(-vm.fd),
-			 "its VM cannot be looked at");
-		free(object);
-		live->code = EXIT_FAILED;
-	}
-	if (pidfd >= 0)
-		close(pidfd);
-}
-
 static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 {
+	int pidfd = open_process(pid);
 	unsigned int ordinal = 0;
 	struct dirent *entry;
-	char path[64];
-	DIR *dir;
+	DIR *dir = open_fds(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	if (!dir)
-		return;
-	while ((entry = readdir(dir)))
-		if (is_number(entry->d_name) && is_vm(dirfd(dir), entry->d_name))
-			take_vm(tool, pid, atoi(entry->d_name), &ordinal, live);
-	closedir(dir);
+	while (dir && (entry = readdir(dir))) {
+		struct live_vm vm = { .pid = pid, .number = atoi(entry->d_name) };
+
+		if (!is_number(entry->d_name) || !is_vm(dirfd(dir), entry->d_name))
+			continue;
+		vm.fd = take_fd(pidfd, vm.number, is_vm);
+		if (vm.fd >= 0) {
+			if (!add_vm(tool, &vm, pidfd, &ordinal, live))
+				close(vm.fd);
+		} else if (vm.fd != -ESRCH && vm.fd != -EBADF) {
+			live->code = complain_code(tool, EXIT_FAILED,
+						   xasprintf("process %d", pid), vm.fd,
+						   "%s; its VM cannot be looked at",
+						   strerror(-vm.fd));
+		}
+	}
+	if (dir)
+		closedir(dir);
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 void live_find(struct tool *tool, pid_t pid, struct live_vms *live)
@@ -175,9 +176,8 @@ void live_find(struct tool *tool, pid_t pid, struct live_vms *live)
 	}
 	dir = opendir("/proc");
 	if (!dir) {
-		complain(tool, "/proc", -errno, strerror(errno),
-			 "no VM can be found");
-		live->code = EXIT_FAILED;
+		live->code = complain_code(tool, EXIT_FAILED, "/proc", -errno,
+					   "%s; no VM can be found", strerror(errno));
 		return;
 	}
 	while ((entry = readdir(dir)))
@@ -186,84 +186,64 @@ void live_find(struct tool *tool, pid_t pid, struct live_vms *live)
 	closedir(dir);
 }
 
-static void keep(__attribute__((__unused__)) void *fd)
+void live_close(struct live_vms *live)
 {
+	while (live->count)
+		close(live->vms[--live->count].fd);
 }
 
-void live_free(struct live_vms *live)
+static bool is_meant(const struct vm_choice *choice, const struct live_vm *vm)
 {
-	size_t i;
-
-	tdestroy(live->by_file, keep);
-
-	for (i = 0; i < live->count; i++)
-		close(live->vms[i].fd);
-	free(live->vms);
-	*live = (struct live_vms){};
+	if (choice->pid)
+		return vm->pid == choice->pid && (choice->fd < 0 || vm->number == choice->fd);
+	return !memcmp(vm->uuid, choice->id, KCH_UUID_SIZE);
 }
 
-static bool is_meant(const struct options *options, const struct live_vm *vm)
+struct live_vm *live_choose(struct tool *tool, const struct vm_choice *choice,
+			    struct live_vms *live, int *code)
 {
-	if (options->pid)
-		return vm->pid == options->pid &&
-		       (options->fd < 0 || vm->number == options->fd);
-	return !memcmp(vm->uuid, options->id, KCH_UUID_SIZE);
-}
-
-struct live_vm *live_choose(struct tool *tool, struct live_vms *live, int *code)
-{
-	const struct options *options = &tool->options;
+	const char *object = choice->pid ? xasprintf("process %d", choice->pid) :
+					   vm_label(NULL, choice->id);
 	struct live_vm *chosen = NULL;
-	char *object;
 	size_t i;
 
-	object = options->pid ? xasprintf("process %d", options->pid) :
-				vm_label(NULL, options->id);
 	*code = EXIT_DONE;
 	for (i = 0; i < live->count && !*code; i++) {
-		if (!is_meant(options, &live->vms[i]))
+		if (!is_meant(choice, &live->vms[i]))
 			continue;
-		if (chosen) {
-			complain(tool, object, 0,
-				 options->pid ? "it has several VMs: say which with --fd" :
-						"several running VMs have that id: say which with --pid",
-				 NULL);
-			*code = EXIT_USAGE;
-		}
+		if (chosen)
+			*code = complain_code(tool, EXIT_USAGE, object, 0, choice->pid ?
+					      "it has several VMs: say which with --fd" :
+					      "several running VMs have that id: say which with --pid");
 		chosen = &live->vms[i];
 	}
-	if (!chosen) {
-		complain(tool, object, -ESRCH,
-			 options->pid ? "it has no such VM" :
-					"no running VM is known by that id: say which with --pid",
-			 NULL);
-		*code = live->code ? live->code : EXIT_NOTHING;
-	}
-	free(object);
+	if (!chosen)
+		*code = complain_code(tool, live->code ? live->code : EXIT_NOTHING, object, -ESRCH,
+				      choice->pid ? "it has no such VM" :
+				      "no running VM is known by that id: say which with --pid");
 	return *code ? NULL : chosen;
 }
 
-/* Not where the kernel cannot tell. */
-static bool is_other(int fd, int other)
+int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
+		    char *message, size_t size)
 {
-	pid_t self = getpid();
-
-	return syscall(SYS_kcmp, self, self, KCMP_FILE, fd, other) > 0;
-}
-
-static int add_vcpus(int pidfd, pid_t pid, struct live_vcpus *vcpus, char *message,
-		     size_t size)
-{
+	int pidfd = open_process(vm->pid), fd, err;
 	struct dirent *entry;
-	char path[64];
-	int fd = 0;
-	DIR *dir;
+	DIR *dir = NULL;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir))) {
+	*vcpus = (struct live_vcpus){};
+	fd = take_fd(pidfd, vm->number, is_vm);
+	/* Where the kernel cannot compare files, it is taken for the same. */
+	if (fd < 0 || order_of(fd, vm->fd) > 0) {
+		err = -ESRCH;
+		snprintf(message, size, "process %d has ended, or closed the VM", vm->pid);
+	} else {
+		dir = open_fds(vm->pid);
+		err = dir ? 0 : -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+	while (!err && (entry = readdir(dir))) {
 		if (!is_number(entry->d_name) || !is_vcpu(dirfd(dir), entry->d_name))
 			continue;
 		fd = take_fd(pidfd, atoi(entry->d_name), is_vcpu);
@@ -271,52 +251,29 @@ static int add_vcpus(int pidfd, pid_t pid, struct live_vcpus *vcpus, char *messa
 		if (fd == -EBADF)
 			continue;
 		if (fd < 0) {
-			snprintf(message, size, "descriptor %s of process %d, a vCPU, cannot be had: %s",
-				 entry->d_name, pid, strerror(-fd));
+			err = fd;
+			snprintf(message, size,
+				 "descriptor %s of process %d, a vCPU, cannot be had: %s",
+				 entry->d_name, vm->pid, strerror(-fd));
 			break;
 		}
-		vcpus->fds = xrealloc(vcpus->fds,
-				      (vcpus->count + 1) * sizeof(*vcpus->fds));
+		vcpus->fds = xrealloc(vcpus->fds, (vcpus->count + 1) * sizeof(*vcpus->fds));
 		vcpus->fds[vcpus->count++] = fd;
 	}
-	closedir(dir);
-	return fd < 0 && fd != -EBADF ? fd : 0;
-}
-
-int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
-		    char *message, size_t size)
-{
-	int pidfd, fd, err;
-
-	*vcpus = (struct live_vcpus){};
-	pidfd = (int)syscall(SYS_pidfd_open, vm->pid, 0);
-	fd = pidfd < 0 ? -errno : take_fd(pidfd, vm->number, is_vm);
-	if (fd >= 0 && !is_other(fd, vm->fd)) {
-		err = add_vcpus(pidfd, vm->pid, vcpus, message, size);
-	} else {
-		err = -ESRCH;
-		snprintf(message, size, "process %d has ended, or closed the VM", vm->pid);
-	}
-	if (fd >= 0)
-		close(fd);
+	if (dir)
+		closedir(dir);
 	if (pidfd >= 0)
 		close(pidfd);
 	return err;
 }
 
-void live_free_vcpus(struct live_vcpus *vcpus)
+void live_close_vcpus(struct live_vcpus *vcpus)
 {
-	size_t i;
-
-	for (i = 0; i < vcpus->count; i++)
-		close(vcpus->fds[i]);
-	free(vcpus->fds);
-	*vcpus = (struct live_vcpus){};
+	while (vcpus->count)
+		close(vcpus->fds[--vcpus->count]);
 }
 
-char *live_label(const struct live_vm *vm)
+const char *live_label(const struct live_vm *vm)
 {
-	if (vm->name[0])
-		return xstrdup(vm->name);
-	return xasprintf("process %d", vm->pid);
+	return vm->name[0] ? vm->name : xasprintf("process %d", vm->pid);
 }

@@ -1,236 +1,219 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The command line of all subcommands. */
+/* Options of all subcommands: reading them, and printing what they are for. */
+#include <ctype.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cli.h"
+#include "options.h"
 
-/* getopt_long()'s value for each option */
-enum option_value {
-	VALUE_HELP = 256,
-	VALUE_JSON,
-	VALUE_TSV,
-	VALUE_DEVICE,
-	VALUE_ID,
-	VALUE_PID,
-	VALUE_FD,
-	VALUE_NAME,
-	VALUE_ALL,
-	VALUE_INCOMING,
-	VALUE_OUTGOING,
-	VALUE_CHECK,
-	VALUE_UNSEALED,
-	VALUE_ANY_WALL,
-	VALUE_HOLD,
-	VALUE_WAIT,
-	VALUE_STALE,
-	VALUE_DISCARD,
-	VALUE_RECORD,
-	VALUE_SHELL,
-	VALUE_GRUB,
-	VALUE_APPEND,
-	VALUE_CMDLINE,
-};
+#define ROWS_MAX	24
+#define HELP_WIDTH	24
+#define FIRST_VALUE	256	/* of getopt_long(), for the first row */
 
-static const struct {
-	const char *name;
-	int has_arg;
-	int value;
-	unsigned int bit;	/* enum option_bit; 0: all commands take it */
-} table[] = {
-	{ "help", no_argument, VALUE_HELP, 0 },
-	{ "json", no_argument, VALUE_JSON, 0 },
-	{ "tsv", no_argument, VALUE_TSV, 0 },
-	{ "device", required_argument, VALUE_DEVICE, 0 },
-	{ "id", required_argument, VALUE_ID, OPTION_ID },
-	{ "pid", required_argument, VALUE_PID, OPTION_PID },
-	{ "fd", required_argument, VALUE_FD, OPTION_FD },
-	{ "name", required_argument, VALUE_NAME, OPTION_NAME },
-	{ "all", no_argument, VALUE_ALL, OPTION_ALL },
-	{ "incoming", no_argument, VALUE_INCOMING, OPTION_WHICH },
-	{ "outgoing", no_argument, VALUE_OUTGOING, OPTION_WHICH },
-	{ "check", no_argument, VALUE_CHECK, OPTION_RESTORE },
-	{ "unsealed", no_argument, VALUE_UNSEALED, OPTION_RESTORE },
-	{ "any-wall", no_argument, VALUE_ANY_WALL, OPTION_RESTORE },
-	{ "hold", optional_argument, VALUE_HOLD, OPTION_RESTORE },
-	{ "wait", no_argument, VALUE_WAIT, OPTION_RESTORE },
-	{ "stale", no_argument, VALUE_STALE, OPTION_RESTORE },
-	{ "discard", no_argument, VALUE_DISCARD, OPTION_DISCARD },
-	{ "record", no_argument, VALUE_RECORD, OPTION_RECORD },
-	{ "shell", no_argument, VALUE_SHELL, OPTION_KEXEC },
-	{ "grub", no_argument, VALUE_GRUB, OPTION_KEXEC },
-	{ "append", no_argument, VALUE_APPEND, OPTION_KEXEC },
-	{ "cmdline", required_argument, VALUE_CMDLINE, OPTION_KEXEC },
-};
+/* Its own, those that all have, and those of an output that is one table. */
+static size_t all_rows(struct tool *tool, const struct option_row *own, bool is_table,
+		       struct option_row rows[ROWS_MAX])
+{
+	const struct option_row common[] = {
+		{ "device", "PATH", "instead of " KCH_DEVICE, OPTION_TEXT, &tool->device },
+		{ "json", NULL, "print a JSON object", OPTION_SET, &tool->out.json, 1 },
+		{ "help", NULL, "print this (-h)", OPTION_HELP },
+		{ "output", "COLUMN,...", "print these columns (-o)", OPTION_TEXT,
+		  &tool->out.columns },
+		{ "noheadings", NULL, "print no headings", OPTION_SET, &tool->out.noheadings, 1 },
+		{ "raw", NULL, "print columns without padding, blanks in them as \\x20",
+		  OPTION_SET, &tool->out.raw, 1 },
+	};
+	size_t count, i;
 
-/* Long enough for any VMM that is told to resume by the next line of a script. */
-#define HOLD_S_DEFAULT	60
-#define HOLD_S_MAX	(KCH_HOLD_MS_MAX / 1000)
+	for (count = 0; own[count].name; count++)
+		rows[count] = own[count];
+	for (i = 0; i < (is_table ? ARRAY_SIZE(common) : 3); i++)
+		rows[count++] = common[i];
+	return count;
+}
 
-/* A number from @min to INT_MAX, all of @text. */
-static bool parse_int(const char *text, int min, int *value)
+static void print_line(const char *left, const char *right)
+{
+	if (strlen(left) < HELP_WIDTH)
+		printf("  %-*s%s\n", HELP_WIDTH, left, right);
+	else
+		printf("  %s\n  %*s%s\n", left, HELP_WIDTH, "", right);
+}
+
+static void print_help(const struct tool *tool, const char *usage,
+		       const struct option_row *rows, size_t count,
+		       const struct column *columns)
+{
+	size_t i;
+
+	printf("Usage: kvmclockctl %s %s%s[OPTION...]\n%s.\n\nOptions:\n", tool->command,
+	       usage, *usage ? " " : "", tool->description);
+	for (i = 0; i < count; i++) {
+		const char *arg = rows[i].arg ? rows[i].arg : "";
+
+		print_line(xasprintf("--%s%s%s", rows[i].name, *arg && *arg != '[' ? " " : "", arg),
+			   rows[i].help);
+	}
+	if (columns)
+		puts("\nColumns:");
+	for (; columns && columns->name; columns++)
+		print_line(output_heading(columns), columns->help);
+}
+
+/* A number from @min to @max, all of @text. */
+static bool parse_number(const char *text, int min, int max, int *value)
 {
 	char *end;
-	long number;
+	long number = strtol(text, &end, 10);
 
-	if (*text < '0' || *text > '9')
-		return false;
-	number = strtol(text, &end, 10);
-	if (*end || number < min || number > INT_MAX)
-		return false;
 	*value = (int)number;
-	return true;
+	return isdigit((unsigned char)*text) && !*end && number >= min && number <= max;
 }
 
-static int set_option(struct tool *tool, int value, const char *arg)
+static int set(struct tool *tool, const struct option_row *row, const char *arg)
 {
-	struct options *options = &tool->options;
-	int seconds = HOLD_S_DEFAULT;
+	struct vm_choice *choice = row->to;
 
-	switch (value) {
-	case VALUE_JSON:
-		options->format = OUTPUT_JSON;
+	switch (row->type) {
+	case OPTION_HELP:
 		break;
-	case VALUE_TSV:
-		options->format = OUTPUT_TSV;
+	case OPTION_SET:
+		*(int *)row->to = row->value;
 		break;
-	case VALUE_DEVICE:
-		options->device = arg;
+	case OPTION_BIT:
+		*(uint32_t *)row->to |= (uint32_t)row->value;
 		break;
-	case VALUE_ID:
-		if (kch_uuid_parse(arg, options->id))
+	case OPTION_NUMBER:
+		*(int *)row->to = row->value;
+		if (arg && !parse_number(arg, row->min, row->max, row->to))
+			return bad_usage(tool, "--%s: not a number from %d to %d: %s", row->name,
+					 row->min, row->max, arg);
+		break;
+	case OPTION_TEXT:
+		*(const char **)row->to = arg;
+		break;
+	case OPTION_ID:
+		if (kch_uuid_parse(arg, choice->id))
 			return bad_usage(tool, "not a UUID: %s", arg);
-		options->has_id = true;
-		break;
-	case VALUE_PID:
-		if (!parse_int(arg, 1, &options->pid))
-			return bad_usage(tool, "not a process id: %s", arg);
-		break;
-	case VALUE_FD:
-		if (!parse_int(arg, 0, &options->fd))
-			return bad_usage(tool, "not a file descriptor: %s", arg);
-		break;
-	case VALUE_NAME:
-		if (strlen(arg) >= KCH_NAME_SIZE)
-			return bad_usage(tool, "name longer than %d bytes: %s",
-					 KCH_NAME_SIZE - 1, arg);
-		options->name = arg;
-		break;
-	case VALUE_ALL:
-		options->all = true;
-		break;
-	case VALUE_INCOMING:
-		options->which = KCH_INCOMING;
-		break;
-	case VALUE_OUTGOING:
-		options->which = KCH_OUTGOING;
-		break;
-	case VALUE_CHECK:
-		options->restore_flags |= KCH_RESTORE_CHECK;
-		break;
-	case VALUE_UNSEALED:
-		options->restore_flags |= KCH_RESTORE_UNSEALED;
-		break;
-	case VALUE_ANY_WALL:
-		options->restore_flags |= KCH_RESTORE_ANY_WALL;
-		break;
-	case VALUE_HOLD:
-		if (arg && (!parse_int(arg, 1, &seconds) || seconds > HOLD_S_MAX))
-			return bad_usage(tool, "not a number of seconds from 1 to %d: %s",
-					 HOLD_S_MAX, arg);
-		options->hold_s = (unsigned int)seconds;
-		break;
-	case VALUE_WAIT:
-		options->wait = true;
-		break;
-	case VALUE_STALE:
-		options->restore_flags |= KCH_RESTORE_STALE;
-		break;
-	case VALUE_DISCARD:
-		options->discard = true;
-		break;
-	case VALUE_RECORD:
-		options->record = true;
-		break;
-	case VALUE_SHELL:
-		options->quoting = QUOTE_SHELL;
-		break;
-	case VALUE_GRUB:
-		options->quoting = QUOTE_GRUB;
-		break;
-	case VALUE_APPEND:
-		options->append = true;
-		break;
-	case VALUE_CMDLINE:
-		options->cmdline = arg;
+		choice->has_id = true;
 		break;
 	}
 	return 0;
 }
 
-/* Options that only make sense, or make none, with others. */
-static int check_together(const struct tool *tool)
+/*
+ * getopt_long() takes any beginning of a name that no other one has, as @word may
+ * be; we do not.  Nor do we take an option twice, or with its opposite.
+ */
+static int check_row(struct tool *tool, const struct option_row *rows, size_t i,
+		     const char *word, uint32_t given)
 {
-	const struct options *options = &tool->options;
+	size_t length = word ? strcspn(word, "=") : 0, j;
 
-	if ((tool->command->options & OPTION_NEEDS_VM) && !options->has_id &&
-	    !options->pid && !options->all)
-		return bad_usage(tool, "which VM?");
-	/* Only show: verify compares a process's VM with a record. */
-	if ((tool->command->options & OPTION_NEEDS_VM) && options->pid &&
-	    options->which != WHICH_ANY)
-		return bad_usage(tool, "a process's VM is live, not in a record");
-	if (options->fd >= 0 && !options->pid)
-		return bad_usage(tool, "--fd needs --pid");
-	if (options->wait && !options->hold_s)
-		return bad_usage(tool, "--wait needs --hold");
-	if (options->all && (options->has_id || options->pid || options->name))
-		return bad_usage(tool, "--all and a single VM do not go together");
+	if (word && (strlen(rows[i].name) != length - 2 ||
+		     strncmp(word + 2, rows[i].name, length - 2)))
+		return bad_usage(tool, "no option %.*s", (int)length, word);
+	if (given & 1U << i)
+		return bad_usage(tool, "--%s is given twice", rows[i].name);
+	for (j = 0; rows[i].type == OPTION_SET && j < ROWS_MAX; j++)
+		if (given & 1U << j && rows[j].to == rows[i].to)
+			return bad_usage(tool, "--%s and --%s do not go together", rows[j].name,
+					 rows[i].name);
 	return 0;
 }
 
-int options_parse(struct tool *tool, int argc, char **argv)
+static int check_columns(struct tool *tool, const struct column *columns)
 {
-	const struct command *command = tool->command;
-	struct option long_options[ARRAY_SIZE(table) + 1] = {};
-	size_t i, count = 0;
-	int value, code;
+	const char *at = tool->out.columns;
+	size_t length;
 
-	for (i = 0; i < ARRAY_SIZE(table); i++)
-		if (!table[i].bit || (table[i].bit & command->options))
-			long_options[count++] = (struct option){
-				.name = table[i].name,
-				.has_arg = table[i].has_arg,
-				.val = table[i].value,
-			};
-	tool->options.fd = -1;
-	tool->options.which = WHICH_ANY;
+	if (at && tool->out.json)
+		return bad_usage(tool, "--json has all columns: it does not go together with --output");
+	if (at && !*at)
+		return bad_usage(tool, "--output names no column");
+	for (; at && *at; at += length + (at[length] == ',')) {
+		length = strcspn(at, ",");
+		if (!output_column(columns, at, length))
+			return bad_usage(tool, "no column %.*s", (int)length, at);
+	}
+	return 0;
+}
+
+/* What getopt_long() did not take; @word is where it is. */
+static int bad_option(struct tool *tool, int value, const char *word)
+{
+	if (value == ':')
+		return bad_usage(tool, "%s needs a value", word);
+	if (optopt && optopt < FIRST_VALUE)
+		return bad_usage(tool, "no option -%c", optopt);
+	return bad_usage(tool, optopt ? "%s: the option takes no value" : "no option %s", word);
+}
+
+/* -h and -o have a row as --help and --output. */
+static size_t row_of(const struct option_row *rows, int value)
+{
+	size_t i = 0;
+
+	if (value >= FIRST_VALUE)
+		return (size_t)(value - FIRST_VALUE);
+	while (strcmp(rows[i].name, value == 'h' ? "help" : "output"))
+		i++;
+	return i;
+}
+
+int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
+		  const struct option_row *own, const struct column *columns,
+		  const char **operand)
+{
+	struct option_row rows[ROWS_MAX] = {};
+	struct option options[ROWS_MAX + 1] = {};
+	size_t count = all_rows(tool, own, columns, rows), i;
+	int value, index, code;
+	uint32_t given = 0;
+
+	for (i = 0; i < count; i++)
+		options[i] = (struct option){
+			.name = rows[i].name,
+			.has_arg = !rows[i].arg ? no_argument :
+				   *rows[i].arg == '[' ? optional_argument : required_argument,
+			.val = FIRST_VALUE + (int)i,
+		};
 	opterr = 0;
-	while ((value = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		if (value == 'h' || value == VALUE_HELP) {
-			printf("Usage: kvmclockctl %s [--json | --tsv] [--device PATH] %s\n%s\n",
-			       command->name, command->usage,
-			       command->description);
+	while (index = -1, (value = getopt_long(argc, argv, columns ? ":ho:" : ":h",
+						options, &index)) != -1) {
+		if (value == '?' || value == ':')
+			return bad_option(tool, value, argv[optind - 1]);
+		i = row_of(rows, value);
+		/* The value may be a word of its own. */
+		code = check_row(tool, rows, i, index < 0 ? NULL :
+				 argv[optind - 1 - (optarg == argv[optind - 1])], given);
+		if (!code && rows[i].type == OPTION_HELP) {
+			print_help(tool, usage, rows, count, columns);
 			return -1;
 		}
-		if (value == ':')
-			return bad_usage(tool, "%s needs a value",
-					 argv[optind - 1]);
-		if (value == '?')
-			return bad_usage(tool, "bad option: %s",
-					 argv[optind - 1]);
-		code = set_option(tool, value, optarg);
+		code = code ? code : set(tool, &rows[i], optarg);
 		if (code)
 			return code;
+		given |= 1U << i;
 	}
-	if (command->options & OPTION_FILE) {
-		if (optind == argc)
-			return bad_usage(tool, "which file?");
-		tool->options.file = argv[optind++];
-	}
+	if (operand && optind == argc)
+		return bad_usage(tool, "which file?");
+	if (operand)
+		*operand = argv[optind++];
 	if (optind < argc)
 		return bad_usage(tool, "unexpected operand: %s", argv[optind]);
-	return check_together(tool);
+	return check_columns(tool, columns);
+}
+
+int options_check_vm(struct tool *tool, const struct vm_choice *choice, bool needed)
+{
+	if (needed && !choice->has_id && !choice->pid && !choice->all)
+		return bad_usage(tool, "which VM?");
+	if (choice->fd >= 0 && !choice->pid)
+		return bad_usage(tool, "--fd needs --pid");
+	if (choice->all && (choice->has_id || choice->pid))
+		return bad_usage(tool, "--all and a single VM do not go together");
+	return 0;
 }

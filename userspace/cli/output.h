@@ -1,54 +1,76 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One document per command, in one of three forms: for people, tab-separated
- * for scripts, JSON.  It has fields and tables of cells, in the order they are
- * written; names and order are part of the interface.
+ * What a command prints: one document of fields and tables.  It is built as a
+ * JSON object, and printed as that or as text for people.  A table is an array of
+ * objects; as text, libsmartcols makes columns of it.
+ *
+ * In JSON, 64-bit integers are strings, smaller ones are numbers, as in proto3's
+ * JSON mapping; what is not known, or empty, is null.
  */
 #ifndef KCH_CLI_OUTPUT_H
 #define KCH_CLI_OUTPUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include "fields.h"
+#include <json-c/json.h>
 
-enum output_format {
-	OUTPUT_TEXT,
-	OUTPUT_TSV,
-	OUTPUT_JSON,
+#define OUTPUT_TABLES_MAX	4
+#define OUTPUT_COLUMNS_MAX	32	/* of a table */
+
+struct column {
+	const char *name;	/* the member in JSON; as a heading in upper case */
+	const char *help;
+	bool number;		/* to the right */
+	bool hidden;		/* text only where --output names it */
 };
 
-struct output;
+struct table {
+	const char *name;
+	const struct column *columns;	/* the last one has no name */
+	struct json_object *rows;
+};
 
-struct output *output_new(enum output_format format);
+struct output {
+	struct json_object *document;
+	struct json_object *errors;
+	struct table tables[OUTPUT_TABLES_MAX];
+	unsigned int table_count;
+	int json, raw, noheadings;	/* options */
+	const char *columns;		/* of --output, or NULL */
+};
 
-/* Ends the document.  Negative errno if it could not be written. */
+void output_begin(struct output *out);
+
+/* Prints the document.  Negative errno if it could not be written. */
 int output_end(struct output *out);
 
-/* All of the following write a cell inside a row, and else a field. */
-void output_u64(struct output *out, const char *key, uint64_t value);
-void output_s64(struct output *out, const char *key, int64_t value);
-void output_hex(struct output *out, const char *key, uint64_t value);
-void output_bool(struct output *out, const char *key, bool value);
-/* NULL for a value that is not known: "-", or null. */
-void output_string(struct output *out, const char *key, const char *value);
-void output_uuid(struct output *out, const char *key, const uint8_t *uuid);
+/* A table that is part of the document, without rows. */
+struct table *output_table(struct output *out, const char *name, const struct column *columns);
 
-/* Every member of a structure of the record that is for people. */
-void output_fields(struct output *out, const struct kch_field *field,
-		   const void *structure);
+/* A new row, in which every column is not known yet. */
+struct json_object *output_row(struct table *table);
 
-void output_table(struct output *out, const char *key);
-void output_row(struct output *out);
-void output_table_end(struct output *out);
+/* Each sets a column of a row, or a field of the document. */
+void output_u32(struct json_object *to, const char *key, uint32_t value);
+void output_s32(struct json_object *to, const char *key, int32_t value);
+void output_u64(struct json_object *to, const char *key, uint64_t value);
+void output_s64(struct json_object *to, const char *key, int64_t value);
+/* As text in hexadecimal digits; @bits of the number, 32 or 64. */
+void output_hex(struct json_object *to, const char *key, uint64_t value, int bits);
+void output_bool(struct json_object *to, const char *key, bool value);
+/* NULL or empty: not known.  Its bytes are made printable. */
+void output_string(struct json_object *to, const char *key, const char *value);
+void output_uuid(struct json_object *to, const char *key, const uint8_t *uuid);
 
-/* The document is this one line: for people and scripts bare, else a field. */
-void output_line(struct output *out, const char *key, const char *line);
+/* An element of the array "errors" that ends the JSON document. */
+void output_error(struct output *out, const char *error, const char *name,
+		  const char *object, const char *message);
 
-/* For JSON, an element of the array "errors" that ends the document. */
-void output_error(struct output *out, const char *object, const char *name,
-		  const char *message);
+/* The column of that name, whatever its case, @length bytes long, or NULL. */
+const struct column *output_column(const struct column *columns, const char *name, size_t length);
 
-/* A copy without bytes that would steer a terminal or break a line; free(). */
-char *output_printable(const char *text);
+/* That name in upper case. */
+char *output_heading(const struct column *column);
 
 #endif /* KCH_CLI_OUTPUT_H */

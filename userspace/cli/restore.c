@@ -1,51 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kvmclockctl restore */
+/* kvmclockctl restore: give a stopped VM its saved clock, from outside, and hold it. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <syslog.h>
 #include <unistd.h>
-#include "hold.h"
+#include "commands.h"
 #include "live.h"
 
-static void print_result(struct tool *tool, const struct live_vm *vm, bool held,
-			 const struct kch_restore *result)
+/* Long enough for any VMM that is told to resume by the next line of a script. */
+#define HOLD_S_DEFAULT	60
+#define HOLD_S_MAX	(KCH_HOLD_MS_MAX / 1000)
+
+#define UNCHANGED	"guest clock not changed"
+#define AS_ITS_VMM	"the guest's clock is as its VMM left it"
+
+static const char *why(const struct kch_restore *result, int err)
 {
-	struct output *out = tool->out;
+	return result->message[0] ? result->message : strerror(-err);
+}
+
+static int refused(struct tool *tool, const struct live_vm *vm, int err,
+		   const struct kch_restore *result, const char *consequence)
+{
+	const char *message = why(result, err);
+	/* There was a VM, and it is gone: not the same as that there is none. */
+	int code = err == -ESRCH ? EXIT_REFUSED : exit_code(err);
+
+	/* The module may have said so itself. */
+	if (strstr(message, "its VMM left it"))
+		return complain_code(tool, code, live_label(vm), err, "%s", message);
+	return complain_code(tool, code, live_label(vm), err, "%s; %s", message, consequence);
+}
+
+static void add_result(struct json_object *out, const struct live_vm *vm, bool held,
+		       const struct kch_restore *result)
+{
+	const bool checked = result->flags & KCH_RESTORE_CHECK;
+	const struct kch_outcome *outcome = &result->outcome;
 
 	output_uuid(out, "uuid", result->uuid);
 	output_string(out, "name", vm->name);
-	output_s64(out, "pid", vm->pid);
-	output_bool(out, "checked_only",
-		    tool->options.restore_flags & KCH_RESTORE_CHECK);
-	output_bool(out, "held", held);
-	/* Of a hold that has only begun this is what will be. */
-	output_string(out, "mode", held ? NULL : kch_mode_name(result->outcome.mode));
+	output_s32(out, "pid", vm->pid);
+	output_string(out, "result", checked ? "restorable" : held ? "held" : "restored");
+	/* Of a hold that has only begun, all the following is still to come. */
 	if (held)
 		return;
-	output_s64(out, "error_ns", result->outcome.error_ns);
-	output_s64(out, "error_cycles", result->outcome.error_cycles);
-	output_s64(out, "error_rate_ppb", result->outcome.error_rate_ppb);
-	output_u64(out, "rebase_bound_ns", result->outcome.rebase_bound_ns);
-	output_u64(out, "blackout_ns", result->outcome.blackout_ns);
-	output_u64(out, "host_tsc", result->outcome.host_tsc);
+	if (!checked) {
+		output_string(out, "mode", kch_mode_name(outcome->mode));
+		output_s64(out, "error_ns", outcome->error_ns);
+		output_s64(out, "error_cycles", outcome->error_cycles);
+		output_s64(out, "error_rate_ppb", outcome->error_rate_ppb);
+		output_u64(out, "host_tsc", outcome->host_tsc);
+	}
+	output_u64(out, "rebase_bound_ns", outcome->rebase_bound_ns);
+	output_u64(out, "blackout_ns", outcome->blackout_ns);
 }
 
 /*
  * The id of a VM's saved clock: as it was given, or as save gives ids; or that of the only
  * saved clock with the VM's name, which somebody saved under an id of their own.
  */
-static void choose_id(struct tool *tool, const struct live_vm *vm,
-		      uint8_t uuid[KCH_UUID_SIZE])
+static void choose_id(struct tool *tool, const struct vm_choice *choice,
+		      const struct live_vm *vm, uint8_t uuid[KCH_UUID_SIZE])
 {
-	const struct kch_entry *named = NULL;
-	struct kch_entry *entries = NULL;
+	struct kch_entry *entries = NULL, *named = NULL;
 	bool is_there = false, is_one = true;
 	uint32_t count = 0, i;
 
-	memcpy(uuid, tool->options.has_id ? tool->options.id : vm->uuid,
-	       KCH_UUID_SIZE);
-	if (tool->options.has_id || !vm->name[0] ||
+	memcpy(uuid, choice->has_id ? choice->id : vm->uuid, KCH_UUID_SIZE);
+	if (choice->has_id || !vm->name[0] ||
 	    kch_list(tool->handle, KCH_INCOMING, sizeof(*entries), &entries, &count))
 		return;
 	for (i = 0; i < count; i++) {
@@ -64,61 +91,141 @@ static void choose_id(struct tool *tool, const struct live_vm *vm,
 }
 
 /* With all the VM's vCPUs in this process's table, where the module takes them from. */
-static int ask_module(struct tool *tool, const struct live_vm *vm,
-		      struct kch_restore *result)
+static int ask_module(struct tool *tool, const struct live_vm *vm, struct kch_restore *result)
 {
-	const struct options *options = &tool->options;
 	struct live_vcpus vcpus;
 	int err;
 
-	*result = (struct kch_restore){
-		.size = sizeof(*result),
-		.flags = options->restore_flags |
-			 (options->hold_s ? KCH_RESTORE_HOLD : 0),
-		.vm_fd = vm->fd,
-		.mode = KCH_MODE_IDENTICAL,
-		.outcome.vcpu_id = -1,
-		.hold_ms = options->hold_s * 1000U,
-	};
-	choose_id(tool, vm, result->uuid);
-	err = live_take_vcpus(vm, &vcpus, result->message,
-			      sizeof(result->message));
+	result->vm_fd = vm->fd;
+	err = live_take_vcpus(vm, &vcpus, result->message, sizeof(result->message));
 	if (!err && ioctl(kch_fd(tool->handle), KCH_IOC_RESTORE, result))
 		err = -errno;
-	live_free_vcpus(&vcpus);
+	live_close_vcpus(&vcpus);
 	return err;
 }
 
-int cmd_restore(struct tool *tool)
+/* Until the hold has ended; 0 or the errno (negative), as @result says. */
+static int wait_for_end(struct tool *tool, struct kch_restore *result)
 {
-	const struct options *options = &tool->options;
-	bool held = options->hold_s &&
-		    !(options->restore_flags & KCH_RESTORE_CHECK);
-	struct live_vm *chosen, vm = {};
+	int err;
+
+	do {
+		*result = (struct kch_restore){ .size = sizeof(*result) };
+		err = ioctl(kch_fd(tool->handle), KCH_IOC_WAIT, result) ? -errno : 0;
+	} while (err == -EINTR);
+	return err;
+}
+
+static void log_outcome(struct tool *tool, const struct live_vm *vm, unsigned int hold_s)
+{
+	const char *label = printable(live_label(vm));
+	const struct kch_outcome *outcome;
 	struct kch_restore result;
+	int err;
+
+	outcome = &result.outcome;
+	openlog("kvmclockctl", LOG_PID, LOG_DAEMON);
+	syslog(LOG_INFO, "%s is held until its VMM resumes it, %u s at most", label, hold_s);
+	err = wait_for_end(tool, &result);
+	if (err)
+		syslog(LOG_ERR, "%s: %s (%s); " AS_ITS_VMM, label,
+		       printable(why(&result, err)), strerrorname_np(-err));
+	else
+		syslog(LOG_INFO, "%s: clock restored: %s, %lld ns, %lld cycles, %lld ppb", label,
+		       kch_mode_name(outcome->mode), (long long)outcome->error_ns,
+		       (long long)outcome->error_cycles, (long long)outcome->error_rate_ppb);
+}
+
+/*
+ * Leaves that to a process in the background, which has no file of the caller's open, and
+ * says in the system's log what came of it.
+ */
+static int wait_in_background(struct tool *tool, const struct live_vm *vm, unsigned int hold_s)
+{
+	pid_t pid = fork();
+	int fd;
+
+	if (pid < 0)
+		return complain(tool, NULL, -errno, "%s; " AS_ITS_VMM, strerror(errno));
+	if (pid) {
+		output_s32(tool->out.document, "holder", pid);
+		return EXIT_DONE;
+	}
+	setsid();
+	/* A script waits for the end of what it reads; a terminal may go. */
+	fd = open("/dev/null", O_RDWR);
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0 ||
+	    dup2(fd, STDERR_FILENO) < 0 || chdir("/"))
+		_exit(EXIT_FAILED);
+	log_outcome(tool, vm, hold_s);
+	_exit(EXIT_DONE);
+}
+
+static int restore(struct tool *tool, const struct vm_choice *choice,
+		   struct kch_restore *result, unsigned int hold_s, bool wait)
+{
+	bool held = hold_s && !(result->flags & KCH_RESTORE_CHECK);
+	struct live_vm *chosen, vm = {};
 	struct live_vms live;
 	int code, err = 0;
 
-	live_find(tool, options->pid, &live);
-	chosen = live_choose(tool, &live, &code);
+	live_find(tool, choice->pid, &live);
+	chosen = live_choose(tool, choice, &live, &code);
 	if (chosen) {
 		vm = *chosen;
-		err = ask_module(tool, &vm, &result);
+		choose_id(tool, choice, &vm, result->uuid);
+		err = ask_module(tool, &vm, result);
 	}
 	/* A descriptor kept would keep the VM. */
-	live_free(&live);
+	live_close(&live);
 	if (!chosen)
 		return code;
 	if (err)
-		return hold_refused(tool, &vm, err, &result,
-				    "guest clock not changed");
-	if (held && options->wait) {
-		err = hold_wait(tool, &result);
+		return refused(tool, &vm, err, result, UNCHANGED);
+	if (held && wait) {
+		err = wait_for_end(tool, result);
 		if (err)
-			return hold_refused(tool, &vm, err, &result,
-					    "the guest's clock is as its VMM left it");
+			return refused(tool, &vm, err, result, AS_ITS_VMM);
 		held = false;
 	}
-	print_result(tool, &vm, held, &result);
-	return held ? hold_in_background(tool, &vm) : EXIT_DONE;
+	add_result(tool->out.document, &vm, held, result);
+	return held ? wait_in_background(tool, &vm, hold_s) : EXIT_DONE;
+}
+
+int cmd_restore(struct tool *tool, int argc, char **argv)
+{
+	struct kch_restore result = {
+		.size = sizeof(result), .mode = KCH_MODE_IDENTICAL,
+	};
+	struct vm_choice choice = VM_CHOICE_NONE;
+	int hold_s = 0, wait = 0, code;
+	const struct option_row options[] = {
+		OPTION_ROW_PID(&choice),
+		OPTION_ROW_ID(&choice, "the running VM of this id; with --pid: the id it was saved under"),
+		{ "hold", "[=SECONDS]", "hold it until its VMM resumes it, and set its clock then; 60 s",
+		  OPTION_NUMBER, &hold_s, HOLD_S_DEFAULT, 1, HOLD_S_MAX },
+		{ "wait", NULL, "with --hold: stay in the foreground until that has ended",
+		  OPTION_SET, &wait, 1 },
+		{ "check", NULL, "check everything, write nothing", OPTION_BIT, &result.flags,
+		  KCH_RESTORE_CHECK },
+		{ "unsealed", NULL, "take a record that the kernel did not seal", OPTION_BIT,
+		  &result.flags, KCH_RESTORE_UNSEALED },
+		{ "any-wall", NULL, "do not judge the TSC by the wall clock, which was stepped",
+		  OPTION_BIT, &result.flags, KCH_RESTORE_ANY_WALL },
+		{ "stale", NULL, "take a clock that may not be the last that the VM had", OPTION_BIT,
+		  &result.flags, KCH_RESTORE_STALE },
+		{}
+	};
+
+	code = options_parse(tool, argc, argv, "--pid PID | --id UUID", options, NULL, NULL);
+	code = code ? code : options_check_vm(tool, &choice, true);
+	if (!code && wait && !hold_s)
+		code = bad_usage(tool, "--wait needs --hold");
+	code = code ? code : tool_open(tool);
+	if (code)
+		return code;
+	if (hold_s)
+		result.flags |= KCH_RESTORE_HOLD;
+	result.hold_ms = (unsigned int)hold_s * 1000;
+	return restore(tool, &choice, &result, (unsigned int)hold_s, wait);
 }

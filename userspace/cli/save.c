@@ -1,126 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kvmclockctl save, unsave */
+/* kvmclockctl save: put the clocks of running VMs into the record. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include "commands.h"
 #include "live.h"
 
-static void print_result(struct tool *tool, const uint8_t *uuid, const char *name,
-			 pid_t pid, const char *done, int err)
-{
-	output_row(tool->out);
-	output_uuid(tool->out, "uuid", uuid);
-	output_string(tool->out, "name", name);
-	output_s64(tool->out, "pid", pid);
-	output_string(tool->out, "result", err ? strerrorname_np(-err) : done);
-}
+static const struct column columns[] = {
+	{ "uuid", "the id under which it is, or was to be, in the record" },
+	{ "name", "its name" },
+	{ "pid", "its process", .number = true },
+	{ "result", "saved; replaced: saved in the place of a VM of that id that is gone; or an errno" },
+	{}
+};
 
-static int save_one(struct tool *tool, const struct live_vm *vm,
+static int save_one(struct tool *tool, struct table *table, const struct live_vm *vm,
 		    const uint8_t *uuid, const char *name)
 {
-	int code = EXIT_DONE;
-	int err;
+	struct json_object *row = output_row(table);
+	int err = kch_vm_save(tool->handle, vm->fd, uuid, name, NULL);
+	const char *message = kch_last_message(tool->handle);
 
-	err = kch_vm_save(tool->handle, vm->fd, uuid, name, NULL);
-	if (err) {
-		char *label = live_label(vm);
-
-		code = complain_last(tool, label, err, "its clock is not saved");
-		free(label);
-	}
-	print_result(tool, uuid, name, vm->pid,
-		     kch_last_message(tool->handle)[0] ? "replaced" : "saved",
-		     err);
-	return code;
+	output_uuid(row, "uuid", uuid);
+	output_string(row, "name", name);
+	output_s32(row, "pid", vm->pid);
+	output_string(row, "result", err ? strerrorname_np(-err) :
+				     message[0] ? "replaced" : "saved");
+	return err ? complain(tool, live_label(vm), err, "%s; %s", message,
+			      err == -EEXIST || err == -ENOTUNIQ ?
+			      "what was saved stays" : "its clock is not saved") : EXIT_DONE;
 }
 
-static int save_all(struct tool *tool, const struct live_vms *live)
+static int save_all(struct tool *tool, struct table *table, const struct live_vms *live)
 {
 	int code = live->code;
 	size_t i;
 
 	if (!live->count && !code)
-		return complain(tool, NULL, -ESRCH, "no VM is running", NULL);
+		return complain(tool, NULL, -ESRCH, "no VM is running");
 	for (i = 0; i < live->count; i++)
-		if (save_one(tool, &live->vms[i], live->vms[i].uuid,
-			     live->vms[i].name))
+		if (save_one(tool, table, &live->vms[i], live->vms[i].uuid, live->vms[i].name))
 			code = EXIT_FAILED;
 	return code;
 }
 
-int cmd_save(struct tool *tool)
+int cmd_save(struct tool *tool, int argc, char **argv)
 {
-	const struct options *options = &tool->options;
+	struct vm_choice choice = VM_CHOICE_NONE;
+	const char *name = NULL;
+	const struct option_row options[] = {
+		{ "all", NULL, "every running VM, under its own id and name", OPTION_SET,
+		  &choice.all, 1 },
+		OPTION_ROW_PID(&choice),
+		OPTION_ROW_ID(&choice, "the running VM of this id; with --pid: the id to save it under"),
+		{ "name", "NAME", "what people call it, at most 63 bytes", OPTION_TEXT, &name },
+		{}
+	};
 	struct live_vm *chosen;
 	struct live_vms live;
+	struct table *table;
 	int code;
 
-	output_table(tool->out, "vms");
-	live_find(tool, options->pid, &live);
-	if (options->all) {
-		code = save_all(tool, &live);
-	} else {
-		chosen = live_choose(tool, &live, &code);
-		if (chosen)
-			code = save_one(tool, chosen,
-					options->has_id ? options->id : chosen->uuid,
-					options->name ? options->name : chosen->name);
-	}
-	output_table_end(tool->out);
-	live_free(&live);
-	return code;
-}
-
-static int unsave_one(struct tool *tool, const uint8_t *uuid, const char *name,
-		      pid_t pid)
-{
-	int code = EXIT_DONE;
-	int err;
-
-	err = kch_vm_unsave(tool->handle, uuid);
-	if (err) {
-		char *label = vm_label(name, uuid);
-
-		code = complain_last(tool, label, err, "the record is unchanged");
-		free(label);
-	}
-	print_result(tool, uuid, name, pid, "unsaved", err);
-	return code;
-}
-
-static int unsave_all(struct tool *tool)
-{
-	struct kch_entry *entries;
-	int code = EXIT_DONE;
-	uint32_t count, i;
-	int err;
-
-	err = kch_list(tool->handle, KCH_OUTGOING, sizeof(*entries), &entries,
-		       &count);
-	if (err)
-		return complain_last(tool, NULL, err, NULL);
-	if (!count)
-		code = complain(tool, NULL, -ENOENT, "no VM is saved", NULL);
-	for (i = 0; i < count; i++) {
-		entries[i].name[sizeof(entries[i].name) - 1] = '\0';
-		if (unsave_one(tool, entries[i].uuid, entries[i].name,
-			       entries[i].pid))
-			code = EXIT_FAILED;
-	}
-	free(entries);
-	return code;
-}
-
-int cmd_unsave(struct tool *tool)
-{
-	const struct options *options = &tool->options;
-	int code;
-
-	output_table(tool->out, "vms");
-	if (options->all)
-		code = unsave_all(tool);
-	else
-		code = unsave_one(tool, options->id, NULL, 0);
-	output_table_end(tool->out);
-	return code;
+	code = options_parse(tool, argc, argv, "--all | --pid PID | --id UUID", options, columns,
+			     NULL);
+	code = code ? code : options_check_vm(tool, &choice, true);
+	if (!code && choice.all && name)
+		code = bad_usage(tool, "--all and --name do not go together");
+	if (!code && name && strlen(name) >= KCH_NAME_SIZE)
+		code = bad_usage(tool, "name longer than %d bytes: %s", KCH_NAME_SIZE - 1, name);
+	if (code)
+		return code;
+	table = output_table(&tool->out, "vms", columns);
+	code = tool_open(tool);
+	if (code)
+		return code;
+	live_find(tool, choice.pid, &live);
+	if (choice.all)
+		return save_all(tool, table, &live);
+	chosen = live_choose(tool, &choice, &live, &code);
+	return chosen ? save_one(tool, table, chosen, choice.has_id ? choice.id : chosen->uuid,
+				 name ? name : chosen->name) : code;
 }

@@ -1,101 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kvmclockctl show */
+/* kvmclockctl show: all of one VM's clock, out of a record or as it is now. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "internal.h"
+#include "commands.h"
+#include "lib/vm.h"
 #include "live.h"
+#include "structure.h"
 
-static void print_vcpus(struct output *out, const struct kch_vm *vm)
+static void add_clock(struct tool *tool, struct table *vcpus, const char *source,
+		      const struct kch_vm *clock, const uint8_t *uuid, const char *name)
 {
+	struct kch_rec_vm entry = clock->entry;
 	uint32_t i;
-
-	output_table(out, "vcpus");
-	for (i = 0; i < vm->vcpu_count; i++) {
-		output_row(out);
-		output_fields(out, kch_vcpu_fields, &vm->vcpus[i]);
-	}
-	output_table_end(out);
-}
-
-static void print_vm(struct output *out, const struct kch_vm *vm,
-		     const uint8_t *uuid, const char *name)
-{
-	struct kch_rec_vm entry = vm->entry;
 
 	memcpy(entry.uuid, uuid, sizeof(entry.uuid));
 	if (name)
 		snprintf(entry.name, sizeof(entry.name), "%s", name);
-	output_fields(out, kch_vm_fields, &entry);
+	output_string(tool->out.document, "source", source);
+	structure_add(tool->out.document, kch_vm_fields, &entry);
+	for (i = 0; i < clock->vcpu_count; i++)
+		structure_add(output_row(vcpus), kch_vcpu_fields, &clock->vcpus[i]);
+	kch_vm_free((struct kch_vm *)clock);
 }
 
-static int show_live(struct tool *tool)
+static int show_live(struct tool *tool, struct table *vcpus, const struct vm_choice *choice)
 {
 	struct kch_live_info info = { .sz = sizeof(info) };
+	struct json_object *out = tool->out.document;
+	struct kch_vm *clock;
 	struct live_vms live;
-	struct live_vm *chosen;
-	struct kch_vm *vm;
+	struct live_vm *vm;
 	int code, err;
 
-	live_find(tool, tool->options.pid, &live);
-	chosen = live_choose(tool, &live, &code);
-	if (chosen) {
-		err = kch_vm_read(tool->handle, chosen->fd, &vm, &info);
-		if (err) {
-			char *label = live_label(chosen);
-
-			code = complain_last(tool, label, err, NULL);
-			free(label);
-		} else {
-			output_string(tool->out, "source", "live");
-			print_vm(tool->out, vm,
-				 tool->options.has_id ? tool->options.id :
-							chosen->uuid,
-				 chosen->name);
-			output_s64(tool->out, "rebase_step_ns",
-				   info.rebase_step_ns);
-			output_u64(tool->out, "rebase_bound_ns",
-				   info.rebase_bound_ns);
-			output_u64(tool->out, "kvm_tsc_khz", info.kvm_tsc_khz);
-			print_vcpus(tool->out, vm);
-			kch_vm_free(vm);
-		}
+	live_find(tool, choice->pid, &live);
+	vm = live_choose(tool, choice, &live, &code);
+	err = vm ? kch_vm_read(tool->handle, vm->fd, &clock, &info) : 0;
+	if (err) {
+		code = complain(tool, live_label(vm), err, "%s", kch_last_message(tool->handle));
+	} else if (vm) {
+		add_clock(tool, vcpus, "live", clock, choice->has_id ? choice->id : vm->uuid,
+			  vm->name);
+		output_s64(out, "rebase_step_ns", info.rebase_step_ns);
+		output_u64(out, "rebase_bound_ns", info.rebase_bound_ns);
+		output_u32(out, "kvm_tsc_khz", info.kvm_tsc_khz);
 	}
-	live_free(&live);
+	live_close(&live);
 	return code;
 }
 
-static int show_saved(struct tool *tool)
+static int show_saved(struct tool *tool, struct table *vcpus, const struct vm_choice *choice,
+		      int which)
 {
-	const struct options *options = &tool->options;
-	enum kch_which which = KCH_INCOMING;
-	struct kch_vm *vm;
-	int err;
+	int first = which < 0 ? KCH_INCOMING : which, err;
+	struct kch_vm *clock;
 
-	if (options->which != WHICH_ANY)
-		which = (enum kch_which)options->which;
-	err = kch_vm_get(tool->handle, which, options->id, &vm);
-	if ((err == -ENOENT || err == -ENODATA) && options->which == WHICH_ANY) {
-		which = KCH_OUTGOING;
-		err = kch_vm_get(tool->handle, which, options->id, &vm);
+	err = kch_vm_get(tool->handle, first, choice->id, &clock);
+	if ((err == -ENOENT || err == -ENODATA) && which < 0) {
+		first = KCH_OUTGOING;
+		err = kch_vm_get(tool->handle, first, choice->id, &clock);
 	}
-	if (err) {
-		char *label = vm_label(NULL, options->id);
-		int code = complain_last(tool, label, err, NULL);
-
-		free(label);
-		return code;
-	}
-	output_string(tool->out, "source",
-		      which == KCH_INCOMING ? "incoming" : "outgoing");
-	print_vm(tool->out, vm, options->id, NULL);
-	print_vcpus(tool->out, vm);
-	kch_vm_free(vm);
+	if (err)
+		return complain(tool, vm_label(NULL, choice->id), err, "%s",
+				kch_last_message(tool->handle));
+	add_clock(tool, vcpus, first == KCH_INCOMING ? "incoming" : "outgoing", clock,
+		  choice->id, NULL);
 	return EXIT_DONE;
 }
 
-int cmd_show(struct tool *tool)
+int cmd_show(struct tool *tool, int argc, char **argv)
 {
-	return tool->options.pid ? show_live(tool) : show_saved(tool);
+	struct vm_choice choice = VM_CHOICE_NONE;
+	int which = -1, code;
+	const struct option_row options[] = {
+		OPTION_ROW_ID(&choice, "the VM of this id in a record: in the incoming one, or else in the outgoing one"),
+		OPTION_ROW_WHICH(&which),
+		OPTION_ROW_PID(&choice),
+		{}
+	};
+	struct table *vcpus;
+
+	code = options_parse(tool, argc, argv, "--id UUID | --pid PID", options, NULL, NULL);
+	code = code ? code : options_check_vm(tool, &choice, true);
+	if (!code && choice.pid && which >= 0)
+		code = bad_usage(tool, "a process's VM is live, not in a record");
+	if (code)
+		return code;
+	vcpus = output_table(&tool->out, "vcpus", structure_columns(NULL, kch_vcpu_fields));
+	code = tool_open(tool);
+	if (code)
+		return code;
+	return choice.pid ? show_live(tool, vcpus, &choice) :
+			    show_saved(tool, vcpus, &choice, which);
 }

@@ -1,22 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Running a subcommand: the device, messages, exit codes. */
+/* The device, messages and exit codes of the command that runs. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "cli.h"
+#include "tool.h"
+
+int tool_open(struct tool *tool)
+{
+	const char *device = tool->device ? tool->device : KCH_DEVICE;
+	struct kch_open_opts opts = { .sz = sizeof(opts), .device = device };
+	const char *hint = "";
+
+	tool->handle = kch_open(&opts);
+	if (tool->handle)
+		return EXIT_DONE;
+	if (errno == ENXIO || (errno == ENOENT && !tool->device))
+		hint = "; the module kvmclock_handover is not loaded";
+	else if (errno == EPERM || errno == EACCES)
+		hint = "; this needs CAP_SYS_ADMIN";
+	else if (errno == ENOTTY)
+		hint = "; this is not the device of the module";
+	/* Without the module there may well be something to act on. */
+	return complain_code(tool, EXIT_FAILED, device, -errno, "%s%s", strerror(errno), hint);
+}
 
 int exit_code(int err)
 {
 	switch (-err) {
-	case 0:
-		return EXIT_DONE;
 	case ENODATA:
 	case ENOENT:
 	case ESRCH:
 		return EXIT_NOTHING;
 	/* Not an answer about a clock: the call itself did not come through. */
+	case 0:
 	case EPERM:
 	case EACCES:
 	case ENOTTY:
@@ -34,97 +51,32 @@ int exit_code(int err)
 	}
 }
 
-int complain(struct tool *tool, const char *object, int err, const char *message,
-	     const char *consequence)
+int complain_code(struct tool *tool, int code, const char *object, int err,
+		  const char *format, ...)
 {
-	char *text = xasprintf("%s%s%s", message, consequence ? "; " : "",
-			       consequence ? consequence : "");
-	char *printable = output_printable(text);
-	char *printable_object = output_printable(object ? object : "");
-
-	/* Behind what was printed so far, also when both go to one file. */
-	fflush(stdout);
-	fprintf(stderr, "kvmclockctl %s: %s%s%s\n", tool->command->name,
-		printable_object, object ? ": " : "", printable);
-	output_error(tool->out, object, err ? strerrorname_np(-err) : NULL, text);
-	free(text);
-	free(printable);
-	free(printable_object);
-	return exit_code(err);
-}
-
-int complain_last(struct tool *tool, const char *object, int err,
-		  const char *consequence)
-{
-	return complain(tool, object, err, kch_last_message(tool->handle),
-			consequence);
-}
-
-int bad_usage(const struct tool *tool, const char *format, ...)
-{
+	static const char *const words[] = { "warning", "failed", "usage", "nothing", "refused" };
+	char *text;
 	va_list args;
 
-	fprintf(stderr, "kvmclockctl %s: ", tool->command->name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	xcheck(vasprintf(&text, format, args) < 0 ? NULL : text);
 	va_end(args);
-	fprintf(stderr, "\nUsage: kvmclockctl %s [--json | --tsv] [--device PATH] %s\n",
-		tool->command->name, tool->command->usage);
-	return EXIT_USAGE;
+	fprintf(stderr, "kvmclockctl%s%s: %s%s%s\n", tool->command ? " " : "",
+		tool->command ? tool->command : "", object ? printable(object) : "",
+		object ? ": " : "", printable(text));
+	if (code == EXIT_USAGE)
+		fprintf(stderr, "See kvmclockctl %s%s--help.\n",
+			tool->command ? tool->command : "", tool->command ? " " : "");
+	output_error(&tool->out, words[code], err ? strerrorname_np(-err) : NULL, object, text);
+	return code;
 }
 
-char *vm_label(const char *name, const uint8_t uuid[KCH_UUID_SIZE])
+const char *vm_label(const char *name, const uint8_t uuid[KCH_UUID_SIZE])
 {
-	char text[KCH_UUID_TEXT_SIZE];
+	char *text = xcalloc(1, KCH_UUID_TEXT_SIZE);
 
 	if (name && *name)
-		return xstrdup(name);
+		return name;
 	kch_uuid_format(uuid, text);
-	return xstrdup(text);
-}
-
-const char *backend_name(uint32_t backend)
-{
-	static const char *const names[] = {
-		[KCH_BACKEND_NONE] = "none",
-		[KCH_BACKEND_RANGE] = "range",
-		[KCH_BACKEND_RESERVE_MEM] = "reserve_mem",
-		[KCH_BACKEND_KHO] = "kho",
-	};
-
-	return backend < ARRAY_SIZE(names) ? names[backend] : "unknown";
-}
-
-static int open_device(struct tool *tool)
-{
-	const char *device = tool->options.device ? tool->options.device : KCH_DEVICE;
-	struct kch_open_opts opts = { .sz = sizeof(opts), .device = device };
-	const char *hint = NULL;
-
-	tool->handle = kch_open(&opts);
-	if (tool->handle)
-		return EXIT_DONE;
-	if (errno == ENOENT || errno == ENXIO)
-		hint = "the module kvmclock_handover is not loaded";
-	else if (errno == EPERM || errno == EACCES)
-		hint = "this needs CAP_SYS_ADMIN";
-	else if (errno == ENOTTY)
-		hint = "this is not the device of the module";
-	complain(tool, device, -errno, strerror(errno), hint);
-	/* Without the module there may well be something to act on. */
-	return EXIT_FAILED;
-}
-
-int tool_run(struct tool *tool)
-{
-	int opened = EXIT_DONE, code;
-
-	tool->out = output_new(tool->options.format);
-	if (!(tool->command->options & OPTION_NO_DEVICE))
-		opened = open_device(tool);
-	if (opened && !(tool->command->options & OPTION_TRY_DEVICE))
-		return opened;
-	code = tool->command->fn(tool);
-	kch_close(tool->handle);
-	return opened ? opened : code;
+	return text;
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Memory that is there or ends the tool, texts for a terminal, whole files. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "util.h"
 
-static void *checked(void *memory)
+void *xcheck(void *memory)
 {
 	if (!memory) {
 		fputs("kvmclockctl: out of memory\n", stderr);
@@ -17,24 +17,14 @@ static void *checked(void *memory)
 	return memory;
 }
 
-void *xmalloc(size_t size)
-{
-	return checked(malloc(size ? size : 1));
-}
-
 void *xcalloc(size_t count, size_t size)
 {
-	return checked(calloc(count ? count : 1, size));
+	return xcheck(calloc(count ? count : 1, size));
 }
 
 void *xrealloc(void *old, size_t size)
 {
-	return checked(realloc(old, size ? size : 1));
-}
-
-char *xstrdup(const char *text)
-{
-	return checked(strdup(text));
+	return xcheck(realloc(old, size ? size : 1));
 }
 
 char *xasprintf(const char *format, ...)
@@ -46,44 +36,71 @@ char *xasprintf(const char *format, ...)
 	va_start(args, format);
 	length = vasprintf(&text, format, args);
 	va_end(args);
-	return checked(length < 0 ? NULL : text);
+	return xcheck(length < 0 ? NULL : text);
+}
+
+/* Length of the valid UTF-8 sequence at @s, 0 if there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 :
+			s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0, i;
+	uint32_t code;
+
+	if (length < 2)
+		return length;
+	code = s[0] & (0x7f >> length);
+	for (i = 1; i < length; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3f);
+	}
+	return code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ?
+	       0 : length;
+}
+
+char *printable(const char *text)
+{
+	char *result = xcalloc(strlen(text) + 1, 4), *at = result;
+	const unsigned char *s = (const unsigned char *)text;
+	size_t length;
+
+	while (*s) {
+		length = utf8_length(s);
+		/* C1 controls are U+0080 to U+009f, C2 80 to C2 9f. */
+		if (!length || *s < 0x20 || *s == 0x7f || *s == '\\' ||
+		    (length == 2 && s[0] == 0xc2 && s[1] < 0xa0)) {
+			at += sprintf(at, "\\x%02x", *s++);
+		} else {
+			at = mempcpy(at, s, length);
+			s += length;
+		}
+	}
+	return result;
 }
 
 char *read_file(const char *path, size_t max, size_t *size)
 {
-	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	size_t room = 4096, used = 0;
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	char *data;
-	ssize_t n;
-	int err = 0;
+	size_t used;
+	int err;
 
-	if (fd < 0)
+	if (!file)
 		return NULL;
-	data = xmalloc(room + 1);
-	while ((n = read(fd, data + used, room - used)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err = errno;
-			break;
-		}
-		used += (size_t)n;
-		if (used > max) {
-			err = EFBIG;
-			break;
-		}
-		if (used == room) {
-			room *= 2;
-			data = xrealloc(data, room + 1);
-		}
-	}
-	if (fd != STDIN_FILENO)
-		close(fd);
+	/* No page of it is used before there is something to keep in it. */
+	data = xrealloc(NULL, max + 1);
+	errno = 0;
+	used = fread(data, 1, max + 1, file);
+	err = used > max ? EFBIG : ferror(file) ? errno : 0;
+	if (file != stdin)
+		fclose(file);
 	if (err) {
 		free(data);
 		errno = err;
 		return NULL;
 	}
+	data = xrealloc(data, used + 1);
 	data[used] = '\0';
 	if (size)
 		*size = used;

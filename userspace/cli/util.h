@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory for a short-lived tool: without it, the tool ends with status 1. */
+/*
+ * Memory and texts of a tool that ends soon: without memory it ends at once, with
+ * status 1, and what it says is not freed before.
+ */
 #ifndef KCH_CLI_UTIL_H
 #define KCH_CLI_UTIL_H
 
@@ -9,12 +12,18 @@
 #define __printf(a, b)	__attribute__((format(printf, a, b)))
 #endif
 
-void *xmalloc(size_t size);
+/* @memory, which is what an allocation returned, if that is not NULL. */
+void *xcheck(void *memory);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *old, size_t size);
-char *xstrdup(const char *text);
 __printf(1, 2)
 char *xasprintf(const char *format, ...);
+
+/*
+ * A copy in which each byte that would steer a terminal, break a line or is no
+ * UTF-8 is \xNN, and so is the backslash.
+ */
+char *printable(const char *text);
 
 /*
  * All of a file, with a NUL behind it, or NULL with errno set.  "-" is the

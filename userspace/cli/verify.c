@@ -1,25 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kvmclockctl verify */
+/* kvmclockctl verify: the clocks of a record against the live ones. */
 #include <errno.h>
-#include <stdlib.h>
+#include <search.h>
 #include <string.h>
+#include "commands.h"
 #include "live.h"
 
-/**
- * struct audit - one VM of the record against the live one
- * @entry: the VM in the record
- * @saved: its clock there; NULL if it cannot be read
- * @vm: the live one; NULL if there is none
- * @live: its clock; NULL if it cannot be read
- * @info: more of it
- * @worst: the vCPU furthest off
- * @verdict: "identical", "differs", "stale", "not live", "unreadable"
- */
+static const struct column vm_columns[] = {
+	{ "uuid", "the VM's id" },
+	{ "name", "its name" },
+	{ "pid", "its process", .number = true },
+	{ "verdict", "identical, differs, stale (identical to one that may be out of date), not live or unreadable" },
+	{ "ns", "live kvmclock minus saved; this and the next two of the worst vCPU", .number = true },
+	{ "cycles", "live guest TSC minus saved", .number = true },
+	{ "rate_ppb", "how much faster the live kvmclock runs, parts per 1e9; not known without a master clock",
+	  .number = true },
+	{ "slack_ns", "how far ns may be off; 0 unless there is no master clock", .number = true,
+	  .hidden = true },
+	{ "rebase_step_ns", "by how much the guest's clock would step if KVM took a new reference now",
+	  .number = true, .hidden = true },
+	{ "rebase_bound_ns", "what that stays below", .number = true, .hidden = true },
+	{ "host_tsc", "host TSC at which the differences were taken", .number = true, .hidden = true },
+	{}
+};
+
+static const struct column vcpu_columns[] = {
+	{ "uuid", "the VM's id" },
+	{ "vcpu_id", "the id given to KVM_CREATE_VCPU", .number = true },
+	{ "identical", "every number of both functions is the same" },
+	{ "ns", "live kvmclock minus saved", .number = true },
+	{ "cycles", "live guest TSC minus saved", .number = true },
+	{ "rate_ppb", "how much faster the live kvmclock runs", .number = true },
+	{ "slack_ns", "how far ns may be off", .number = true },
+	{}
+};
+
+struct verify {
+	struct tool *tool;
+	struct vm_choice choice;
+	int which;			/* enum kch_which */
+	struct live_vms live;
+	struct live_vm *named;		/* what --pid with --id says is the one, or NULL */
+	void *by_id;			/* a tree of tsearch(): of those with one id, the first */
+	struct table *vms, *vcpus;	/* in JSON; else NULL */
+	size_t found, bad, missing;	/* of the record: asked for, not identical, not running */
+};
+
+/* One VM of the record, and what became of it. */
 struct audit {
 	const struct kch_entry *entry;
-	struct kch_vm *saved;
-	const struct live_vm *vm;
-	struct kch_vm *live;
+	const struct live_vm *vm;	/* NULL: it is not running */
+	struct kch_vm *saved, *live;	/* NULL: not known */
 	struct kch_live_info info;
 	struct kch_vcpu_error worst;
 	const char *verdict;
@@ -30,8 +61,7 @@ static uint64_t magnitude(int64_t value)
 	return value < 0 ? -(uint64_t)value : (uint64_t)value;
 }
 
-static bool is_worse(const struct kch_vcpu_error *a,
-		     const struct kch_vcpu_error *b)
+static bool is_worse(const struct kch_vcpu_error *a, const struct kch_vcpu_error *b)
 {
 	if (a->identical != b->identical)
 		return !a->identical;
@@ -42,73 +72,25 @@ static bool is_worse(const struct kch_vcpu_error *a,
 	return magnitude(a->rate_ppb) > magnitude(b->rate_ppb);
 }
 
-/* A negative errno: there is nothing to compare. */
-static int compare_all(const struct kch_vm *saved, const struct kch_vm *live,
-		       uint64_t host_tsc, struct kch_vcpu_error *worst)
+static int compare_ids(const void *a, const void *b)
 {
-	struct kch_vcpu_error error = { .sz = sizeof(error) };
-	struct kch_vm_info saved_info = { .sz = sizeof(saved_info) };
-	uint32_t i;
-	int err;
-
-	kch_vm_info(saved, &saved_info);
-	for (i = 0; i < saved_info.vcpu_count; i++) {
-		err = kch_vm_compare(saved, live, i, host_tsc, &error);
-		if (err)
-			return err;
-		if (i == 0 || is_worse(&error, worst))
-			*worst = error;
-	}
-	return saved_info.vcpu_count ? 0 : -ECHILD;
+	return memcmp(((const struct live_vm *)a)->uuid, ((const struct live_vm *)b)->uuid,
+		      KCH_UUID_SIZE);
 }
 
-/* By id; of those with the same one, in the order in which they were found. */
-static int compare_live(const void *a, const void *b)
+static const struct live_vm *find_live(struct verify *v, const struct kch_entry *entry)
 {
-	const struct live_vm *x = *(const struct live_vm *const *)a;
-	const struct live_vm *y = *(const struct live_vm *const *)b;
-	int order = memcmp(x->uuid, y->uuid, KCH_UUID_SIZE);
+	struct live_vm key, **node;
 
-	return order ? order : (x > y) - (x < y);
+	if (v->named)
+		return v->named;
+	memcpy(key.uuid, entry->uuid, sizeof(key.uuid));
+	node = tfind(&key, &v->by_id, compare_ids);
+	return node ? *node : NULL;
 }
 
-static const struct live_vm **sort_live(const struct live_vms *live)
-{
-	const struct live_vm **sorted = xcalloc(live->count, sizeof(*sorted));
-	size_t i;
-
-	for (i = 0; i < live->count; i++)
-		sorted[i] = &live->vms[i];
-	qsort(sorted, live->count, sizeof(*sorted), compare_live);
-	return sorted;
-}
-
-/* The first one that has it. */
-static const struct live_vm *find_live(const struct kch_entry *entry,
-				       const struct live_vm **sorted, size_t count)
-{
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (memcmp(sorted[middle]->uuid, entry->uuid, KCH_UUID_SIZE) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < count && !memcmp(sorted[low]->uuid, entry->uuid,
-				      KCH_UUID_SIZE) ? sorted[low] : NULL;
-}
-
-static void complain_of(struct tool *tool, const struct kch_entry *entry, int err,
-			const char *message, const char *consequence)
-{
-	char *label = vm_label(entry->name, entry->uuid);
-
-	complain(tool, label, err, message, consequence);
-	free(label);
-}
+#define complain_of(v, entry, err, ...) \
+	complain((v)->tool, vm_label((entry)->name, (entry)->uuid), err, __VA_ARGS__)
 
 static const char *compare_message(int err)
 {
@@ -124,289 +106,234 @@ static const char *compare_message(int err)
 	}
 }
 
-static bool rate_known(const struct kch_vcpu_error *error)
+static void add_error(struct json_object *row, const struct kch_vcpu_error *error)
 {
-	return error->rate_ppb != INT64_MAX;
+	output_s64(row, "ns", error->ns);
+	output_s64(row, "cycles", error->cycles);
+	if (error->rate_ppb != INT64_MAX)
+		output_s64(row, "rate_ppb", error->rate_ppb);
+	output_u64(row, "slack_ns", error->slack_ns);
+}
+
+static void add_vcpu(struct verify *v, const struct kch_entry *entry,
+		     const struct kch_vcpu_error *error)
+{
+	struct json_object *row = output_row(v->vcpus);
+
+	output_uuid(row, "uuid", entry->uuid);
+	output_u32(row, "vcpu_id", error->vcpu_id);
+	output_bool(row, "identical", error->identical);
+	add_error(row, error);
+}
+
+/* A negative errno: there is nothing to compare. */
+static int compare_vcpus(struct verify *v, struct audit *audit)
+{
+	struct kch_vcpu_error error = { .sz = sizeof(error) };
+	struct kch_vm_info saved = { .sz = sizeof(saved) };
+	uint32_t i;
+	int err;
+
+	kch_vm_info(audit->saved, &saved);
+	for (i = 0; i < saved.vcpu_count; i++) {
+		err = kch_vm_compare(audit->saved, audit->live, i, audit->info.host_tsc,
+				     &error);
+		if (err)
+			return err;
+		if (i == 0 || is_worse(&error, &audit->worst))
+			audit->worst = error;
+		if (v->vcpus)
+			add_vcpu(v, audit->entry, &error);
+	}
+	return saved.vcpu_count ? 0 : -ECHILD;
 }
 
 /* By how much, and, if KVM gave up its master clock, why most likely. */
-static void complain_of_difference(struct tool *tool, const struct audit *audit)
+static void complain_of_difference(struct verify *v, const struct audit *audit)
 {
 	const struct kch_vcpu_error *worst = &audit->worst;
 	struct kch_info info = { .size = sizeof(info) };
-	char *text, *rate;
+	const char *why = "", *slack = "", *rate = "at an unknown rate";
 
-	rate = rate_known(worst) ?
-	       xasprintf("%lld ppb", (long long)worst->rate_ppb) :
-	       xstrdup("at an unknown rate");
+	if (worst->rate_ppb != INT64_MAX)
+		rate = xasprintf("%lld ppb", (long long)worst->rate_ppb);
 	if (worst->slack_ns) {
-		bool other = !kch_info(tool->handle, &info) &&
-			     info.tsc_source == KCH_TSC_OTHER;
-
-		text = xasprintf("KVM has no master clock for it any more (%s); vCPU %u is off by %lld ns give or take %llu, %lld cycles, %s",
-				 other ? "the host's clocksource is not the TSC" :
-					 "its vCPUs' TSCs do not match, or the host's TSC went backwards",
-				 worst->vcpu_id, (long long)worst->ns,
-				 (unsigned long long)worst->slack_ns,
-				 (long long)worst->cycles, rate);
-	} else {
-		text = xasprintf("vCPU %u is off by %lld ns, %lld cycles, %s",
-				 worst->vcpu_id, (long long)worst->ns,
-				 (long long)worst->cycles, rate);
+		why = "KVM has no master clock for it any more (its vCPUs' TSCs do not match, or the host's TSC went backwards); ";
+		if (!kch_info(v->tool->handle, &info) && info.tsc_source == KCH_TSC_OTHER)
+			why = "KVM has no master clock for it any more (the host's clocksource is not the TSC); ";
+		slack = xasprintf(" give or take %llu", (unsigned long long)worst->slack_ns);
 	}
-	complain_of(tool, audit->entry, 0, text,
-		    "the guest's clock is not the saved one");
-	free(text);
-	free(rate);
+	complain_of(v, audit->entry, 0,
+		    "%svCPU %u is off by %lld ns%s, %lld cycles, %s; the guest's clock is not the saved one",
+		    why, worst->vcpu_id, (long long)worst->ns, slack, (long long)worst->cycles,
+		    rate);
 }
 
-static void examine(struct tool *tool, struct audit *audit)
+static const char *judge(struct verify *v, struct audit *audit)
 {
 	struct kch_vm_info live = { .sz = sizeof(live) };
 	int err;
 
-	if (!audit->vm) {
-		audit->verdict = "not live";
-		return;
-	}
-	audit->verdict = "unreadable";
 	audit->info.sz = sizeof(audit->info);
-	err = kch_vm_read(tool->handle, audit->vm->fd, &audit->live, &audit->info);
+	err = kch_vm_get(v->tool->handle, v->which, audit->entry->uuid, &audit->saved);
+	if (!err && !audit->vm)
+		return "not live";
+	if (!err)
+		err = kch_vm_read(v->tool->handle, audit->vm->fd, &audit->live, &audit->info);
 	if (err) {
-		complain_of(tool, audit->entry, err,
-			    kch_last_message(tool->handle), "not compared");
-		return;
+		complain_of(v, audit->entry, err, "%s; not compared",
+			    kch_last_message(v->tool->handle));
+		return "unreadable";
 	}
 	/* Without master clock a clock is known at one instant only. */
-	if (!kch_vm_info(audit->live, &live) &&
-	    !(live.flags & KCH_VM_INFO_MASTER_CLOCK))
+	if (!kch_vm_info(audit->live, &live) && !(live.flags & KCH_VM_INFO_MASTER_CLOCK))
 		audit->info.host_tsc = live.host_tsc;
-	err = compare_all(audit->saved, audit->live, audit->info.host_tsc,
-			  &audit->worst);
+	err = compare_vcpus(v, audit);
 	if (err) {
-		complain_of(tool, audit->entry, err, compare_message(err),
-			    "it differs from the saved clock");
-		audit->verdict = "differs";
+		complain_of(v, audit->entry, err, "%s; it differs from the saved clock",
+			    compare_message(err));
 		kch_vm_free(audit->live);
 		audit->live = NULL;
+		return "differs";
+	}
+	if (!audit->worst.identical) {
+		complain_of_difference(v, audit);
+		return "differs";
+	}
+	if (!(audit->entry->flags & KCH_ENTRY_STALE))
+		return "identical";
+	complain_of(v, audit->entry, 0,
+		    "its clock is the saved one, but that may not be the last that it had; the guest's clock may have been set back");
+	return "stale";
+}
+
+static void add_vm(struct verify *v, const struct audit *audit)
+{
+	struct json_object *row;
+
+	v->found++;
+	v->missing += !strcmp(audit->verdict, "not live");
+	v->bad += strcmp(audit->verdict, "not live") && strcmp(audit->verdict, "identical");
+	row = output_row(v->vms);
+	output_string(row, "verdict", audit->verdict);
+	if (!(audit->entry->flags & KCH_ENTRY_DAMAGED)) {
+		output_uuid(row, "uuid", audit->entry->uuid);
+		output_string(row, "name", audit->entry->name);
+	}
+	if (audit->vm)
+		output_s32(row, "pid", audit->vm->pid);
+	if (!audit->live)
 		return;
-	}
-	if (audit->worst.identical && audit->entry->flags & KCH_ENTRY_STALE) {
-		audit->verdict = "stale";
-		complain_of(tool, audit->entry, 0,
-			    "its clock is the saved one, but that may not be the last that it had",
-			    "the guest's clock may have been set back");
-	} else if (audit->worst.identical) {
-		audit->verdict = "identical";
-	} else {
-		audit->verdict = "differs";
-		complain_of_difference(tool, audit);
-	}
+	add_error(row, &audit->worst);
+	output_s64(row, "rebase_step_ns", audit->info.rebase_step_ns);
+	output_u64(row, "rebase_bound_ns", audit->info.rebase_bound_ns);
+	output_u64(row, "host_tsc", audit->info.host_tsc);
 }
 
-static void print_rate(struct output *out, const struct kch_vcpu_error *error)
+/* The whole entries that are asked for. */
+static void audit_whole(struct verify *v, const struct kch_entry *entry)
 {
-	if (rate_known(error))
-		output_s64(out, "rate_ppb", error->rate_ppb);
-	else
-		output_string(out, "rate_ppb", NULL);
-}
+	const struct vm_choice *choice = &v->choice;
+	struct audit audit = { .entry = entry };
 
-static void print_vms(struct output *out, const struct audit *audits, size_t count)
-{
-	size_t i;
-
-	output_table(out, "vms");
-	for (i = 0; i < count; i++) {
-		const struct audit *audit = &audits[i];
-
-		output_row(out);
-		output_uuid(out, "uuid", audit->entry->uuid);
-		output_string(out, "name", audit->entry->name);
-		output_s64(out, "pid", audit->vm ? audit->vm->pid : 0);
-		output_string(out, "verdict", audit->verdict);
-		if (!audit->live) {
-			output_string(out, "ns", NULL);
-			output_string(out, "cycles", NULL);
-			output_string(out, "rate_ppb", NULL);
-			output_string(out, "rebase_step_ns", NULL);
-			output_string(out, "rebase_bound_ns", NULL);
-			output_string(out, "host_tsc", NULL);
-			output_string(out, "slack_ns", NULL);
-			continue;
-		}
-		output_s64(out, "ns", audit->worst.ns);
-		output_s64(out, "cycles", audit->worst.cycles);
-		print_rate(out, &audit->worst);
-		output_s64(out, "rebase_step_ns", audit->info.rebase_step_ns);
-		output_u64(out, "rebase_bound_ns", audit->info.rebase_bound_ns);
-		output_u64(out, "host_tsc", audit->info.host_tsc);
-		output_u64(out, "slack_ns", audit->worst.slack_ns);
-	}
-	output_table_end(out);
-}
-
-static void print_vcpus(struct output *out, const struct audit *audits,
-			size_t count)
-{
-	struct kch_vcpu_error error = { .sz = sizeof(error) };
-	uint32_t vcpu;
-	size_t i;
-
-	output_table(out, "vcpus");
-	for (i = 0; i < count; i++) {
-		const struct audit *audit = &audits[i];
-
-		if (!audit->live)
-			continue;
-		for (vcpu = 0; !kch_vm_compare(audit->saved, audit->live, vcpu,
-					       audit->info.host_tsc, &error); vcpu++) {
-			output_row(out);
-			output_uuid(out, "uuid", audit->entry->uuid);
-			output_u64(out, "vcpu_id", error.vcpu_id);
-			output_bool(out, "identical", error.identical);
-			output_s64(out, "ns", error.ns);
-			output_s64(out, "cycles", error.cycles);
-			print_rate(out, &error);
-			output_u64(out, "slack_ns", error.slack_ns);
-		}
-	}
-	output_table_end(out);
-}
-
-static int verdict_code(const struct audit *audits, size_t count)
-{
-	int code = EXIT_NOTHING;
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		if (!strcmp(audits[i].verdict, "differs") ||
-		    !strcmp(audits[i].verdict, "stale") ||
-		    !strcmp(audits[i].verdict, "unreadable"))
-			return EXIT_FAILED;
-		if (!strcmp(audits[i].verdict, "identical"))
-			code = EXIT_DONE;
-	}
-	return code;
-}
-
-/*
- * Fills in @audits with the whole entries that are asked for; how many.  @named is
- * the VM that --pid and --id say has that id, or NULL.
- */
-static size_t audit_whole(struct tool *tool, enum kch_which which,
-			  struct kch_entry *entries, uint32_t entry_count,
-			  const struct live_vms *live, const struct live_vm *named,
-			  struct audit *audits)
-{
-	const struct options *options = &tool->options;
-	const struct live_vm **sorted = sort_live(live);
-	size_t count = 0;
-	uint32_t i;
-	int err;
-
-	for (i = 0; i < entry_count; i++) {
-		struct audit *audit = &audits[count];
-
-		entries[i].name[sizeof(entries[i].name) - 1] = '\0';
-		if (entries[i].flags & KCH_ENTRY_DAMAGED)
-			continue;
-		if (options->has_id &&
-		    memcmp(entries[i].uuid, options->id, KCH_UUID_SIZE))
-			continue;
-		audit->entry = &entries[i];
-		err = kch_vm_get(tool->handle, which, entries[i].uuid,
-				 &audit->saved);
-		if (err) {
-			complain_of(tool, audit->entry, err,
-				    kch_last_message(tool->handle),
-				    "not compared");
-			audit->verdict = "unreadable";
-			count++;
-			continue;
-		}
-		audit->vm = named ? named : find_live(audit->entry, sorted, live->count);
-		/* --pid alone: the entries of that process, if there are any. */
-		if (options->pid && !options->has_id && !audit->vm) {
-			kch_vm_free(audit->saved);
-			*audit = (struct audit){};
-			continue;
-		}
-		examine(tool, audit);
-		count++;
-	}
-	free(sorted);
-	return count;
+	if (entry->flags & KCH_ENTRY_DAMAGED ||
+	    (choice->has_id && memcmp(entry->uuid, choice->id, KCH_UUID_SIZE)))
+		return;
+	audit.vm = find_live(v, entry);
+	/* --pid alone: the entries of that process, if there are any. */
+	if (choice->pid && !choice->has_id && !audit.vm)
+		return;
+	audit.verdict = judge(v, &audit);
+	add_vm(v, &audit);
+	kch_vm_free(audit.saved);
+	kch_vm_free(audit.live);
 }
 
 /*
  * A damaged entry has no id, so it may be any that was asked for and is not among
- * the @count whole ones.  How many there are with them.
+ * the whole ones.
  */
-static size_t audit_damaged(struct tool *tool, const struct kch_entry *entries,
-			    uint32_t entry_count, const struct live_vms *live,
-			    struct audit *audits, size_t count)
+static void audit_damaged(struct verify *v, const struct kch_entry *entry)
 {
-	const struct options *options = &tool->options;
-	uint32_t i;
+	struct audit audit = { .entry = entry, .verdict = "unreadable" };
 
-	if ((options->has_id && count) ||
-	    (options->pid && !options->has_id && count >= live->count))
-		return count;
-	for (i = 0; i < entry_count; i++) {
-		if (!(entries[i].flags & KCH_ENTRY_DAMAGED))
-			continue;
-		complain(tool, NULL, -EBADMSG,
-			 "a VM's entry in the record is damaged, and its id is not known",
-			 "not compared");
-		audits[count].entry = &entries[i];
-		audits[count++].verdict = "unreadable";
-	}
-	return count;
+	if (!(entry->flags & KCH_ENTRY_DAMAGED))
+		return;
+	complain(v->tool, NULL, -EBADMSG,
+		 "a VM's entry in the record is damaged, and its id is not known; not compared");
+	add_vm(v, &audit);
 }
 
-int cmd_verify(struct tool *tool)
+static int conclude(struct verify *v)
 {
-	enum kch_which which = tool->options.which == WHICH_ANY ?
-			       KCH_INCOMING : (enum kch_which)tool->options.which;
-	const struct live_vm *named = NULL;
-	struct kch_entry *entries;
-	struct audit *audits;
-	struct live_vms live;
-	uint32_t entry_count;
-	size_t count, i;
-	int code, err;
+	const char *message = "the record has no VM";
 
-	err = kch_list(tool->handle, which, sizeof(*entries), &entries,
-		       &entry_count);
+	if (v->bad)
+		return EXIT_FAILED;
+	if (v->found && !v->missing)
+		return v->live.code;
+	if (v->missing && v->missing < v->found)
+		message = xasprintf("%zu of %zu VMs of the record are not running", v->missing,
+				    v->found);
+	else if (v->missing)
+		message = "no VM of the record was found running";
+	else if (v->choice.has_id)
+		message = "the record has no VM of that id";
+	else if (v->choice.pid)
+		message = "the record has no VM of that process";
+	return complain(v->tool, NULL, -ENOENT, "%s", message);
+}
+
+static int verify(struct verify *v)
+{
+	struct kch_entry *entries;
+	uint32_t count, i;
+	size_t l;
+	int err;
+
+	err = kch_list(v->tool->handle, v->which, sizeof(*entries), &entries, &count);
 	if (err)
-		return complain_last(tool, NULL, err, "nothing to compare with");
-	live_find(tool, tool->options.pid, &live);
-	/* --pid with --id says which is which. */
-	if (tool->options.pid && tool->options.has_id) {
-		named = live_choose(tool, &live, &code);
-		if (!named) {
-			free(entries);
-			live_free(&live);
-			return code;
-		}
-	}
-	audits = xcalloc(entry_count, sizeof(*audits));
-	count = audit_whole(tool, which, entries, entry_count, &live, named,
-			    audits);
-	count = audit_damaged(tool, entries, entry_count, &live, audits, count);
-	print_vms(tool->out, audits, count);
-	print_vcpus(tool->out, audits, count);
-	code = verdict_code(audits, count);
-	if (code == EXIT_NOTHING)
-		complain(tool, NULL, -ENOENT,
-			 "no VM of the record was found running", NULL);
+		return complain(v->tool, NULL, err, "%s; nothing to compare with",
+				kch_last_message(v->tool->handle));
+	for (l = 0; l < v->live.count; l++)
+		xcheck(tsearch(&v->live.vms[l], &v->by_id, compare_ids));
 	for (i = 0; i < count; i++) {
-		kch_vm_free(audits[i].saved);
-		kch_vm_free(audits[i].live);
+		entries[i].name[sizeof(entries[i].name) - 1] = '\0';
+		audit_whole(v, &entries[i]);
 	}
-	free(audits);
-	free(entries);
-	live_free(&live);
-	return code ? code : live.code;
+	/* Is anything asked for that was not found whole? */
+	if (v->choice.has_id ? !v->found : !v->choice.pid || v->found < v->live.count)
+		for (i = 0; i < count; i++)
+			audit_damaged(v, &entries[i]);
+	return conclude(v);
+}
+
+int cmd_verify(struct tool *tool, int argc, char **argv)
+{
+	struct verify v = { .tool = tool, .choice = VM_CHOICE_NONE, .which = -1 };
+	int code;
+	const struct option_row options[] = {
+		OPTION_ROW_ID(&v.choice, "the VM of this id"),
+		OPTION_ROW_PID(&v.choice),
+		OPTION_ROW_WHICH(&v.which),
+		{}
+	};
+
+	code = options_parse(tool, argc, argv, "", options, vm_columns, NULL);
+	code = code ? code : options_check_vm(tool, &v.choice, false);
+	if (code)
+		return code;
+	if (v.which < 0)
+		v.which = KCH_INCOMING;
+	v.vms = output_table(&tool->out, "vms", vm_columns);
+	if (tool->out.json)
+		v.vcpus = output_table(&tool->out, "vcpus", vcpu_columns);
+	code = tool_open(tool);
+	if (code)
+		return code;
+	live_find(tool, v.choice.pid, &v.live);
+	/* --pid with --id says which is which. */
+	if (v.choice.pid && v.choice.has_id)
+		v.named = live_choose(tool, &v.choice, &v.live, &code);
+	return code ? code : verify(&v);
 }
