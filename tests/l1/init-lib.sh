@@ -38,6 +38,13 @@ note() { # KEY TEXT
 	say note "$_key $*"
 }
 
+# Each line is a note.
+note_lines() { # KEY < LINES
+	while IFS= read -r _line; do
+		note "$1" "$_line"
+	done
+}
+
 problem() { # TEXT: the case has failed through a fault of the test bed or the script
 	say error "$1"
 	: >/run/problem
@@ -75,6 +82,61 @@ check_equal() { # NAME A B
 		say check "$1 fail"
 		echo "$1" >>/run/failed-checks
 	fi
+}
+
+# Its output goes to the file, its exit status to STATUS.
+try() { # FILE CMD...
+	_file=$1
+	shift
+	# shellcheck disable=SC2034 # for the case scripts
+	"$@" >"$_file" 2>&1 && STATUS=0 || STATUS=$?
+}
+
+# Of a report of kch-vmm or the like, which has lines KEY=VALUE.
+reported() { # NAME KEY: of /run/NAME
+	sed -n "s/^$2=//p" "/run/$1"
+}
+
+# What /run/NAME says, as notes; and as checks what it says has failed, or the one that nothing has.
+judge_report() { # NAME [KEY [FAILED]]: key of the notes, and what has failed besides
+	if [ ! -s "/run/$1" ]; then
+		check report false
+		return
+	fi
+	grep -v '^failed=' "/run/$1" | note_lines "${2:-$1}"
+	_failed="$(reported "$1" failed) ${3-}"
+	for _check in $_failed; do
+		check "$_check" false
+	done
+	[ -n "${_failed% }" ] || check clocks true
+}
+
+# Of several VMs in the reserved range.
+vm_id() { # NUMBER
+	printf '00000000-0000-4000-8000-%012d' "$1"
+}
+
+vm_mem() { # NUMBER [SHARES]: its share of the range, of 4
+	_share=$((GUEST_SIZE / ${2:-4} / 65536 * 65536))
+	printf '0x%x,%d' $((GUEST_ADDR + $1 * _share)) $_share
+}
+
+# What outlives the kexec besides the record: the folder CARRIED, as a tar file in the reserved range of guest
+# memory, for cases whose guests are saved to files.
+CARRIED=/run/carried
+
+# The next kernel is to have what this prints on its command line.
+carry_out() {
+	tar -c -C "$CARRIED" . | dd of=/dev/mem bs=64k seek=$((GUEST_ADDR >> 16)) 2>/run/dd
+	# Of files with holes all is carried.
+	find "$CARRIED" -type f -exec stat -c %s {} + |
+		awk '{ sum += $1 + 1024 } END { printf "kch.carried_mb=%d", sum / 1048576 + 2 }'
+}
+
+carry_in() {
+	mkdir -p "$CARRIED"
+	dd if=/dev/mem bs=1M skip=$((GUEST_ADDR >> 20)) count="$(param carried_mb)" 2>/run/dd |
+		tar -x -C "$CARRIED"
 }
 
 # What of the kernel log is evidence of a fault of the kernel, rather than talk.
@@ -151,6 +213,16 @@ have_module() {
 
 field() { # FILE KEY: of the module's debugfs
 	sed -n "s/^$2: //p" "/sys/kernel/debug/kvmclock_handover/$1" | head -n 1
+}
+
+# Words that tell the next kernel its TSC frequency, and leave it nothing to measure it with.
+told_khz() { # KHZ
+	echo "tsc_early_khz=$1 hpet=disable pmtmr=0"
+}
+
+# The same, N kHz more than this kernel's, for a case with the parameter NAME=N.
+shifted_khz() { # NAME
+	[ -z "$(param "$1")" ] || told_khz $(($(field status tsc_khz) + $(param "$1")))
 }
 
 far_apart() { # KHZ KHZ: beyond KVM's tsc_tolerance_ppm, 250

@@ -95,10 +95,11 @@ def end_of_bochs(directory: Path, status: int) -> str:
     """To Bochs a machine that is powered off is a panic of its own, one of several, all with status 1."""
     if status != 1:
         return f"Bochs ended with status {status}"
-    panics = [line.split(">>PANIC<< ")[-1] for line in read_lines(directory / "bochs.log") if ">>PANIC<< " in line]
-    if panics == ["ACPI control: soft power off"]:
+    panics = "".join(f"{line.split('>>PANIC<< ')[-1]};" for line in read_lines(directory / "bochs.log")
+                     if ">>PANIC<< " in line)
+    if panics == "ACPI control: soft power off;":
         return ""
-    return f"the machine was not powered off: {';'.join(panics) or 'Bochs does not say why'}"
+    return f"the machine was not powered off: {panics or 'Bochs does not say why'}"
 
 
 def lost(directory: Path, machine: str, verdict: Verdict) -> str:

@@ -50,7 +50,7 @@ judge_age() { # NAME OFFSET PAGE GOT GOT SET SET
 	_name=$1
 	shift
 	_status=0
-	"$KCH/kch-page-age" "$(kvm_khz)" "$1" "$2" "$(tsc_offset)" "$(page_later)" "$3" "$4" "$5" "$6" \
+	"$KCH/kch-page-age" "$(field status kvm_tsc_khz)" "$1" "$2" "$(tsc_offset)" "$(page_later)" "$3" "$4" "$5" "$6" \
 		>/run/age.out 2>&1 || _status=$?
 	note "age_$_name" "$(cat /run/age.out)"
 	check "age_$_name" test "$_status" -eq 0

@@ -48,9 +48,7 @@ before_module() {
 	[ "$STAGE" -eq 1 ] || return 0
 	"$KCH/kch-age-record" "$REGION_ADDR" "$REGION_SIZE" "$(param age)" >/run/aged ||
 		fail "kch-age-record: the record cannot be made older"
-	while IFS= read -r _line; do
-		note aged "$_line"
-	done </run/aged
+	note_lines aged </run/aged
 	! between
 }
 

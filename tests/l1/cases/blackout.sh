@@ -12,7 +12,6 @@
 #   delay=S            S seconds pass before the module is loaded, for a control
 
 VCPUS=$(param vcpus 1)
-VM_MEM="$(printf '0x%x,%d' "$GUEST_ADDR" $((GUEST_SIZE / 4)))"
 # The last page of the range: what the last instant before the kexec can be written to.
 STAMP_PAGE=$(((GUEST_ADDR + GUEST_SIZE) / 4096 - 1))
 
@@ -20,36 +19,24 @@ at() { # STEP CYCLES
 	note at "$1 $2"
 }
 
-reported() { # KEY
-	sed -n "s/^$1=//p" /run/vm
-}
-
 # Module and restore, as scripts/blackout.sh adds them up.
 check_share() { # PERCENT KVM MODULE
-	_ours=$(($3 - $2 + $(reported at_prepared) - $(reported at_vm_made) +
-		$(reported at_restored) - $(reported at_state_loaded)))
-	_whole=$(($(reported at_guest_first) - $(reported at_guest_last)))
+	_ours=$(($3 - $2 + $(reported vm at_prepared) - $(reported vm at_vm_made) +
+		$(reported vm at_restored) - $(reported vm at_state_loaded)))
+	_whole=$(($(reported vm at_guest_first) - $(reported vm at_guest_last)))
 	note share "$_ours of $_whole cycles"
 	check share [ $((_ours * 100)) -lt $(($1 * _whole)) ]
-}
-
-judge() {
-	_failed=$(sed -n 's/^failed=//p' /run/vm)
-	for _check in $_failed; do
-		check "$_check" false
-	done
-	[ -n "$_failed" ] || check clocks test -s /run/vm
 }
 
 stage_0() {
 	wait_settled
 	load_kvm
 	! have_module || load_module
-	"$KCH/kch-vmm" run --mem "$VM_MEM" --id 00000000-0000-4000-8000-000000000000 --name vm \
+	"$KCH/kch-vmm" run --mem "$(vm_mem 0)" --id "$(vm_id 0)" --name vm \
 		--vcpus "$VCPUS" --seconds 2 --report /run/vm --save-with module
-	judge
-	at state_saved "$(reported at_state_saved)"
-	at clock_saved "$(reported at_clock_saved)"
+	judge_report vm
+	at state_saved "$(reported vm at_state_saved)"
+	at clock_saved "$(reported vm at_clock_saved)"
 	do_kexec
 }
 
@@ -70,9 +57,9 @@ stage_1() {
 	_loaded="$_kvm $_kvm"
 	! have_module ||
 		_loaded=$(kch-host-tsc "/lib/modules/$_release/kvmclock_handover.ko" "region=$REGION_ADDR,$REGION_SIZE")
-	"$KCH/kch-vmm" resume --mem "$VM_MEM" --method identical --seconds 2 --report /run/vm \
+	"$KCH/kch-vmm" resume --mem "$(vm_mem 0)" --method identical --seconds 2 --report /run/vm \
 		--save-with none --hold stopped
-	judge
+	judge_report vm
 	at kexec "$(dd if=/dev/mem bs=4096 skip="$STAMP_PAGE" count=1 2>/run/dd | tr -d '\000' | head -n 1)"
 	at init "$INIT_TSC"
 	at settling "$_settling"
@@ -81,11 +68,11 @@ stage_1() {
 	at loading "${_loaded% *}"
 	at module "${_loaded#* }"
 	for _step in vmm vm_made prepared state_loaded restored guest_first guest_last; do
-		at "$_step" "$(reported "at_$_step")"
+		at "$_step" "$(reported vm "at_$_step")"
 	done
 	_percent=$(param share)
 	[ -z "$_percent" ] || check_share "$_percent" "$_kvm" "${_loaded#* }"
-	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)"
+	note tsc_khz "$(field status tsc_khz)"
 	check verify kvmclockctl verify
 	check finish kvmclockctl finish
 }

@@ -4,8 +4,7 @@
 # moving the TSC offset, so that there is no clock to preserve. Refused at both ends by its own errno:
 # in stage 0 as it is made so, in stage 1 as the host's frequency is another. Stage 2 has the old one.
 
-MEM=$GUEST_ADDR,$GUEST_SIZE
-UUID=00000000-0000-4000-8000-000000000001
+UUID=$(vm_id 1)
 
 # Beyond KVM's tolerance, which is 250 ppm.
 faster_khz() {
@@ -16,37 +15,31 @@ faster_khz() {
 vmm() { # REPORT OPTION...
 	_report=$1
 	shift
-	"$KCH/kch-vmm" "$@" --mem "$MEM" --seconds 1 --report "/run/$_report" || true
-	while IFS= read -r _line; do
-		note "$_report" "$_line"
-	done <"/run/$_report"
-}
-
-value() { # REPORT KEY
-	sed -n "s/^$2=//p" "/run/$1"
+	"$KCH/kch-vmm" "$@" --mem "$GUEST_ADDR,$GUEST_SIZE" --seconds 1 --report "/run/$_report" || true
+	note_lines "$_report" <"/run/$_report"
 }
 
 says() { # REPORT KEY TEXT
-	value "$1" "$2" | grep -qF -- "$3"
+	reported "$1" "$2" | grep -qF -- "$3"
 }
 
 clocks() { # REPORT
-	check "$1" test -z "$(value "$1" failed)"
+	check "$1" test -z "$(reported "$1" failed)"
 }
 
 stage_0() {
 	vmm faster run --uuid "$UUID" --tsc-khz "$(faster_khz)" --save-with module
-	check_equal frequency "$(value faster tsc_khz)" "$(faster_khz)"
-	check_equal save-refused "$(value faster save_errno)" ENOTRECOVERABLE
+	check_equal frequency "$(reported faster tsc_khz)" "$(faster_khz)"
+	check_equal save-refused "$(reported faster save_errno)" ENOTRECOVERABLE
 	check save-message says faster save_message "vCPU 0 is in TSC catch-up"
 
 	# From outside.
 	vmm held run --uuid "$UUID" --tsc-khz "$(faster_khz)" --hold stopped
-	kvmclockctl save --pid "$(value held pid)" >/run/tool 2>&1 && _status=0 || _status=$?
+	try /run/tool kvmclockctl save --pid "$(reported held pid)"
 	note tool "$(cat /run/tool)"
-	check_equal tool-refused "$_status" 4
+	check_equal tool-refused "$STATUS" 4
 	check tool-errno grep -q ENOTRECOVERABLE /run/tool
-	kill "$(value held pid)"
+	kill "$(reported held pid)"
 
 	# One as fast as the host, for the next stages.
 	vmm same run --uuid "$UUID" --save-with module
@@ -58,13 +51,14 @@ stage_1() {
 	_saved=$(field incoming tsc_khz)
 	# The library looks first.
 	vmm library resume --method identical
-	check_equal library-refused "$(value library refused_errno)" ERANGE
+	check_equal library-refused "$(reported library refused_errno)" ERANGE
 	check library-message says library message "no TSC scaling"
 	# A VMM that does not ask it.
 	vmm vmm resume --method identical --tsc-khz "$_saved"
-	check_equal restore-refused "$(value vmm refused_errno)" ENOTRECOVERABLE
+	check_equal restore-refused "$(reported vmm refused_errno)" ENOTRECOVERABLE
 	check restore-message says vmm message "vCPU 0 is in TSC catch-up"
-	check_equal finish-refused "$(kvmclockctl finish >/dev/null 2>&1; echo $?)" 4
+	try /run/finish kvmclockctl finish
+	check_equal finish-refused "$STATUS" 4
 	do_kexec "$NEXT_LINE" "tsc_early_khz=$_saved"
 }
 

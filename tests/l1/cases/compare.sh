@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# The comparison of `make bench`: VMs with the same guest live through the same kexecs, each
+# The comparison of `make bench` and `make demo`: VMs with the same guest live through the same kexecs, each
 # restored in another way every time. Parameters:
 #
 #   vcpus=N          vCPUs of each VM (2)
 #   methods=A,B...   of kch-vmm; each has a VM (all)
+#   seconds=S        how long they run in each stage (1)
 #   shift_khz=N      each kernel is told a TSC frequency N kHz above or, in turn, below the first
 #                    one's; without it each measures its own
 #   swap=METHOD      a control: the VM that is to be judged as "identical" is restored so
@@ -15,11 +16,6 @@ METHODS=$(param methods none,by-value,realtime,recipe,converged,identical | tr '
 VCPUS=$(param vcpus 2)
 # More than there are methods.
 SHARES=8
-
-vm_mem() { # NUMBER: its share of the reserved range
-	_share=$((GUEST_SIZE / SHARES / 65536 * 65536))
-	printf '0x%x,%d' $((GUEST_ADDR + $1 * _share)) $_share
-}
 
 each_method() { # COMMAND...: with number and name of each method
 	_number=0
@@ -44,41 +40,35 @@ how_to_restore() { # METHOD
 }
 
 start_vm() { # NUMBER METHOD
-	"$KCH/kch-vmm" run --mem "$(vm_mem "$1")" --name "$2" --vcpus "$VCPUS" --seconds 1 \
-		--id "$(printf '00000000-0000-4000-8000-%012d' "$1")" \
+	"$KCH/kch-vmm" run --mem "$(vm_mem "$1" $SHARES)" --name "$2" --vcpus "$VCPUS" \
+		--seconds "$(param seconds 1)" --id "$(vm_id "$1")" \
 		--save-with "$(how_to_save "$2")" --report "/run/$2" &
 }
 
 resume_vm() { # NUMBER METHOD
-	"$KCH/kch-vmm" resume --mem "$(vm_mem "$1")" --method "$(how_to_restore "$2")" --seconds 1 \
-		--save-with "$(how_to_save "$2")" --report "/run/$2" &
+	"$KCH/kch-vmm" resume --mem "$(vm_mem "$1" $SHARES)" --method "$(how_to_restore "$2")" \
+		--seconds "$(param seconds 1)" --save-with "$(how_to_save "$2")" --report "/run/$2" &
 }
 
 tell() { # NUMBER METHOD
-	while IFS= read -r _line; do
-		note "$2" "$_line"
-	done <"/run/$2"
-}
-
-value() { # METHOD KEY
-	sed -n "s/^$2=//p" "/run/$1"
+	note_lines "$2" <"/run/$2"
 }
 
 # Every number of a column is 0, and the page is the same; on a host of another frequency, its function is.
 is_exact() { # METHOD
-	if [ "$(value "$1" frequency_same)" = 1 ]; then
-		[ "$(value "$1" page_identical)" = 1 ] || return 1
+	if [ "$(reported "$1" frequency_same)" = 1 ]; then
+		[ "$(reported "$1" page_identical)" = 1 ] || return 1
 	else
-		[ "$(value "$1" page_function)" = 1 ] || return 1
+		[ "$(reported "$1" page_function)" = 1 ] || return 1
 	fi
 	for _key in error_now_ns error_end_ns error_hour_ns rate_ppb tsc_error_cycles \
 		total_error_ns total_error_hour_ns total_error_cycles peer_disagreements; do
-		[ "$(value "$1" $_key)" = 0 ] || return 1
+		[ "$(reported "$1" $_key)" = 0 ] || return 1
 	done
 }
 
 judge() { # NUMBER METHOD
-	check "resumed-$2" test -n "$(value "$2" error_now_ns)"
+	check "resumed-$2" test -n "$(reported "$2" error_now_ns)"
 	if [ "$2" = identical ]; then
 		check exact is_exact "$2"
 	elif is_exact "$2"; then
@@ -93,13 +83,13 @@ next_words() {
 	[ -n "$_shift" ] || return 0
 	[ $((STAGE % 2)) -eq 0 ] || _shift=0
 	_khz=$(sed -n 's/.*kch\.first_khz=\([0-9]*\).*/\1/p' /proc/cmdline)
-	_khz=${_khz:-$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)}
-	echo "kch.first_khz=$_khz tsc_early_khz=$((_khz + _shift)) hpet=disable pmtmr=0"
+	_khz=${_khz:-$(field status tsc_khz)}
+	echo "kch.first_khz=$_khz $(told_khz $((_khz + _shift)))"
 }
 
 stage_n() {
 	wait_settled
-	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)"
+	note tsc_khz "$(field status tsc_khz)"
 	if [ "$1" -eq 0 ]; then
 		each_method start_vm
 	else
@@ -108,11 +98,12 @@ stage_n() {
 	wait
 	if [ "$1" -eq 0 ]; then
 		for _method in $METHODS; do
-			check "started-$_method" test -z "$(sed -n 's/^failed=/failed: /p' "/run/$_method")"
-			check "saved-$_method" test "$(value "$_method" saved)" = 1
+			check "started-$_method" test -z "$(reported "$_method" failed)"
+			check "saved-$_method" test "$(reported "$_method" saved)" = 1
 		done
 	else
 		each_method tell
+		skip_if_mismeasured
 		each_method judge
 		[ -n "$(param swap)" ] || check finish kvmclockctl finish
 	fi

@@ -13,16 +13,10 @@
 
 TIMES=$(param times 50)
 
-vm() { # run|resume REPORT ARGUMENT...
+vm() { # run|resume ARGUMENT...
 	_command=$1
-	_report=$2
-	shift 2
-	"$KCH/kch-vmm" "$_command" --mem "$(printf '0x%x,%d' $((GUEST_ADDR)) $((GUEST_SIZE / 65536 * 65536)))" \
-		--report "$_report" "$@"
-}
-
-value() { # KEY: of the last report
-	sed -n "s/^$1=//p" /run/vm
+	shift
+	"$KCH/kch-vmm" "$_command" --mem "$(vm_mem 0 1)" --report /run/vm "$@"
 }
 
 # Of numbers, one a line.
@@ -35,8 +29,8 @@ distribution() { # KEY < NUMBERS
 
 stage_0() {
 	wait_settled
-	vm run /run/vm --id 00000000-0000-4000-8000-000000000000 --vcpus "$(param vcpus 1)" --seconds 1 || true
-	check started test -z "$(value failed)"
+	vm run --id "$(vm_id 0)" --vcpus "$(param vcpus 1)" --seconds 1 || true
+	check started test -z "$(reported vm failed)"
 	do_kexec
 }
 
@@ -47,13 +41,13 @@ stage_1() {
 	: >/run/rounds
 	_done=0
 	while [ "$_done" -lt "$TIMES" ]; do
-		vm resume /run/vm --method converged ${_bound:+--bound $_bound} --seconds 0.05 || true
-		for _failed in $(value failed); do
+		vm resume --method converged ${_bound:+--bound $_bound} --seconds 0.05 || true
+		for _failed in $(reported vm failed); do
 			check "$_failed" false
 			note failed_in "$_done: $(tr '\n' ' ' </run/vm)"
 		done
-		value restore_error_ns | tr -d - >>/run/errors
-		value restore_rounds >>/run/rounds
+		reported vm restore_error_ns | tr -d - >>/run/errors
+		reported vm restore_rounds >>/run/rounds
 		_done=$((_done + 1))
 	done
 	check restored test "$(wc -l </run/rounds)" -eq "$TIMES"

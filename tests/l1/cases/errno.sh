@@ -10,18 +10,15 @@
 
 # Its output goes to the console, and what failed, or was skipped, into the verdict too.
 group() { # GROUP
-	_status=0
-	"$KCH/kch-errno" "$REGION_ADDR" "$REGION_SIZE" "$1" >/run/group 2>&1 || _status=$?
+	try /run/group "$KCH/kch-errno" "$REGION_ADDR" "$REGION_SIZE" "$1"
 	cat /run/group >/dev/console
 	grep -E '^# (group-|condition|[0-9]+ conditions)|SKIP|^kch-errno' /run/group |
-		cut -c1-300 | while IFS= read -r _line; do
-		note "$1" "$_line"
-	done
+		cut -c1-300 | note_lines "$1"
 	# What a program that died has left behind is not for the next one.
-	[ "$_status" -eq 0 ] || rmmod kvmclock_handover kch_fault 2>/dev/null || true
+	[ "$STATUS" -eq 0 ] || rmmod kvmclock_handover kch_fault 2>/dev/null || true
 	_checks=$(sed -n 's/^ok .* # \([0-9]* checks\)$/\1/p' /run/group)
 	note "$1" "${_checks:-no checks passed}"
-	return "$_status"
+	return "$STATUS"
 }
 
 noticed() { # SABOTAGE GROUP TEXT

@@ -39,15 +39,6 @@ SECONDS_=$(param seconds 2)
 METHOD=$(param method identical)
 SAVE=$(param save vmm)
 
-vm_id() { # NUMBER
-	printf '00000000-0000-4000-8000-%012d' "$1"
-}
-
-vm_mem() { # NUMBER: its share of the reserved range
-	_share=$((GUEST_SIZE / 4 / 65536 * 65536))
-	printf '0x%x,%d' $((GUEST_ADDR + $1 * _share)) $_share
-}
-
 each_vm() { # COMMAND...: with the number of each VM that is up in this stage
 	_vm=0
 	_up=$VMS
@@ -93,33 +84,19 @@ save_vm() { # NUMBER
 }
 
 save_vm_as() { # NUMBER
-	check save kvmclockctl save --pid "$(sed -n 's/^pid=//p' "/run/vm$1")" \
+	check save kvmclockctl save --pid "$(reported "vm$1" pid)" \
 		--id "$(vm_id "$1")" --name "vm$1"
 }
 
 # kch-vmm returns when its report is there, also if it keeps the VM.
 judge_vm() { # NUMBER
-	if [ ! -s "/run/vm$1" ]; then
-		check report false
-		return
-	fi
-	while IFS= read -r _line; do
-		case $_line in
-		failed=*) ;;
-		*) note "vm$1" "$_line" ;;
-		esac
-	done <"/run/vm$1"
-	_failed=$(sed -n 's/^failed=//p' "/run/vm$1")
-	for _check in $_failed; do
-		check "$_check" false
-	done
-	[ -n "$_failed" ] || check clocks true
+	judge_report "vm$1"
 }
 
 # What was found wrong beforehand is refused by its own name, and says what is wrong.
 judge_refusal() { # NUMBER
-	check_equal refused "$(sed -n 's/^refused_errno=//p' "/run/vm$1")" "$(param refused)"
-	_message=$(sed -n 's/^message=//p' "/run/vm$1")
+	check_equal refused "$(reported "vm$1" refused_errno)" "$(param refused)"
+	_message=$(reported "vm$1" message)
 	note refused "$_message"
 	for _word in $(param words | tr '_' ' '); do
 		case $_message in
@@ -130,9 +107,15 @@ judge_refusal() { # NUMBER
 }
 
 verify() {
-	kvmclockctl verify >/run/verify 2>&1 && _status=0 || _status=$?
-	[ "$_status" -eq 0 ] || cat /run/verify >/dev/console
-	check verify test "$_status" -eq 0
+	try /run/verify kvmclockctl verify
+	[ "$STATUS" -eq 0 ] || cat /run/verify >/dev/console
+	check verify test "$STATUS" -eq 0
+}
+
+# Of a record that somebody has still to come for.
+finish_refused() {
+	try /run/finish kvmclockctl finish
+	check finish-refused test "$STATUS" -eq 4
 }
 
 next_words() {
@@ -148,9 +131,8 @@ next_words() {
 		# Its own wait for the end of the calibration would be in vain.
 		echo kch.kvm=early
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\).*/\1,init_tsc_clocksource/p' /proc/cmdline
-	elif [ -n "$(param shift_khz)" ]; then
-		_khz=$(field status tsc_khz)
-		echo "tsc_early_khz=$((_khz + $(param shift_khz))) hpet=disable pmtmr=0"
+	else
+		shifted_khz shift_khz
 	fi
 }
 
@@ -195,15 +177,13 @@ stage_n() {
 	wait
 	if [ "$1" -eq "$KEXECS" ] && [ -n "$(param refused)" ]; then
 		each_vm judge_refusal
-		# Nobody has got it: it is still there.
-		check finish-refused test "$(kvmclockctl finish >/dev/null 2>&1; echo $?)" = 4
+		finish_refused
 		return
 	fi
 	each_vm judge_vm
 	if [ "$1" -gt 0 ] && [ "$METHOD" = identical ] && [ -z "$(param add)$(param mode)" ]; then
 		if [ "$1" -lt "$KEXECS" ] && [ "$(param late no)" != no ]; then
-			# Some are still to come.
-			check finish-refused test "$(kvmclockctl finish >/dev/null 2>&1; echo $?)" = 4
+			finish_refused
 		else
 			[ "$1" -lt "$KEXECS" ] || verify
 			check finish kvmclockctl finish

@@ -54,9 +54,7 @@ left_alone() { # NAME
 
 judge_left() { # NAME
 	wait_jail "$1" saved
-	grep -E "^(left_|failed=)" "/run/$1" | while IFS= read -r _line; do
-		note "$1" "$_line"
-	done
+	grep -E "^(left_|failed=)" "/run/$1" | note_lines "$1"
 	check "$1-left" test -z "$(grep '^failed=' "/run/$1")"
 	end_jail "$1"
 }

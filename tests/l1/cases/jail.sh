@@ -16,9 +16,6 @@
 #   seconds=S      how long the guest is watched, before and after (2)
 #   shift_khz=N    the next kernel takes the TSC for N kHz faster than this one
 
-# shellcheck source=tests/l1/cases/carry.sh
-. /kch/cases/carry.sh
-
 VCPUS=$(param vcpus 1)
 ORDERS=$(param order load | tr , ' ')
 JAIL_ID=00000000-0000-4000-8000-0000000a1100
@@ -58,7 +55,7 @@ wait_jail() { # NAME KEY
 		fi
 		sleep 0.1
 	done
-	JAIL_PID=$(sed -n 's/^pid=//p' "/run/$1")
+	JAIL_PID=$(reported "$1" pid)
 }
 
 end_jail() { # NAME
@@ -82,18 +79,11 @@ check_confined() {
 }
 
 judge_jail() { # NAME
-	while IFS= read -r _line; do
-		case $_line in
-		failed=*) ;;
-		*) note "$1" "$_line" ;;
-		esac
-	done <"/run/$1"
-	_failed=$(sed -n 's/^failed=//p' "/run/$1")
-	grep -q '^saved=1' "/run/$1" || _failed="$_failed unfinished"
-	for _check in $_failed; do
-		check "$_check" false
-	done
-	[ -n "$_failed" ] || check clocks true
+	if [ "$(reported "$1" saved)" = 1 ]; then
+		judge_report "$1"
+	else
+		judge_report "$1" "$1" unfinished
+	fi
 }
 
 # The same file for each.
@@ -117,12 +107,9 @@ stage_0() {
 	check save kvmclockctl save --pid "$JAIL_PID" --id "$JAIL_ID" --name jail
 	judge_jail first
 	end_jail first
-	carry_out
-	_words=
-	[ -z "$(param shift_khz)" ] ||
-		_words="tsc_early_khz=$(($(field status tsc_khz) + $(param shift_khz))) hpet=disable pmtmr=0"
+	_words="$(shifted_khz shift_khz) $(carry_out)"
 	# shellcheck disable=SC2086 # words
-	do_kexec "$NEXT_LINE" "kch.carried_mb=$CARRIED_MB" $_words
+	do_kexec "$NEXT_LINE" $_words
 }
 
 come_back() { # ORDER
@@ -130,14 +117,12 @@ come_back() { # ORDER
 	start_jail "$1" resume "$1"
 	wait_jail "$1" loaded
 	if [ "$(param restore yes)" = yes ]; then
-		set -- "$1" --pid "$JAIL_PID" --id "$JAIL_ID"
-		[ "$(param hold yes)" = no ] || set -- "$@" --hold
-		_order=$1
-		shift
-		kvmclockctl restore "$@" >"/run/$_order.restore" 2>&1 && _status=0 || _status=$?
-		note "$_order" "$(tail -n 1 "/run/$_order.restore")"
-		check_equal restore "$_status" 0
-		set -- "$_order"
+		_hold=
+		[ "$(param hold yes)" = no ] || _hold=--hold
+		# shellcheck disable=SC2086 # a word or none
+		try "/run/$1.restore" kvmclockctl restore --pid "$JAIL_PID" --id "$JAIL_ID" $_hold
+		note "$1" "$(tail -n 1 "/run/$1.restore")"
+		check_equal restore "$STATUS" 0
 	fi
 	echo >&3
 	wait_jail "$1" saved

@@ -14,9 +14,7 @@
 #   again=ERRNO    what is said after unloading and loading the module (as expect)
 #   words=A_B_C    words that the message has, in this order
 
-VM_ID=00000000-0000-4000-8000-000000000000
-
-field() { # NAME: of kvmclockctl status
+tool_says() { # NAME: of kvmclockctl status
 	kvmclockctl status --tsv | sed -n "s/^$1	//p"
 }
 
@@ -29,10 +27,10 @@ load() { # BACKEND
 }
 
 preserve_vm() {
-	"$KCH/kch-vmm" run --mem "$GUEST_ADDR,$((GUEST_SIZE / 4))" --id "$VM_ID" --name vm0 \
+	"$KCH/kch-vmm" run --mem "$(vm_mem 0)" --id "$(vm_id 0)" --name vm0 \
 		--vcpus 1 --seconds 1 --report /run/vm0 --save-with module &
 	wait
-	check preserved test "$(field outgoing_vms)" = 1
+	check preserved test "$(tool_says outgoing_vms)" = 1
 }
 
 # Loaded for KHO a VM is preserved, so the module has to stay; loaded for the range it may go.
@@ -40,7 +38,7 @@ check_unload() { # BACKEND
 	if rmmod kvmclock_handover 2>/dev/null; then
 		check unloaded test "$1" = range
 		load "$1"
-		check still_preserved test "$(field outgoing_vms)" = 1
+		check still_preserved test "$(tool_says outgoing_vms)" = 1
 	else
 		check held test "$1" = kho
 	fi
@@ -54,7 +52,7 @@ stage_0() {
 	nothing) ;;
 	kho | range)
 		load "$_leave"
-		check_equal backend "$(field backend)" "$_leave"
+		check_equal backend "$(tool_says backend)" "$_leave"
 		preserve_vm
 		check_unload "$_leave"
 		;;
@@ -91,9 +89,9 @@ without_kho() {
 	check_refused no-range 'backend=range needs region=' backend=range
 	check_refused no-label 'backend=reserve_mem needs' backend=reserve_mem "region=$REGION_ADDR,$REGION_SIZE"
 	modprobe kvmclock_handover
-	check_equal backend "$(field backend)" none
-	check_equal error "$(field incoming_error)" ENODEV
-	note message "$(field message)"
+	check_equal backend "$(tool_says backend)" none
+	check_equal error "$(tool_says incoming_error)" ENODEV
+	note message "$(tool_says message)"
 }
 
 stage_1() {
@@ -107,12 +105,12 @@ stage_1() {
 	_total=$(total_kb)
 	load "$_look"
 	case $_look in
-	both) check_equal backend "$(field backend)" kho ;;
-	*) check_equal backend "$(field backend)" "$_look" ;;
+	both) check_equal backend "$(tool_says backend)" kho ;;
+	*) check_equal backend "$(tool_says backend)" "$_look" ;;
 	esac
-	_message=$(field message)
+	_message=$(tool_says message)
 	note message "$_message"
-	check_equal error "$(field incoming_error)" "$(param expect ENODATA)"
+	check_equal error "$(tool_says incoming_error)" "$(param expect ENODATA)"
 	for _word in $(param words | tr _ ' '); do
 		case $_message in
 		*"$_word"*) _message=${_message#*"$_word"} ;;
@@ -136,6 +134,6 @@ stage_1() {
 		check_refused size-small 'kho_size=2048: a power of two' backend=kho kho_size=2048
 	fi
 	load "$_look"
-	check_equal error_again "$(field incoming_error)" "$(param again "$(param expect ENODATA)")"
-	note message_again "$(field message)"
+	check_equal error_again "$(tool_says incoming_error)" "$(param again "$(param expect ENODATA)")"
+	note message_again "$(tool_says message)"
 }

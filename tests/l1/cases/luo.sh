@@ -20,54 +20,28 @@ SECONDS_=$(param seconds 2)
 METHOD=$(param method identical)
 CLOCKSOURCE=/sys/devices/system/clocksource/clocksource0/current_clocksource
 
-value() { # KEY: of /run/out
-	sed -n "s/^$1=//p" /run/out
-}
-
 note_tsc() {
-	note tsc_khz "$(sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status)" \
-		"$(sed -n 's/^tsc_source: //p' /sys/kernel/debug/kvmclock_handover/status)" \
+	note tsc_khz "$(field status tsc_khz)" "$(field status tsc_source)" \
 		"clocksource $(cat $CLOCKSOURCE) uptime $(cut -d' ' -f1 /proc/uptime)"
-	dmesg | grep -E 'tsc: |kvmclock_handover' | tail -n 8 | while IFS= read -r _line; do
-		note kernel "$_line"
-	done
-}
-
-# shellcheck disable=SC2013 # words
-judge() {
-	if [ ! -s /run/luo ]; then
-		check report false
-		return
-	fi
-	while IFS= read -r _line; do
-		note vm "$_line"
-	done </run/luo
-	for _check in $(sed -n 's/^failed=//p' /run/luo); do
-		check "$_check" false
-	done
-	grep -q '^failed=' /run/luo || check clocks true
+	dmesg | grep -E 'tsc: |kvmclock_handover' | tail -n 8 | note_lines kernel
 }
 
 retrieve() {
 	if [ -n "$(param forge)" ]; then
 		"$KCH/kch-luo" forge "$(param forge)" >/run/out
-		note forged "$(value forged)"
+		note forged "$(reported out forged)"
 	fi
 	"$KCH/kch-luo" retrieve >/run/out
-	while IFS= read -r _line; do
-		note retrieve "$_line"
-	done </run/out
-	dmesg | grep 'kvmclock_handover: ' | while IFS= read -r _line; do
-		note kernel "$_line"
-	done
+	note_lines retrieve </run/out
+	dmesg | grep 'kvmclock_handover: ' | note_lines kernel
 	if [ "$(param abort no)" = yes ]; then
-		check_equal nothing_preserved "$(value session)" ENOENT
+		check_equal nothing_preserved "$(reported out session)" ENOENT
 		return
 	fi
-	check_equal memory "$(value memory)" ok
-	check_equal refused "$(value clock)" "$(param errno)"
-	check_equal refused_again "$(value clock_again)" "$(param errno)"
-	check_equal finish "$(value finish)" ok
+	check_equal memory "$(reported out memory)" ok
+	check_equal refused "$(reported out clock)" "$(param errno)"
+	check_equal refused_again "$(reported out clock_again)" "$(param errno)"
+	check_equal finish "$(reported out finish)" ok
 }
 
 end_vmm() {
@@ -94,7 +68,7 @@ judge_tsc() {
 	check confirmed test "$(dmesg | grep -c 'tsc: Frequency of .* taken over .* stays')" = 1
 	check not_refined test "$(dmesg | grep -c 'tsc: Refined')" = 0
 	check not_forced test "$(grep -c tsc_known_freq /proc/cpuinfo)" = 0
-	check_equal tsc_source "$(sed -n 's/^tsc_source: //p' /sys/kernel/debug/kvmclock_handover/status)" settled
+	check_equal tsc_source "$(field status tsc_source)" settled
 	# Refinement begins when the clocksource is registered, and takes a second.
 	note early_resume "$(cat /times);" \
 		"refinement would have begun at" \
@@ -109,7 +83,7 @@ stage_0() {
 	[ "$(param abort no)" = no ] || _abort=--abort
 	# shellcheck disable=SC2046 # a word or none
 	"$KCH/kch-luo" $_abort $(end_vmm) start -- --vcpus "$VCPUS" --seconds "$SECONDS_" || true
-	judge
+	judge_report luo vm
 	leave
 }
 
@@ -133,7 +107,7 @@ stage_n() {
 			$_spoil || true
 	fi
 	note_tsc
-	judge
+	judge_report luo vm
 	! early || judge_tsc
 	[ "$1" -eq "$KEXECS" ] || leave
 }

@@ -11,7 +11,6 @@
 #                  runs meanwhile: when one does, KVM may compare its last TSC with one that was read
 #                  earlier, take it for a TSC that went backwards, and move the offset.
 
-VM_ID=00000000-0000-4000-8000-000000000000
 CLOCKSOURCES=/sys/devices/system/clocksource/clocksource0
 CPU=/sys/devices/system/cpu/cpu1/online
 
@@ -20,10 +19,6 @@ vm() { # run|resume OPTION...
 	shift
 	"$KCH/kch-vmm" "$_command" --mem "$GUEST_ADDR,16M" --report /run/vm "$@" &
 	wait
-}
-
-report() { # KEY
-	sed -n "s/^$1=//p" /run/vm
 }
 
 # Its exit status, and what it said, for people, is in $SAID; what it printed is in /run/out.
@@ -54,7 +49,7 @@ says() { # NAME TEXT WORD...
 
 restored() {
 	vm resume --method identical --seconds 1 "$@"
-	check_equal restored "$(report refused_errno)" ''
+	check_equal restored "$(reported vm refused_errno)" ''
 	tool 0 identical verify
 }
 
@@ -68,15 +63,15 @@ never() {
 	# Asked again later it is the same: there is nothing to wait for.
 	for _try in first second; do
 		vm resume --method identical --seconds 1
-		check_equal "restore-$_try" "$(report refused_errno)" EPFNOSUPPORT
-		says "restore-reason-$_try" "$(report message)" "not the TSC" "unstable"
+		check_equal "restore-$_try" "$(reported vm refused_errno)" EPFNOSUPPORT
+		says "restore-reason-$_try" "$(reported vm message)" "not the TSC" "unstable"
 		sleep 2
 	done
-	"$KCH/kch-vmm" run --mem "$((GUEST_ADDR + 0x1000000)),16M" --id "${VM_ID%0}1" --seconds 1 \
+	"$KCH/kch-vmm" run --mem "$((GUEST_ADDR + 0x1000000)),16M" --id "$(vm_id 1)" --seconds 1 \
 		--save-with module --report /run/other &
 	wait
-	check_equal save "$(sed -n 's/^save_errno=//p' /run/other)" EPFNOSUPPORT
-	says save-reason "$(sed -n 's/^save_message=//p' /run/other)" "not the TSC" "unstable"
+	check_equal save "$(reported other save_errno)" EPFNOSUPPORT
+	says save-reason "$(reported other save_message)" "not the TSC" "unstable"
 	tool 4 finish finish
 }
 
@@ -114,8 +109,8 @@ disturb() {
 }
 
 stage_0() {
-	vm run --id "$VM_ID" --name vm --vcpus 2 --seconds 1 --save-with module
-	check_equal saved "$(report failed)" ''
+	vm run --id "$(vm_id 0)" --name vm --vcpus 2 --seconds 1 --save-with module
+	check_equal saved "$(reported vm failed)" ''
 	if [ "$(param lost)" = boot ]; then
 		do_kexec "$NEXT_LINE" tsc=unstable kch.kvm=early
 	else

@@ -30,10 +30,6 @@ between() { # LOW X HIGH
 	awk -v low="$1" -v x="$2" -v high="$3" 'BEGIN { exit !(low < x && x < high) }'
 }
 
-result_of() { # NAME KEY
-	sed -n "s/^$2=//p" "/run/$1.result"
-}
-
 # QEMU alone sets both to what they were when it stopped the guest. So each has lost what passed on
 # the host from some instant of the saving to one of the loading, and these are bracketed.
 as_alone() { # NAME
@@ -42,8 +38,8 @@ as_alone() { # NAME
 		'BEGIN { printf "%.0f", (a - b) * 1e6 / k }')
 	_most=$(awk -v a="$(cat "/run/$1.up")" -v b="$(cat "$CARRIED/stopping")" -v k="$_khz" \
 		'BEGIN { printf "%.0f", (a - b) * 1e6 / k }')
-	_tsc=$(result_of "$1" tsc_error_ns)
-	_clock=$(result_of "$1" raw_error_ns)
+	_tsc=$(reported "$1.result" tsc_error_ns)
+	_clock=$(reported "$1.result" raw_error_ns)
 	note "$1" "guest TSC $_tsc ns, clock $_clock ns; the host was away for $_least to $_most ns"
 	check "$1-tsc" between "$_least" "$((0 - ${_tsc:-0}))" "$_most"
 	check "$1-clock" between "$_least" "$((0 - ${_clock:-0}))" "$_most"
@@ -54,9 +50,9 @@ five_readings() { # NAME
 }
 
 restore() { # NAME STATUS TEXT
-	kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" --hold >"/run/$1.restore" 2>&1 && _status=0 || _status=$?
+	try "/run/$1.restore" kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" --hold
 	note "$1" "$(tail -n 1 "/run/$1.restore")"
-	check_equal "$1-status" "$_status" "$2"
+	check_equal "$1-status" "$STATUS" "$2"
 	check "$1-said" grep -q "$3" "/run/$1.restore"
 }
 

@@ -19,9 +19,6 @@
 #   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
 #   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
 
-# shellcheck source=tests/l1/cases/carry.sh
-. /kch/cases/carry.sh
-
 VCPUS=$(param vcpus 1)
 METHODS=$(param methods ours | tr , ' ')
 BEFORE=$(param before 6)
@@ -39,18 +36,10 @@ firmware() {
 	[ "$MACHINE" = microvm ] || echo "-bios qboot.rom"
 }
 
-host_khz() {
-	sed -n 's/^tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
-}
-
-kvm_khz() {
-	sed -n 's/^kvm_tsc_khz: //p' /sys/kernel/debug/kvmclock_handover/status
-}
-
 guest_cpu() {
 	if [ -n "$(param guest_khz)" ]; then
 		# As it was when the guest was started.
-		[ -s "$CARRIED/guest-khz" ] || echo $(($(host_khz) + $(param guest_khz))) >"$CARRIED/guest-khz"
+		[ -s "$CARRIED/guest-khz" ] || echo $(($(field status tsc_khz) + $(param guest_khz))) >"$CARRIED/guest-khz"
 		echo "host,tsc-frequency=$(cat "$CARRIED/guest-khz")000"
 	else
 		echo host
@@ -180,7 +169,7 @@ start_first() {
 	[ "$SAVE" != snapshot ] || cp /usr/share/qemu/empty.qcow2 "$CARRIED/image"
 	case " $METHODS " in
 	*" realtime "*)
-		export KCH_STOCK_FILE=$CARRIED/stock
+		export KCH_STOCK_FILE="$CARRIED/stock"
 		start_qemu first env LD_PRELOAD="$KCH/stock.so" --
 		;;
 	*) start_qemu first -- ;;
@@ -196,7 +185,7 @@ stage_0() {
 	check kvm-clock grep -q "^G clocksource kvm-clock" /run/first.data
 	sleep "$BEFORE"
 	tsc_offset >"$CARRIED/tsc-offset"
-	host_khz >"$CARRIED/khz"
+	field status tsc_khz >"$CARRIED/khz"
 	kch-host-tsc >"$CARRIED/stopping"
 	save_guest
 	wait_for 100 is_saved || lost_guest first "it was not saved"
@@ -206,12 +195,9 @@ stage_0() {
 	saved_host_tsc >"$CARRIED/stopped"
 	quit_qemu first
 	cp /run/first.data "$CARRIED/before"
-	carry_out
-	_words=
-	[ -z "$(param host_khz)" ] ||
-		_words="tsc_early_khz=$(($(host_khz) + $(param host_khz))) hpet=disable pmtmr=0"
+	_words="$(shifted_khz host_khz) $(carry_out)"
 	# shellcheck disable=SC2086 # words
-	do_kexec "$NEXT_LINE" "kch.carried_mb=$CARRIED_MB" $_words
+	do_kexec "$NEXT_LINE" $_words
 }
 
 # The guest's own view: all of it as evidence, and what does not hold as checks.
@@ -220,18 +206,15 @@ judge_guest() { # METHOD
 	[ "$(param points no)" = no ] || _points=--points
 	# shellcheck disable=SC2086 # no word, or one
 	"$KCH/kch-qemu-analyse" "$CARRIED/before" "/run/$1.data" "$(cat "$CARRIED/tsc-offset")" \
-		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points "$(kvm_khz)" \
-		>"/run/$1.result" || true
-	while IFS= read -r _line; do
-		note "$1" "$_line"
-	done <"/run/$1.result"
-	[ "$1" = "$(param judge ours)" ] || return 0
-	_failed=$(sed -n 's/^failed=//p' "/run/$1.result")
-	grep -q '^failed=' "/run/$1.result" || _failed=analyse
-	for _check in $_failed; do
-		check "$_check" false
-	done
-	[ -n "$_failed" ] || check clocks true
+		"$(cat "/run/$1.offset")" "$(cat "$CARRIED/stopped")" $_points \
+		"$(field status kvm_tsc_khz)" >"/run/$1.result" || true
+	if [ "$1" != "$(param judge ours)" ]; then
+		note_lines "$1" <"/run/$1.result"
+	elif grep -q '^failed=' "/run/$1.result"; then
+		judge_report "$1.result" "$1"
+	else
+		judge_report "$1.result" "$1" analyse
+	fi
 }
 
 # QEMU as it is, with its state loaded and the guest not yet running.
@@ -253,9 +236,8 @@ load_guest() { # NAME
 restored() { # NAME OPTION...
 	load_guest "$1"
 	shift
-	kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" "$@" >"/run/$QEMU_NAME.restore" 2>&1 &&
-		_status=0 || _status=$?
-	check_equal restore "$_status" 0
+	try "/run/$QEMU_NAME.restore" kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" "$@"
+	check_equal restore "$STATUS" 0
 	# What QEMU asks of a vCPU is answered, held or not.
 	monitor "info registers"
 	check registers wait_for 20 grep -q "^RIP=" "/run/$QEMU_NAME.monitor"

@@ -11,22 +11,18 @@
 #   spoil=WHAT         that is made wrong after the kexec: a control of this script
 
 OURS=$KCH/selftests/$(param library "$HOST_LINE")/ours
-CARRIED=/run/carried
-export KCH_CARRIED=$CARRIED
+export KCH_CARRIED="$CARRIED"
 
 # Its output goes to the console, and what was skipped or failed into the verdict too.
 run_test() { # NAME COMMAND...
 	_name=$1
 	shift
-	_status=0
 	# shellcheck disable=SC2046 # words
-	"$@" $(param scenarios | tr , ' ') >/run/test.out 2>&1 </dev/null || _status=$?
+	try /run/test.out "$@" $(param scenarios | tr , ' ') </dev/null
 	cat /run/test.out >/dev/console
 	grep -E '^(not ok|# check |# Totals|1\.\.0)|# SKIP| checks$|cannot be restored' /run/test.out |
-		cut -c1-200 | while IFS= read -r _line; do
-		note "$_name" "$_line"
-	done
-	return "$_status"
+		cut -c1-200 | note_lines "$_name"
+	return "$STATUS"
 }
 
 # Something is made wrong, and the test must fail in the check that is named. What the host does not
@@ -34,8 +30,7 @@ run_test() { # NAME COMMAND...
 control() { # SPOIL SCENARIO CHECK COMMAND...
 	_spoil=$1 _scenario=$2 _wanted=$3
 	shift 3
-	_status=0
-	KCH_SPOIL=$_spoil "$@" "$_scenario" >/run/control.out 2>&1 </dev/null || _status=$?
+	try /run/control.out env "KCH_SPOIL=$_spoil" "$@" "$_scenario" </dev/null
 	if grep '# SKIP' /run/control.out >/run/skipped-control; then
 		note "control-$_spoil-$_scenario-$_wanted" "$(cat /run/skipped-control)"
 		return
@@ -44,7 +39,7 @@ control() { # SPOIL SCENARIO CHECK COMMAND...
 }
 
 noticed() {
-	[ "$_status" -eq 1 ] && grep -q "^# check $_wanted failed: " /run/control.out && return
+	[ "$STATUS" -eq 1 ] && grep -q "^# check $_wanted failed: " /run/control.out && return
 	cat /run/control.out >/dev/console
 	return 1
 }
@@ -79,28 +74,6 @@ restore_controls() {
 	control flags stopped pvclock_changed "$@"
 }
 
-# What outlives the kexec: a tar file in the reserved range.
-carry_out() {
-	tar -c -C "$CARRIED" . | dd of=/dev/mem bs=64k seek=$((GUEST_ADDR >> 16)) 2>/run/dd
-	CARRIED_MB=$((($(du -sk "$CARRIED" | cut -f1) >> 10) + 2))
-	note carried_mb "$CARRIED_MB"
-}
-
-carry_in() {
-	mkdir -p "$CARRIED"
-	dd if=/dev/mem bs=1M skip=$((GUEST_ADDR >> 20)) count="$(param carried_mb)" 2>/run/dd |
-		tar -x -C "$CARRIED"
-}
-
-status() { # KEY: of the module's debugfs
-	sed -n "s/^$1: //p" /sys/kernel/debug/kvmclock_handover/status | head -n 1
-}
-
-next_words() {
-	[ -z "$(param shift_khz)" ] ||
-		echo "tsc_early_khz=$(($(status tsc_khz) + $(param shift_khz))) hpet=disable pmtmr=0"
-}
-
 # Of the VMs in the record: those that the test says cannot be restored, and those of a kind that this
 # kernel does not have.
 left() {
@@ -113,16 +86,15 @@ left() {
 
 # All others were restored; and while one was not, the record is not dropped.
 finish() {
-	_status=0
-	kvmclockctl finish >/run/finish 2>&1 || _status=$?
+	try /run/finish kvmclockctl finish
 	cat /run/finish >/dev/console
 	_left=$(left | wc -l)
-	note left "$_left of $(status incoming_vms), restored $(status restored_vms)"
+	note left "$_left of $(field status incoming_vms), restored $(field status restored_vms)"
 	if [ "$_left" -eq 0 ]; then
-		[ "$_status" -eq 0 ]
+		[ "$STATUS" -eq 0 ]
 	else
-		[ "$_status" -eq 4 ] &&
-			[ $(($(status incoming_vms) - $(status restored_vms))) -eq "$_left" ]
+		[ "$STATUS" -eq 4 ] &&
+			[ $(($(field status incoming_vms) - $(field status restored_vms))) -eq "$_left" ]
 	fi
 }
 
@@ -135,9 +107,9 @@ stage_0() {
 		check capture run_test capture "$OURS/capture_test"
 	fi
 	check preserve run_test preserve "$OURS/handover_test" preserve
-	carry_out
-	# shellcheck disable=SC2046 # words
-	do_kexec "$NEXT_LINE" "kch.carried_mb=$CARRIED_MB" $(next_words)
+	_words="$(shifted_khz shift_khz) $(carry_out)"
+	# shellcheck disable=SC2086 # words
+	do_kexec "$NEXT_LINE" $_words
 }
 
 stage_1() {

@@ -7,13 +7,10 @@
 #   readings=N   of the promise (2000)
 
 one() { # CASE
-	_status=0
-	STOCK_READINGS=$(param readings 2000) "$KCH/stock-kvm" "$1" >/run/out 2>&1 || _status=$?
+	try /run/out env STOCK_READINGS="$(param readings 2000)" "$KCH/stock-kvm" "$1"
 	cat /run/out >/dev/console
-	grep '^#' /run/out | cut -c1-300 | while IFS= read -r _line; do
-		note "$1" "$_line"
-	done
-	return "$_status"
+	grep '^#' /run/out | cut -c1-300 | note_lines "$1"
+	return "$STATUS"
 }
 
 stage_0() {

@@ -6,19 +6,16 @@
 #   off_ppm=N      the second kernel is told a frequency so far off, and has nothing to measure it
 #                  with: the third has that from it, and is to find out
 
-KHZ=/sys/kernel/debug/kvmclock_handover/status
 # NTP corrects so much.
 LIMIT_PPM=500
 
 tsc_khz() {
-	sed -n 's/^tsc_khz: //p' $KHZ
+	field status tsc_khz
 }
 
 note_tsc() {
 	note tsc_khz "$(tsc_khz)"
-	dmesg | grep 'tsc: ' | while IFS= read -r _line; do
-		note kernel "$_line"
-	done
+	dmesg | grep 'tsc: ' | note_lines kernel
 }
 
 lines() { # PATTERN: how many the kernel's log has
@@ -26,11 +23,8 @@ lines() { # PATTERN: how many the kernel's log has
 }
 
 selftest() {
-	_status=0
-	"$KCH/tsc_handover" >/run/selftest 2>&1 || _status=$?
-	while IFS= read -r _line; do
-		note selftest "$_line"
-	done </run/selftest
+	try /run/selftest "$KCH/tsc_handover"
+	note_lines selftest </run/selftest
 }
 
 stage_0() {
@@ -48,9 +42,9 @@ stage_told() {
 	selftest
 	# Its control: not what was handed over, nor too far off to be.
 	if [ "$(param off_ppm 0)" -lt $LIMIT_PPM ] && [ "$(param off_ppm 0)" -gt 0 ]; then
-		check_equal selftest_notices "$_status" 1
+		check_equal selftest_notices "$STATUS" 1
 	else
-		check_equal selftest "$_status" 0
+		check_equal selftest "$STATUS" 0
 	fi
 	# Measured again: an option that is given twice counts as it is last.
 	do_kexec "$NEXT_LINE" tsc_early_khz=0 hpet=verbose pmtmr=0
@@ -64,7 +58,7 @@ stage_n() {
 		return
 	fi
 	selftest
-	check_equal selftest "$_status" 0
+	check_equal selftest "$STATUS" 0
 	check_equal not_forced "$(grep -c tsc_known_freq /proc/cpuinfo || true)" 0
 	check_equal taken_over "$(lines 'Frequency of .* taken over .* (measured')" 1
 	_first=$(param first_khz)
