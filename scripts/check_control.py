@@ -51,6 +51,8 @@ CHANGED = [
      "region-abi.rst: its tables are not those of"),
     ("documents", "kernel/core/fields.c", "KVM moves its TSC offset itself", "planted",
      "kvmclockctl.8: its tables are not those of"),
+    ("documents", "userspace/include/kvmclock-handover.h", r"^\tint64_t ia32_tsc_adjust;\n", "",
+     "struct kch_vcpu_info and struct kch_rec_vcpu differ in ia32_tsc_adjust"),
     # An example that does not compile.
     ("documents", "Documentation/vmm-integration.rst", r"^    static struct kch_handle \*kch;", "    static struct planted *kch;",
      "vmm-integration.rst: the example does not compile"),

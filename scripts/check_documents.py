@@ -18,14 +18,11 @@ from pathlib import Path
 from typing import Callable, Iterable, Iterator, List
 
 import record_tables
+from record_tables import Failed
 
 INCLUDES = ["-Ikernel/include/uapi", "-Ikernel/include", "-Iuserspace/include"]
 # A document that lost its marks would pass without a word.
 ASSERTIONS_MIN = 40
-
-
-class Failed(Exception):
-    """The check cannot be made."""
 
 
 def sources(root: Path, pattern: str) -> str:
@@ -75,7 +72,9 @@ def layout_faults(root: Path, run: Callable) -> Iterator[str]:
     count = sum(line.startswith("_Static") for line in lines)
     if count < ASSERTIONS_MIN:
         yield f"only {count} assertions found in the documents"
-    yield from record_tables.faults(root, record_tables.read_rows(root))
+    rows = record_tables.read_rows(root)
+    yield from record_tables.faults(root, rows)
+    yield from record_tables.library_faults(root, rows)
     code = ["#include <stddef.h>", "#include <linux/kvmclock_handover.h>",
             "#include <linux/kvmclock_handover_record.h>", *lines]
     result = run("gcc", "-fsyntax-only", *INCLUDES, "-x", "c", "-", input="\n".join(code) + "\n")

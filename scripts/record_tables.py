@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 DOCUMENTS = ["Documentation/region-abi.rst", "Documentation/man/kvmclockctl.8"]
+# The library's structures of the record's members, and the prefix of their flags.
+LIBRARY = "userspace/include/kvmclock-handover.h"
+LIBRARY_STRUCTURES = {"kch_rec_vm": ("kch_vm_info", "KCH_VM_"), "kch_rec_vcpu": ("kch_vcpu_info", "KCH_VCPU_")}
 # What print-fields.c prints.
 COLUMNS = ["structure", "name", "offset", "size", "type", "unit", "since", "shown", "symbol", "mask", "meaning"]
 TABLE_WIDTH = 100
@@ -42,8 +45,11 @@ def read_rows(root: Path) -> List[Row]:
     kernel = root / "kernel"
     with tempfile.TemporaryDirectory() as work:
         program = Path(work) / "print-fields"
-        subprocess.run(["gcc", "-o", program, root / "scripts/print-fields.c", kernel / "core/fields.c",
-                        *(f"-I{kernel / folder}" for folder in ("core", "include", "include/uapi"))], check=True)
+        compiled = subprocess.run(["gcc", "-o", program, root / "scripts/print-fields.c", kernel / "core/fields.c",
+                                   *(f"-I{kernel / folder}" for folder in ("core", "include", "include/uapi"))],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if compiled.returncode:
+            raise Failed(compiled.stdout)
         text = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
     return [dict(zip(COLUMNS, line.split("\t"))) for line in text.splitlines()]
 
@@ -131,12 +137,32 @@ def faults(root: Path, rows: List[Row]) -> Iterator[str]:
             yield f"{DOCUMENTS[0]}: no table of struct {structure}"
 
 
+def library_faults(root: Path, rows: List[Row]) -> Iterator[str]:
+    """The library gives its callers every member that is shown, under its name, and every flag."""
+    text = (root / LIBRARY).read_text()
+    for structure, (name, prefix) in LIBRARY_STRUCTURES.items():
+        body = re.search(rf"^struct {name} {{\n(.*?)^}};", text, re.M | re.S)
+        members = set(re.findall(r"(\w+)(?:\[\w+\])?;", body[1] if body else "")) - {"sz"}
+        flags = {flag: 1 << int(bit)
+                 for flag, bit in re.findall(rf"^#define {prefix}INFO_(\w+)\s+\(1U << (\d+)\)", text, re.M)}
+        shown = [row for row in rows if row["structure"] == structure and row["shown"] == "1"]
+        for wrong in sorted(members ^ {row["name"] for row in shown if row["type"] != "flag"}):
+            yield f"{LIBRARY}: struct {name} and struct {structure} differ in {wrong}"
+        for row in shown:
+            flag = row["symbol"][len(prefix):]
+            if row["type"] == "flag" and flags.get(flag) != int(row["mask"], 0):
+                yield f"{LIBRARY}: {prefix}INFO_{flag} is not {row['symbol']}"
+
+
 def main() -> int:
     root = Path(__file__).resolve().parent.parent
-    rows = read_rows(root)
-    for name in DOCUMENTS:
-        path = root / name
-        path.write_text(filled(path.read_text(), rows, name))
+    try:
+        rows = read_rows(root)
+        texts = {name: filled((root / name).read_text(), rows, name) for name in DOCUMENTS}
+    except Failed as error:
+        sys.exit(f"record_tables.py: {error}")
+    for name, text in texts.items():
+        (root / name).write_text(text)
     return 0
 
 
