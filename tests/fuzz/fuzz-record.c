@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fields.h"
 #include "record.h"
 #include "fuzz.h"
 
@@ -114,6 +115,18 @@ static void check_message(const struct kch_message *message, bool wanted)
 	promise(!wanted || message->text[0]);
 }
 
+/* Whatever is in it, it can be shown. */
+static void check_shown(const struct kch_field *field, const void *structure)
+{
+	char text[KCH_FIELD_TEXT_SIZE];
+
+	for (; field->name; field++) {
+		memset(text, 'x', sizeof(text));
+		kch_field_text(field, structure, text);
+		promise(memchr(text, 0, sizeof(text)));
+	}
+}
+
 static void check_clock(const struct kch_record *record,
 			const struct kch_record_vm *vm, u32 index,
 			struct kch_clock *last)
@@ -125,6 +138,7 @@ static void check_clock(const struct kch_record *record,
 
 	kch_record_vcpu(vm, index, &vcpu);
 	promise(vcpu.tsc_shift >= -31 && vcpu.tsc_shift <= 31);
+	check_shown(kch_vcpu_fields, &vcpu);
 	kch_clock_of(&vm->vm, &vcpu, &clock);
 	sink = kch_clock_tsc(&clock, now) + kch_clock_ns(&clock, now);
 	sink = kch_clock_ns(&clock, 0) + kch_clock_ns(&clock, U64_MAX);
@@ -176,6 +190,7 @@ static void check_record(const struct kch_record *record, const u8 *slot,
 
 	promise(record->data == slot && record->total_size <= slot_size);
 	promise(!record->header.kernel_release[63] && !record->header.module_version[15]);
+	check_shown(kch_header_fields, &record->header);
 	do {
 		before = offset;
 		memset(&message, 0, sizeof(message));
@@ -189,6 +204,7 @@ static void check_record(const struct kch_record *record, const u8 *slot,
 		promise(vm.vcpus + (u64)vm.vcpu_count * record->vcpu_size <=
 			slot + record->total_size);
 		promise(vm.vm.tsc_scaling_frac_bits <= 63 && !vm.vm.name[63]);
+		check_shown(kch_vm_fields, &vm.vm);
 		for (i = 0; i < vm.vcpu_count; i++)
 			check_clock(record, &vm, i, &last);
 		promise(!kch_record_find(record, vm.vm.uuid, &found, NULL));
