@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Do the arrows of kernel/ go one way?  A part of check.py.
+"""Do the arrows of kernel/ go one way, and those of userspace/lib?  A part of check.py.
 
 A file may include what is on its own floor or below. Its room is its folder in kernel/, or for a file
 that is in none its name. kernel/include is for everyone. Only kernel/core and kernel/include are for
@@ -29,6 +29,7 @@ def faults(root: Path) -> Iterator[str]:
     text = {path.relative_to(root): re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
             for top in ("kernel", "userspace", "tests") for path in (root / top).rglob("*.[ch]")}
     kernel = [path for path in text if path.parts[0] == "kernel"]
+    checked = kernel + [path for path in text if path.parts[:2] == ("userspace", "lib")]
     yield from (f"{path}: {room(path)} is on no floor" for path in kernel if room(path) not in floor)
 
     includes: Dict[Path, List[Path]] = {}
@@ -51,15 +52,15 @@ def faults(root: Path) -> Iterator[str]:
         else:
             for other in includes.get(path, []):
                 yield from circle(other, way + [path])
-    yield from sorted({f"a circle: {found}" for path in kernel for found in circle(path, [])})
+    yield from sorted({f"a circle: {found}" for path in checked for found in circle(path, [])})
 
     declared, defined = {}, {}
-    for path in kernel:
+    for path in checked:
         for name, end in FUNCTION.findall(text[path]):
-            (declared if path.suffix == ".h" else defined).setdefault(name, set()).add(path)
-    for name, headers in declared.items():
+            (declared if path.suffix == ".h" else defined).setdefault((path.parts[0], name), set()).add(path)
+    for (top, name), headers in declared.items():
         for header in headers:
-            files = defined.get(name, set())
+            files = defined.get((top, name), set())
             if {file.parent for file in files} - {header.parent} or \
                     len(files) == 1 and header.stem not in {file.stem for file in files}:
                 yield f"{header}: {name}() is defined in {', '.join(map(str, sorted(files)))}"
