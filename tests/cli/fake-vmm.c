@@ -5,7 +5,7 @@
  *	fake-vmm NUMBER[,NUMBER...] [ANYTHING...]
  *
  * Each number is a VM, held by two file descriptors.  There are two vCPUs, with their
- * statistics.  Prints a line when they are there, ends when its standard input does, or
+ * statistics.  Prints a line when all exist; ends at the end of its standard input, or
  * after a minute.
  */
 #include <stdio.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * The device and KVM, played by a program: see fake.h.  First what stands before the
+ * C library's functions, then the device's ioctls, then KVM's.
+ */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,7 +20,7 @@
 
 #define VM_LINK		"anon_inode:kvm-vm"
 #define FAKE_LINK	"/memfd:fake-vm-%d"
-/* A VM as long as it is looked at in its process, and another file once it is taken. */
+/* A VM in the process that has it, but another file in the process that takes it. */
 #define REUSED_LINK	"/memfd:fake-vm-99"
 #define VCPU_FILE	"/memfd:fake-vcpu-%d"
 #define STATS_FILE	"/memfd:fake-stats-%d"
@@ -157,7 +161,7 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 			return snprintf(buffer, size, "anon_inode:kvm-vcpu-stats:%d",
 					number);
 	}
-	/* The tool asks for no more than the link of a real VM needs. */
+	/* The tool gives a buffer no larger than the link of a real VM needs. */
 	if (length > 0 && size >= strlen(VM_LINK) &&
 	    !strncmp(buffer, "/memfd:fake-vm-", 15)) {
 		memcpy(buffer, VM_LINK, strlen(VM_LINK));
@@ -166,7 +170,7 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 	return length;
 }
 
-/* What the tool asks it of is a process, which may have ended. */
+/* The tool polls processes, to see whether they have ended. */
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
 	static int (*real)(struct pollfd *fds, nfds_t count, int timeout);
@@ -193,7 +197,7 @@ ssize_t readlink(const char *path, char *buffer, size_t size)
 	return readlinkat(AT_FDCWD, path, buffer, size);
 }
 
-/* Which KVM VM a file descriptor is, by its name; -1: none. */
+/* The number of the VM that a file descriptor is, by its name; -1: it is none. */
 static int vm_number(int fd)
 {
 	char path[64], target[64] = "";
@@ -237,7 +241,7 @@ static int do_info(struct kch_info *info)
 	return 0;
 }
 
-/* NULL with the message filled in: there is no such record. */
+/* NULL, with a message: there is no such record. */
 static const struct kch_record *record_of(uint32_t which, char *message)
 {
 	if (which == KCH_INCOMING && fake.has_incoming)
@@ -257,7 +261,7 @@ static int do_list(struct kch_list *list)
 	size_t offset = 0, i;
 	int err;
 
-	/* The record for the next kernel exists, if only as an empty one. */
+	/* There always is a record for the next kernel; it may be empty. */
 	if (list->which == KCH_OUTGOING && !fake.has_outgoing) {
 		list->count = 0;
 		return 0;
@@ -290,8 +294,8 @@ static int do_list(struct kch_list *list)
 }
 
 /*
- * An entry as a module answers it: in its own sizes, which are those of a newer
- * one if the test wants that.
+ * Answers with an entry in the module's sizes, which are those of a newer module if
+ * the test says so.
  */
 static int answer(const struct kch_record_vm *vm, uint64_t buffer, uint32_t *size,
 		  char *message)
@@ -325,7 +329,7 @@ static int do_get(struct kch_get *get)
 	if (!record)
 		return -1;
 	if (!memcmp(get->uuid, zero, sizeof(zero))) {
-		/* As its writer left it, whatever this module's sizes are. */
+		/* The header is answered as it was written, not in the module's sizes. */
 		memcpy((void *)(uintptr_t)get->buffer, &record->header,
 		       sizeof(record->header));
 		get->buffer_size = sizeof(record->header);
@@ -382,7 +386,7 @@ static int do_unpreserve(void)
 	return 0;
 }
 
-/* Files of that name, VMs or vCPUs or others, that this process has. */
+/* How many files of that name this process has open. */
 static int files_named(const char *name)
 {
 	char path[64], target[64];
@@ -402,7 +406,7 @@ static int do_wait(struct kch_restore *wait)
 {
 	if (!fake.hold_ms)
 		return fail(ENOLINK, wait->message, "this open file has no hold");
-	/* They would keep the VM when its process ends. */
+	/* Descriptors left open would keep the VM when its process ends. */
 	if (files_named("fake-vm") || files_named("fake-vcpu"))
 		return fail(EUCLEAN, wait->message, "descriptors of the VM are kept");
 	if (getenv("FAKE_WAIT"))
@@ -447,7 +451,7 @@ static int do_restore(struct kch_restore *restore)
 	restore->outcome.blackout_ns = 1234567;
 	if (restore->flags & KCH_RESTORE_HOLD)
 		fake.hold_ms = restore->hold_ms;
-	/* From outside: with all vCPUs, and with nothing else. */
+	/* A restore from outside: the caller has all vCPUs open, and no other file of the VM. */
 	if (restore->vm_fd != FAKE_VM_FD)
 		restore->outcome.error_cycles = 1000 * files_named("fake-stats") +
 					files_named("fake-vcpu");
@@ -505,7 +509,7 @@ static int device_ioctl(unsigned long request, void *arg)
 	}
 }
 
-/* A clock's descriptor has the record that it came with; the device has none. */
+/* A clock's descriptor has the record that it came with; the device need not have one. */
 static int clock_ioctl(unsigned long request, void *arg)
 {
 	struct kch_record device = fake.incoming;
@@ -578,7 +582,7 @@ static uint64_t scaled(uint64_t cycles)
 			    cycles;
 }
 
-/* Of a switch of its VM: the tests' other VM has it off. */
+/* Whether the triple fault event is switched on for its VM; the other VM has it off. */
 static int get_events(unsigned int index, struct kvm_vcpu_events *events)
 {
 	memset(events, 0, sizeof(*events));
@@ -687,7 +691,7 @@ static bool is_ours(int fd)
 			    fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX));
 }
 
-/* A timer whose period is shorter than what anything takes. */
+/* A timer whose period is shorter than any ioctl. */
 static bool is_interrupted(void)
 {
 	sigset_t held;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The device and KVM, played by a program: open(), ioctl(), readlink() and
- * readlinkat() of this file stand before the C library's.  For what needs neither kernel nor
- * KVM: what the library does in which order, and what the tool prints.  That
- * the real ones behave like this is for the nested tests to show.
+ * readlinkat() of this file replace the C library's.  It tests what needs neither kernel
+ * nor KVM: what the library does in which order, and what the tool prints.  The nested
+ * tests show that the real ones behave like this.
  *
  * Preloaded to the tool, it is set up from the environment:
  *
@@ -15,10 +15,11 @@
  *	FAKE_WAIT	if set, a hold lasts for a minute
  *	FAKE_ENDED	if set, processes have ended when they were looked at
  *
- * A memory file of the name fake-vm-N, in any process, is KVM VM N: fake-vmm.
- * With N 99 it is none any more when it was taken from that process.  fake-vcpu-N is vCPU N
- * of all of them, and fake-stats-N its statistics; the error in cycles of a restore is
- * the number of the former that the caller has, and 1000 for each of the latter.
+ * A memory file of the name fake-vm-N, in any process (fake-vmm), is KVM VM N.  N 99 is
+ * a VM only in the process that made it, not in one that took it from there.
+ * fake-vcpu-N is vCPU N of every VM, and fake-stats-N its statistics.  A restore answers
+ * with an error of 1 cycle for each vCPU, and 1000 for each statistics file, that the
+ * caller has open.
  */
 #ifndef KCH_TESTS_CLI_FAKE_H
 #define KCH_TESTS_CLI_FAKE_H
@@ -75,19 +76,19 @@ struct fake {
 	uint8_t frac_bits;		/* of it */
 	uint64_t tsc_apart[FAKE_VCPUS_MAX]; /* MSR_IA32_TSC is off by so much */
 	bool offset_stays[FAKE_VCPUS_MAX]; /* writing it does nothing */
-	/* What was done that changes something, one word each. */
+	/* All changes that were made, one word each. */
 	char log[FAKE_LOG_SIZE];
 };
 
 /*
- * A VM's kvmclock as KVM keeps it, a function of this machine's TSC, which is
- * taken to have the frequency fake.kvm_khz.
+ * A VM's kvmclock as KVM keeps it: a function of this machine's TSC, as if that had the
+ * frequency fake.kvm_khz.
  */
 struct fake_clock {
 	bool master;			/* KVM_CLOCK_HOST_TSC and REALTIME are given */
 	uint64_t reference_cycles;
 	uint64_t reference_ns;
-	/* What passes between its reference and its reading of the wall clock. */
+	/* The time from its reference to its reading of the wall clock. */
 	int64_t delay_ns;
 	uint32_t jitter_ns;		/* ... more, up to that, now and then */
 	uint32_t interrupt_ns;		/* ... and that, every sixth time */

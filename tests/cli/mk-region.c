@@ -31,7 +31,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* The first byte of the name makes ids that differ and can be told. */
+/* The id of a VM ends with the first byte of its name. */
 static void vm_uuid(const char *name, u8 uuid[KCH_UUID_SIZE])
 {
 	memset(uuid, 0x11, KCH_UUID_SIZE);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The library without the module, with a real KVM: what it promises of VMs without
- * a master clock, whose vCPUs it takes, and signals.  No kexec: the old VM and the
- * new one are there at the same time, so that nothing is between them but the
- * restore.  Skips itself where there is no usable /dev/kvm.
+ * a master clock, which vCPUs it accepts, and signals.  There is no kexec: the old VM
+ * and the new one exist at the same time, so that only the restore can make a
+ * difference.  Skips itself where there is no usable /dev/kvm.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -26,7 +26,7 @@
 #define CODE			0x1000
 #define PAGES			0x8000
 #define PAGE_STRIDE		64
-/* Within what KVM takes without scaling, but the vCPUs' TSCs do not match then. */
+/* KVM accepts it without scaling, but then the vCPUs' TSCs do not match. */
 #define OTHER_KHZ		100
 #define REST_US			10000
 #define MAPPINGS		10000
@@ -76,13 +76,15 @@ static void *map(int fd, size_t size)
 static void add_vcpu(struct vm *vm, unsigned int i)
 {
 	struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
-	struct {
+	union {
 		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = { .head.nmsrs = 1, .entry.index = MSR_KVM_SYSTEM_TIME_NEW,
-		  .entry.data = (PAGES + i * PAGE_STRIDE) | 1 };
+		char room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} msr = { .room = {} };
 	struct kvm_sregs sregs;
 
+	msr.head.nmsrs = 1;
+	msr.head.entries[0].index = MSR_KVM_SYSTEM_TIME_NEW;
+	msr.head.entries[0].data = (PAGES + i * PAGE_STRIDE) | 1;
 	vm->vcpus[i] = ioctl(vm->fd, KVM_CREATE_VCPU, i);
 	must(vm->vcpus[i] >= 0);
 	vm->run[i] = map(vm->vcpus[i], (size_t)run_size);
@@ -123,7 +125,7 @@ static void destroy(struct vm *vm)
 	munmap(vm->memory, MEMORY_BYTES);
 }
 
-/* Each vCPU for an instant, on another CPU than before: KVM writes its page anew. */
+/* Runs each vCPU for a moment, on another CPU than before, so that KVM writes its page. */
 static void run(struct vm *vm)
 {
 	static unsigned int turn;
@@ -224,7 +226,7 @@ static uint64_t lag_ns(const struct vm *vm)
 	return err ? 0 : saved_slack_ns(buffer, size);
 }
 
-/* A TSC that is not the others': KVM then has no master clock. */
+/* Gives a vCPU another TSC than the others: KVM then has no master clock. */
 static void unmatch(const struct vm *vm)
 {
 	uint64_t offset = offset_of(vm, 1) + 1000;
@@ -287,7 +289,7 @@ static void test_promise(void)
 	uint64_t largest_ns = 0, largest_lag_ns = 0;
 	unsigned int i, turn;
 
-	/* How late KVM is with a page is chance: the control may take longer. */
+	/* How late KVM is with a page varies by chance: the control may need more rounds. */
 	while (readings < wanted || (!beyond_without && readings < 4 * wanted)) {
 		struct kch_restore_result result = { .sz = sizeof(result) };
 		uint64_t now, off_ns, slack_ns, pages_ns;
@@ -307,8 +309,8 @@ static void test_promise(void)
 		if (err)
 			exit(1);
 		/*
-		 * The control: what was promised when nobody looked at the pages, the
-		 * width of the reading when it was saved being that of the restore's.
+		 * The control: the bound without the pages.  The reading at the save is
+		 * taken to have been as wide as that at the restore.
 		 */
 		slack_ns = saved_slack_ns(buffer, size);
 		pages_ns = 2 * slack_ns - result.error_slack_ns;
@@ -340,7 +342,7 @@ static void test_promise(void)
 	       readings, beyond, beyond_without, (unsigned long long)largest_ns,
 	       (unsigned long long)largest_lag_ns);
 	ktap_check(!beyond, "%lu of %lu beyond what was promised", beyond, readings);
-	/* On a machine that somebody else has, the emulated host shows it instead. */
+	/* On a shared machine this may not happen; the emulated host shows it. */
 	if (!beyond_without && getenv("STOCK_CONTROL_IS_ELSEWHERE"))
 		printf("# the control was not provoked here: see the case stock-kvm\n");
 	else
@@ -351,7 +353,7 @@ static void *keep_running(void *data)
 {
 	struct vm *vm = data;
 
-	/* Until the VM's owner says so: each exit is one more turn. */
+	/* Runs on after each exit, until the test says to end. */
 	while (!__atomic_load_n(&vm->memory[0], __ATOMIC_RELAXED))
 		ioctl(vm->vcpus[0], KVM_RUN, NULL);
 	return NULL;
@@ -380,7 +382,7 @@ static void test_members(void)
 	memcpy(running.memory + CODE, loop, sizeof(loop));
 	must(!pthread_create(&thread, NULL, keep_running, &running));
 	run(&a);
-	/* When vCPU 1 ran KVM took another reference. */
+	/* KVM took another reference when vCPU 1 ran. */
 	run(&a);
 	offset = offset_of(&b, 1);
 	check_err(save_some(&a, 2, two, &two_size), 0);
@@ -434,7 +436,7 @@ static void set_timer(unsigned int us)
 	must(!setitimer(ITIMER_REAL, &timer, NULL));
 }
 
-/* KVM_CREATE_VM looks at every mapping, and takes longer than the timer's period. */
+/* KVM_CREATE_VM walks every mapping, which takes longer than the timer's period. */
 static void test_signals(void)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
@@ -456,7 +458,7 @@ static void test_signals(void)
 	}
 	sigaction(SIGALRM, &action, NULL);
 	set_timer(TIMER_US);
-	/* The control: without more ado it is not made. */
+	/* The control: a plain ioctl() does not make one. */
 	for (tries = 0; tries < 20; tries++) {
 		int fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the tests of the library without the module begin from; for one .c file each. */
+/* The VM that the tests of the library without the module start with. */
 #ifndef KCH_TESTS_CLI_STOCK_H
 #define KCH_TESTS_CLI_STOCK_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The library against a device and a KVM played by fake.c: what it writes, in
- * which order, and that nothing of it is left after a refusal.
+ * The library against a device and a KVM played by fake.c: what it writes, in which
+ * order, and that a refusal leaves nothing changed.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -206,8 +206,8 @@ static void test_get(void)
 }
 
 /*
- * A module that was updated, and answers longer entries than this library knows,
- * with the record of one that was not.
+ * A newer module answers with longer entries than this library knows, of a record that
+ * an older module wrote.
  */
 static void test_newer_module(void)
 {
@@ -222,23 +222,23 @@ static void test_newer_module(void)
 		fake.extra_vcpu_size = sizes[i][1];
 		reopen(0);
 		check_get();
-		/* Nothing was preserved yet, and no record came: a VM can be read. */
+		/* A VM can be read although there is no record. */
 		fake.live = fake.incoming;
 		fake.has_incoming = false;
 		check_err(kch_vm_read(handle, FAKE_VM_FD, &vm, NULL), 0);
 		kch_vm_free(vm);
-		/* Nor does a clock's descriptor need a record of the device. */
+		/* A clock's descriptor does not need a record of the device either. */
 		fake.clock_record = fake.live;
 		fake.has_clock = true;
 		reopen(FAKE_CLOCK_FD);
 		check_get();
 	}
-	/* The record's own sizes say nothing about the answer. */
+	/* The answer does not have the record's sizes. */
 	set_up();
 	header = fake.incoming.header;
 	fake.incoming.header.vm_size = cpu_to_le32(le32_to_cpu(header.vm_size) + 64);
 	check_get();
-	/* A module that says nonsense is not believed. */
+	/* Sizes that cannot be are refused. */
 	fake.extra_vm_size = -8;
 	reopen(0);
 	check_err(kch_vm_get(handle, KCH_INCOMING, uuid, &vm), EBADMSG);
@@ -270,7 +270,7 @@ static void test_large_vm(void)
 	check_err(kch_vm_read(handle, 0, &vm, NULL), EBADFD);
 }
 
-/* Where compare() does so; mk-region's reference is behind it. */
+/* The host TSC at which compare() compares; mk-region's reference is before it. */
 #define COMPARE_AT	0x200000000000ULL
 #define REFERENCE	(0x123456789abcULL - 1000000)
 static uint64_t compare_at = COMPARE_AT;
@@ -357,13 +357,13 @@ static void test_prepare(void)
 	fake.vm_is_empty = true;
 	check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), 0);
 	check_log("");
-	/* 10 ppm off: KVM would tolerate it, and takes the number */
+	/* 10 ppm off: KVM tolerates it, and accepts the number */
 	fake.vm_khz = TSC_KHZ + 26;
 	fake.kvm_khz = TSC_KHZ + 26;
 	check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), 0);
 	check_log("khz=2596124 ");
 	fake.log[0] = '\0';
-	/* 2500 ppm off, and no scaling: it would be emulated */
+	/* 2500 ppm off, and no scaling: KVM would emulate it */
 	fake.vm_khz = TSC_KHZ + 6500;
 	fake.kvm_khz = TSC_KHZ + 6500;
 	check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), ERANGE);
@@ -380,7 +380,7 @@ static void test_prepare(void)
 	check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), ENOENT);
 }
 
-/* The module sets everything: whether vCPUs are given is all the same to it. */
+/* The module sets everything, whether vCPUs are given or not. */
 static void test_restore(void)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
@@ -439,8 +439,8 @@ static void set_up_weaker(int err)
 }
 
 /*
- * All that is refused before the first write.  The vCPUs that are given are looked at
- * when it comes to a weaker mode.
+ * All that is refused before the first write.  The vCPUs that are given are checked
+ * only for a weaker mode.
  */
 static void test_restore_refused(void)
 {
@@ -504,7 +504,7 @@ static void test_restore_refused(void)
 	check_log("");
 }
 
-/* What is no VM: a pipe, and a vCPU, which tells a frequency as a VM does. */
+/* Files that are no VM: a pipe; and a vCPU, which has a frequency as a VM does. */
 static void test_no_vm(void)
 {
 	const struct kch_stock_vcpu saved[] = { { .vcpu_id = 0, .fd = FAKE_VCPU_FD },
@@ -530,7 +530,7 @@ static void test_no_vm(void)
 	check_err(kch_stock_restore(handle, closed, two_vcpus, 2, bytes, size, NULL,
 				    NULL), EBADF);
 	check_err(kch_stock_prepare(handle, closed, bytes, size), EBADF);
-	/* And vCPUs that are nowhere. */
+	/* And a NULL pointer for vCPUs. */
 	check_err(kch_stock_restore(handle, FAKE_VM_FD, NULL, 2, bytes, size, NULL,
 				    NULL), EINVAL);
 	check_err(kch_stock_save(handle, FAKE_VM_FD, NULL, 2, uuid, NULL, bytes, &size),
@@ -540,7 +540,7 @@ static void test_no_vm(void)
 	close(ends[1]);
 }
 
-/* What the module refuses it has put back itself; what is set here is put back here. */
+/* What the library set in a weaker mode, it puts back; the module does so itself. */
 static void test_restore_put_back(void)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
@@ -566,7 +566,7 @@ static void test_restore_put_back(void)
 		   "silent: %s", kch_last_message(handle));
 }
 
-/* What a caller that accepts less gets, and is told; what it never gets. */
+/* What a caller that accepts a weaker mode gets, and is told; and what is refused. */
 static void test_restore_weaker(void)
 {
 	static const int weaker[] = { EOPNOTSUPP, EAGAIN, ERANGE, EOVERFLOW,
@@ -598,7 +598,7 @@ static void test_restore_weaker(void)
 			   fake.offsets[1] == 0xfffffff000000000ULL, "%#lx",
 			   fake.offsets[0]);
 	}
-	/* Identical where it is to be had, whatever else would do. */
+	/* Identical if that is possible, whatever else is accepted. */
 	set_up_weaker(0);
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
 				 &result), 0);
@@ -611,14 +611,14 @@ static void test_restore_weaker(void)
 		check_log("");
 		check_vm_unchanged();
 	}
-	/* Who asks for identical gets nothing else. */
+	/* A caller that asks for identical gets no other mode. */
 	opts.mode = 0;
 	set_up_weaker(EAGAIN);
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
 				 &result), EAGAIN);
 	check_log("");
 	opts.mode = KCH_MODE_CONVERGED;
-	/* Not good enough: refused, with both reasons, and taken back. */
+	/* Above the bound: refused, with both reasons, and put back. */
 	opts.bound_ns = 1;
 	opts.rounds_max = 1;
 	set_up_weaker(EAGAIN);
@@ -635,7 +635,7 @@ static void test_restore_weaker(void)
 				 &result), EXDEV);
 	check_log("");
 	check_vm_unchanged();
-	/* Only asked: nothing is written. */
+	/* With KCH_RESTORE_CHECK nothing is written. */
 	opts = (struct kch_restore_opts){ .sz = sizeof(opts),
 					  .mode = KCH_MODE_CONVERGED,
 					  .flags = KCH_RESTORE_CHECK };
@@ -668,7 +668,7 @@ static void test_finish(void)
 	check_err(kch_finish(handle, KCH_FINISH_DISCARD, NULL, NULL), 0);
 }
 
-/* All ioctls of the device, whatever signals come. */
+/* All ioctls of the device succeed while signals come. */
 static void call_all(unsigned int signals)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
@@ -708,7 +708,7 @@ static void test_signals(void)
 	sigaddset(&before, SIGUSR1);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	call_all(0);
-	/* Such as the end of a stop, which cannot be held back. */
+	/* Also those that cannot be blocked, such as the end of a stop. */
 	call_all(3);
 	fake.signals = true;
 	call_all(0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The library without the module, against the KVM of fake.c: what is promised of a
- * VM, whose vCPUs are taken, and signals.  stock-kvm.c does it with a real KVM.
+ * The library without the module, against the KVM of fake.c: the bounds it reports,
+ * which vCPUs it accepts, and signals.  stock-kvm.c does it with a real KVM.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -9,8 +9,8 @@
 #include "stock.h"
 
 /*
- * Without a master clock the pages are ahead of KVM's clock, by what passed while
- * they were written: that is in what is promised.  Behind it they never are.
+ * Without a master clock the pages are ahead of KVM's clock by the time that passed
+ * while they were written.  The reported bound includes that.  They are never behind.
  */
 static void test_page_lag(void)
 {
@@ -92,7 +92,7 @@ static void test_growth(void)
 		largest = ppb > largest ? ppb : largest;
 		ktap_check(ppb < HOST_CLOCK_PPB, "%u kHz: %f ppb", khz, ppb);
 	}
-	/* It does get near: less would not do. */
+	/* The error comes near the bound: a smaller bound would be wrong. */
 	ktap_check(largest > HOST_CLOCK_PPB - 10, "%f", largest);
 	saved_and_new(TSC_KHZ);
 	check_err(restore(NULL, &result), 0);
@@ -156,7 +156,7 @@ static void test_members(void)
 	check_err(restore(NULL, NULL), 0);
 	ktap_check(fake.triple_fault, "it was not switched back");
 
-	/* One that is of another VM, whichever of them. */
+	/* One is of another VM, either of the two. */
 	members_set_up();
 	open_vcpus(other, 1, 1);
 	check_err(restore(NULL, NULL), EXDEV);
@@ -181,7 +181,7 @@ static void test_members(void)
 	fake.foreign[0] = true;
 	save_refused(EXDEV);
 
-	/* One that was left out. */
+	/* One is left out. */
 	set_up();
 	fake.ring_page = 2;
 	fake.has_vcpu_ids = true;
@@ -202,7 +202,7 @@ static void test_members(void)
 	fake.vcpu_ids[3] = 1;
 	check_err(restore(NULL, NULL), EMLINK);
 	check_unchanged();
-	/* One too many, as the record has it, or as the VM has it. */
+	/* One too many, compared with the record, or with the VM. */
 	check_err(kch_stock_restore(handle, FAKE_VM_FD, three, 3, buffer, size, NULL,
 				    NULL), ELNRNG);
 	ktap_check(!fake.log[0], "%s", fake.log);
@@ -212,7 +212,7 @@ static void test_members(void)
 	close(other);
 }
 
-/* A timer that is faster than every ioctl: each is done all the same. */
+/* Under a timer that is faster than any ioctl all of them succeed. */
 static void test_signals(void)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };

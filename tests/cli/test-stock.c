@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The library without the module, against the KVM of fake.c, whose clock goes
- * by this machine's TSC: what is saved, what a restore reaches, what it reports,
- * and that nothing is left of one that was refused.
+ * The library without the module, against the KVM of fake.c, whose clock runs by this
+ * machine's TSC: what is saved, what a restore reaches, what it reports, and that a
+ * refusal leaves nothing changed.
  */
 #include "stock.h"
 
@@ -75,7 +75,7 @@ static void test_save_old_pair(void)
 	kch_vm_free(vm);
 }
 
-/* Without pages: what KVM_GET_CLOCK says; with one of two: that one's reference. */
+/* Without pages: what KVM_GET_CLOCK says.  With a page of one vCPU: its reference. */
 static void test_save_without_page(void)
 {
 	static const struct page never;
@@ -102,7 +102,7 @@ static void test_save_without_page(void)
 		   info.master_cycle_now);
 	kch_vm_free(vm);
 	vcpus[0].pvclock = NULL;
-	/* A page KVM never wrote to is as none. */
+	/* A page that KVM never wrote counts as none. */
 	pages[1] = never;
 	check_err(save(), 0);
 	check_err(kch_stock_vm(handle, buffer, size, &vm), 0);
@@ -158,7 +158,7 @@ static void test_save_refused(void)
 	refuse(EBADMSG);
 	pages[1].shift = -32;
 	refuse(EBADMSG);
-	/* 300 ppm off, and no scaling: KVM emulates it. */
+	/* 300 ppm off, and no scaling: KVM would emulate it. */
 	fake.vcpu_khz[1] = TSC_KHZ + 779;
 	refuse(ENOTRECOVERABLE);
 	fake.tsc_apart[1] = 1000000000;
@@ -199,7 +199,7 @@ static void test_restore(void)
 	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED, "%u", result.outcome.mode);
 	ktap_check(fake.offsets[0] == OFFSET && fake.offsets[1] == OFFSET,
 		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
-	/* A delay that is always the same is found in one round, +-1 ns each. */
+	/* A constant delay is found in one round, to within 1 ns for each rounding. */
 	ktap_check(result.rounds >= 2 && result.outcome.error_ns >= -1 &&
 		   result.outcome.error_ns <= 1, "%lld ns in %u rounds", result.outcome.error_ns,
 		   result.rounds);
@@ -218,7 +218,7 @@ static void test_restore(void)
 		   result.outcome.error_cycles);
 	ktap_check(!strncmp(fake.log, SAVED_OFFSETS, strlen(SAVED_OFFSETS)), "%s",
 		   fake.log);
-	/* Nothing is tried that a KVM might take for something else. */
+	/* No ioctl was used that KVM does not have. */
 	ktap_check(!fake.unknown, "%u unknown ioctls", fake.unknown);
 }
 
@@ -237,7 +237,7 @@ static void test_restore_bound(void)
 	ktap_check(result.outcome.error_ns == true_error_ns(result.outcome.host_tsc), "%ld ns",
 		   true_error_ns(result.outcome.host_tsc));
 	ktap_check(result.rounds > 3, "%u rounds", result.rounds);
-	/* What happens now and then is not what is taken off. */
+	/* An interruption now and then does not change the usual delay. */
 	saved_and_new(TSC_KHZ);
 	kvm_clock.interrupt_ns = 50000;
 	opts.rounds_max = 5;
@@ -251,7 +251,7 @@ static void test_restore_bound(void)
 	check_err(restore(&opts, &result), 0);
 	ktap_check(result.outcome.error_ns >= -5 && result.outcome.error_ns <= 5, "%lld ns",
 		   result.outcome.error_ns);
-	/* Without a bound: as good as a fair part of the rounds was. */
+	/* Without a bound: as small as in a good part of the rounds. */
 	saved_and_new(TSC_KHZ);
 	kvm_clock.jitter_ns = 400;
 	opts.bound_ns = 0;
@@ -261,7 +261,7 @@ static void test_restore_bound(void)
 	ktap_check(result.rounds < 1000, "%u rounds", result.rounds);
 }
 
-/* The control: without a correction the error is the delay, and is refused. */
+/* The control: without a correction the error is the delay, which is refused. */
 static void test_restore_bound_missed(void)
 {
 	struct kch_restore_opts opts = { .sz = sizeof(opts), .bound_ns = 100,
@@ -315,7 +315,7 @@ static void test_restore_refused(void)
 	opts.mode = KCH_MODE_IDENTICAL;
 	check_err(restore(&opts, &result), ENOSYS);
 	check_unchanged();
-	/* An offset that KVM does not take is seen. */
+	/* An offset that KVM does not keep is noticed. */
 	saved_and_new(TSC_KHZ);
 	fake.offset_stays[1] = true;
 	check_err(restore(NULL, &result), EOVERFLOW);
@@ -327,7 +327,7 @@ static void test_restore_refused(void)
 	check_err(kch_finish(handle, 0, NULL, NULL), ENOTTY);
 }
 
-/* Bytes that nobody vouches for: refused before anything is written. */
+/* Damaged bytes: refused before anything is written. */
 static void test_hostile(void)
 {
 	size_t i, good_size;
@@ -342,7 +342,7 @@ static void test_hostile(void)
 		memcpy(buffer, good, sizeof(good));
 		buffer[i] ^= 1;
 		err = restore(NULL, NULL);
-		/* reserved2 aside, all of it is under a checksum. */
+		/* Checksums cover everything but reserved2. */
 		ktap_check(err == -EBADMSG || err == -ENODATA ||
 			   err == -EPROTONOSUPPORT, "byte %zu: %d", i, err);
 	}
@@ -353,7 +353,7 @@ static void test_hostile(void)
 	check_unchanged();
 }
 
-/* Whole, but wrong: the checksum is right, what it says is not. */
+/* The checksums are right, but the contents are not. */
 static void test_hostile_whole(void)
 {
 	struct kch_rec_header *header = (void *)buffer;
@@ -391,7 +391,7 @@ static void test_hostile_whole(void)
 	rewrite(header->realtime_ns = cpu_to_le64(1000), ETIME);
 }
 
-/* No master clock: KVM tells no host TSC, and the reading has a width. */
+/* No master clock: KVM gives no host TSC, so a reading has a width. */
 static void test_no_master_clock(void)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
@@ -414,7 +414,7 @@ static void test_no_master_clock(void)
 	kvm_clock.reference_ns = 1000;
 	check_err(restore(NULL, &result), 0);
 	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED, "%u", result.outcome.mode);
-	/* Its own reading, and the one when it was saved. */
+	/* The widths of this reading, and of the one at the save. */
 	ktap_check(result.error_slack_ns > slack, "%lu, saved %u",
 		   result.error_slack_ns, slack);
 	error = true_error_ns(result.outcome.host_tsc);
@@ -504,10 +504,10 @@ static void test_scaled(void)
 	uint64_t old_ratio, then, now;
 	int64_t error;
 
-	/* The same frequency: the same ratio, and nothing is weaker for it. */
+	/* The same frequency gives the same ratio: the mode is no weaker. */
 	saved_scaled(TSC_KHZ);
 	check_err(restore(&opts, &result), 0);
-	/* KVM's clock is not a page of whole kHz: 1 kHz of the guest's is 193 ppb. */
+	/* The page is made from whole kHz, KVM's clock is not: 1 kHz of the guest's is 193 ppb. */
 	ktap_check(!result.outcome.error_rate_ppb &&
 		   result.error_growth_ppb >= HOST_CLOCK_PPB &&
 		   result.error_growth_ppb <= HOST_CLOCK_PPB + 193 + 1, "%lld %lu ppb",
@@ -516,7 +516,7 @@ static void test_scaled(void)
 		   !result.outcome.error_cycles && fake.offsets[0] == OFFSET, "%u %ld %lld",
 		   result.outcome.mode, result.tsc_rate_ppb, result.outcome.error_cycles);
 
-	/* 1 kHz more: KVM cannot be given the old ratio. */
+	/* 1 kHz more: there is no way to set the old ratio. */
 	saved_scaled(TSC_KHZ + 1);
 	check_err(restore(NULL, &result), ERANGE);
 	ktap_check(!fake.log[0] && result.outcome.found == fake.ratio, "%s %#llx", fake.log,
@@ -528,7 +528,7 @@ static void test_scaled(void)
 	ktap_check(result.outcome.mode == KCH_MODE_CONTINUOUS, "%u", result.outcome.mode);
 	ktap_check(fake.offsets[0] == fake.offsets[1] && fake.offsets[0] != OFFSET,
 		   "%#lx %#lx", fake.offsets[0], fake.offsets[1]);
-	/* What is reported is so: the TSC then and now, at that host TSC. */
+	/* What is reported is true: the old and the new TSC at that host TSC. */
 	then = kch_scale_tsc(result.outcome.host_tsc, old_ratio, fake.frac_bits) + OFFSET;
 	now = kch_scale_tsc(result.outcome.host_tsc, fake.ratio, fake.frac_bits) +
 	      fake.offsets[0];
@@ -536,7 +536,7 @@ static void test_scaled(void)
 		   (int64_t)(now - then), result.outcome.error_cycles);
 	/* 1 kHz of 2.6 GHz is 385 ppb. */
 	ktap_check(result.tsc_rate_ppb == -385, "%ld ppb", result.tsc_rate_ppb);
-	/* No further than that rate takes it in the seconds this may have taken. */
+	/* No more than that rate gives in the seconds that this test may take. */
 	ktap_check(result.outcome.error_cycles <= 0 && result.outcome.error_cycles > -100000,
 		   "%lld cycles", result.outcome.error_cycles);
 	error = (int64_t)(kvm_clock.reference_ns -
@@ -551,7 +551,7 @@ static void test_scaled(void)
 		   result.outcome.error_ns);
 }
 
-/* Until the frequency is settled nobody knows the rate: the promise says so. */
+/* Until the frequency is settled the rate is not known: the bound is wide then. */
 static void test_unsettled(void)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
@@ -559,7 +559,7 @@ static void test_unsettled(void)
 	saved_and_new(TSC_KHZ);
 	fake.unsettled = true;
 	check_err(restore(NULL, &result), 0);
-	/* 1: what the page's own multiplier is rounded by. */
+	/* 1: the rounding of the page's multiplier. */
 	ktap_check(result.error_growth_ppb == 1 + HOST_CLOCK_PPB + 10000000, "%lu ppb",
 		   result.error_growth_ppb);
 }
