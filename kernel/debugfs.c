@@ -75,10 +75,10 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "region_start: %pa\n", &kch.region.start);
 	seq_printf(m, "region_size: %zu\n", kch.region.size);
 	if (kch.region.memory)
-		seq_printf(m, "outgoing_capacity: %zu\n", kch_outgoing_capacity(&kch.region));
+		seq_printf(m, "outgoing_capacity: %zu\n", kch.outgoing.slots.slot_size);
 	seq_printf(m, "outgoing_used: %zu\n", kch_outgoing_used(&kch.outgoing));
 	seq_printf(m, "outgoing_vms: %u\n", kch.outgoing.count);
-	seq_printf(m, "generation: %llu\n", kch.outgoing.generation);
+	seq_printf(m, "generation: %llu\n", kch.outgoing.slots.generation);
 	seq_printf(m, "incoming_vms: %u\n", kch.incoming.count);
 	seq_printf(m, "damaged_vms: %u\n", kch.incoming.damaged);
 	seq_printf(m, "restored_vms: %u\n", kch.incoming.restored);

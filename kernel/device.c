@@ -134,10 +134,10 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	info->region_start = kch.region.start;
 	info->region_size = kch.region.size;
 	if (kch.region.memory) {
-		info->outgoing_capacity = kch_outgoing_capacity(&kch.region);
+		info->outgoing_capacity = kch.outgoing.slots.slot_size;
 		info->outgoing_used = kch_outgoing_used(&kch.outgoing);
 	}
-	info->generation = kch.outgoing.generation;
+	info->generation = kch.outgoing.slots.generation;
 	info->outgoing_vms = kch.outgoing.count;
 	info->incoming_vms = kch.incoming.count + kch.incoming.damaged;
 	info->restored_vms = kch.incoming.restored;
@@ -204,7 +204,7 @@ static int do_preserve(void *context, void *arg, struct kch_message *message)
 	err = -EINTR;
 	if (mutex_lock_killable(&kch.lock))
 		goto out;
-	p->capacity = kch_outgoing_capacity(&kch.region);
+	p->capacity = kch.outgoing.slots.slot_size;
 	p->needed = kch_outgoing_needed(&kch.outgoing, entry);
 	/* The kexec may have begun meanwhile. */
 	err = in_time(message) ?:
@@ -583,7 +583,7 @@ static int do_finish(void *context, void *arg, struct kch_message *message)
 		return -EINTR;
 	f->restored = kch.incoming.restored;
 	f->left = kch.incoming.count + kch.incoming.damaged - f->restored;
-	err = kch_incoming_finish(&kch.incoming, &kch.outgoing, &kch.region,
+	err = kch_incoming_finish(&kch.incoming, &kch.outgoing.slots, &kch.region,
 				  f->flags & KCH_FINISH_DISCARD, message);
 	mutex_unlock(&kch.lock);
 	return err;

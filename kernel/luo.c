@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "clock_fd.h"
+#include "core/slots.h"
 #include "host/host.h"
 #include "kvm/kvm.h"
 #include "luo.h"

@@ -84,11 +84,9 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	    (kch.outgoing.count || kch.incoming.restored ||
 	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
 		kch_selfcheck_known(&facts, NULL);
-		kch_incoming_carry_over(&kch.incoming, &kch.outgoing,
-					&kch.region);
-		if (!kch_outgoing_seal(&kch.outgoing, &kch.region,
-				       facts.kvm_khz))
-			kch_incoming_supersede(&kch.incoming, &kch.region);
+		kch_incoming_carry_over(&kch.incoming, &kch.outgoing);
+		if (!kch_outgoing_seal(&kch.outgoing, facts.kvm_khz))
+			kch_slots_supersede(&kch.outgoing.slots);
 	}
 	mutex_unlock(&kch.lock);
 	return NOTIFY_DONE;
@@ -102,7 +100,7 @@ static void last_look(void)
 	kch_selfcheck_known(&facts, NULL);
 	mutex_lock(&kch.lock);
 	if (!kch.too_late)
-		kch_outgoing_last_look(&kch.outgoing, &kch.region, facts.kvm_khz);
+		kch_outgoing_last_look(&kch.outgoing, facts.kvm_khz);
 	mutex_unlock(&kch.lock);
 }
 
@@ -117,6 +115,7 @@ static int __init kch_init(void)
 		.kho_size = kho_size,
 	};
 	struct kch_message message = { "" };
+	struct kch_slots_found found;
 	struct kch_kvm_facts facts;
 	int err;
 
@@ -136,7 +135,8 @@ static int __init kch_init(void)
 		pr_notice("kvmclock_handover: no region (%s): clocks can be read, but not handed over\n",
 			  kch.region.why.text);
 	kch_watch_init(last_look);
-	err = kch_incoming_init(&kch.incoming, &kch.outgoing, &kch.region);
+	err = kch_incoming_init(&kch.incoming, &kch.region, &found) ?:
+	      kch_outgoing_init(&kch.outgoing, &kch.region, &found);
 	if (err)
 		goto free;
 	err = kch_selfcheck_init();

@@ -77,6 +77,7 @@ typedef int64_t s64;
 /* A writer and a reader of the region are never on two CPUs in user space. */
 #define wmb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+#define READ_ONCE(x)	(*(volatile __typeof__(x) *)&(x))
 
 #ifndef __printf
 #define __printf(a, b)	__attribute__((format(printf, a, b)))

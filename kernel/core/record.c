@@ -231,59 +231,6 @@ void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to)
 		kch_record_vcpu(vm, i, &vcpus[i]);
 }
 
-size_t kch_slot_size(size_t region_size)
-{
-	return region_size / 2 / KCH_RECORD_ALIGN * KCH_RECORD_ALIGN;
-}
-
-/* What a slot's record is good for, from the result of opening it. */
-enum worth { EMPTY, DAMAGED, WHOLE };
-
-static enum worth worth(int err)
-{
-	if (err == 0 || err == -EPROTONOSUPPORT)
-		return WHOLE;
-	return err == -ENODATA ? EMPTY : DAMAGED;
-}
-
-int kch_region_open(const void *region, size_t size, struct kch_record *record,
-		    unsigned int *slot, struct kch_message *message)
-{
-	size_t slot_size = kch_slot_size(size);
-	const u8 *slots[2] = { region, (const u8 *)region + slot_size };
-	struct kch_message why;
-	unsigned int i, best;
-	u64 sequence[2];
-	int err[2];
-
-	if (slot_size < sizeof(struct kch_rec_header)) {
-		kch_say(message, "a region of %zu bytes holds no two records",
-			size);
-		return -EINVAL;
-	}
-	if (message)
-		message->text[0] = '\0';
-	for (i = 0; i < 2; i++) {
-		err[i] = kch_record_open(slots[i], slot_size, record, &why);
-		sequence[i] = le64_to_cpu(record->header.sequence);
-		if (worth(err[i]) == DAMAGED)
-			kch_say(message, "slot %u: %s", i, why.text);
-	}
-	/*
-	 * A newer record counts also when it is of no use to this reader: the
-	 * older one is out of date then, and must not be taken instead.
-	 */
-	if (worth(err[0]) == worth(err[1]))
-		best = worth(err[0]) == WHOLE && sequence[1] > sequence[0];
-	else
-		best = worth(err[1]) > worth(err[0]);
-	*slot = best;
-	err[best] = kch_record_open(slots[best], slot_size, record, &why);
-	if (err[best])
-		kch_say(message, "slot %u: %s", best, why.text);
-	return err[best];
-}
-
 void kch_rec_entry_close(struct kch_rec_vm *vm)
 {
 	size_t size = kch_rec_entry_size(le32_to_cpu(vm->vcpu_count));
@@ -301,45 +248,9 @@ void kch_rec_header_init(struct kch_rec_header *header)
 	header->vcpu_size = cpu_to_le32(sizeof(struct kch_rec_vcpu));
 }
 
-int kch_record_extend(void *slot, size_t slot_size,
-		      struct kch_rec_header *header, size_t kept,
-		      const void *entries, size_t entries_size, u32 vm_count)
+void kch_rec_header_close(struct kch_rec_header *header)
 {
-	struct kch_rec_header *at = slot;
-
-	if (slot_size < sizeof(*header) || kept > slot_size - sizeof(*header) ||
-	    entries_size > slot_size - sizeof(*header) - kept)
-		return -ENOSPC;
-	header->vm_count = cpu_to_le32(vm_count);
-	header->total_size = cpu_to_le64(sizeof(*header) + kept + entries_size);
 	header->commit = 0;
 	header->crc32c = cpu_to_le32(header_crc((const u8 *)header,
 						sizeof(*header)));
-
-	kch_record_revoke(slot);
-	memcpy(at, header, sizeof(*header));
-	if (entries_size)	/* memcpy() must not be given NULL, not even for nothing */
-		memcpy((u8 *)(at + 1) + kept, entries, entries_size);
-	wmb();	/* the marker must not reach memory before what it marks */
-	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^
-				     le64_to_cpu(header->sequence));
-	WRITE_ONCE(at->commit, header->commit);
-	wmb();	/* whole before what the caller does because it is */
-	return 0;
-}
-
-int kch_record_write(void *slot, size_t slot_size,
-		     struct kch_rec_header *header, const void *entries,
-		     size_t entries_size, u32 vm_count)
-{
-	return kch_record_extend(slot, slot_size, header, 0, entries,
-				 entries_size, vm_count);
-}
-
-void kch_record_revoke(void *slot)
-{
-	struct kch_rec_header *at = slot;
-
-	WRITE_ONCE(at->commit, 0);
-	wmb();	/* nothing of a new record before the old one is invalid */
 }

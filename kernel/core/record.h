@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Reading and writing records.  Pure: works on memory it is given, which for
- * reading must be a private copy (a record is hostile until proven, and must
+ * Reading records, and closing what they are written from.  Pure: works on memory it
+ * is given, which must be a private copy (a record is hostile until proven, and must
  * not change while it is being proven).
  *
  * Functions that can refuse return a negative errno and describe the reason in
@@ -104,21 +104,6 @@ void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
  */
 void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to);
 
-/*
- * The newer of the two records of a region, in @record, and which slot it is
- * in.  A damaged or empty slot is passed over if the other is whole; @message
- * then tells the damage, and is empty if there is none.  If neither is whole,
- * the error of the one that holds something is returned.
- * -ENODATA: the region holds no record.  -EPROTONOSUPPORT: the newer one is
- * incompatible; an older one is not taken instead, it is out of date.
- * -EINVAL: the region is too small.
- */
-int kch_region_open(const void *region, size_t size, struct kch_record *record,
-		    unsigned int *slot, struct kch_message *message);
-
-/* Bytes of each of a region's two slots. */
-size_t kch_slot_size(size_t region_size);
-
 /* Bytes an entry with that many vCPUs has in this version. */
 static inline size_t kch_rec_entry_size(u32 vcpus)
 {
@@ -131,26 +116,7 @@ void kch_rec_entry_close(struct kch_rec_vm *vm);
 /* Fills in what makes a header of this version: magic, sizes, feature bits. */
 void kch_rec_header_init(struct kch_rec_header *header);
 
-/*
- * Writes a record into a slot: takes back the old one's commit marker, then
- * copies header and entries, then sets the marker.  @entries are @vm_count
- * closed entries, back to back.  Fills in vm_count, total_size, crc32c and
- * commit of @header.  -ENOSPC: the slot is too small; nothing was written.
- */
-int kch_record_write(void *slot, size_t slot_size,
-		     struct kch_rec_header *header, const void *entries,
-		     size_t entries_size, u32 vm_count);
-
-/*
- * The same where the slot has the first @kept bytes of the entries already, from
- * a record that was written to it before: only what comes behind them is
- * copied.  They are not looked at; each has its own checksum.
- */
-int kch_record_extend(void *slot, size_t slot_size,
-		      struct kch_rec_header *header, size_t kept,
-		      const void *entries, size_t entries_size, u32 vm_count);
-
-/* Takes a slot's record back: it is no longer valid. */
-void kch_record_revoke(void *slot);
+/* Sets the checksum of a header of this version; it has no commit marker yet. */
+void kch_rec_header_close(struct kch_rec_header *header);
 
 #endif /* KCH_RECORD_H */

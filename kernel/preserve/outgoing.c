@@ -9,16 +9,6 @@
 #include "preserve/outgoing.h"
 #include "watch/watch.h"
 
-static void *slot_memory(const struct kch_region *region, unsigned int slot)
-{
-	return region->memory + slot * kch_slot_size(region->size);
-}
-
-size_t kch_outgoing_capacity(const struct kch_region *region)
-{
-	return kch_slot_size(region->size);
-}
-
 size_t kch_outgoing_used(const struct kch_outgoing *out)
 {
 	return sizeof(struct kch_rec_header) + out->entries_size;
@@ -49,8 +39,7 @@ static struct kch_outgoing_vm *find_file(struct kch_outgoing *out,
 /* Entries from @vm on are now at @at: what slots have there is out of date. */
 static void place(struct kch_outgoing *out, struct kch_outgoing_vm *vm, size_t at)
 {
-	out->written[0] = min(out->written[0], at);
-	out->written[1] = min(out->written[1], at);
+	kch_slots_changed(&out->slots, at);
 	list_for_each_entry_from(vm, &out->vms, link) {
 		vm->at = at;
 		at += vm->size;
@@ -97,16 +86,14 @@ static void destroy(struct kch_outgoing_vm *vm)
 }
 
 /*
- * Writes the record to the next slot and makes sure that it is there.  Of the
- * entries, those that the slot still has from an earlier record are left in
- * place: a VM more is then not the more work the more VMs there are.
+ * Writes the record to the next slot.  Of the entries, those that the slot still has
+ * from an earlier record are left in place: so the work for one VM does not grow with
+ * the number of VMs.
  */
-static int write_record(struct kch_outgoing *out, const struct kch_region *region,
-			u32 flags, u32 kvm_khz, struct kch_message *message)
+static int write_record(struct kch_outgoing *out, u32 flags, u32 kvm_khz,
+			struct kch_message *message)
 {
-	size_t slot_size = kch_slot_size(region->size);
-	void *slot = slot_memory(region, out->slot);
-	size_t kept = out->written[out->slot];
+	size_t kept = kch_slots_kept(&out->slots);
 	size_t size = out->entries_size - kept;
 	struct kch_rec_header header;
 	struct kch_outgoing_vm *vm;
@@ -125,48 +112,31 @@ static int write_record(struct kch_outgoing *out, const struct kch_region *regio
 	/* KVM may be gone by now; pairs may have to be computed from it. */
 	kch_host_describe(&header, kvm_khz ?:
 				   le32_to_cpu(out->header.kvm_tsc_khz));
-	header.sequence = cpu_to_le64(out->sequence + 1);
-	header.generation = cpu_to_le64(out->generation);
 	header.flags = cpu_to_le32(flags);
-	out->written[out->slot] = 0;
-	err = kch_record_extend(slot, slot_size, &header, kept, entries, size,
-				out->count);
-	if (!err && (memcmp(slot, &header, sizeof(header)) ||
-		     memcmp(slot + sizeof(header) + kept, entries, size))) {
-		kch_say(message, "the region at %pa does not read back what was written to it",
-			&region->start);
-		kch_record_revoke(slot);
-		err = -EREMOTEIO;
-	}
+	err = kch_slots_write(&out->slots, &header, entries, size, out->count,
+			      message);
 	kvfree(entries);
-	if (err)
-		return err;
-	out->written[out->slot] = out->entries_size;
-	out->header = header;
-	out->sequence++;
-	if (out->slots_free == 2)
-		out->slot ^= 1;
-	return 0;
+	if (!err)
+		out->header = header;
+	return err;
 }
 
-int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
-		      unsigned int own_slot, int incoming_slot, u64 sequence,
-		      u64 generation)
+int kch_outgoing_init(struct kch_outgoing *out, const struct kch_region *region,
+		      const struct kch_slots_found *found)
 {
-	struct kch_record_vm found;
+	const struct kch_record *own = &found->own;
+	struct kch_record_vm was;
 	size_t offset = 0;
 	int err;
 
 	memset(out, 0, sizeof(*out));
 	INIT_LIST_HEAD(&out->vms);
-	out->sequence = sequence;
-	out->generation = generation;
-	out->slots_free = incoming_slot < 0 ? 2 : 1;
-	out->slot = incoming_slot >= 0 ? !incoming_slot : own ? !own_slot : 0;
-	if (!own)
+	kch_slots_begin(&out->slots, region->memory, region->start, region->size,
+			found, kch_region_shared(region));
+	if (found->own_slot < 0)
 		return 0;
 	out->header = own->header;
-	while ((err = kch_record_next(own, &offset, &found, NULL)) != -ENODATA) {
+	while ((err = kch_record_next(own, &offset, &was, NULL)) != -ENODATA) {
 		struct kch_outgoing_vm *vm;
 
 		if (err)
@@ -175,13 +145,13 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
 		if (!vm)
 			return -ENOMEM;
 		/* Perhaps another version of this module wrote it. */
-		vm->size = kch_rec_entry_size(found.vcpu_count);
+		vm->size = kch_rec_entry_size(was.vcpu_count);
 		vm->entry = kvzalloc(vm->size, GFP_KERNEL);
 		if (!vm->entry) {
 			kfree(vm);
 			return -ENOMEM;
 		}
-		kch_record_copy(&found, vm->entry);
+		kch_record_copy(&was, vm->entry);
 		kch_rec_entry_close(vm->entry);
 		insert(out, vm, NULL, out->vms.prev);
 	}
@@ -243,9 +213,9 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	/* Its VM is gone: who starts the guest anew under its id means that. */
 	old = kch_outgoing_find(out, entry->uuid);
 	needed = kch_outgoing_needed(out, entry);
-	if (needed > kch_outgoing_capacity(region)) {
+	if (needed > out->slots.slot_size) {
 		kch_say(message, "the region is full: the record would have %zu bytes with this VM, a slot of the region has %zu",
-			needed, kch_outgoing_capacity(region));
+			needed, out->slots.slot_size);
 		return -ENOSPC;
 	}
 	if (!old && out->count == KCH_REC_VMS_MAX) {
@@ -269,7 +239,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		take_out(out, old);
 	}
 	insert(out, vm, vm_file, out->vms.prev);
-	err = write_record(out, region, 0, kvm_khz, message);
+	err = write_record(out, 0, kvm_khz, message);
 	if (err) {
 		take_out(out, vm);
 		vm->entry = NULL;	/* remains the caller's */
@@ -290,13 +260,12 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	return err;
 }
 
-int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region,
-		       struct kch_rec_vm *entry)
+int kch_outgoing_carry(struct kch_outgoing *out, struct kch_rec_vm *entry)
 {
 	size_t size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	struct kch_outgoing_vm *vm;
 
-	if (kch_outgoing_used(out) + size > kch_outgoing_capacity(region) ||
+	if (kch_outgoing_used(out) + size > out->slots.slot_size ||
 	    out->count == KCH_REC_VMS_MAX)
 		return -ENOSPC;
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
@@ -324,14 +293,13 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 	}
 	before = vm->link.prev;
 	take_out(out, vm);
-	err = write_record(out, region, 0, kvm_khz, message);
+	err = write_record(out, 0, kvm_khz, message);
 	if (err) {
 		insert(out, vm, NULL, before);
 	} else {
 		destroy(vm);
-		/* A newer record of none must not hide the one that came. */
-		if (!out->count && out->slots_free == 1)
-			kch_record_revoke(slot_memory(region, out->slot));
+		if (!out->count)
+			kch_slots_show_came(&out->slots);
 	}
 	kch_region_hold(region, out->count);
 	return err;
@@ -400,8 +368,8 @@ static struct kch_rec_vm *read_last(struct kvm *kvm, const struct kch_rec_vm *wa
  * What the guest had last counts: it may have run since it was read.
  * @when: KCH_VM_AT_SEAL or KCH_VM_AT_END
  */
-static void read_again(struct kch_outgoing *out, const struct kch_region *region,
-		       struct kch_outgoing_vm *vm, struct file *vm_file, u32 when)
+static void read_again(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
+		       struct file *vm_file, u32 when)
 {
 	struct kch_message message = { "it cannot be read again" };
 	struct kch_rec_vm *entry;
@@ -414,10 +382,10 @@ static void read_again(struct kch_outgoing *out, const struct kch_region *region
 	}
 	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	needed = kch_outgoing_used(out) - vm->size + size;
-	if (needed > kch_outgoing_capacity(region)) {
+	if (needed > out->slots.slot_size) {
 		kvfree(entry);
 		kch_say(&message, "with its vCPUs of now the record would have %zu bytes, a slot of the region has %zu",
-			needed, kch_outgoing_capacity(region));
+			needed, out->slots.slot_size);
 		make_stale(vm, message.text);
 		return;
 	}
@@ -429,8 +397,7 @@ static void read_again(struct kch_outgoing *out, const struct kch_region *region
 	vm->size = size;
 }
 
-void kch_outgoing_last_look(struct kch_outgoing *out,
-			    const struct kch_region *region, u32 kvm_khz)
+void kch_outgoing_last_look(struct kch_outgoing *out, u32 kvm_khz)
 {
 	struct kch_outgoing_vm *vm, *first = NULL;
 	struct kch_message message = { "no memory" };
@@ -443,22 +410,21 @@ void kch_outgoing_last_look(struct kch_outgoing *out,
 		file = kch_watch_get_last(vm->watch);
 		if (!file)
 			continue;
-		read_again(out, region, vm, file, KCH_VM_AT_END);
+		read_again(out, vm, file, KCH_VM_AT_END);
 		fput(file);
 		first = first ?: vm;
 	}
 	if (!first)
 		return;
 	place(out, first, first->at);
-	err = write_record(out, region, 0, kvm_khz, &message);
+	err = write_record(out, 0, kvm_khz, &message);
 	/* The next one has it all the same. */
 	if (err)
 		pr_err("kvmclock_handover: the record was not written again (%d): %s\n",
 		       err, message.text);
 }
 
-int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
-		      u32 kvm_khz)
+int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz)
 {
 	struct kch_message message = { "" };
 	struct kch_outgoing_vm *vm;
@@ -469,12 +435,12 @@ int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
 		file = kch_watch_get_last(vm->watch);
 		if (!file)
 			continue;
-		read_again(out, region, vm, file, KCH_VM_AT_SEAL);
+		read_again(out, vm, file, KCH_VM_AT_SEAL);
 		fput(file);
 	}
 	/* Sizes may have changed; and what is sealed is all written, and read back. */
 	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
-	err = write_record(out, region, KCH_REC_SEALED, kvm_khz, &message);
+	err = write_record(out, KCH_REC_SEALED, kvm_khz, &message);
 	if (err)
 		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): %s\n",
 		       out->count, err, message.text);
@@ -547,12 +513,4 @@ void kch_outgoing_find_again(struct kch_outgoing *out, bool can_read)
 			continue;
 		make_stale(vm, "the module was loaded anew, and the VM this was read from is not found any more with the clock it had");
 	}
-}
-
-void kch_outgoing_free_slot(struct kch_outgoing *out)
-{
-	/* Until now every record went over the one before, into the same slot. */
-	if (out->slots_free == 1)
-		out->slot ^= 1;
-	out->slots_free = 2;
 }

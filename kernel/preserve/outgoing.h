@@ -10,7 +10,7 @@
 #include <linux/jhash.h>
 #include <linux/list.h>
 
-#include "core/record.h"
+#include "core/slots.h"
 #include "region/region.h"
 
 struct file;
@@ -51,12 +51,8 @@ struct kch_outgoing_vm {
  * @by_file: the same
  * @count: how many
  * @entries_size: bytes of all their entries
- * @written: bytes of each slot's entries that are as they would be written now
  * @header: of the record as last written
- * @sequence: of the record last written, or of the newest one found
- * @generation: kexecs so far
- * @slot: where the next record is written
- * @slots_free: 2, or 1 while the other holds an incoming record still needed
+ * @slots: where it is written
  */
 struct kch_outgoing {
 	struct list_head vms;
@@ -64,30 +60,22 @@ struct kch_outgoing {
 	DECLARE_HASHTABLE(by_file, KCH_HASH_BITS);
 	u32 count;
 	size_t entries_size;
-	size_t written[2];
 	struct kch_rec_header header;
-	u64 sequence;
-	u64 generation;
-	unsigned int slot;
-	unsigned int slots_free;
+	struct kch_slots slots;
 };
 
 /*
- * Takes what was found in the region when the module was loaded: records of
- * this boot (the module was loaded before) are gone on with.
- * @own: this boot's newest record, or NULL; @own_slot: where it is.
- * @incoming_slot: slot that must be kept, or -1.
+ * Begins with what was found when the module was loaded: goes on with a record of this
+ * boot, as the module was loaded before.
+ * -ENOMEM; kch_outgoing_exit() is due also then.
  */
-int kch_outgoing_init(struct kch_outgoing *out, const struct kch_record *own,
-		      unsigned int own_slot, int incoming_slot, u64 sequence,
-		      u64 generation);
+int kch_outgoing_init(struct kch_outgoing *out, const struct kch_region *region,
+		      const struct kch_slots_found *found);
 void kch_outgoing_exit(struct kch_outgoing *out);
 
 struct kch_outgoing_vm *kch_outgoing_find(struct kch_outgoing *out,
 					  const u8 uuid[KCH_UUID_SIZE]);
 
-/* Bytes one record can have. */
-size_t kch_outgoing_capacity(const struct kch_region *region);
 /* Bytes the record has now. */
 size_t kch_outgoing_used(const struct kch_outgoing *out);
 
@@ -107,8 +95,7 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 			struct kch_message *message);
 
 /* Adds an entry that came from before, without writing.  -ENOSPC, -ENOMEM. */
-int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region,
-		       struct kch_rec_vm *entry);
+int kch_outgoing_carry(struct kch_outgoing *out, struct kch_rec_vm *entry);
 
 /*
  * The module was loaded anew: looks for the VMs that were preserved before.
@@ -118,14 +105,9 @@ int kch_outgoing_carry(struct kch_outgoing *out, const struct kch_region *region
 void kch_outgoing_find_again(struct kch_outgoing *out, bool can_read);
 
 /* Reads those VMs again that are about to be let go, and writes the record. */
-void kch_outgoing_last_look(struct kch_outgoing *out,
-			    const struct kch_region *region, u32 kvm_khz);
+void kch_outgoing_last_look(struct kch_outgoing *out, u32 kvm_khz);
 
 /* Reads every VM that is still there again, and writes the final record. */
-int kch_outgoing_seal(struct kch_outgoing *out, const struct kch_region *region,
-		      u32 kvm_khz);
-
-/* The incoming record is done with: its slot may be used. */
-void kch_outgoing_free_slot(struct kch_outgoing *out);
+int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz);
 
 #endif /* KCH_OUTGOING_H */

@@ -3,6 +3,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "core/slots.h"
 #include "region/region.h"
 
 /* The range is named, but another backend was asked for: is something in it? */

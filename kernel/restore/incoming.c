@@ -48,138 +48,71 @@ static int index_vms(struct kch_incoming *in)
 	return 0;
 }
 
-/**
- * struct found - what the two slots hold
- * @own: this boot's newest record, of a module that was loaded before
- * @own_slot: where it is
- * @have_own: there is one
- * @sequence: the largest seen
- * @unusable: the largest of a whole record that this module cannot use
- * @error_slot: the slot in->error is about
- * @generation: of the chain of records, with this kernel
- */
-struct found {
-	struct kch_record own;
-	unsigned int own_slot;
-	bool have_own;
-	u64 sequence;
-	u64 unusable;
-	unsigned int error_slot;
-	u64 generation;
-};
-
-static void judge_slot(struct kch_incoming *in, unsigned int slot,
-		       const u8 boot_id[16], struct found *found)
+/* What came is copied before anything is written, as it may be damaged, or change. */
+static int judge(struct kch_incoming *in, const struct kch_region *region,
+		 struct kch_slots_found *found)
 {
-	size_t slot_size = kch_slot_size(in->size);
-	struct kch_message message;
-	struct kch_record record;
-	int err;
-
-	err = kch_record_open(in->copy + slot * slot_size, slot_size, &record,
-			      &message);
-	if (err == -EPROTONOSUPPORT) {
-		record.sequence = le64_to_cpu(record.header.sequence);
-		found->unusable = max(found->unusable, record.sequence);
-		found->sequence = max(found->sequence, record.sequence);
-	}
-	if (err) {
-		if (err != -ENODATA)
-			pr_err("kvmclock_handover: slot %u of the region: %s\n",
-			       slot, message.text);
-		/* What is incompatible says more than what is damaged. */
-		if (err == -EPROTONOSUPPORT || in->error == -ENODATA) {
-			in->error = err;
-			found->error_slot = slot;
-			if (err != -ENODATA)
-				kch_say(&in->message, "slot %u: %.230s", slot,
-					message.text);
-		}
-		return;
-	}
-	found->sequence = max(found->sequence, record.sequence);
-	/* One that could not be read is nobody's. */
-	if (!memchr_inv(boot_id, 0, 16) ||
-	    memcmp(record.header.boot_id, boot_id, 16)) {
-		found->generation = max(found->generation,
-					le64_to_cpu(record.header.generation) + 1);
-		if (in->record.data && record.sequence <= in->record.sequence)
-			return;
-		in->record = record;
-		in->slot = slot;
-		return;
-	}
-	found->generation = max(found->generation,
-				le64_to_cpu(record.header.generation));
-	if (found->have_own && record.sequence <= found->own.sequence)
-		return;
-	found->own = record;
-	found->own_slot = slot;
-	found->have_own = true;
-}
-
-int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
-		      struct kch_region *region)
-{
-	struct found found = { };
 	unsigned int slot;
 	u8 boot_id[16];
-	bool shared = kch_region_shared(region);
-	int err, keep;
 
-	memset(in, 0, sizeof(*in));
-	in->error = -ENODATA;
-	if (!region->memory) {
-		in->error = -ENODEV;
-		kch_say(&in->message, "the module has no region: %.200s",
-			region->why.text);
-		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
-	}
-	if (region->incoming_error) {
-		in->error = region->incoming_error;
-		in->message = region->incoming_message;
-		pr_err("kvmclock_handover: %s; no guest clock can be restored\n",
-		       in->message.text);
-		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
-	}
-	kch_say(&in->message, "no record came from before the kexec%s%.200s",
-		region->incoming_message.text[0] ? ": " : "",
-		region->incoming_message.text);
-	if (region->incoming_message.text[0])
-		pr_notice("kvmclock_handover: %s\n", in->message.text);
-	if (!region->incoming)
-		return kch_outgoing_init(out, NULL, 0, -1, 0, 0);
 	in->copy = kvmalloc(region->incoming_size, GFP_KERNEL);
 	if (!in->copy)
 		return -ENOMEM;
 	in->size = region->incoming_size;
 	memcpy(in->copy, region->incoming, region->incoming_size);
-
 	kch_host_boot_id(boot_id);
+	kch_slots_look(in->copy, in->size, boot_id, found);
 	for (slot = 0; slot < 2; slot++)
-		judge_slot(in, slot, boot_id, &found);
-	/*
-	 * An older record must not be taken for a newer one that cannot be
-	 * used.  A damaged slot has no number to compare, and needs none: who
-	 * seals a record takes the older ones back.
-	 */
-	if (in->record.data && in->record.sequence > found.unusable) {
-		in->error = 0;
-		err = index_vms(in);
-		if (err)
-			return err;
-	} else if (in->error != -ENODATA) {
-		in->slot = found.error_slot;
+		if (found->errors[slot] && found->errors[slot] != -ENODATA)
+			pr_err("kvmclock_handover: slot %u of the region: %s\n",
+			       slot, found->why[slot].text);
+	in->error = found->error;
+	in->record = found->came;
+	if (!in->error)
+		return index_vms(in);
+	if (in->error != -ENODATA) {
+		kch_say(&in->message, "slot %u: %.230s", found->came_slot,
+			found->why[found->came_slot].text);
 		pr_err("kvmclock_handover: no guest clock can be restored from the region; its bytes are kept in debugfs\n");
 	}
-	/* What cannot be read here is kept in place for who can, if possible. */
-	keep = in->error == -ENODATA || !shared ? -1 : (int)in->slot;
+	return 0;
+}
+
+int kch_incoming_init(struct kch_incoming *in, struct kch_region *region,
+		      struct kch_slots_found *found)
+{
+	const struct kch_message *why = &region->incoming_message;
+	int err;
+
+	memset(in, 0, sizeof(*in));
+	memset(found, 0, sizeof(*found));
+	found->error = -ENODATA;
+	found->own_slot = -1;
+	if (!region->memory) {
+		in->error = -ENODEV;
+		kch_say(&in->message, "the module has no region: %.200s",
+			region->why.text);
+		return 0;
+	}
+	if (region->incoming_error) {
+		in->error = region->incoming_error;
+		in->message = *why;
+		pr_err("kvmclock_handover: %s; no guest clock can be restored\n",
+		       in->message.text);
+		return 0;
+	}
+	in->error = -ENODATA;
+	kch_say(&in->message, "no record came from before the kexec%s%.200s",
+		why->text[0] ? ": " : "", why->text);
+	if (why->text[0])
+		pr_notice("kvmclock_handover: %s\n", in->message.text);
+	if (!region->incoming)
+		return 0;
+	err = judge(in, region, found);
 	/* Nothing was preserved: memory that came for it alone is not needed. */
-	if (in->error == -ENODATA && !shared)
+	if (!err && in->error == -ENODATA && !kch_region_shared(region))
 		kch_region_finish_incoming(region);
-	return kch_outgoing_init(out, found.have_own ? &found.own : NULL,
-				 found.own_slot, keep, found.sequence,
-				 found.generation);
+	return err;
 }
 
 int kch_incoming_open(struct kch_incoming *in, u8 *copy, size_t size)
@@ -308,8 +241,7 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
 	vm->restored = true;
 }
 
-void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
-			     const struct kch_region *region)
+void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 {
 	struct kch_outcome unused;
 	struct kch_message message = { "" };
@@ -337,7 +269,7 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 			continue;
 		/* With all rates: the next kernel's record says nothing of the old KVM. */
 		if (!kch_incoming_entry(vm, &entry, NULL) &&
-		    !kch_outgoing_carry(out, region, entry))
+		    !kch_outgoing_carry(out, entry))
 			continue;
 		kvfree(entry);
 		pr_err("kvmclock_handover: %.63s (%pUb) was not restored, and cannot be carried on (no room, or it has no rate): its clock is lost\n",
@@ -345,61 +277,12 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
 	}
 }
 
-void kch_incoming_supersede(struct kch_incoming *in,
-			    const struct kch_region *region)
-{
-	if (!in->error && kch_region_shared(region))
-		kch_record_revoke(region->memory +
-				  in->slot * kch_slot_size(region->size));
-}
-
-/* Is there anything in the slots that this module, or another of its kind, wrote? */
-static bool is_ours(const struct kch_region *region)
-{
-	const void *second = region->memory + kch_slot_size(region->size);
-
-	return !memcmp(region->memory, KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE) ||
-	       !memcmp(second, KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE);
-}
-
-/* @came: the slot of the record that came, -1 if none did. */
-static int revoke_slots(const struct kch_region *region, int came,
-			struct kch_message *message)
-{
-	size_t slot_size = kch_slot_size(region->size);
-	int slot;
-
-	/* Bytes of whoever had the memory before are not for us to clear. */
-	if (!is_ours(region))
-		return 0;
-	for (slot = 0; slot < 2; slot++) {
-		void *at = region->memory + slot * slot_size;
-		struct kch_record found;
-		u8 boot_id[16];
-
-		/* What was preserved since for the next kernel stays. */
-		kch_host_boot_id(boot_id);
-		if (slot != came &&
-		    !kch_record_open(at, slot_size, &found, NULL) &&
-		    !memcmp(found.header.boot_id, boot_id, sizeof(boot_id)))
-			continue;
-		kch_record_revoke(at);
-		/* Nor must what is damaged be found again. */
-		memset(at, 0, sizeof(struct kch_rec_header));
-		if (READ_ONCE(((struct kch_rec_header *)at)->commit)) {
-			kch_say(message, "the region at %pa does not read back what was written to it",
-				&region->start);
-			return -EREMOTEIO;
-		}
-	}
-	return 0;
-}
-
-int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
+int kch_incoming_finish(struct kch_incoming *in, struct kch_slots *slots,
 			struct kch_region *region, bool discard,
 			struct kch_message *message)
 {
 	u32 left = in->count + in->damaged - in->restored;
+	u8 boot_id[16];
 	int err = 0;
 
 	if (in->error && (in->error == -ENODATA || in->error == -ENODEV ||
@@ -417,9 +300,9 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 		return -ENOTEMPTY;
 	}
 	/* Memory of its own goes back; in shared memory, only its slot. */
+	kch_host_boot_id(boot_id);
 	if (kch_region_shared(region))
-		err = revoke_slots(region, in->error ? -1 : (int)in->slot,
-				   message);
+		err = kch_slots_clear(slots, boot_id, message);
 	else
 		kch_region_finish_incoming(region);
 	if (err)
@@ -429,6 +312,6 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
 	in->restored = 0;
 	in->error = -ENODATA;
 	kch_say(&in->message, "the record was finished with");
-	kch_outgoing_free_slot(out);
+	kch_slots_release(slots);
 	return 0;
 }

@@ -36,7 +36,6 @@ struct kch_incoming_vm {
  * @size: bytes
  * @error: 0, or why no record can be used: -ENODATA, -EBADMSG, ...
  * @message: the reason in words
- * @slot: where it, or the reason for @error, is in the region
  * @record: valid if @error is 0
  * @vms: its whole entries
  * @by_uuid: the same
@@ -49,7 +48,6 @@ struct kch_incoming {
 	size_t size;
 	int error;
 	struct kch_message message;
-	unsigned int slot;
 	struct kch_record record;
 	struct kch_incoming_vm *vms;
 	DECLARE_HASHTABLE(by_uuid, KCH_HASH_BITS);
@@ -58,9 +56,12 @@ struct kch_incoming {
 	u32 restored;
 };
 
-/* Copies what came, judges it, and sets up @out to go on from it. */
-int kch_incoming_init(struct kch_incoming *in, struct kch_outgoing *out,
-		      struct kch_region *region);
+/*
+ * Copies what came, and judges it; @found is for the record of the next kernel to go on
+ * from.  -ENOMEM; kch_incoming_exit() is due also then.
+ */
+int kch_incoming_init(struct kch_incoming *in, struct kch_region *region,
+		      struct kch_slots_found *found);
 
 /*
  * One record that did not come in a region; keeps @copy, also if it is of no use
@@ -102,15 +103,10 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
  * Before the record for the next kernel is sealed: what was not restored here
  * goes into it as it is, so that a host that is updated twice loses nothing.
  */
-void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out,
-			     const struct kch_region *region);
-
-/* After it was sealed: the record is out of date. */
-void kch_incoming_supersede(struct kch_incoming *in,
-			    const struct kch_region *region);
+void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out);
 
 /* Takes the record back in the region, or gives its memory back; forgets it. */
-int kch_incoming_finish(struct kch_incoming *in, struct kch_outgoing *out,
+int kch_incoming_finish(struct kch_incoming *in, struct kch_slots *slots,
 			struct kch_region *region, bool discard,
 			struct kch_message *message);
 

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "clock.h"
+#include "slots.h"
 #include "fake.h"
 
 #define VM_LINK		"anon_inode:kvm-vm"

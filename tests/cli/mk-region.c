@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "clock.h"
-#include "record.h"
+#include "slots.h"
 
 #define HOST_TSC	0x123456789abcULL
 #define TSC_KHZ		2596124

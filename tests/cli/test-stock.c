@@ -4,6 +4,7 @@
  * machine's TSC: what is saved, what a restore reaches, what it reports, and that a
  * refusal leaves nothing changed.
  */
+#include "slots.h"
 #include "stock.h"
 
 /* For the tool to show. */

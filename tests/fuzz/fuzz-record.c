@@ -12,7 +12,7 @@
 
 #include "clock.h"
 #include "fields.h"
-#include "record.h"
+#include "slots.h"
 #include "fuzz.h"
 
 #define INPUT_MAX	65536

@@ -17,7 +17,7 @@
 #include "../../userspace/cli/commands.h"
 #include "../../userspace/cli/live.h"
 #include "../../userspace/lib/vm.h"
-#include "record.h"
+#include "slots.h"
 
 static uint64_t steps;
 

@@ -7,7 +7,7 @@
 #ifndef KCH_TESTS_BUILDER_H
 #define KCH_TESTS_BUILDER_H
 
-#include "record.h"
+#include "slots.h"
 
 #define PLAN_VMS_MAX	8
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "samples.h"
+#include "slots.h"
 
 static void put_entry(const struct sample_vm *from, u8 *at)
 {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Are the unit tests any good? Breaks a copy of clock.c, record.c, machine.c or fields.c, one way at a
+# Are the unit tests any good? Breaks a copy of clock.c, record.c, slots.c, machine.c or fields.c, one way at a
 # time, and demands that the tests fail.
 #
 #   mutants.sh [NAME...]      (make -C tests/unit mutants)
@@ -130,24 +130,43 @@ fill-unknown             | clock.c  | s/} else if (!kvm_khz) {/} else if (0) {/
 pair-no-frequency        | clock.c  | s/khz \&\& khz <= UINT_MAX ? khz/khz ? khz/
 find-damage-is-absence   | record.c | s/damaged = true;/damaged = false;/
 find-forgets-the-id      | record.c | s/!memcmp(vm->vm.uuid, wanted, sizeof(wanted))/!memcmp(vm->vm.uuid, uuid, sizeof(wanted))/
-slot-older-wins          | record.c | s/sequence\[1\] > sequence\[0\];/sequence[1] < sequence[0];/
-slot-first-wins          | record.c | s/worth(err\[0\]) == WHOLE \&\& sequence\[1\] > sequence\[0\];/0;/
-slot-damage-wins         | record.c | s/best = worth(err\[1\]) > worth(err\[0\]);/best = worth(err[1]) < worth(err[0]);/
-slot-passes-newer-over   | record.c | s/if (err == 0 || err == -EPROTONOSUPPORT)/if (err == 0)/
-slot-damage-unsaid       | record.c | s/if (worth(err\[i\]) == DAMAGED)/if (0)/
-slot-unaligned           | record.c | s/return region_size \/ 2 \/ KCH_RECORD_ALIGN \* KCH_RECORD_ALIGN;/return region_size \/ 2;/
-write-no-revoke          | record.c | s/^\tkch_record_revoke(slot);//
-write-no-last-barrier    | record.c | /the marker must not reach memory/d
-write-no-revoke-barrier  | record.c | /nothing of a new record before/d
-write-marker-first       | record.c | s/^\theader->commit = 0;/\theader->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ le64_to_cpu(header->sequence));/
-write-marker-wrong       | record.c | s/header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^/header->commit = cpu_to_le64(1 ^/
-write-no-space-check     | record.c | s/entries_size > slot_size - sizeof(\*header) - kept)/0)/
-write-space-sum-wraps    | record.c | s/entries_size > slot_size - sizeof(\*header) - kept)/entries_size + sizeof(*header) > slot_size)/
-extend-kept-unchecked    | record.c | s/kept > slot_size - sizeof(\*header) ||/0 ||/
-extend-over-what-is-kept | record.c | s/memcpy((u8 \*)(at + 1) + kept, entries, entries_size);/memcpy(at + 1, entries, entries_size);/
-extend-forgets-the-kept  | record.c | s/cpu_to_le64(sizeof(\*header) + kept + entries_size)/cpu_to_le64(sizeof(*header) + entries_size)/
-revoke-no-store          | record.c | s/^\tWRITE_ONCE(at->commit, 0);//
-revoke-clears-header     | record.c | s/^\tWRITE_ONCE(at->commit, 0);/\tmemset(at, 0, sizeof(*at));/
+slot-older-wins          | slots.c  | s/header.sequence) >$/header.sequence) </
+slot-first-wins          | slots.c  | s/return worth(err) == WHOLE \&\&/return 0 \&\&/
+slot-damage-wins         | slots.c  | s/return worth(err) > worth(found->error);/return worth(err) < worth(found->error);/
+slot-passes-newer-over   | slots.c  | s/if (err == 0 || err == -EPROTONOSUPPORT)/if (err == 0)/
+slot-damage-unsaid       | slots.c  | s/if (found.error || worth(found.errors\[said\]) == DAMAGED)/if (found.error)/
+slot-unaligned           | slots.c  | s/return region_size \/ 2 \/ KCH_RECORD_ALIGN \* KCH_RECORD_ALIGN;/return region_size \/ 2;/
+write-no-revoke          | slots.c  | s/^\tkch_record_revoke(slot);//
+write-no-last-barrier    | slots.c  | /the marker must not reach memory/d
+write-no-revoke-barrier  | slots.c  | /nothing of a new record before/d
+write-marker-first       | slots.c  | s/^\tkch_rec_header_close(header);/\tkch_rec_header_close(header); header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ le64_to_cpu(header->sequence));/
+write-marker-wrong       | slots.c  | s/header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^/header->commit = cpu_to_le64(1 ^/
+write-no-space-check     | slots.c  | s/entries_size > slot_size - sizeof(\*header) - kept)/0)/
+write-space-sum-wraps    | slots.c  | s/entries_size > slot_size - sizeof(\*header) - kept)/entries_size + sizeof(*header) > slot_size)/
+extend-kept-unchecked    | slots.c  | s/kept > slot_size - sizeof(\*header) ||/0 ||/
+extend-over-what-is-kept | slots.c  | s/memcpy((u8 \*)(at + 1) + kept, entries, entries_size);/memcpy(at + 1, entries, entries_size);/
+extend-forgets-the-kept  | slots.c  | s/cpu_to_le64(sizeof(\*header) + kept + entries_size)/cpu_to_le64(sizeof(*header) + entries_size)/
+revoke-no-store          | slots.c  | s/^\tWRITE_ONCE(at->commit, 0);//
+own-is-another-boot      | slots.c  | s/own = !err \&\& is_of_boot(\&record, boot_id);/own = !err;/
+own-boot-unknown         | slots.c  | s/memcmp(boot_id, unknown, sizeof(unknown)) \&\&/1 \&\&/
+own-older-wins           | slots.c  | s/record->sequence <= found->own.sequence)/record->sequence >= found->own.sequence)/
+generation-of-own        | slots.c  | s/header.generation) + !own;/header.generation) + 1;/
+sequence-of-damaged      | slots.c  | s/if (worth(err) == WHOLE \&\& sequence > found->sequence)/if (sequence > found->sequence)/
+begin-keeps-elsewhere    | slots.c  | s/bool keep = shared \&\& found/bool keep = found/
+begin-over-what-came     | slots.c  | s/slots->next = !found->came_slot;/slots->next = found->came_slot;/
+begin-over-own           | slots.c  | s/slots->next = !found->own_slot;/slots->next = 0;/
+changed-grows            | slots.c  | s/if (slots->written\[i\] > at)/if (1)/
+next-stays               | slots.c  | s/if (slots->came < 0)/if (0)/
+next-over-what-came      | slots.c  | s/if (slots->came < 0)/if (1)/
+unwritten-is-kept        | slots.c  | s/^\tslots->written\[slots->next\] = 0;//
+show-takes-always        | slots.c  | /^void kch_slots_show_came/,/^}/s/if (slots->came >= 0)/if (1)/
+supersede-the-unreadable | slots.c  | s/slots->came >= 0 \&\& slots->usable/slots->came >= 0/
+clear-another-s          | slots.c  | s/^\tif (memcmp(slot_at(slots, 0), KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE) \&\&/\tif (0 \&\&/
+clear-what-is-ours       | slots.c  | s/!memcmp(found.header.boot_id, boot_id, 16))/0)/
+clear-keeps-what-came    | slots.c  | s/if (slot != came \&\&/if (/
+clear-damage-stays       | slots.c  | s/^\t\tmemset(at, 0, sizeof(struct kch_rec_header));//
+release-again            | slots.c  | /^void kch_slots_release/,/^}/s/if (slots->came >= 0)/if (1)/
+revoke-clears-header     | slots.c  | s/^\tWRITE_ONCE(at->commit, 0);/\tmemset(at, 0, sizeof(*at));/
 fields-row-missing       | fields.c | /MEMBER(144, default_tsc_khz/,+1d
 fields-rows-swapped      | fields.c | /MEMBER(96, boottime_ns/{h;d};/MEMBER(104, raw_ns/G
 fields-flag-missing      | fields.c | /FLAG(flags, KCH_VCPU_CATCHUP/d
@@ -188,13 +207,14 @@ declare -A programs=(
 	[clock.c]='test-sample test-clock test-pair test-move'
 	[machine.c]=test-machine
 	[fields.c]=test-fields
-	[record.c]='test-sample test-record test-write'
+	[record.c]='test-sample test-record test-slots test-write'
+	[slots.c]='test-sample test-record test-slots test-write'
 )
 
 rm -rf -- "$work"
 mkdir -p "$work"
 passed=0 failed=0
-cp -- "$root"/kernel/core/{clock,record,machine,fields}.c "$work/"
+cp -- "$root"/kernel/core/{clock,record,slots,machine,fields}.c "$work/"
 status=0
 # Unquoted: lists of names.
 # shellcheck disable=SC2086
@@ -211,7 +231,7 @@ while IFS='|' read -r name file command; do
 	[[ $name ]] || continue
 	(($# == 0)) || [[ " $* " == *" $name "* ]] || continue
 	mkdir -p "$work/$name.src"
-	cp -- "$root"/kernel/core/{clock,record,machine,fields}.c "$work/$name.src/"
+	cp -- "$root"/kernel/core/{clock,record,slots,machine,fields}.c "$work/$name.src/"
 	sed -i -- "$command" "$work/$name.src/$file"
 	# Objects that the mutation does not touch need not be made again.
 	cp -a -- "$work/unbroken" "$work/$name"

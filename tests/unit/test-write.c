@@ -24,7 +24,7 @@ static void trace_barrier(void);
 } while (0)
 #define wmb()		trace_barrier()
 #define memcpy		traced_memcpy
-#include "record.c"
+#include "slots.c"
 #undef memcpy
 
 #define SLOT_SIZE	2048

@@ -5,7 +5,7 @@
 #include "commands.h"
 #include "structure.h"
 #include "options.h"
-#include "record.h"
+#include "slots.h"
 
 /* No region is larger; what is read is kept, and so are the rows printed of it. */
 #define DUMP_MAX	(64U << 20)

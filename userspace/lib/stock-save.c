@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <kvmclock-handover-stock.h>
 #include "members.h"
+#include "slots.h"
 #include "stock.h"
 
 #define MSR_IA32_TSC_ADJUST	0x3b

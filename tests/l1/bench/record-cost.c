@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "record.h"
+#include "slots.h"
 
 #define REGION_SIZE	(1 << 20)
 #define ROUNDS		101

@@ -6,7 +6,7 @@
 #ifndef KCH_TESTS_FORGE_H
 #define KCH_TESTS_FORGE_H
 
-#include "record.h"
+#include "slots.h"
 #include "vm.h"
 
 #define FORGED_SIZE_MAX	0x60000	/* most of a slot of a region of 1 MiB */

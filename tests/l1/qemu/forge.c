@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "record.h"
+#include "slots.h"
 
 static void die(const char *what)
 {

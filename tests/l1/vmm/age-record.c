@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "record.h"
+#include "slots.h"
 
 #define CYCLES_OF_A_DAY(khz)	(86400000ULL * (khz))
 #define TRIES			100000

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The slots of a region: what is found in them at a load, where records go, what is cleared. */
+#include "../l1/lib/ktap.h"
+#include "slots.h"
+
+#define SLOT_SIZE	1024
+#define REGION_SIZE	(2 * SLOT_SIZE)
+
+static u8 region[REGION_SIZE] __attribute__((aligned(64)));
+static const u8 before[16] = "the boot before", now[16] = "this boot", none[16];
+
+/* A record of no VM in a slot. */
+static void put(unsigned int slot, const u8 boot_id[16], u64 sequence, u64 generation)
+{
+	struct kch_rec_header header;
+
+	kch_rec_header_init(&header);
+	header.sequence = cpu_to_le64(sequence);
+	header.generation = cpu_to_le64(generation);
+	memcpy(header.boot_id, boot_id, sizeof(header.boot_id));
+	ktap_check(!kch_record_write(region + slot * SLOT_SIZE, SLOT_SIZE, &header,
+				     NULL, 0, 0), "slot %u", slot);
+}
+
+static struct kch_slots_found look(const u8 *boot_id)
+{
+	struct kch_slots_found found;
+
+	kch_slots_look(region, sizeof(region), boot_id, &found);
+	return found;
+}
+
+static struct kch_slots begin(const struct kch_slots_found *found, bool shared)
+{
+	struct kch_slots slots;
+
+	kch_slots_begin(&slots, region, 0x1000, sizeof(region), found, shared);
+	return slots;
+}
+
+/* One VM of @bytes in all, of this boot. */
+static int put_next(struct kch_slots *slots, const void *entries, size_t bytes)
+{
+	struct kch_rec_header header;
+
+	kch_rec_header_init(&header);
+	memcpy(header.boot_id, now, sizeof(header.boot_id));
+	return kch_slots_write(slots, &header, entries, bytes, 1, NULL);
+}
+
+static u64 sequence_in(unsigned int slot)
+{
+	struct kch_record record;
+
+	return kch_record_open(region + slot * SLOT_SIZE, SLOT_SIZE, &record, NULL) ?
+	       0 : record.sequence;
+}
+
+static void test_look(void)
+{
+	struct kch_slots_found found;
+
+	memset(region, 0, sizeof(region));
+	found = look(now);
+	ktap_check(found.error == -ENODATA && found.own_slot == -1 && !found.sequence &&
+		   !found.generation, "empty: %d", found.error);
+	/* Ours and the one that came, whichever is the newer. */
+	put(0, before, 7, 3);
+	put(1, now, 9, 4);
+	found = look(now);
+	ktap_check(!found.error && !found.came_slot && found.came.sequence == 7, "came");
+	ktap_check(found.own_slot == 1 && found.own.sequence == 9, "own");
+	ktap_check(found.sequence == 9 && found.generation == 4, "%llu, generation %llu",
+		   (unsigned long long)found.sequence,
+		   (unsigned long long)found.generation);
+	/* Without an id of this boot all is another's, and so it is for another boot. */
+	found = look(none);
+	ktap_check(!found.error && found.came_slot == 1 && found.own_slot == -1 &&
+		   found.generation == 5, "unknown boot");
+	found = look(NULL);
+	ktap_check(!found.error && found.came_slot == 1 && found.own_slot == -1, "no boot");
+	/* Two of ours: the newer; nothing came. */
+	put(0, now, 10, 4);
+	found = look(now);
+	ktap_check(found.error == -ENODATA && found.own_slot == 0 &&
+		   found.own.sequence == 10, "own two: %d, slot %d", found.error,
+		   found.own_slot);
+	put(1, now, 11, 4);
+	found = look(now);
+	ktap_check(found.own_slot == 1 && found.own.sequence == 11, "own two, turned");
+	/* What is damaged came, and says so; ours is no replacement for it. */
+	put(0, before, 99, 9);
+	region[100] ^= 1;
+	found = look(now);
+	ktap_check(found.error == -EBADMSG && found.came_slot == 0 && found.own_slot == 1 &&
+		   found.errors[0] == -EBADMSG && !found.errors[1] && found.why[0].text[0] &&
+		   found.sequence == 11 && found.generation == 4, "damaged: %d",
+		   found.error);
+	/* Where ids are unknown, a record without one is nobody's either. */
+	put(0, none, 12, 5);
+	found = look(none);
+	ktap_check(!found.error && found.own_slot == -1 && found.came_slot == 0, "no ids");
+}
+
+static void test_incompatible(void)
+{
+	struct kch_rec_header *header = (struct kch_rec_header *)region;
+	struct kch_slots_found found;
+	struct kch_slots slots;
+
+	memset(region, 0, sizeof(region));
+	put(0, before, 20, 6);
+	put(1, before, 19, 6);
+	header->incompat = cpu_to_le32(1);
+	kch_rec_header_close(header);
+	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ 20);
+	found = look(now);
+	ktap_check(found.error == -EPROTONOSUPPORT && found.came_slot == 0 &&
+		   found.sequence == 20, "%d", found.error);
+	/* It is kept for who can read it, also when a newer one is sealed. */
+	slots = begin(&found, true);
+	ktap_check(slots.next == 1 && slots.came == 0, "next %u", slots.next);
+	ktap_check(!put_next(&slots, "", 0) && sequence_in(1) == 21 && slots.next == 1,
+		   "written");
+	kch_slots_supersede(&slots);
+	ktap_check(header->commit, "kept");
+}
+
+/* Nothing came: records go to both in turn, and to the other one than ours is in. */
+static void test_in_turn(void)
+{
+	struct kch_slots_found found;
+	struct kch_slots slots;
+	u8 entries[256];
+
+	memset(region, 0, sizeof(region));
+	found = look(now);
+	slots = begin(&found, true);
+	ktap_check(slots.next == 0 && slots.came == -1 && slots.slot_size == SLOT_SIZE,
+		   "next %u", slots.next);
+	memset(entries, 1, sizeof(entries));
+	ktap_check(!put_next(&slots, entries, 256) && sequence_in(0) == 1, "first");
+	ktap_check(slots.next == 1 && kch_slots_kept(&slots) == 0, "next %u", slots.next);
+	ktap_check(!put_next(&slots, entries, 256) && sequence_in(1) == 2 && slots.next == 0,
+		   "second");
+	/* What a slot has already is not written to it again, unless it changed. */
+	ktap_check(kch_slots_kept(&slots) == 256, "%zu", kch_slots_kept(&slots));
+	memset(entries, 2, sizeof(entries));
+	ktap_check(!put_next(&slots, entries, 64), "third");
+	ktap_check(region[320] == 1 && region[320 + 255] == 1 && region[320 + 256] == 2 &&
+		   region[320 + 319] == 2, "behind what is kept");
+	kch_slots_changed(&slots, 128);
+	ktap_check(slots.written[0] == 128 && slots.written[1] == 128, "changed");
+	kch_slots_changed(&slots, 256);
+	ktap_check(slots.written[0] == 128, "not more");
+	ktap_check(put_next(&slots, entries, SLOT_SIZE) == -ENOSPC && slots.sequence == 3 &&
+		   kch_slots_kept(&slots) == 0, "no space");
+	/* The module is loaded anew. */
+	found = look(now);
+	slots = begin(&found, true);
+	ktap_check(slots.next == 1 && slots.sequence == 3 && slots.came == -1, "again: %u",
+		   slots.next);
+	/* What came is elsewhere: nothing here is kept for it. */
+	memset(region, 0, sizeof(region));
+	put(1, before, 30, 1);
+	found = look(now);
+	slots = begin(&found, false);
+	ktap_check(slots.came == -1 && slots.next == 0 && slots.sequence == 30 &&
+		   slots.generation == 2, "elsewhere");
+}
+
+/* With one that came: it stays, until it is finished with or out of date. */
+static void test_came(void)
+{
+	struct kch_slots_found found;
+	struct kch_slots slots;
+	unsigned int slot;
+
+	for (slot = 0; slot < 2; slot++) {
+		memset(region, 0, sizeof(region));
+		put(slot, before, 40, 1);
+		found = look(now);
+		slots = begin(&found, true);
+		ktap_check(slots.next == !slot && slots.came == (int)slot, "slot %u", slot);
+		ktap_check(!put_next(&slots, "", 0) && !put_next(&slots, "", 0) &&
+			   sequence_in(!slot) == 42 && sequence_in(slot) == 40,
+			   "not written to");
+		/* A record of nobody would hide it. */
+		kch_slots_show_came(&slots);
+		ktap_check(!sequence_in(!slot) && sequence_in(slot) == 40, "shown");
+		ktap_check(!put_next(&slots, "", 0), "written");
+		kch_slots_supersede(&slots);
+		ktap_check(sequence_in(!slot) == 43 && !sequence_in(slot), "out of date");
+
+		put(slot, before, 40, 1);
+		ktap_check(!kch_slots_clear(&slots, now, NULL) && !sequence_in(slot) &&
+			   sequence_in(!slot) == 43, "cleared");
+		kch_slots_release(&slots);
+		ktap_check(slots.came == -1 && slots.next == slot, "next %u", slots.next);
+		ktap_check(!put_next(&slots, "", 0) && sequence_in(slot) == 44 &&
+			   slots.next == !slot, "written");
+		kch_slots_show_came(&slots);
+		kch_slots_supersede(&slots);
+		ktap_check(sequence_in(0) && sequence_in(1), "nothing to take back");
+		kch_slots_release(&slots);
+		ktap_check(slots.next == !slot, "released once");
+	}
+}
+
+static void test_clear(void)
+{
+	struct kch_slots_found found;
+	struct kch_slots slots;
+	size_t i;
+
+	/* Bytes of whoever had the memory before stay. */
+	memset(region, 0xa5, sizeof(region));
+	found = look(now);
+	ktap_check(found.error == -EBADMSG, "%d", found.error);
+	slots = begin(&found, true);
+	ktap_check(!kch_slots_clear(&slots, now, NULL), "another's");
+	for (i = 0; i < sizeof(region); i++)
+		ktap_check(region[i] == 0xa5, "byte %zu", i);
+	/* What is damaged is not found again. */
+	put(1, before, 50, 1);
+	region[SLOT_SIZE + 100] ^= 1;
+	ktap_check(!kch_slots_clear(&slots, now, NULL) && look(now).error == -ENODATA,
+		   "damaged");
+	/* Where this boot's id is unknown, the one that came is told by its slot. */
+	memset(region, 0, sizeof(region));
+	put(0, none, 60, 1);
+	found = look(none);
+	slots = begin(&found, true);
+	put(1, none, 61, 2);
+	ktap_check(!kch_slots_clear(&slots, none, NULL) && !sequence_in(0) &&
+		   sequence_in(1) == 61, "no ids");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct ktap_case cases[] = {
+		{ "look", test_look },
+		{ "incompatible", test_incompatible },
+		{ "in_turn", test_in_turn },
+		{ "came", test_came },
+		{ "clear", test_clear },
+	};
+
+	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));
+}
