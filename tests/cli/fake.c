@@ -150,6 +150,9 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 	if (!real)
 		real = (ssize_t (*)(int, const char *, char *, size_t))
 			dlsym(RTLD_NEXT, "readlinkat");
+	/* Other tests have processes with VMs, too. */
+	if (getenv("FAKE_NO_VMS"))
+		return -1;
 	length = real(dir, path, buffer, size);
 	if (dir == AT_FDCWD && length > 0 && size >= strlen(VM_LINK) &&
 	    !strncmp(buffer, REUSED_LINK, strlen(REUSED_LINK)))

@@ -14,6 +14,7 @@
  *	FAKE_KNOWN	if set, the module knows the live VMs by id and name
  *	FAKE_WAIT	if set, a hold lasts for a minute
  *	FAKE_ENDED	if set, processes have ended when they were looked at
+ *	FAKE_NO_VMS	if set, no process has a VM
  *
  * A memory file of the name fake-vm-N, in any process (fake-vmm), is KVM VM N.  N 99 is
  * a VM only in the process that made it, not in one that took it from there.

@@ -29,7 +29,7 @@ PROGRAMS = ROOT / "build/tests/cli"
 USERSPACE = ROOT / "build/userspace"
 TOOL = USERSPACE / "kvmclockctl"
 REGION_SIZE = 65536
-OFFSET = 18446744004990074880  # of the vCPUs that mk-region writes
+OFFSET = -68719476736  # of the vCPUs that mk-region writes
 
 
 def uuid(letter):
@@ -38,7 +38,7 @@ def uuid(letter):
 
 
 def parse(data):
-    """One JSON document, in UTF-8, in which no name is there twice."""
+    """One JSON document, in UTF-8, in which no name is there twice, and no number is one of 64 bits: those are strings."""
     def unique(pairs):
         if len(dict(pairs)) != len(pairs):
             raise ValueError(f"a name is there twice: {pairs}")
@@ -46,12 +46,23 @@ def parse(data):
 
     def refuse(constant):
         raise ValueError(f"not JSON: {constant}")
-    return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+
+    def small(digits):
+        if not -1 << 31 <= int(digits) < 1 << 32:
+            raise ValueError(f"not exact for every reader: {digits}")
+        return int(digits)
+    return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_float=refuse,
+                      parse_int=small)
 
 
 def column(rows, *names):
     """Of a table's rows, the cells of these columns."""
     return [row[names[0]] if len(names) == 1 else tuple(row[name] for name in names) for row in rows]
+
+
+def listed(found, source):
+    """Of what `list` says, the VMs that run ("live"), or those of a record."""
+    return [vm for vm in found["vms"] if vm["source"] == source]
 
 
 class Case(unittest.TestCase):
@@ -114,7 +125,7 @@ class Case(unittest.TestCase):
 
     def live(self, **fake):
         """Of the process that was started last, what `list` says."""
-        return [vm for vm in self.tool(0, "list --json", **fake)["live"] if vm["pid"] == self.vmm.pid]
+        return [vm for vm in listed(self.tool(0, "list --json", **fake), "live") if vm["pid"] == self.vmm.pid]
 
 
 class Usage(Case):
@@ -126,12 +137,54 @@ class Usage(Case):
             (2, "save --pid 0", ()), (2, "save --pid 1x", ()), (2, "save --fd 3 --all", "--fd needs --pid"),
             (2, "save --all --pid 1", ()), (2, "save --pid 1 --name " + "x" * 64, ()),
             (2, "status extra", "unexpected operand: extra"), (2, "status --all", ()), (2, "decode", ()),
-            (2, "decode a b", ()), (2, "show --pid 1 --incoming", ()), (0, "--version", ()), device=False)
+            (2, "decode a b", ()), (2, "show --pid 1 --incoming", ()), (0, "--version", ()), (0, "-V", ()),
+            # No beginnings of names, nothing twice, no opposites.
+            (2, "status --js", "no option --js\n"), (2, "restore --pid 1 --hol=5", "no option --hol\n"),
+            (2, "status -x", "no option -x\n"), (2, "status --json=5", "--json=5: the option takes no value"),
+            (2, "save --pid 1 --pid 2", "--pid is given twice"),
+            (2, f"show --id {uuid('a')} --incoming --outgoing", "--incoming and --outgoing do not go together"),
+            (2, "verify --outgoing --incoming", "--outgoing and --incoming do not go together"),
+            (2, "kexec-args --shell --grub", "--shell and --grub do not go together"),
+            (2, "decode --record --size 4096 x", "--record and --size do not go together"),
+            (2, "list -o UUID,NOPE", "no column NOPE"), (2, "list --json -o UUID", "does not go together"),
+            (2, "status -o modes", "no option -o"), (2, "help list verify", ()), (2, "help nonsense", "no command 'nonsense'"),
+            device=False)
         self.tool(0, "--help", out="kexec-args", device=False)
-        self.tool(0, "restore --help", out="--unsealed", device=False)
+        for command in ("restore --help", "restore -h", "help restore"):
+            self.tool(0, command, out=["Usage: kvmclockctl restore --pid PID", "--unsealed "], device=False)
+        self.tool(0, "help", out="kexec-args", device=False)
+
+    def test_errors_in_json(self):
+        for command, message in (("save --json --id 12", "not a UUID: 12"), ("save --id 12 --json", "not a UUID: 12"),
+                                 ("nonsense --json", "no command 'nonsense'")):
+            self.assertEqual(self.tool(2, command, device=False)["errors"],
+                             [{"error": "usage", "errno": None, "object": None, "message": message}])
+        for command in ("list", "save --all", "verify", f"show --id {uuid('a')}"):
+            found = self.tool(1, command + " --json --device /nonexistent", device=False)
+            self.assertTrue(found["vcpus" if "show" in command else "vms"] == [] or command == "list")
+            self.assertEqual(found["errors"], [{"error": "failed", "errno": "ENOENT", "object": "/nonexistent",
+                                                "message": "No such file or directory"}])
+
+    def test_manual(self):
+        """The manual and --help have the same commands, options and columns."""
+        manual = (ROOT / "Documentation/man/kvmclockctl.8").read_text()
+        commands, output = (re.split(r"^\.Ss ", re.search(rf"^\.Sh {name}\n(.*?)(?=^\.Sh)", manual, re.M | re.S)[1], flags=re.M)[1:]
+                            for name in ("COMMANDS", "OUTPUT"))
+        columns = {name: re.findall(r"^\.It Va (\S+)", part, re.M) for part in output for name in part.split("\n")[0].split(", ")}
+        self.tool(0, "help", device=False)
+        self.assertEqual(re.findall(r"^  ([a-z-]+)  ", self.out, re.M), [part.split()[0] for part in commands])
+        common = re.findall(r"^\.It Fl -([a-z-]+)", manual[manual.index(".Ss Form of the output"):manual.index(".Sh COMMANDS")], re.M)
+        for part in commands:
+            name = part.split()[0]
+            self.tool(0, name + " --help", device=False)
+            options = re.findall(r"^  --([a-z-]+)", self.out, re.M)
+            own = re.findall(r"Fl -([a-z-]+)", part.split("\n")[0]) + re.findall(r"^\.It Fl -([a-z-]+)", part, re.M)
+            self.assertEqual(sorted({*own, *common[:3], *(common[3:] if "\nColumns:" in self.out else [])}), sorted(options), name)
+            found = [word.lower() for word in re.findall(r"^  ([A-Z_]+)", self.out, re.M)]
+            self.assertEqual(found, columns.get(name, [])[:len(found)], name)
 
     def test_no_device(self):
-        self.table((1, "status --device /nonexistent", "kvmclockctl status: /nonexistent: No such file or directory; the module"),
+        self.table((1, "status --device /nonexistent", "kvmclockctl status: /nonexistent: No such file or directory\n"),
                    (1, "status --device /dev/null", "this is not the device of the module"),
                    (1, "list --device /nonexistent", ()), (1, "verify --device /nonexistent", ()), device=False)
         found = self.tool(1, "status --json --device /nonexistent", device=False)
@@ -144,10 +197,6 @@ class Usage(Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"standard output", done.stderr)
 
-    def test_tsv(self):
-        self.region("r", 0, 7, "web:2", "db:1")
-        self.tool(0, "decode --tsv {}/r", out=["kind\tregion\n", f"vms\t0\t640\t{uuid('d')}\tdb\t4242\t1\tyes\t"])
-
 
 class Decode(Case):
     def decode(self, status, file="r", **options):
@@ -157,14 +206,14 @@ class Decode(Case):
         self.region("r", 0, 7, "web:2", "db:1")
         self.region("r", 1, 8, "web:2:1", "db:1", "mail:4")
         found = self.decode(0)
-        expected = {"kind": "region", "newest_slot": 1, "sequence": 8, "generation": 3, "sealed": True, "tsc_khz": 2596124,
-                    "tsc_source": "settled", "realtime_ns": 1700000000123456789, "kernel_release": "6.12.0-test",
+        expected = {"kind": "region", "newest_slot": 1, "sequence": "8", "generation": "3", "sealed": True, "tsc_khz": 2596124,
+                    "tsc_source": "settled", "realtime_ns": "1700000000123456789", "kernel_release": "6.12.0-test",
                     "boot_id": "b0b0b0b0-b0b0-b0b0-b0b0-b0b0b0b0b0b0", "damage": [], "errors": []}
         self.assertEqual({key: found[key] for key in expected}, expected)
         self.assertEqual(column(found["slots"], "state"), ["valid", "valid"])
         self.assertEqual(column(found["vms"], "name"), ["web", "db", "web", "db", "mail"])
-        self.assertEqual((found["vms"][0]["uuid"], found["vms"][0]["kvmclock_offset"]), (uuid("w"), -3000000000))
-        self.assertEqual((len(found["vcpus"]), set(column(found["vcpus"], "tsc_offset"))), (10, {OFFSET, OFFSET + 1}))
+        self.assertEqual((found["vms"][0]["uuid"], found["vms"][0]["kvmclock_offset"]), (uuid("w"), "-3000000000"))
+        self.assertEqual((len(found["vcpus"]), set(column(found["vcpus"], "tsc_offset"))), (10, {str(OFFSET), str(OFFSET + 1)}))
         done = self.run_program(TOOL, "decode", "-", stdin=open(self.work / "r", "rb"))
         self.assertIn(b"newest_slot:           1\n", done.stdout)
 
@@ -191,6 +240,24 @@ class Decode(Case):
         # One that lost its end is a damaged region, or with --record a damaged record.
         (self.work / "cut").write_bytes(data[:600])
         self.table((1, "decode --record {}/cut", ()), (1, "decode {}/cut", ()), device=False)
+
+    def test_wrong_size(self):
+        """Of a dump that was cut or padded, the first slot's record is not taken for the newest."""
+        self.region("r", 0, 7, "web:1")
+        self.region("r", 1, 8, "web:1")
+        data = (self.work / "r").read_bytes()
+        for name, content in (("cut", data[:49152]), ("odd", data[:-1]), ("padded", data + bytes(4096)),
+                              ("shifted", bytes(4096) + data)):
+            (self.work / name).write_bytes(content)
+            found = self.decode(1, name, err="the newest record is not known")
+            self.assertEqual((found["newest_slot"], found["errors"][0]["errno"]), (None, "EMSGSIZE"), name)
+        found = self.tool(0, f"decode --json --size {REGION_SIZE} {{}}/padded")
+        self.assertEqual((found["newest_slot"], found["errors"]), (1, []))
+        self.tool(1, f"decode --size {REGION_SIZE} {{}}/cut", err="the dump was cut", device=False)
+        # All of the second slot is gone: nothing shows that, so it is said.
+        (self.work / "half").write_bytes(data[:32768])
+        found = self.decode(0, "half", err="a newer record may be missing if the dump was cut")
+        self.assertEqual(column(found["errors"], "error"), ["warning"])
 
     def test_newer(self):
         """A newer record that this tool cannot read: the older one is out of date."""
@@ -254,7 +321,7 @@ class Decode(Case):
         self.region("r", 0, 7, b'e\x1b[2J"\\\t\xffx:1')
         self.tool(0, "decode {}/r", out=r'e\x1b[2J"\x5c\x09\xffx', device=False)
         self.assertNotIn("\x1b", self.out)
-        self.assertEqual(column(self.decode(0)["vms"], "name", "pid"), [('e\x1b[2J"\\\t\ufffdx', 4242)])
+        self.assertEqual(column(self.decode(0)["vms"], "name", "pid"), [(r'e\x1b[2J"\x5c\x09\xffx', 4242)])
 
 
 class Library(Case):
@@ -275,7 +342,7 @@ class Library(Case):
         self.program("test-stock", 16, STOCK_FILE=str(self.work / "stock"))
         found = self.tool(0, "decode --json {}/stock", device=False)
         self.assertEqual((column(found["vms"], "name"), found["damage"]), (["web1"], []))
-        self.assertEqual(set(column(found["vcpus"], "tsc_offset")), {OFFSET})
+        self.assertEqual(set(column(found["vcpus"], "tsc_offset")), {str(OFFSET)})
 
     def test_stock_vm(self):
         self.program("test-stock-vm", 4)
@@ -316,7 +383,7 @@ class Device(Case):
     def test_status(self):
         self.region("saved", 0, 7, "a:2", "z:1")
         found = self.tool(0, "status --json", INCOMING="{}/saved")
-        expected = {"modes": "identical", "region_start": 0x30000000, "incoming": True, "incoming_kernel": "6.12.0-test",
+        expected = {"modes": "identical", "region_start": str(0x30000000), "incoming": True, "incoming_kernel": "6.12.0-test",
                     "incoming_error": None}
         self.assertEqual({key: found[key] for key in expected}, expected)
         found = self.tool(0, "status --json", out="no record was ever written here")
@@ -327,19 +394,34 @@ class Device(Case):
         self.region("saved", 0, 7, "a:2", "z:1")
         pid = self.start_vmm("0", "-uuid", uuid("a"), "-name", "guest=web1,debug-threads=on")
         found = self.tool(0, "list --json", INCOMING="{}/saved", LIVE="{}/saved")
-        self.assertEqual((column(found["incoming"], "name"), found["outgoing"]), (["a", "z"], []))
-        self.assertIn((pid, "web1"), column(found["live"], "pid", "name"))
+        self.assertEqual((column(listed(found, "incoming"), "name"), listed(found, "outgoing")), (["a", "z"], []))
+        self.assertIn((pid, "web1"), column(listed(found, "live"), "pid", "name"))
         # Read again at the seal; out of date; without master clock; read when it went away.
         self.region("last", 0, 7, "a:2", "b:1:0:0::16", "c:1:0:0::4", "d:1:0:0::9")
         found = self.tool(0, "list --json", INCOMING="{}/last", OUTGOING="{}/last")
         for name in ("incoming", "outgoing"):
-            self.assertEqual(column(found[name], "clock"), ["exact", "stale", "no master clock", "exact"])
+            self.assertEqual(column(listed(found, name), "clock"), ["exact", "stale", "no master clock", "exact"])
         for letter, expected in (("a", (True, False, False, True)), ("b", (False, False, True, False)),
                                  ("c", (True, False, False, False)), ("d", (False, True, False, True))):
             found = self.tool(0, f"show --json --id {uuid(letter)}", INCOMING="{}/last")
             self.assertEqual(tuple(found[key] for key in ("at_seal", "at_end", "stale", "master_clock")), expected, letter)
         self.start_vmm("99,0", "-uuid", uuid("a"))
         self.assertEqual(column(self.live(), "uuid"), [uuid("a")])
+        # Of nothing it is a list, too.
+        self.stop_vmm()
+        self.tool(0, "list", NO_VMS=1)
+        self.assertEqual(self.out.splitlines(), ["SOURCE UUID NAME PID VCPUS LIVE RESTORED CLOCK HOLD"])
+        self.tool(0, "list --noheadings", NO_VMS=1)
+        self.assertEqual(self.out, "")
+        self.assertEqual(self.tool(0, "list --json", NO_VMS=1), {"vms": [], "errors": []})
+
+    def test_columns(self):
+        self.region("last", 0, 7, "a:2", "c 1:1:0:0::4")
+        for options, expected in (("-o clock,NAME", ["CLOCK           NAME", "exact           a", "no master clock c 1"]),
+                                  ("--output=BYTES --noheadings", ["  320", "  256"]),
+                                  ("--raw --output NAME,HOLD", ["NAME HOLD", "a -", r"c\x201 -"])):
+            self.tool(0, "list " + options, INCOMING="{}/last", NO_VMS=1)
+            self.assertEqual(self.out.splitlines(), expected)
 
     def test_show(self):
         self.region("saved", 0, 7, "a:2", "z:1")
@@ -351,7 +433,7 @@ class Device(Case):
         self.tool(3, f"show --incoming --id {uuid('a')}", OUTGOING="{}/saved")
         self.tool(3, f"show --id {uuid('q')}", INCOMING="{}/saved")
         found = self.tool(0, f"show --json --pid {pid}", LIVE="{}/saved")
-        self.assertEqual((found["source"], found["uuid"], found["rebase_bound_ns"]), ("live", uuid("a"), 46))
+        self.assertEqual((found["source"], found["uuid"], found["rebase_bound_ns"]), ("live", uuid("a"), "46"))
         self.tool(3, f"show --pid {os.getpid()}", LIVE="{}/saved", err="it has no such VM")
         # It ended between being looked at and being named; it closed one and has another file there.
         self.tool(3, f"show --pid {pid}", LIVE="{}/saved", ENDED="1", err="it has no such VM")
@@ -382,6 +464,11 @@ class Device(Case):
         self.assertEqual(column(self.tool(0, "unsave --all --json", OUTGOING="{}/saved")["vms"], "name"), ["a", "z"])
         self.tool(3, "unsave --all")
         self.tool(3, f"unsave --id {uuid('a')}", ERROR="2:2:no VM of that id", err="the record is unchanged")
+        # One that is saved stays so.
+        self.region("live", 0, 7, "a:2")
+        self.start_vmm("0", "-uuid", uuid("a"))
+        self.tool(4, f"save --id {uuid('a')}", LIVE="{}/live", ERROR="1:17:it is preserved already",
+                  err="it is preserved already; what was saved stays\n")
 
     def test_identity(self):
         """Ids: QEMU's, from a name, from the process; always the same."""
@@ -405,7 +492,7 @@ class Device(Case):
         self.assertEqual(self.tool(0, "finish --json")["restored"], 1)
         self.tool(4, "finish", ERROR="7:39:1 VM was not restored",
                   err="kvmclockctl finish: 1 VM was not restored; the record is kept")
-        self.tool(3, "finish", ERROR="7:61:no record")
+        self.tool(3, "finish", ERROR="7:61:no record", err="kvmclockctl finish: no record\n")
 
     def test_kexec_args(self):
         ours = "memmap=1M$0x30000000 kvmclock_handover.region=0x30000000,1M tsc_early_khz=2596124 hpet=disable pmtmr=0"
@@ -434,7 +521,7 @@ class Restore(Case):
         self.fake = {"INCOMING": "{}/saved"}
         pid = self.start_vmm("0", "-uuid", uuid("a"), "-name", "web1")
         found = self.tool(0, f"restore --json --id {uuid('a')}")
-        self.assertEqual((found["mode"], found["blackout_ns"]), ("identical", 1234567))
+        self.assertEqual((found["mode"], found["blackout_ns"]), ("identical", "1234567"))
         self.tool(0, f"restore --json --pid {pid} --id {uuid('z')}")
         self.tool(3, f"restore --pid {pid} --id {uuid('q')}")
         behind = "host TSC is behind the saved one (12.3 s < 4021.9 s): the machine was reset"
@@ -449,7 +536,7 @@ class Restore(Case):
         self.assertEqual(self.tool(0, f"restore --json --pid {pid} --stale", INCOMING="{}/stale")["mode"], "identical")
         # All its vCPUs were in the tool's hands, and nothing else of them.
         found = self.tool(0, f"restore --json --pid {pid}")
-        self.assertEqual((found["error_cycles"], found["held"]), (2, False))
+        self.assertEqual((found["error_cycles"], found["result"]), ("2", "restored"))
         # Saved under another id: found by its name, if that is one.
         pid = self.start_vmm("0", "-name", "web2")
         self.region("saved", 0, 7, "a:2", "web2:1")
@@ -462,12 +549,12 @@ class Restore(Case):
         self.fake = {"INCOMING": "{}/saved"}
         pid = self.start_vmm("0", "-uuid", uuid("a"), "-name", "web1")
         self.table((2, f"restore --pid {pid} --wait", "--wait needs --hold"),
-                   *((2, f"restore --pid {pid} --hold={seconds}", f"not a number of seconds from 1 to 3600: {seconds}")
+                   *((2, f"restore --pid {pid} --hold={seconds}", f"--hold: not a number from 1 to 3600: {seconds}")
                      for seconds in ("0", "3601", "-1", "5s", "99999999999")))
         # In the foreground: what came of it.
         found = self.tool(0, f"restore --json --pid {pid} --hold --wait")
-        self.assertEqual((found["mode"], found["host_tsc"]), ("identical", 60000))
-        self.assertEqual(self.tool(0, f"restore --json --pid {pid} --hold=3600 --wait")["host_tsc"], 3600000)
+        self.assertEqual((found["mode"], found["host_tsc"]), ("identical", "60000"))
+        self.assertEqual(self.tool(0, f"restore --json --pid {pid} --hold=3600 --wait")["host_tsc"], "3600000")
         self.tool(4, f"restore --pid {pid} --hold --wait", ERROR="10:110:its VMM did not resume within 60000 ms",
                   err="kvmclockctl restore: web1: its VMM did not resume within 60000 ms; "
                       "the guest's clock is as its VMM left it\n")
@@ -476,10 +563,10 @@ class Restore(Case):
                   err="vCPU 1 is running; guest clock not changed")
         # Only asked: nobody is held.
         found = self.tool(0, f"restore --json --pid {pid} --hold --check")
-        self.assertEqual((found["held"], found["checked_only"]), (False, True))
+        self.assertEqual((found["result"], found["blackout_ns"], found["errors"]), ("restorable", "1234567", []))
         # In the background: the tool has ended, its output too (or this would take too long), though the hold has not.
         found = self.tool(0, f"restore --json --pid {pid} --hold=9", WAIT=1)
-        self.assertEqual((found["held"], found["mode"]), (True, None))
+        self.assertEqual((found["result"], "mode" in found), ("held", False))
         os.kill(found["holder"], 15)
 
 
@@ -494,17 +581,22 @@ class Verify(Case):
         self.region("live", 0, 7, "a:2", "a:2:1", "a:2:0:1")
         self.fake = {"INCOMING": "{}/saved", "LIVE": "{}/live"}
         self.start_vmm("0", "-uuid", uuid("a"))
-        verdicts, found = self.verdicts(0)
-        self.assertEqual((verdicts, found["vms"][0]["cycles"]), (["identical", "not live"], 0))
+        verdicts, found = self.verdicts(3, err="kvmclockctl verify: 1 of 2 VMs of the record are not running\n")
+        self.assertEqual((verdicts, found["vms"][0]["cycles"]), (["identical", "not live"], "0"))
+        self.assertEqual(self.verdicts(0, f"--id {uuid('a')}")[0], ["identical"])
         self.assertEqual(column(found["vcpus"], "identical"), [True, True])
         self.tool(3, f"verify --id {uuid('z')}", err="no VM of the record was found running")
         self.tool(3, "verify --outgoing")
-        for number, cycles in (("1", 1), ("2", 0)):
+        for number, cycles in (("1", "1"), ("2", "0")):
             self.start_vmm(number, "-uuid", uuid("a"))
             verdicts, found = self.verdicts(1)
             self.assertEqual((verdicts, found["vms"][0]["cycles"]), (["differs", "not live"], cycles))
-            if cycles:
+            if cycles == "1":
                 self.assertIn("vCPU 0 is off by 0 ns, 1 cycles, 0 ppb", self.err)
+        self.tool(3, f"verify --pid {self.vmm.pid} --id {uuid('q')}", err="the record has no VM of that id")
+        self.start_vmm("1", "-uuid", uuid("q"))
+        self.tool(3, "verify", err="no VM of the record was found running")
+        self.tool(3, f"verify --pid {self.vmm.pid}", err="the record has no VM of that process")
         self.fake = {"LIVE": "{}/live"}
         self.tool(3, "verify")
 
@@ -518,9 +610,9 @@ class Verify(Case):
             "KVM has no master clock for it any more (its vCPUs' TSCs do not match, or the host's TSC went backwards); "
             "vCPU 0 is off by -2000 ns give or take 7, 1 cycles, at an unknown rate"))[1]
         self.assertEqual(column(found["vms"], "verdict", "ns", "cycles", "rate_ppb", "slack_ns"),
-                         [("differs", -2000, 1, None, 7)])
+                         [("differs", "-2000", "1", None, "7")])
         self.assertEqual(column(found["vcpus"], "identical", "ns", "cycles", "rate_ppb", "slack_ns"),
-                         [(False, -2000, 1, None, 7)] * 2)
+                         [(False, "-2000", "1", None, "7")] * 2)
         self.verdicts(1, f"--id {uuid('a')}", TSC_SOURCE=4, err="(the host's clocksource is not the TSC)")
 
     def test_which(self):
@@ -541,7 +633,7 @@ class Verify(Case):
         self.start_vmm("0", "-uuid", uuid("a"))
         self.region("last", 0, 7, "a:2:0:0::16")
         verdicts, found = self.verdicts(1, err="that may not be the last that it had")
-        self.assertEqual((verdicts, found["vms"][0]["cycles"]), (["stale"], 0))
+        self.assertEqual((verdicts, found["vms"][0]["cycles"]), (["stale"], "0"))
         self.region("last", 0, 7, "a:2:0:0::4")
         self.assertEqual(self.verdicts(1, err="or did when it was read last")[0], ["differs"])
 

@@ -256,7 +256,7 @@ static int decode(struct dump *dump)
 	if (dump->newest >= 0) {
 		output_s32(out->document, "newest_slot", dump->newest);
 		structure_add(out->document, kch_header_fields,
-			    &dump->records[dump->newest].header);
+			      &dump->records[dump->newest].header);
 	}
 	add_slots(dump, slots);
 	for (slot = 0; slot < dump->slots; slot++)

@@ -263,12 +263,14 @@ int cmd_kexec_args(struct tool *tool, int argc, char **argv)
 	int quoting = QUOTE_NONE, append = 0, code;
 	const char *label = NULL, *line = NULL;
 	const struct option_row options[] = {
-		{ "shell", NULL, "in single quotes, for a shell", OPTION_SET, &quoting, QUOTE_SHELL },
+		{ "shell", NULL, "in single quotes, for a shell", OPTION_SET, &quoting,
+		  QUOTE_SHELL },
 		{ "grub", NULL, "with $ escaped for GRUB_CMDLINE_LINUX=\"...\" in /etc/default/grub",
 		  OPTION_SET, &quoting, QUOTE_GRUB },
-		{ "append", NULL, "the whole command line of this kernel, with these words in the place of their like",
+		{ "append", NULL, "the whole command line of this kernel, these words among the others",
 		  OPTION_SET, &append, 1 },
-		{ "cmdline", "LINE", "that command line instead of this kernel's", OPTION_TEXT, &line },
+		{ "cmdline", "LINE", "that command line instead of this kernel's", OPTION_TEXT,
+		  &line },
 		{}
 	};
 

@@ -5,7 +5,7 @@
 #include "live.h"
 
 static const struct column columns[] = {
-	{ "source", "live (it runs), outgoing (saved for the next kernel) or incoming (by the last)" },
+	{ "source", "live (it runs), outgoing (saved for the next kernel) or incoming" },
 	{ "uuid", "the VM's id" },
 	{ "name", "its name" },
 	{ "pid", "the process that has it, or had it when it was saved or restored",

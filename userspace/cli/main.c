@@ -19,7 +19,7 @@ static const struct command {
 	{ "restore", cmd_restore, "Give a stopped VM its saved clock" },
 	{ "verify", cmd_verify, "Compare record and live clocks" },
 	{ "finish", cmd_finish, "Drop the record that came from the last kernel" },
-	{ "decode", cmd_decode, "Read a raw dump of the region, or of one record, without the module" },
+	{ "decode", cmd_decode, "Read a raw dump of the region or a record, without the module" },
 	{ "kexec-args", cmd_kexec_args, "Print what the next kernel needs on its command line" },
 };
 
@@ -54,9 +54,9 @@ static int run(struct tool *tool, const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	char *help[] = { "help", "--help", NULL };
 	struct tool tool = {};
 	int code, err, i;
+	bool help;
 
 	if (argc < 2)
 		return print_commands(stderr, EXIT_USAGE);
@@ -69,11 +69,13 @@ int main(int argc, char **argv)
 	/* So that an error in the words before it is told in JSON, too. */
 	for (i = 2; i < argc; i++)
 		tool.out.json |= !strcmp(argv[i], "--json");
-	if (strcmp(argv[1], "help"))
-		code = run(&tool, argv[1], argc - 1, argv + 1);
-	else
-		code = argc == 3 ? run(&tool, argv[2], 2, help) :
-				   bad_usage(&tool, "help is about one command");
+	help = !strcmp(argv[1], "help");
+	if (help) {
+		argv[1] = argv[2];
+		argv[2] = "--help";
+	}
+	code = help && argc > 3 ? bad_usage(&tool, "help is about one command") :
+				  run(&tool, argv[1], argc - 1, argv + 1);
 	kch_close(tool.handle);
 	err = code < 0 ? (fflush(stdout) ? -errno : 0) : output_end(&tool.out);
 	if (err)

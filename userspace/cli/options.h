@@ -39,12 +39,14 @@ struct vm_choice {
 	{ "id", "UUID", help, OPTION_ID, choice }
 #define OPTION_ROW_PID(choice) \
 	{ "pid", "PID", "the VM of this process", OPTION_NUMBER, &(choice)->pid, \
-	  .min = 1, .max = INT_MAX }, \
+	  .min = 1, .max = INT_MAX }
+#define OPTION_ROW_FD(choice) \
 	{ "fd", "NUMBER", "which VM of that process, by its file descriptor there", \
 	  OPTION_NUMBER, &(choice)->fd, .max = INT_MAX }
-#define OPTION_ROW_WHICH(which) \
+#define OPTION_ROW_INCOMING(which) \
 	{ "incoming", NULL, "the record that came from before the kexec", OPTION_SET, \
-	  which, KCH_INCOMING }, \
+	  which, KCH_INCOMING }
+#define OPTION_ROW_OUTGOING(which) \
 	{ "outgoing", NULL, "the record for the next kernel", OPTION_SET, which, KCH_OUTGOING }
 
 /*

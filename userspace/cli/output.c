@@ -119,8 +119,9 @@ char *output_heading(const struct column *column)
 	return heading;
 }
 
-static const char *text_of(struct json_object *value)
+static const char *text_of(struct json_object *object, const char *key)
 {
+	struct json_object *value = json_object_object_get(object, key);
 	const char *text = value ? json_object_get_userdata(value) : "-";
 
 	if (text)
@@ -174,8 +175,7 @@ static void print_table(const struct output *out, const struct table *table)
 		struct libscols_line *line = xcheck(scols_table_new_line(view, NULL));
 
 		for (c = 0; c < count; c++)
-			scols_line_set_data(line, c, text_of(json_object_object_get(
-							row, chosen[c]->name)));
+			scols_line_set_data(line, c, text_of(row, chosen[c]->name));
 	}
 	scols_print_table(view);
 	scols_unref_table(view);
@@ -183,24 +183,32 @@ static void print_table(const struct output *out, const struct table *table)
 
 static void print_json(struct output *out)
 {
+	const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+			  JSON_C_TO_STRING_NOSLASHESCAPE;
+	const char *text;
 	unsigned int i;
 
 	for (i = 0; i < out->table_count; i++)
 		json_object_object_add(out->document, out->tables[i].name, out->tables[i].rows);
 	json_object_object_add(out->document, "errors", out->errors);
-	puts(xcheck((void *)json_object_to_json_string_ext(out->document,
-			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-			JSON_C_TO_STRING_NOSLASHESCAPE)));
+	text = json_object_to_json_string_ext(out->document, flags);
+	puts(xcheck((void *)text));
 }
 
 /* A table that is all of the document has no title. */
 static void print_text(const struct output *out)
 {
 	bool titles = json_object_object_length(out->document) || out->table_count > 1;
+	struct json_object_iterator at = json_object_iter_begin(out->document);
+	struct json_object_iterator end = json_object_iter_end(out->document);
 	unsigned int i;
 
-	json_object_object_foreach(out->document, key, value)
-		printf("%s:%*s %s\n", key, FIELD_WIDTH - 1 - (int)strlen(key), "", text_of(value));
+	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+		const char *key = json_object_iter_peek_name(&at);
+
+		printf("%s:%*s %s\n", key, FIELD_WIDTH - 1 - (int)strlen(key), "",
+		       text_of(out->document, key));
+	}
 	for (i = 0; i < out->table_count; i++) {
 		if (titles)
 			printf("\n%s:\n", out->tables[i].name);

@@ -201,7 +201,8 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 	int hold_s = 0, wait = 0, code;
 	const struct option_row options[] = {
 		OPTION_ROW_PID(&choice),
-		OPTION_ROW_ID(&choice, "the running VM of this id; with --pid: the id it was saved under"),
+		OPTION_ROW_FD(&choice),
+		OPTION_ROW_ID(&choice, "the VM of this id; with --pid: the id it was saved under"),
 		{ "hold", "[=SECONDS]", "hold it until its VMM resumes it, and set its clock then; 60 s",
 		  OPTION_NUMBER, &hold_s, HOLD_S_DEFAULT, 1, HOLD_S_MAX },
 		{ "wait", NULL, "with --hold: stay in the foreground until that has ended",
@@ -212,8 +213,8 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		  &result.flags, KCH_RESTORE_UNSEALED },
 		{ "any-wall", NULL, "do not judge the TSC by the wall clock, which was stepped",
 		  OPTION_BIT, &result.flags, KCH_RESTORE_ANY_WALL },
-		{ "stale", NULL, "take a clock that may not be the last that the VM had", OPTION_BIT,
-		  &result.flags, KCH_RESTORE_STALE },
+		{ "stale", NULL, "take a clock that may not be the last that the VM had",
+		  OPTION_BIT, &result.flags, KCH_RESTORE_STALE },
 		{}
 	};
 

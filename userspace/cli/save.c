@@ -9,7 +9,7 @@ static const struct column columns[] = {
 	{ "uuid", "the id under which it is, or was to be, in the record" },
 	{ "name", "its name" },
 	{ "pid", "its process", .number = true },
-	{ "result", "saved; replaced: saved in the place of a VM of that id that is gone; or an errno" },
+	{ "result", "saved, replaced (saved in the place of a VM that is gone) or an errno" },
 	{}
 };
 
@@ -51,7 +51,8 @@ int cmd_save(struct tool *tool, int argc, char **argv)
 		{ "all", NULL, "every running VM, under its own id and name", OPTION_SET,
 		  &choice.all, 1 },
 		OPTION_ROW_PID(&choice),
-		OPTION_ROW_ID(&choice, "the running VM of this id; with --pid: the id to save it under"),
+		OPTION_ROW_FD(&choice),
+		OPTION_ROW_ID(&choice, "the VM of this id; with --pid: the id to save it under"),
 		{ "name", "NAME", "what people call it, at most 63 bytes", OPTION_TEXT, &name },
 		{}
 	};

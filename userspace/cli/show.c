@@ -73,9 +73,11 @@ int cmd_show(struct tool *tool, int argc, char **argv)
 	struct vm_choice choice = VM_CHOICE_NONE;
 	int which = -1, code;
 	const struct option_row options[] = {
-		OPTION_ROW_ID(&choice, "the VM of this id in a record: in the incoming one, or else in the outgoing one"),
-		OPTION_ROW_WHICH(&which),
+		OPTION_ROW_ID(&choice, "of this id in the incoming record, else the outgoing one"),
+		OPTION_ROW_INCOMING(&which),
+		OPTION_ROW_OUTGOING(&which),
 		OPTION_ROW_PID(&choice),
+		OPTION_ROW_FD(&choice),
 		{}
 	};
 	struct table *vcpus;

@@ -10,8 +10,8 @@ static const struct column vm_columns[] = {
 	{ "uuid", "the VM's id" },
 	{ "name", "its name" },
 	{ "pid", "its process", .number = true },
-	{ "verdict", "identical, differs, stale (identical to one that may be out of date), not live or unreadable" },
-	{ "ns", "live kvmclock minus saved; this and the next two of the worst vCPU", .number = true },
+	{ "verdict", "identical, differs, stale (may not be the last), not live or unreadable" },
+	{ "ns", "live kvmclock minus saved, the worst vCPU's; as the next two", .number = true },
 	{ "cycles", "live guest TSC minus saved", .number = true },
 	{ "rate_ppb", "how much faster the live kvmclock runs, parts per 1e9; not known without a master clock",
 	  .number = true },
@@ -20,7 +20,7 @@ static const struct column vm_columns[] = {
 	{ "rebase_step_ns", "by how much the guest's clock would step if KVM took a new reference now",
 	  .number = true, .hidden = true },
 	{ "rebase_bound_ns", "what that stays below", .number = true, .hidden = true },
-	{ "host_tsc", "host TSC at which the differences were taken", .number = true, .hidden = true },
+	{ "host_tsc", "host TSC at which that was compared", .number = true, .hidden = true },
 	{}
 };
 
@@ -158,9 +158,11 @@ static void complain_of_difference(struct verify *v, const struct audit *audit)
 	if (worst->rate_ppb != INT64_MAX)
 		rate = xasprintf("%lld ppb", (long long)worst->rate_ppb);
 	if (worst->slack_ns) {
-		why = "KVM has no master clock for it any more (its vCPUs' TSCs do not match, or the host's TSC went backwards); ";
-		if (!kch_info(v->tool->handle, &info) && info.tsc_source == KCH_TSC_OTHER)
-			why = "KVM has no master clock for it any more (the host's clocksource is not the TSC); ";
+		bool other = !kch_info(v->tool->handle, &info) && info.tsc_source == KCH_TSC_OTHER;
+
+		why = xasprintf("KVM has no master clock for it any more (%s); ", other ?
+				"the host's clocksource is not the TSC" :
+				"its vCPUs' TSCs do not match, or the host's TSC went backwards");
 		slack = xasprintf(" give or take %llu", (unsigned long long)worst->slack_ns);
 	}
 	complain_of(v, audit->entry, 0,
@@ -315,7 +317,9 @@ int cmd_verify(struct tool *tool, int argc, char **argv)
 	const struct option_row options[] = {
 		OPTION_ROW_ID(&v.choice, "the VM of this id"),
 		OPTION_ROW_PID(&v.choice),
-		OPTION_ROW_WHICH(&v.which),
+		OPTION_ROW_FD(&v.choice),
+		OPTION_ROW_INCOMING(&v.which),
+		OPTION_ROW_OUTGOING(&v.which),
 		{}
 	};
 

@@ -43,7 +43,7 @@ ended() { # NAME STATUS TEXT
 }
 
 listed() { # NAME HELD|LET-GO
-	check_equal "$1-listed" "$(kvmclockctl list --tsv | grep "^incoming	" | tr ' ' '-' | cut -f 11)" "$2"
+	check_equal "$1-listed" "$(kvmclockctl list --noheadings -o SOURCE,HOLD | sed -n 's/^incoming *//p' | tr ' ' '-')" "$2"
 }
 
 # What its VMM has set is what the guest has.

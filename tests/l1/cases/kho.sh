@@ -15,7 +15,7 @@
 #   words=A_B_C    words that the message has, in this order
 
 tool_says() { # NAME: of kvmclockctl status
-	kvmclockctl status --tsv | sed -n "s/^$1	//p"
+	kvmclockctl status | sed -n "s/^$1: *//p"
 }
 
 load() { # BACKEND
