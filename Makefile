@@ -39,12 +39,12 @@ nested: setup
 	@tests/nested/run.py --build
 
 demo: setup
-	@tests/nested/run.py --build 6.12
+	@tests/nested/run.py --build default
 	@tests/nested/demo.py
 
 # The same for a Linux guest of Debian's QEMU, with a picture.
 demo-qemu: setup
-	@tests/nested/run.py --build 6.1 6.12
+	@tests/nested/run.py --build demo-qemu
 	@tests/nested/demo.py --qemu
 
 bench: nested

@@ -6,27 +6,30 @@
 #
 #   scripts/check-build.sh
 #
-# Only what Kbuild leaves is seen with a real one, that of build/kernels/6.12.
+# Only what Kbuild leaves is seen with a real one, that of the default line.
 
 set -euo pipefail
-# shellcheck source=scripts/lib.sh
-. "$(dirname -- "$0")/lib.sh"
-
-headers=$KCH_KERNELS/6.12/headers
-[[ -e $headers/Module.symvers ]] || die "6.12: not fetched yet: scripts/fetch-kernel.sh 6.12"
-headers=$(realpath -- "$headers")
+root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
+line=$("$root/tests/nested/kernels.py" list default)
+headers=$(realpath -- "${KCH_BUILD:-$root/build}/kernels/$line/headers")
+[[ -e $headers/Module.symvers ]] ||
+	{ echo "$line: not fetched yet: tests/nested/kernels.py ensure $line" >&2; exit 1; }
 # Of a make that called this.
 unset KERNEL MODULES KDIR DESTDIR INSTALL_MOD_PATH MAKEFLAGS MFLAGS MAKELEVEL
 
 copy=$(mktemp -d)
 # shellcheck disable=SC2064
 trap "rm -rf -- '$copy'" EXIT
-(cd "$KCH_ROOT" && tar -cf - --exclude=./build --exclude=./.git .) | tar -xf - -C "$copy"
+(cd "$root" && tar -cf - --exclude=./build --exclude=./.git .) | tar -xf - -C "$copy"
 cd -- "$copy"
 export KCH_BUILD=$copy/build
 export FAKE_LOG=$copy/build/log
 mkdir -p build/kernels build/bin
-find kernel -type f \( -name '.*' -o ! \( "${NO_ARTEFACT[@]}" \) \) -delete
+sources() {
+	PYTHONPATH=tests/nested python3 -B -c 'import build, pathlib
+print(*build.source_files(pathlib.Path("kernel")), sep="\n")' | sort
+}
+make -s -C kernel KDIR="$headers" clean >/dev/null 2>&1
 find kernel -type f -printf '%P\n' | sort >build/sources
 : >"$FAKE_LOG"
 
@@ -64,6 +67,7 @@ fake_kernel() { # FOLDER
 		> mkdir -p $(O)/include/config $(O)/arch/x86/boot
 		> cp $(KCONFIG_ALLCONFIG) $(O)/.config
 		> echo 9.9.0 >$(O)/include/config/kernel.release
+		> ln -sfn $(CURDIR) $(O)/source
 		bzImage:
 		> echo build >>$(FAKE_LOG)
 		> touch $(O)/arch/x86/boot/bzImage $(O)/Module.symvers
@@ -100,7 +104,7 @@ artefacts_are_known() {
 	local cc=()
 	command -v x86_64-linux-gnu-gcc-12 >/dev/null || cc=(CC=gcc)
 	make -C kernel KDIR="$headers" -j"${KCH_JOBS:-2}" "${cc[@]}"
-	source_files kernel | tr '\0' '\n' | sort | diff build/sources -
+	sources | diff build/sources -
 	# Or this would have shown nothing.
 	for made in kch_probed.h kvmclock_handover.mod.c Module.symvers modules.order kvmclock_handover.ko; do
 		[[ -e kernel/$made ]]
@@ -111,7 +115,7 @@ artefacts_are_known() {
 artefacts_stay() {
 	mkdir -p build/kernels/9.9
 	fake_kernel build/kernels/9.9/headers
-	scripts/build-module.sh 9.9
+	tests/nested/kernels.py module 9.9
 	sha256sum -c build/artefacts
 	[[ $(<build/module/9.9/kch_probed.h) == another ]]
 }
@@ -119,13 +123,13 @@ artefacts_stay() {
 # As it was left by a script that did not know better.
 links_go() {
 	ln -sf -- "$copy/kernel/kch_probed.h" build/module/9.9/kch_probed.h
-	scripts/build-module.sh 9.9
+	tests/nested/kernels.py module 9.9
 	sha256sum -c build/artefacts
 }
 
 graft_takes_sources() {
 	fake_kernel build/tree
-	scripts/graft.sh -l build/tree
+	scripts/graft.py -l build/tree
 	ls -A build/tree/arch/x86/kvm/handover
 	[[ -e build/tree/arch/x86/kvm/handover/main.c ]]
 	[[ ! -e build/tree/arch/x86/kvm/handover/kch_probed.h ]]
@@ -141,9 +145,9 @@ kernel_is_built() {
 	fake_kernel build/source/linux-7.3
 	echo "linux-source-7.3 1" >build/source/linux-7.3/.package
 	make -C kernel KDIR="$headers" clean
-	scripts/fetch-kernel.sh 7.3-intree
+	tests/nested/kernels.py ensure 7.3-intree
 	logged build
-	scripts/fetch-kernel.sh 7.3-intree
+	tests/nested/kernels.py ensure 7.3-intree
 	logged ''
 }
 
@@ -151,7 +155,7 @@ artefacts_build_no_kernel() {
 	for made in kch_probed.h kvmclock_handover.mod.c Module.symvers main.o; do
 		echo made >"kernel/$made"
 	done
-	scripts/fetch-kernel.sh 7.3-intree
+	tests/nested/kernels.py ensure 7.3-intree
 	logged ''
 }
 
@@ -160,24 +164,24 @@ half_a_patch() {
 	fake_command patch "sed -i s/one/three/ '$tree/planted'; exit 1"
 	# Another patch, so that the tree is made anew.
 	sed -i '1i It is said what for.' patches/0001-planted.patch
-	! PATH=$copy/build/bin:$PATH scripts/fetch-kernel.sh 7.3-intree || return
+	! PATH=$copy/build/bin:$PATH tests/nested/kernels.py ensure 7.3-intree || return
 	[[ $(paste -sd ' ' "$tree/planted") == 'three two' ]]
-	scripts/fetch-kernel.sh 7.3-intree
+	tests/nested/kernels.py ensure 7.3-intree
 	[[ $(paste -sd ' ' "$tree/planted") == 'three four' ]]
 	logged build
 }
 
 half_a_folder() {
-	# Of a folder that has the mark, something else goes first.
+	# Of the folder of a kernel, that goes first.
 	# shellcheck disable=SC2016
-	fake_command rm 'for at; do [[ ! -e $at/recipe ]] || { /bin/rm -f "$at/vmlinuz"; exit 1; }; done
+	fake_command rm 'for at; do [[ ! -e $at/vmlinuz ]] || { /bin/rm -f "$at/vmlinuz"; exit 1; }; done
 		exec /bin/rm "$@"'
 	cp -- kernel/main.c build/main.c
 	echo '/* changed */' >>kernel/main.c
-	! PATH=$copy/build/bin:$PATH scripts/fetch-kernel.sh 7.3-intree || return
+	! PATH=$copy/build/bin:$PATH tests/nested/kernels.py ensure 7.3-intree || return
 	# Now it is again what the old folder was made from.
 	cp -- build/main.c kernel/main.c
-	scripts/fetch-kernel.sh 7.3-intree
+	tests/nested/kernels.py ensure 7.3-intree
 	[[ -e build/kernels/7.3-intree/vmlinuz ]]
 	: >"$FAKE_LOG"
 }
@@ -187,7 +191,7 @@ half_a_folder() {
 given=(KERNEL="$copy/vmlinuz" MODULES="$copy/build/modules" KDIR="$copy/build/given")
 
 kdir_alone() {
-	KDIR=/nowhere scripts/fetch-kernel.sh 7.3-intree
+	KDIR=/nowhere tests/nested/kernels.py ensure 7.3-intree
 	logged ''
 }
 
@@ -195,16 +199,16 @@ given_and_not() {
 	mkdir -p build/modules/kernel
 	: >vmlinuz
 	fake_kernel build/given
-	env "${given[@]}" scripts/fetch-kernel.sh 7.3-intree
+	env "${given[@]}" tests/nested/kernels.py ensure 7.3-intree
 	grep -x "given: $copy/vmlinuz" build/kernels/7.3-intree/package
-	scripts/fetch-kernel.sh 7.3-intree
+	tests/nested/kernels.py ensure 7.3-intree
 	grep -x "given: $copy/vmlinuz" build/kernels/7.3-intree/package
 	# A mirror that has what is here.
-	fake_command apt-cache 'echo "  Candidate: 1"'
+	fake_command apt-cache 'case $* in *pkgnames*) echo linux-source-7.3 ;; *) echo "  Candidate: 1" ;; esac'
 	fake_command apt-get 'case $* in *indextargets*) echo Debian/Debian nowhere ;; *download*) >one.deb ;; esac'
 	# shellcheck disable=SC2016
 	fake_command dpkg-deb 'mkdir -p "$3/usr/share/keyrings" && >"$3/usr/share/keyrings/debian-archive-keyring.gpg"'
-	PATH=$copy/build/bin:$PATH scripts/fetch-kernel.sh --update 7.3-intree
+	PATH=$copy/build/bin:$PATH tests/nested/kernels.py ensure --update 7.3-intree
 	grep -x "linux-source-7.3 1" build/kernels/7.3-intree/package
 	logged build
 }

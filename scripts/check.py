@@ -21,11 +21,14 @@ import check_documents
 import check_floors
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests/nested"))
+import kernels  # noqa: E402
+
 BUILD = Path(os.environ.get("KCH_BUILD", ROOT / "build"))
 WORK = BUILD / "check"
 # A kernel that the module builds for with gcc, and whose kernel-doc is a Perl script.
-LINE = "6.12"
-HEADERS = BUILD / "kernels" / LINE / "headers"
+LINE, = kernels.names("check")
+HEADERS = kernels.find(LINE).path / "headers"
 LINES_MAX = 800
 COLUMNS_MAX = 100
 JOBS = f"-j{os.cpu_count()}"
@@ -182,7 +185,7 @@ IGNORED_USER = "PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTH
 def check_checkpatch() -> Iterator[str]:
     # Debian ships it only in the kernel's source: that which an emulated host's kernel is built from.
     if not list(BUILD.glob("source/linux-*/scripts/checkpatch.pl")):
-        must("bash", "-c", ". scripts/lib.sh; . scripts/lib-apt.sh; . scripts/lib-source.sh; take_source 7.3")
+        must("tests/nested/kernels.py", "source", "checkpatch")
     checkpatch = min(BUILD.glob("source/linux-*/scripts/checkpatch.pl"))
     for pattern, ignored in ((r"^kernel/(?!.*portable\.h).*\.[chS]$", IGNORED),
                              (r"^(?!kernel/).*\.[chS]$|/portable\.h$", f"{IGNORED},{IGNORED_USER}")):
@@ -196,7 +199,7 @@ def check_checkpatch() -> Iterator[str]:
 
 def kernel_headers() -> Path:
     if not HEADERS.exists():
-        must("scripts/fetch-kernel.sh", LINE)
+        must("tests/nested/kernels.py", "ensure", LINE)
     return HEADERS
 
 

@@ -40,10 +40,10 @@ xorriso            | xorriso                 | makes the disc it is booted from
 gnuplot-nox        | gnuplot                 | the pictures of make demo-qemu and make bench
 util-linux         | setpriv                 | the emulator dies with the test runner
 ca-certificates    | -                       | fetching kernels over https mirrors
-flex               | flex                    | build of the 7.3 kernel
-bison              | bison                   | build of the 7.3 kernel
-bc                 | bc                      | build of the 7.3 kernel
-libelf-dev         | header:gelf.h           | objtool of the 7.3 kernel
+flex               | flex                    | build of kernels
+bison              | bison                   | build of kernels
+bc                 | bc                      | build of kernels
+libelf-dev         | header:gelf.h           | objtool of kernels
 '
 CHECK_NEEDS='
 sparse             | sparse                  | static checks of the module

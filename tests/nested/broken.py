@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import kernels
+from build import source_files
 from common import BUILD, ROOT, Problem, install
 
 # What of the sources becomes what; each must be in one file. The module's own self-check would find the first
@@ -20,17 +21,13 @@ BROKEN = {
     ),
 }
 
-# What Kbuild leaves among the sources after `make` in kernel/.
-ARTEFACT = re.compile(r"\..*|.*\.(o|ko|mod|mod\.c|cmd)|kch_probed\.h.*|Module\.symvers|modules\.order")
-
 
 def build(name: str, line: str) -> None:
     if name not in BROKEN:
         raise Problem(f"module={name}: not known")
     module = "kch_" + name.replace("-", "_")
     copy = BUILD / "nested/broken" / name
-    sources = {file.relative_to(ROOT / "kernel"): file.read_text() for file in (ROOT / "kernel").rglob("*")
-               if file.is_file() and not ARTEFACT.fullmatch(file.name)}
+    sources = {file: (ROOT / "kernel" / file).read_text() for file in source_files(ROOT / "kernel")}
     for whole, broken in BROKEN[name]:
         where = [path for path, text in sources.items() if whole in text]
         if len(where) != 1:

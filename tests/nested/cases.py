@@ -13,7 +13,7 @@ from common import LOGS, NESTED, Problem
 
 TABLE = NESTED / "cases.tbl"
 SETS = NESTED / "sets.tbl"
-DEFAULT_LINE = "6.12"
+DEFAULT_LINE, = kernels.names("default")
 MACHINES = ("qemu", "bochs")
 
 

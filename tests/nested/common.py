@@ -2,6 +2,7 @@
 """Where the things of the test bed are, and what all its files need."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +40,11 @@ def install(path: Path, data: bytes) -> None:
 
 
 def run_main(main) -> None:
-    """Runs main() of a program, with the exit status that it returns."""
+    """Runs main() of a program, with the exit status that it returns. Ended by SIGTERM, it tidies up."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     try:
         sys.exit(main())
-    except Problem as problem:
+    except (Problem, OSError) as problem:
         say(str(problem))
         sys.exit(1)
     except KeyboardInterrupt:

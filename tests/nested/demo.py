@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Dict
 
 import kernels
+from cases import DEFAULT_LINE
 from common import BUILD, LOGS, NESTED, ROOT, Problem, run_main, say
 from judge import read_lines
 
@@ -80,7 +81,7 @@ def demo(options: list) -> None:
             raise failed(run)
         say("the emulated host mismeasured its TSC frequency, so that the restore was refused: again")
     ours = values["identical"]
-    release = (kernels.LINES["6.12"].path / "release").read_text().strip()
+    release = kernels.find(DEFAULT_LINE).release
     print(f"\nHost kexec {release} to itself, guest of {ours['vcpus']} vCPUs, not scheduled for "
           f"{int(ours['blackout_ns']) / 1e9:.1f} s.\n"
           "Its kvmclock and TSC against what they would have been, at the same host TSC:\n")

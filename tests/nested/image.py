@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Dict, List, Tuple, Union
 
 import kernels
+import kvm_selftests
+import qemu_releases
 from cases import Case
 from common import BUILD, L1, ROOT, Problem, install, make
 
@@ -211,7 +213,7 @@ def add_qemu(archive: Archive, version: str) -> None:
     in /boot. Without a version it is the machine's own."""
     make(L1 / "qemu")
     if version:
-        qemu = kernels.fetch_qemu(version)
+        qemu = qemu_releases.ensure(version)
         for name in ("run", "root"):
             archive.copy(f"usr/lib/qemu/{name}", qemu / name)
         archive.link("usr/bin/qemu-system-x86_64", "../lib/qemu/run")
@@ -237,11 +239,11 @@ def add_qemu(archive: Archive, version: str) -> None:
 def add_selftests(archive: Archive, lines: List[str]) -> None:
     """The KVM selftests of the kernel's source, and ours, of the versions that the lines name."""
     for line in lines:
-        # 6.1 has no library of its own here: it is a host to go to or to come from.
-        if line == "6.1":
+        version = kernels.find(line).version
+        # Another has no library of its own here: it is a host to go to or to come from.
+        if version not in kernels.names("selftests"):
             continue
-        version = line.partition("-")[0]
-        made = kernels.build_selftests(version)
+        made = kvm_selftests.build(version)
         for program in [*(made / "kernel").iterdir(), *(made / "ours").iterdir()]:
             if os.access(program, os.X_OK):
                 archive.program(f"usr/libexec/kch/selftests/{version}/{program.parent.name}/{program.name}", program)

@@ -1,52 +1,383 @@
+#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel lines, by the scripts that fetch and build them."""
+"""The kernels of the test bed: one table, and what fetches and builds them and modules for them.
 
+  tests/nested/kernels.py ensure [--update] LINE|SET...   fetch or build what is missing or out of date
+  tests/nested/kernels.py module [-s DIR] [-n NAME] LINE|SET...
+                                                          build/kernels/LINE/NAME.ko from the sources in DIR;
+                                                          default: our module
+  tests/nested/kernels.py source LINE|SET...              only Debian's source, in build/source/linux-VERSION/
+  tests/nested/kernels.py list [SET...]                   all lines, or those of a set
+
+  --update   look for a newer version, also when a kernel is there already or was given
+
+Debian's kernels are taken with apt as they are, or built from Debian's source (some minutes), without
+installing anything. apt's lists are kept under build/, and no root is needed. build/kernels/LINE/ has
+
+  release    what `uname -r` will say
+  package    the Debian package and its version, or where it came from
+  vmlinuz    the image
+  modules/   its /lib/modules/RELEASE
+  headers/   for `make -C build/kernels/LINE/headers M=...`
+
+The source is kept in build/source/linux-VERSION/, for those who build more from it; the objects in
+build/source/LINE.obj/. On other distributions, or for a kernel of one's own (LINE is then any name):
+
+  KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build tests/nested/kernels.py ensure LINE
+"""
+
+import argparse
+import contextlib
+import fcntl
+import itertools
 import os
-import subprocess
-from dataclasses import dataclass
+import re
+import shutil
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
-from common import BUILD, ROOT, Problem
+import apt
+from build import CLEAN_MAKE, digest_of, locked, new_folder, output_of, remove, run, source_files, text_of
+from common import BUILD, ROOT, Problem, install, run_main, say
+
+KERNELS = BUILD / "kernels"
+SOURCE = BUILD / "source"
+MODULE = "kvmclock_handover"
 
 
-@dataclass
-class Line:
-    """A kernel that the emulated host can run."""
+class Line(NamedTuple):
+    """A kernel line: one row of the table."""
     name: str
+    package: str = ""   # Debian's, a pattern: an image, or with `config` the source
+    suite: str = ""     # which has it, if those of the machine have not
+    config: str = ""    # fragments in scripts/kernel-config; `intree`: our driver and patches are in the source
+    sets: str = ""      # what needs it
 
-    @property
-    def path(self) -> Path:
-        return BUILD / "kernels" / self.name
-
-
-LINES = {name: Line(name) for name in ("6.1", "6.12", "7.3", "7.3-debug", "7.3-intree", "7.3-intree-debug")}
-RELEASED = ("6.1", "6.12", "7.3")
-
-
-def pairs() -> list:
-    return [(old, new) for old in RELEASED for new in RELEASED]
-
-
-def script(name: str, *arguments: str, **environment: str) -> None:
-    command = [str(ROOT / "scripts" / name), *arguments]
-    if subprocess.run(command, env={**os.environ, **environment}, check=False).returncode:
-        raise Problem(f"{' '.join(command)} failed")
+    path = property(lambda self: KERNELS / self.name)
+    version = property(lambda self: self.name.partition("-")[0])
+    objects = property(lambda self: SOURCE / f"{self.name}.obj")
+    intree = property(lambda self: "intree" in self.config.split())
+    release = property(lambda self: text_of(self.path / "release"))
+    taken = property(lambda self: text_of(self.path / "package"))
 
 
-def ensure(name: str) -> None:
-    if "-intree" in name or not (LINES[name].path / "release").exists():
-        script("fetch-kernel.sh", name)
+# Sets: released: `make test`, and every pair of them is a case; default: demo, and cases that name no other;
+# demo-qemu; check: headers for `make check`, and checkpatch: source for its checkpatch.pl; selftests: the KVM
+# selftests of its source. What is in none is for the cases that name it.
+LINES = {line.name: line for line in (
+    Line("6.1", "linux-image-6.1[.-][0-9]*-cloud-amd64", "bookworm", "", "released demo-qemu"),
+    Line("6.12", "linux-image-6.12[.-][0-9]*-cloud-amd64", "bookworm-backports", "",
+         "released default demo-qemu check selftests"),
+    Line("7.3", "linux-source-7.3", "trixie-backports", "host", "released selftests checkpatch"),
+    Line("7.3-debug", "linux-source-7.3", "trixie-backports", "host debug"),
+    Line("7.3-intree", "linux-source-7.3", "trixie-backports", "host intree"),
+    Line("7.3-intree-debug", "linux-source-7.3", "trixie-backports", "host intree debug"),
+)}
 
 
-def build_module(name: str, source: Path = ROOT / "kernel", module: str = "kvmclock_handover") -> None:
-    script("build-module.sh", name, KCH_MODULE_SRC=str(source), KCH_MODULE=module)
+def find(name):
+    """The line of a name, or the line itself. One that is not in the table can only be given."""
+    return name if isinstance(name, Line) else LINES.get(name) or Line(name)
 
 
-def fetch_qemu(version: str) -> Path:
-    script("fetch-qemu.sh", version)
-    return BUILD / "qemu" / version
+def names(*wanted):
+    """The names of lines, from names of lines and sets."""
+    return [line for name in wanted
+            for line in [line.name for line in LINES.values() if name in line.sets.split()] or [name]]
 
 
-def build_selftests(version: str) -> Path:
-    script("build-selftests.sh", version)
-    return BUILD / "selftests" / version
+def pairs():
+    """All pairs of released lines, by name, also of one with itself."""
+    return list(itertools.product(names("released"), repeat=2))
+
+
+def ensure(line, update=False):
+    """Fetch or build a line, given by name or row, if it is not there or its inputs have changed."""
+    line = find(line)
+    # One at a time: the result is replaced as a whole.
+    with locked(KERNELS / f".{line.name}.lock"):
+        if not update and is_current(line):
+            pass
+        elif not line.package:
+            raise Problem(f"{line.name}: no recipe for this line (see kernels.py --help)")
+        elif line.config:
+            build(line, update)
+        else:
+            take_debian(line)
+    return line
+
+
+def is_current(line):
+    """A kernel of Debian's, or a given one, is what it was when it was taken. One that was built is made
+    anew when its source, its options or the driver in it are others."""
+    if not line.config or line.taken.startswith("given: "):
+        return bool(line.release)
+    headers = line.path / "headers"
+    return (line.taken == (text_of(SOURCE / f"linux-{line.version}/.package") or line.taken)
+            and set(text_of(headers / ".fragments").splitlines()) == set(options(line))
+            and (headers / "Module.symvers").exists()
+            # The object folder names its source by the absolute path.
+            and (headers / "source").exists()
+            and (line.path / "recipe").exists()
+            and (not line.intree or text_of(line.path / "recipe") == driver()))
+
+
+def driver():
+    """What a kernel with our driver is made of besides its source."""
+    return digest_of(ROOT / "kernel", ROOT / "patches", ROOT / "scripts/graft.py")
+
+
+def is_given():
+    """KDIR= by itself is for `make`, which hands it on."""
+    return bool(os.environ.get("KERNEL") or os.environ.get("MODULES"))
+
+
+def take_given(*lines):
+    if len(lines) > 1:
+        raise Problem(f"KERNEL= is one kernel, wanted are {len(lines)}: give it to tests/nested/kernels.py ensure LINE, "
+                      f"for each of {' '.join(lines)} that is not to be fetched, then call this without it")
+    line = find(lines[0])
+    given = {name: Path(os.environ.get(name) or "unset") for name in ("KERNEL", "MODULES", "KDIR")}
+    kernel, modules, headers = given.values()
+    for proof in kernel, modules / "kernel", headers / "Module.symvers":
+        if not os.access(proof, os.R_OK):
+            raise Problem(f"{line.name}: cannot read {proof}, wanted are KERNEL= MODULES= KDIR=")
+    release = output_of(*CLEAN_MAKE, "-s", "-C", headers, "kernelrelease")
+    with locked(KERNELS / f".{line.name}.lock"), new_folder(line.path) as work:
+        for name, target in ("vmlinuz", kernel), ("modules", modules), ("headers", headers):
+            (work / name).symlink_to(target.resolve())
+        (work / "package").write_text(f"given: {kernel}\n")
+        (work / "release").write_text(release)
+    say(f"{line.name}: {line.release}, as given by KERNEL= MODULES= KDIR=")
+
+
+# ---- a kernel of Debian's
+
+def take_debian(line):
+    with apt.having(line.package, line.suite) as (own, image, version):
+        if line.taken == f"{image} {version}":
+            say(f"{line.name}: {image} {version} is the newest, and here")
+            return
+        release = image[len("linux-image-"):]
+        headers = f"linux-headers-{release}"
+        depends = [name for name in own.depends(headers)
+                   if re.fullmatch("linux-headers-.*-common|linux-kbuild-.*", name)]
+        if len(depends) != 2:
+            raise Problem(f"{line.name}: {headers} does not name one -common and one linux-kbuild: {depends}")
+        with new_folder(line.path) as work:
+            own.unpack(work / "root", image, headers, *depends)
+            # Trixie's packages have their modules in /usr/lib.
+            modules = "root/usr/lib/modules" if (work / "root/usr/lib/modules").exists() else "root/lib/modules"
+            (work / "vmlinuz").symlink_to(f"root/boot/vmlinuz-{release}")
+            (work / "modules").symlink_to(f"{modules}/{release}")
+            (work / "headers").symlink_to(f"root/usr/src/{headers}")
+            for name in "vmlinuz", "modules/kernel", "headers/Module.symvers", "headers/scripts/mod/modpost":
+                if not (work / name).exists():
+                    raise Problem(f"{line.name}: {image} {version}: no {name} after extraction")
+            relocate(work)
+            (work / "release").write_text(release + "\n")
+            (work / "package").write_text(f"{image} {version}\n")
+    say(f"{line.name}: took {image} {version}")
+
+
+def relocate(kernel):
+    """Debian's header packages name each other by absolute path. Name them relative to the file
+    instead; the symbolic links between them already are."""
+    headers = kernel / "headers"
+    makefile = headers / "Makefile"
+    makefile.write_text(re.sub("^include /usr/src/", "include $(dir $(abspath $(lastword $(MAKEFILE_LIST))))../",
+                               makefile.read_text(), flags=re.M))
+    # The first is only for BTF in modules, which needs pahole, and is stripped again. The links of
+    # the image package to the headers are absolute and of no use here.
+    remove(headers / "vmlinux", kernel / "modules/build", kernel / "modules/source")
+    names = "Makefile", "Kbuild", "*.mk", "Makefile.*", ".kernelvariables"
+    left = output_of("grep", "-rlE", *(f"--include={name}" for name in names), "(^|[^.])/usr/(src|lib)/linux-",
+                     headers.resolve(), *kernel.glob("root/usr/lib/linux-kbuild-*"), check=False)
+    if left:
+        raise Problem(f"absolute paths left in: {left}")
+
+
+# ---- a kernel that we build
+
+@contextlib.contextmanager
+def source(line, update=False):
+    """Yields build/source/linux-VERSION, unpacked from Debian's package. It is only read: several may
+    build from it at a time, and nobody replaces it meanwhile."""
+    tree = SOURCE / f"linux-{line.version}"
+    with locked(SOURCE / f".{line.version}.lock", shared=True) as lock:
+        if update or not text_of(tree / ".package"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if update or not text_of(tree / ".package"):
+                fetch_source(tree, f"linux-source-{line.version}", line.suite)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield tree
+
+
+def fetch_source(tree, package, suite):
+    with apt.having(package, suite) as (own, _, version):
+        if text_of(tree / ".package") == f"{package} {version}":
+            return
+        say(f"fetching and unpacking {package} {version} (2 GB)")
+        with new_folder(tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
+            own.unpack(scratch, package)
+            run(["tar", "-C", work, "--strip-components=1", "-xf", f"{scratch}/usr/src/{package}.tar.xz"],
+                Path(scratch, "log"), lambda: f"unpacking {package}")
+            (work / ".package").write_text(f"{package} {version}\n")
+
+
+def build(line, update):
+    with source(line, update) as tree:
+        package = text_of(tree / ".package")
+        if line.taken == package and is_current(line):
+            say(f"{line.name}: {line.release} of {package} is the newest, and here")
+            return
+        # From now on the objects are not those of the kernel that is there.
+        remove(line.path / "recipe")
+        made_of = driver() if line.intree else ""
+        if line.intree:
+            tree = grafted(line, tree)
+        say(f"{line.name}: building {package} with {line.config}: some minutes")
+        configure(line, tree)
+        log = line.objects / "build.log"
+        make(line, tree, "build", "bzImage", "modules", progress=lambda: "{}: {} objects of about 1220".format(
+            line.name, len(re.findall("^  (?:CC|AS|LD|HOSTCC) ", text_of(log), re.M))))
+        publish(line, tree, made_of)
+
+
+def grafted(line, tree):
+    """A copy of the source by hard links, with our patches and the driver as it is now."""
+    copy = SOURCE / f"linux-{line.name}"
+    made_of = f"{text_of(tree / '.package')} {digest_of(ROOT / 'patches')}"
+    was = text_of(copy / ".made-of")
+    # Interrupted, it is made anew: half a patch can neither be applied nor taken back.
+    remove(copy / ".made-of")
+    if was != made_of:
+        with new_folder(copy) as work:
+            output_of("cp", "-al", "--", f"{tree}/.", work)
+    output_of(ROOT / "scripts/graft.py", copy)
+    (copy / ".made-of").write_text(made_of + "\n")
+    return copy
+
+
+def options(line):
+    """Those of its fragments: the last word on a symbol counts, as for the kernel's own merge."""
+    text = "".join((ROOT / "scripts/kernel-config" / name).read_text() for name in line.config.split())
+    return [f"{symbol}={value}" for symbol, value in dict(re.findall("^(CONFIG_.*?)=(.*)", text, re.M)).items()]
+
+
+def make(line, tree, log, *arguments, progress=None):
+    run([*CLEAN_MAKE, "-C", tree, f"O={line.objects}", *arguments], line.objects / f"{log}.log",
+        progress or (lambda: f"{line.name}: {log}"))
+
+
+def configure(line, tree):
+    """allnoconfig and our options. Not all that is asked for is given: dependencies change from version
+    to version."""
+    line.objects.mkdir(parents=True, exist_ok=True)
+    fragments = line.objects / ".fragments"
+    fragments.write_text("\n".join(options(line)) + "\n")
+    make(line, tree, "config", "-s", f"KCONFIG_ALLCONFIG={fragments}", "allnoconfig")
+    missing = sorted(set(options(line)) - set(text_of(line.objects / ".config").splitlines()))
+    if missing:
+        raise Problem(f"{line.name}: not in the configuration of {text_of(tree / '.package')}: {missing}")
+
+
+def publish(line, tree, made_of):
+    release = text_of(line.objects / "include/config/kernel.release")
+    with new_folder(line.path) as work:
+        make(line, tree, "install", "-s", f"INSTALL_MOD_PATH={work}", "INSTALL_MOD_STRIP=1", "DEPMOD=true",
+             "modules_install")
+        remove(work / f"lib/modules/{release}/build", work / f"lib/modules/{release}/source")
+        (work / "modules").symlink_to(f"lib/modules/{release}")
+        # A copy: the next build of these objects may be under way while this kernel is used.
+        shutil.copyfile(line.objects / "arch/x86/boot/bzImage", work / "vmlinuz")
+        (work / "headers").symlink_to(f"../../source/{line.objects.name}")
+        (work / "recipe").write_text(made_of + "\n")
+        (work / "package").write_text(text_of(tree / ".package") + "\n")
+        (work / "release").write_text(release + "\n")
+    say(f"{line.name}: built {release} from {line.taken}")
+
+
+# ---- modules
+
+def build_module(line, source_dir=ROOT / "kernel", name=MODULE):
+    """Build build/kernels/LINE/NAME.ko of the sources in source_dir; the line by name or row.
+
+    Kbuild puts objects next to the sources, so the sources are mirrored as symbolic links to
+    build/module/LINE/ and built there; kernel/ stays clean and several lines can be built at once."""
+    line, source_dir = find(line), Path(source_dir).resolve()
+    headers = line.path / "headers"
+    folder = BUILD / "module" / (line.name if name == MODULE else f"{line.name}.{name}")
+    if not headers.exists():
+        raise Problem(f"{line.name}: not there yet: tests/nested/kernels.py ensure {line.name}")
+    if not (source_dir / "Kbuild").exists():
+        raise Problem(f"{source_dir}: no Kbuild")
+    if name == MODULE and "CONFIG_KVMCLOCK_HANDOVER=y" in text_of(headers / ".config").splitlines():
+        return
+    with locked(folder / ".lock"):
+        # Objects for another kernel, or for one of another configuration, look like those of this one to
+        # Kbuild, which does not look beyond the folder it builds in.
+        kernel = "\n".join(text_of(line.path / what) for what in ("release", "package", "recipe")).strip()
+        if text_of(folder / ".kernel") != kernel:
+            remove(*(entry for entry in folder.iterdir() if entry.name != ".lock"))
+            (folder / ".kernel").write_text(kernel + "\n")
+        mirror(source_dir, folder)
+        command = [*CLEAN_MAKE, "-C", headers, f"M={folder}", f"KCH_ROOT={ROOT}", "modules"]
+        # Debian's headers name the compiler the kernel was built with; where that one is not, the
+        # default compiler does, with a warning by Kbuild.
+        if not shutil.which("x86_64-linux-gnu-gcc-12"):
+            command.append("CC=gcc")
+        log = folder / "build.log"
+        run(command, log, lambda: f"{name}.ko for {line.name}")
+        # "vmlinux is unavailable": there is none, and a module without BTF is all that is lost.
+        said = [text for text in text_of(log).splitlines() if re.search("warning:|WARNING:", text)]
+        if said:
+            say("\n".join(said))
+        # Debug information is left out: the emulated host unpacks this on every boot.
+        output_of("objcopy", "--strip-debug", folder / f"{name}.ko", folder / f"{name}.ko.stripped")
+        install(line.path / f"{name}.ko", (folder / f"{name}.ko.stripped").read_bytes())
+
+
+def mirror(source_dir, folder):
+    """Links to all sources. One whose source is gone goes, so that a removed header is not found any
+    more; and one to what is no source, or Kbuild would write through it."""
+    wanted = {folder / name: source_dir / name for name in source_files(source_dir)}
+    for link in filter(Path.is_symlink, list(folder.rglob("*"))):
+        if os.readlink(link) != str(wanted.get(link)):
+            link.unlink()
+    for link, target in wanted.items():
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+def command_line():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("-s", default=ROOT / "kernel")
+    parser.add_argument("-n", default=MODULE)
+    parser.add_argument("--update", action="store_true")
+    parser.add_argument("command", choices=("ensure", "module", "source", "list"))
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_intermixed_args()
+    lines = names(*args.names)
+    if args.command == "list":
+        print(*(lines or LINES), sep="\n")
+    elif not lines:
+        parser.error("which kernel line?")
+    elif args.command == "ensure" and is_given():
+        take_given(*lines)
+    elif args.command == "ensure":
+        for line in lines:
+            ensure(line, args.update)
+    elif args.command == "module":
+        for line in lines:
+            build_module(line, args.s, args.n)
+    else:
+        for line in map(find, lines):
+            with source(line, args.update):
+                pass
+
+
+if __name__ == "__main__":
+    run_main(command_line)

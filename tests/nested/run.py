@@ -11,7 +11,6 @@ import fnmatch
 import functools
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -64,9 +63,8 @@ def prepare(cases: List[Case]) -> None:
 
 def build(lines: List[str]) -> None:
     """What the emulated hosts of these lines need, whatever the case."""
-    if len(lines) > 1 and any(os.environ.get(name) for name in ("KERNEL", "MODULES")):
-        raise Problem(f"KERNEL= is one kernel, wanted are {len(lines)}: give it to scripts/fetch-kernel.sh LINE, for "
-                      f"each of {' '.join(lines)} that is not to be fetched, then call this without it")
+    if kernels.is_given():
+        kernels.take_given(*lines)
     for line in lines:
         say(f"building the module for {line}")
         ensure_line(line)
@@ -215,16 +213,15 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="all cases, not the short ones only")
     parser.add_argument("--self-test", action="store_true", help="does the test bed see what it must see?")
     parser.add_argument("--build", metavar="LINE", nargs="*",
-                        help="only build the programs, and what these kernel lines need (default: the released ones)")
+                        help="only build the programs, and what these kernel lines need, or a set of them (default: released)")
     return parser.parse_args()
 
 
 def main() -> int:
     options = parse_options()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     LOGS.mkdir(parents=True, exist_ok=True)
     if options.build is not None:
-        build(options.build or list(dict.fromkeys(old for old, _ in kernels.pairs())))
+        build(kernels.names(*options.build or ["released"]))
         return 0
     patterns = [options.e] if options.e else [text for group in options.c for text in group]
     file, logs = (NESTED / "selftest.tbl", LOGS / "self-test") if options.self_test else (options.t, LOGS)
