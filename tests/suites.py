@@ -22,7 +22,7 @@ SUITES = (
     ("unit", None, "make --no-print-directory -s -C tests/unit run"),
     ("cli", None, "tests/cli/test_tool.py"),
     ("steps", None, "make --no-print-directory -s -C tests/fuzz steps"),
-    ("build", None, "scripts/check-build.sh"),
+    ("build", None, "tests/nested/test_kernels.py"),
     ("judge", None, "tests/nested/test_judge.py"),
     ("test-bed", True, f"{RUN} --self-test"),
     ("checks", True, "scripts/check-control.sh"),

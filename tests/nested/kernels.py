@@ -249,10 +249,8 @@ def grafted(line, tree):
     """A copy of the source by hard links, with our patches and the driver as it is now."""
     copy = SOURCE / f"linux-{line.name}"
     made_of = f"{text_of(tree / '.package')} {digest_of(ROOT / 'patches')}"
-    was = text_of(copy / ".made-of")
     # Interrupted, it is made anew: half a patch can neither be applied nor taken back.
-    remove(copy / ".made-of")
-    if was != made_of:
+    if text_of(copy / ".made-of") != made_of:
         with new_folder(copy) as work:
             output_of("cp", "-al", "--", f"{tree}/.", work)
     output_of(ROOT / "scripts/graft.py", copy)
