@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Tests as KTAP, with the count at the end that scripts/test.sh reads.
+"""Tests as KTAP, with the count at the end that tests/suites.py reads.
 
     ktap.main()                          of a Python program: its unittest cases, or those it is told
     tests/ktap.py PROGRAM... [-- CASE...]   programs that print KTAP themselves, each as one test

@@ -25,6 +25,8 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Sequence
 
+import cases
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 # An emulated host on a busy machine may mismeasure its TSC frequency by so much that the exact
@@ -50,16 +52,14 @@ class Row:
     table: Path
 
 
-def read_tables(folder: Path = ROOT / "tests") -> Dict[str, Row]:
+def read_tables(folder: Path = ROOT / "tests/nested") -> Dict[str, Row]:
     """The cases of all tables, but for those that test the test bed."""
     rows = {}
-    for table in sorted(folder.rglob("*.tbl")):
-        for line in table.read_text().splitlines():
-            cells = [cell.strip() for cell in line.split("|")]
-            if line.startswith("#") or len(cells) != 8:
-                continue
-            params = dict(word.split("=", 1) for word in cells[5].split() if "=" in word)
-            rows[cells[0]] = Row(cells[0], cells[2], cells[3], cells[4], params, table)
+    for path in sorted(folder.glob("*.tbl")):
+        for case in cases.read_table(path):
+            if not case.outcome:
+                params = dict(word.split("=", 1) for word in case.params.split() if "=" in word)
+                rows[case.name] = Row(case.name, case.host, case.next, case.script, params, path)
     return rows
 
 
@@ -484,8 +484,7 @@ REPORTS = {
 
 def run_cases(names: List[str], rows: Dict[str, Row], alone: bool) -> None:
     """Whether they pass is seen when they are read."""
-    nested = Path(__file__).parent
-    runner = nested / "run.py" if (nested / "run.py").exists() else nested / "run.sh"
+    runner = Path(__file__).with_name("run.py")
     tables: Dict[Path, List[str]] = {}
     for name in names:
         if name not in rows:

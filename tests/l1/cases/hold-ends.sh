@@ -42,8 +42,9 @@ ended() { # NAME STATUS TEXT
 	check "$1-said" grep -q "$3" "/run/$1.hold"
 }
 
-listed() { # NAME HELD|LET-GO
-	check_equal "$1-listed" "$(kvmclockctl list --noheadings -o SOURCE,HOLD | sed -n 's/^incoming *//p' | tr ' ' '-')" "$2"
+listed() { # NAME HOLD: as the tool prints it
+	kvmclockctl list --raw --noheadings -o source,hold >/run/list
+	check_equal "$1-listed" "$(sed -n 's/^incoming //p' /run/list)" "$2"
 }
 
 # What its VMM has set is what the guest has.
@@ -72,7 +73,7 @@ end() { # NAME
 		hold "$1" 4
 		listed "$1" held
 		ended "$1" 4 "did not resume within 4000 ms"
-		listed "$1-ended" let-go
+		listed "$1-ended" 'let\x20go'
 		left_alone "$1"
 		;;
 	tool)

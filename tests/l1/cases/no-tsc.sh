@@ -76,16 +76,15 @@ never() {
 }
 
 judge_verify() { # STATUS VERDICT
-	tool "$1" verify verify --noheadings --raw -o VERDICT,NS,CYCLES
-	_row=$(cat /run/out)
-	note verify "$_row"
-	check_equal verdict "$(echo "$_row" | cut -d ' ' -f 1)" "$2"
-	_ns=$(echo "$_row" | cut -d ' ' -f 2)
+	tool "$1" verify verify --raw --noheadings -o verdict,ns,cycles
+	note verify "$(cat /run/out)"
+	read -r _verdict _ns _cycles </run/out
+	check_equal verdict "$_verdict" "$2"
 	case $_ns in
 	'' | - | *[!-0-9]*) check ns-said false ;;
 	*) check ns-said true ;;
 	esac
-	check_equal cycles "$(echo "$_row" | cut -d ' ' -f 3)" 0
+	check_equal cycles "$_cycles" 0
 	# Since some seconds its clock is that of the host, which is told the same frequency.
 	check ns-small test "${_ns#-}" -lt 100000000
 }
