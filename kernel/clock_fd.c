@@ -11,8 +11,8 @@
 
 #include "clock_fd.h"
 #include "host/host.h"
-#include "kvm/kvm.h"
-#include "kvm/selfcheck.h"
+#include "kvm/common.h"
+#include "kvm/facts.h"
 #include "state/state.h"
 #include "watch/watch.h"
 
@@ -56,7 +56,7 @@ static int clock_info(void *context, void *arg, struct kch_message *message)
 	struct kch_kvm_facts facts;
 
 	memset_startat(info, 0, flags);
-	if (!kch_selfcheck_known(&facts, message))
+	if (!kch_kvm_known(&facts, message))
 		info->flags = KCH_INFO_SELFCHECKED;
 	info->abi_version = KCH_ABI_VERSION;
 	info->modes = 1U << KCH_MODE_IDENTICAL;
@@ -84,7 +84,7 @@ static int read_live(struct kch_clock_file *clock, struct kch_rec_vm **entry,
 		kch_say(message, "this clock is of no VM yet: it was not restored");
 		return -ENODATA;
 	}
-	err = kch_selfcheck(&facts, message) ?:
+	err = kch_kvm_ask(&facts, message) ?:
 	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, entry, message);
 	fput(vm_file);
 	if (err)
@@ -276,7 +276,7 @@ static int of_vm(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 			sizeof(c->name));
 		return -EINVAL;
 	}
-	vm_file = kch_get_vm(c->vm_fd, message);
+	vm_file = kch_kvm_get_vm(c->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	clock->vm_file = vm_file;
@@ -299,7 +299,7 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 		return -EINVAL;
 	}
 	/* Whoever gets the descriptor may have no /dev/kvm to ask by. */
-	err = kch_selfcheck(&facts, message);
+	err = kch_kvm_ask(&facts, message);
 	if (err)
 		return err;
 	if (mutex_lock_killable(&kch.lock))

@@ -15,7 +15,8 @@
 
 #include "core/fields.h"
 #include "host/host.h"
-#include "kvm/selfcheck.h"
+#include "kvm/common.h"
+#include "kvm/facts.h"
 #include "state/state.h"
 #include "core/version.h"
 #include "watch/watch.h"
@@ -87,7 +88,7 @@ static int status_show(struct seq_file *m, void *unused)
 		   kch.incoming.error ? kch.incoming.message.text : "");
 	seq_printf(m, "tsc_khz: %u\n", tsc_khz);
 	seq_printf(m, "tsc_source: %s\n", kch_tsc_source_name(kch_host_tsc_source()));
-	err = kch_selfcheck_known(&facts, &message);
+	err = kch_kvm_known(&facts, &message);
 	seq_printf(m, "kvm_tsc_khz: %u\n", facts.kvm_khz);
 	seq_printf(m, "tsc_scaling_frac_bits: %u\n", facts.frac_bits);
 	seq_printf(m, "selfcheck: %s\n", !err ? "passed" : err == -ENODATA ? "not yet" : "failed");
@@ -170,7 +171,7 @@ static int vms_show(struct seq_file *m, void *unused)
 	u32 i;
 
 	mutex_lock(&kch.lock);
-	kch_selfcheck_known(&facts, NULL);
+	kch_kvm_known(&facts, NULL);
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
 		show_live(m, vm->entry, vm->watch, facts.frac_bits);
 	for (i = 0; i < kch.incoming.count; i++) {
@@ -225,7 +226,7 @@ static int restored_show(struct seq_file *m, void *unused)
 	u32 i;
 
 	mutex_lock(&kch.lock);
-	kch_selfcheck_known(&facts, NULL);
+	kch_kvm_known(&facts, NULL);
 	for (i = 0; i < kch.incoming.count; i++) {
 		struct kch_incoming_vm *in = &kch.incoming.vms[i];
 		struct kch_rec_vm *saved, *live;

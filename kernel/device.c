@@ -13,10 +13,10 @@
 
 #include "clock_fd.h"
 #include "host/host.h"
-#include "kvm/kvm.h"
+#include "kvm/common.h"
 #include "restore/keep.h"
 #include "restore/restore.h"
-#include "kvm/selfcheck.h"
+#include "kvm/facts.h"
 #include "state/state.h"
 #include "watch/watch.h"
 
@@ -37,24 +37,6 @@ static_assert(sizeof(struct kch_clock_fd) == 352);
 static bool all_zero(const void *data, size_t size)
 {
 	return !memchr_inv(data, 0, size);
-}
-
-/* The VM's file with a reference, or an error. */
-struct file *kch_get_vm(int fd, struct kch_message *message)
-{
-	struct file *file = fget(fd);
-
-	if (!file) {
-		kch_say(message, "descriptor %d is not open", fd);
-		return ERR_PTR(-EBADF);
-	}
-	if (kch_kvm_file_kind(file) != KCH_KVM_FILE_VM) {
-		kch_say(message, "descriptor %d is %pD, not a KVM virtual machine",
-			fd, file);
-		fput(file);
-		return ERR_PTR(-EBADFD);
-	}
-	return file;
 }
 
 static int bad_flags(u32 flags, u32 known, struct kch_message *message)
@@ -113,10 +95,10 @@ static int do_info(void *context, void *arg, struct kch_message *message)
 	memset_startat(info, 0, abi_version);
 	info->flags = 0;
 	/* Asks KVM if that was not done yet; without it there is less to say. */
-	err = kch_selfcheck(&facts, NULL);
+	err = kch_kvm_ask(&facts, NULL);
 	if (err == -EINTR)
 		return err;
-	err = kch_selfcheck_known(&facts, &why);
+	err = kch_kvm_known(&facts, &why);
 	has_tsc = !kch_host_tsc_used(&never);
 	if (mutex_lock_killable(&kch.lock))
 		return -EINTR;
@@ -188,13 +170,13 @@ static int do_preserve(void *context, void *arg, struct kch_message *message)
 			sizeof(p->name));
 		return -EINVAL;
 	}
-	vm_file = kch_get_vm(p->vm_fd, message);
+	vm_file = kch_kvm_get_vm(p->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	err = need_region(message) ?:
 	      in_time(message) ?:
 	      kch_host_tsc_used(message) ?:
-	      kch_selfcheck(&facts, message) ?:
+	      kch_kvm_ask(&facts, message) ?:
 	      kch_kvm_read_exact(kch_kvm_of(vm_file), facts.frac_bits, &entry,
 				 message);
 	if (err)
@@ -229,7 +211,7 @@ static int do_unpreserve(void *context, void *arg, struct kch_message *message)
 
 	if (err)
 		return err;
-	kch_selfcheck_known(&facts, NULL);
+	kch_kvm_known(&facts, NULL);
 	if (mutex_lock_killable(&kch.lock))
 		return -EINTR;
 	err = in_time(message) ?:
@@ -507,10 +489,10 @@ static int do_read(void *context, void *arg, struct kch_message *message)
 	err = bad_flags(read->flags, 0, message);
 	if (err)
 		return err;
-	vm_file = kch_get_vm(read->vm_fd, message);
+	vm_file = kch_kvm_get_vm(read->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	err = kch_selfcheck(&facts, message) ?:
+	err = kch_kvm_ask(&facts, message) ?:
 	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
 	if (err)
 		goto out;
@@ -604,13 +586,12 @@ static int do_adopt(void *context, void *arg, struct kch_message *message)
 	      bad_reserved(reserved, message);
 	if (err)
 		return err;
-	vm_file = kch_get_vm(a->vm_fd, message);
+	vm_file = kch_kvm_get_vm(a->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	err = kch_host_tsc_used(message) ?: kch_selfcheck(&facts, message);
+	err = kch_host_tsc_used(message) ?: kch_kvm_ask(&facts, message);
 	if (!err)
-		err = kch_kvm_adopt(kch_kvm_of(vm_file), facts.kvm_khz,
-				    facts.frac_bits, a, message);
+		err = kch_kvm_adopt(kch_kvm_of(vm_file), &facts, a, message);
 	fput(vm_file);
 	return err;
 }

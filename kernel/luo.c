@@ -12,9 +12,9 @@
 #include "clock_fd.h"
 #include "core/slots.h"
 #include "host/host.h"
-#include "kvm/kvm.h"
+#include "kvm/common.h"
 #include "luo.h"
-#include "kvm/selfcheck.h"
+#include "kvm/facts.h"
 #include "state/state.h"
 #include "watch/watch.h"
 
@@ -37,7 +37,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 
 	*entry = NULL;
 	if (clock->vm_file) {
-		err = kch_selfcheck(&facts, message) ?:
+		err = kch_kvm_ask(&facts, message) ?:
 		      kch_kvm_read_exact(kch_kvm_of(clock->vm_file),
 					 facts.frac_bits, entry, message);
 	} else if (clock->record != in) {
@@ -45,7 +45,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 		err = -EOPNOTSUPP;
 	} else {
 		/* Carried on, not made new: it gets no better by that. */
-		kch_selfcheck_known(&facts, NULL);
+		kch_kvm_known(&facts, NULL);
 		if (!(le32_to_cpu(header->flags) & KCH_REC_SEALED)) {
 			kch_say(message, "the record it came with was never sealed");
 			return -EINPROGRESS;

@@ -12,7 +12,7 @@
 #include "restore/keep.h"
 #include "luo.h"
 #include "restore/restore.h"
-#include "kvm/selfcheck.h"
+#include "kvm/facts.h"
 #include "state/state.h"
 #include "core/version.h"
 #include "watch/watch.h"
@@ -83,7 +83,7 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	if (kch.region.memory &&
 	    (kch.outgoing.count || kch.incoming.restored ||
 	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
-		kch_selfcheck_known(&facts, NULL);
+		kch_kvm_known(&facts, NULL);
 		kch_incoming_carry_over(&kch.incoming, &kch.outgoing);
 		if (!kch_outgoing_seal(&kch.outgoing, facts.kvm_khz))
 			kch_slots_supersede(&kch.outgoing.slots);
@@ -97,7 +97,7 @@ static void last_look(void)
 {
 	struct kch_kvm_facts facts = { };
 
-	kch_selfcheck_known(&facts, NULL);
+	kch_kvm_known(&facts, NULL);
 	mutex_lock(&kch.lock);
 	if (!kch.too_late)
 		kch_outgoing_last_look(&kch.outgoing, facts.kvm_khz);
@@ -139,7 +139,7 @@ static int __init kch_init(void)
 	      kch_outgoing_init(&kch.outgoing, &kch.region, &found);
 	if (err)
 		goto free;
-	err = kch_selfcheck_init();
+	err = kch_kvm_facts_init();
 	if (err)
 		goto free;
 	err = register_reboot_notifier(&reboot_block);
@@ -151,9 +151,9 @@ static int __init kch_init(void)
 	 * process that has made a VM takes some 15 ms more to end.
 	 */
 	if (!kch.incoming.count)
-		kch_selfcheck(&facts, NULL);
+		kch_kvm_ask(&facts, NULL);
 	if (kch.outgoing.count) {
-		err = kch_selfcheck(&facts, NULL);
+		err = kch_kvm_ask(&facts, NULL);
 		mutex_lock(&kch.lock);
 		kch_outgoing_find_again(&kch.outgoing, !err);
 		mutex_unlock(&kch.lock);
@@ -177,7 +177,7 @@ debugfs:
 	kch_debugfs_unregister();
 	unregister_reboot_notifier(&reboot_block);
 selfcheck:
-	kch_selfcheck_exit();
+	kch_kvm_facts_exit();
 free:
 	kch_watch_end();
 	kch_keep_exit();
@@ -196,7 +196,7 @@ static void __exit kch_exit(void)
 	kch_debugfs_unregister();
 	unregister_reboot_notifier(&reboot_block);
 	kch_watch_end();
-	kch_selfcheck_exit();
+	kch_kvm_facts_exit();
 	kch_keep_exit();
 	kch_incoming_exit(&kch.incoming);
 	kch_outgoing_exit(&kch.outgoing);

@@ -219,12 +219,12 @@ bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
 		vcpu->tsc_shift = keep->shift;
 		renew = true;
 	}
-	if (!kch_clock_fill_pairs(entry, keep->kvm_khz))
+	if (!kch_clock_fill_pairs(entry, keep->facts.kvm_khz))
 		return false;
 	step_ns = kch_entry_reference_step(entry, now->host_tsc, now->kvm_ns);
 	if (step_ns <= -KCH_KEEP_NS || step_ns >= KCH_KEEP_NS)
 		renew = true;
-	if (!kch_entry_kvm_agrees(entry, keep->kvm_khz) &&
+	if (!kch_entry_kvm_agrees(entry, keep->facts.kvm_khz) &&
 	    kch_entry_advance(entry, now->host_tsc, hyperv))
 		renew = true;
 	if (renew)

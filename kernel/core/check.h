@@ -10,11 +10,20 @@
 #include "record.h"
 
 /**
+ * struct kch_kvm_facts - what KVM says of itself
+ * @kvm_khz: frequency it computes guest clocks from, kHz
+ * @frac_bits: fraction bits of its TSC scaling ratios
+ */
+struct kch_kvm_facts {
+	u32 kvm_khz;
+	u8 frac_bits;
+};
+
+/**
  * struct kch_kvm_restore - one restore, see kch_kvm_restore()
  * @saved: in: the entry to restore, in this version's layout, every vCPU's
  *	pair filled in
- * @kvm_khz: in: frequency this host's KVM uses, kHz
- * @frac_bits: in: fraction bits of its scaling ratios
+ * @facts: in: of this host's KVM
  * @check_only: in: stop before the first write
  * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
  *	set, and a master clock still to come, so that they are no reason to refuse
@@ -23,8 +32,7 @@
  */
 struct kch_kvm_restore {
 	const struct kch_rec_vm *saved;
-	u32 kvm_khz;
-	u8 frac_bits;
+	struct kch_kvm_facts facts;
 	bool check_only;
 	bool sets_vcpus;
 	u64 reference_cycles;
@@ -33,15 +41,13 @@ struct kch_kvm_restore {
 
 /**
  * struct kch_kvm_keep - what kch_kvm_keep() keeps
- * @kvm_khz: frequency this host's KVM uses, kHz
- * @frac_bits: fraction bits of its scaling ratios
+ * @facts: of this host's KVM
  * @ratio: scaling ratio of vCPUs that have the following pair
  * @mul: the VM's tsc_to_system_mul; 0: its vCPUs have several, and keep them
  * @shift: its tsc_shift
  */
 struct kch_kvm_keep {
-	u32 kvm_khz;
-	u8 frac_bits;
+	struct kch_kvm_facts facts;
 	s8 shift;
 	u32 mul;
 	u64 ratio;

@@ -1,21 +1,163 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What both ways to reach KVM's clocks, stock.c and intree.c, share. */
+/* What both ways to reach KVM, stock.c and intree.c, share. */
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <asm/tsc.h>
 
 #include "host/host.h"
-#include "kvm/kvm.h"
+#include "kvm/common.h"
 
-struct kch_rec_vm *kch_kvm_wanted(const struct kch_kvm_restore *restore, bool hyperv)
+struct file *kch_kvm_get_vm(int fd, struct kch_message *message)
 {
-	size_t size = kch_rec_entry_size(le32_to_cpu(restore->saved->vcpu_count));
+	struct file *file = fget(fd);
+
+	if (!file) {
+		kch_say(message, "descriptor %d is not open", fd);
+		return ERR_PTR(-EBADF);
+	}
+	if (kch_kvm_file_kind(file) != KCH_KVM_FILE_VM) {
+		kch_say(message, "descriptor %d is %pD, not a KVM virtual machine",
+			fd, file);
+		fput(file);
+		return ERR_PTR(-EBADFD);
+	}
+	return file;
+}
+
+struct kvm *kch_kvm_of(const struct file *vm_file)
+{
+	return vm_file->private_data;
+}
+
+struct mm_struct *kch_kvm_mm(const struct kvm *kvm)
+{
+	return kvm->mm;
+}
+
+pid_t kch_kvm_pid(const struct kvm *kvm)
+{
+	return kvm->userspace_pid;
+}
+
+bool kch_kvm_has_others(const struct kvm *kvm)
+{
+	return refcount_read(&kvm->users_count) > 1;
+}
+
+int kch_kvm_has_clock(const struct kvm *kvm, struct kch_message *message)
+{
+	if (kvm->vm_dead || kvm->vm_bugged) {
+		kch_say(message, "KVM marked the VM %s: it has no clock any more",
+			kvm->vm_dead ? "dead" : "bugged");
+		return -EIO;
+	}
+	if (!atomic_read(&kvm->online_vcpus)) {
+		kch_say(message, "the VM has no vCPU, and without one no clock");
+		return -ECHILD;
+	}
+	return 0;
+}
+
+void kch_kvm_read_now(struct kch_rec_vm *entry)
+{
+	struct kch_clock clock;
+
+	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
+	entry->host_tsc = cpu_to_le64(rdtsc_ordered());
+	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
+						      le64_to_cpu(entry->host_tsc)));
+}
+
+int kch_kvm_check_pending(u32 vcpu_id, bool is_protected, s64 adjustment,
+			  const char *why, struct kch_message *message)
+{
+	if (is_protected) {
+		kch_say(message, "vCPU %u has a TSC that the CPU protects (SEV-SNP, TDX): KVM can neither read nor set it",
+			vcpu_id);
+		return -ENOKEY;
+	}
+	if (adjustment) {
+		kch_say(message, "KVM will move the TSC offset of vCPU %u by %lld cycles when it runs next, as the host's TSC went backwards",
+			vcpu_id, adjustment);
+		return -EOPNOTSUPP;
+	}
+	if (why) {
+		kch_say(message, "KVM will turn the VM's master clock off when vCPU %u runs next: %s",
+			vcpu_id, why);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		       struct kch_message *message)
+{
+	int tries = 50, err;
+	bool again;
+
+	do {
+		err = kch_kvm_read(kvm, frac_bits, entry, message);
+		if (err)
+			return err;
+		again = false;
+		err = kch_entry_exact(*entry, message) ?:
+		      kch_kvm_pending(kvm, &again, message);
+		if (!err && !again)
+			return 0;
+		kvfree(*entry);
+		*entry = NULL;
+		if (err)
+			return err;
+		usleep_range(100, 200);
+	} while (tries--);
+	kch_say(message, "KVM is about to take a new reference of the VM's clock, and does not come to it");
+	return -EBUSY;
+}
+
+/* What is written, to be freed; NULL: no memory. */
+static struct kch_rec_vm *wanted_of(const struct kch_kvm_restore *r, bool hyperv)
+{
+	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
 	struct kch_rec_vm *entry = kvmalloc(size, GFP_KERNEL);
 	struct kch_instant now;
 
 	if (!entry)
 		return NULL;
-	memcpy(entry, restore->saved, size);
+	memcpy(entry, r->saved, size);
 	kch_host_instant(&now);
-	kch_entry_to_write(entry, restore->kvm_khz, hyperv, &now);
+	kch_entry_to_write(entry, r->facts.kvm_khz, hyperv, &now);
 	return entry;
+}
+
+int kch_kvm_write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
+			    const struct kch_rec_vm *before, bool pairs,
+			    struct kch_message *message)
+{
+	struct kch_rec_vm *wanted = wanted_of(r, kch_kvm_hyperv_page(kvm));
+	struct kch_rec_vm *after = NULL;
+	struct kch_outcome *outcome = &r->outcome;
+	int err;
+
+	if (!wanted)
+		return -ENOMEM;
+	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
+	err = kch_kvm_write(kvm, r, wanted, before, pairs, message);
+	kvfree(wanted);
+	if (err)
+		return err;
+	err = kch_kvm_read(kvm, r->facts.frac_bits, &after, message);
+	if (!err && !kch_check_identical(after, r)) {
+		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
+			outcome->vcpu_id, outcome->error_ns,
+			outcome->error_cycles, outcome->error_rate_ppb);
+		err = -EOVERFLOW;
+	}
+	kvfree(after);
+	if (err)
+		kch_kvm_put_back(kvm, before, true);
+	return err;
 }

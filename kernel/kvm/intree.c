@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In place of kvm_private.c and selfcheck.c where the driver is part of the
- * kernel: KVM itself reads and sets a VM's clock, and says what it computes
- * clocks from, so that there is no reading of its structures to be checked.
+ * Where the driver is part of the kernel: KVM itself reads and sets a VM's clock, and
+ * says what it computes clocks from, so that there is no reading of its structures to
+ * be checked.
  */
-#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
@@ -12,35 +11,14 @@
 #include <linux/slab.h>
 #include <asm/kvm_clock_state.h>
 
-#include "core/check.h"
 #include "host/host.h"
-#include "kvm/kvm.h"
-#include "kvm/selfcheck.h"
+#include "kvm/common.h"
+#include "kvm/facts.h"
 
 enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
 {
 	return file_is_kvm((struct file *)file) ? KCH_KVM_FILE_VM :
 						  KCH_KVM_FILE_OTHER;
-}
-
-struct kvm *kch_kvm_of(const struct file *vm_file)
-{
-	return vm_file->private_data;
-}
-
-struct mm_struct *kch_kvm_mm(const struct kvm *kvm)
-{
-	return kvm->mm;
-}
-
-pid_t kch_kvm_pid(const struct kvm *kvm)
-{
-	return kvm->userspace_pid;
-}
-
-bool kch_kvm_has_others(const struct kvm *kvm)
-{
-	return refcount_read(&kvm->users_count) > 1;
 }
 
 bool kch_kvm_sets_vcpus(void)
@@ -83,16 +61,11 @@ static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 static int get_state(struct kvm *kvm, struct kvm_clock_state **state,
 		     struct kch_message *message)
 {
+	int err = kch_kvm_has_clock(kvm, message);
+
+	if (err)
+		return err;
 	*state = kvm_get_clock_state(kvm);
-	switch (PTR_ERR_OR_ZERO(*state)) {
-	case -EIO:
-		kch_say(message, "KVM marked the VM %s: it has no clock any more",
-			kvm->vm_dead ? "dead" : "bugged");
-		return -EIO;
-	case -ENODEV:
-		kch_say(message, "the VM has no vCPU, and without one no clock");
-		return -ECHILD;
-	}
 	return PTR_ERR_OR_ZERO(*state);
 }
 
@@ -123,7 +96,6 @@ static int state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state,
 			  u8 frac_bits, struct kch_rec_vm **entry)
 {
 	struct kch_rec_vcpu *vcpus;
-	struct kch_clock clock;
 	struct kch_rec_vm *to;
 	u32 n, at;
 
@@ -146,10 +118,7 @@ static int state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state,
 	to->default_tsc_khz = cpu_to_le32(state->default_tsc_khz);
 	to->tsc_scaling_frac_bits = frac_bits;
 	reference_to_entry(state, to);
-	kch_clock_of(to, vcpus, &clock);
-	to->host_tsc = cpu_to_le64(rdtsc_ordered());
-	to->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
-						   le64_to_cpu(to->host_tsc)));
+	kch_kvm_read_now(to);
 	*entry = to;
 	return 0;
 }
@@ -179,68 +148,31 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	return err;
 }
 
-/*
- * KVM does some things only when a vCPU runs next.  Would the clock then still be
- * the one that was read?
- */
-static int check_pending(const struct kvm_clock_state *state, bool *again,
-			 struct kch_message *message)
+int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message)
 {
+	static const char no_master_clock[] =
+		"the host's clocksource is not the TSC or was seen going backwards, or the vCPUs' TSCs do not match";
+	struct kvm_clock_state *state;
+	int err = get_state(kvm, &state, message);
 	u32 i;
 
-	*again = false;
-	for (i = 0; i < state->nr_vcpus; i++) {
+	if (err)
+		return err;
+	for (i = 0; i < state->nr_vcpus && !err; i++) {
 		const struct kvm_vcpu_clock_state *vcpu = &state->vcpus[i];
+		bool update = vcpu->update_pending;
 
-		if (vcpu->protected) {
-			kch_say(message, "vCPU %u has a TSC that the CPU protects (SEV-SNP, TDX): KVM can neither read nor set it",
-				vcpu->vcpu_id);
-			return -ENOKEY;
-		}
-		if (vcpu->tsc_offset_adjustment) {
-			kch_say(message, "KVM will move the TSC offset of vCPU %u by %lld cycles when it runs next, as the host's TSC went backwards",
-				vcpu->vcpu_id, (s64)vcpu->tsc_offset_adjustment);
-			return -EOPNOTSUPP;
-		}
-		if (!vcpu->update_pending)
-			continue;
-		if (!state->allows_master_clock) {
-			kch_say(message, "KVM will turn the VM's master clock off when vCPU %u runs next: the host's clocksource is not the TSC or was seen going backwards, or the vCPUs' TSCs do not match",
-				vcpu->vcpu_id);
-			return -EOPNOTSUPP;
-		}
-		/* A running vCPU takes the new reference just now. */
-		if (!state->given && vcpu->hw_tsc_khz && vcpu->running &&
+		err = kch_kvm_check_pending(vcpu->vcpu_id, vcpu->protected,
+					    vcpu->tsc_offset_adjustment,
+					    update && !state->allows_master_clock ?
+						    no_master_clock : NULL,
+					    message);
+		if (update && !state->given && vcpu->hw_tsc_khz && vcpu->running &&
 		    !vcpu->blocking)
 			*again = true;
 	}
-	return 0;
-}
-
-int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		       struct kch_message *message)
-{
-	struct kvm_clock_state *state;
-	int tries = 50, err;
-	bool again;
-
-	do {
-		err = read_both(kvm, frac_bits, &state, entry, message);
-		if (err)
-			return err;
-		err = kch_entry_exact(*entry, message) ?:
-		      check_pending(state, &again, message);
-		kvfree(state);
-		if (!err && !again)
-			return 0;
-		kvfree(*entry);
-		*entry = NULL;
-		if (err)
-			return err;
-		usleep_range(100, 200);
-	} while (tries--);
-	kch_say(message, "KVM is about to take a new reference of the VM's clock, and does not come to it");
-	return -EBUSY;
+	kvfree(state);
+	return err;
 }
 
 /* For KVM to set: all of an entry's clock. */
@@ -300,49 +232,36 @@ static int give_clock(struct kvm *kvm, const struct kch_rec_vm *entry,
 	return err;
 }
 
-static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
-			   const struct kch_rec_vm *before, bool hyperv,
-			   struct kch_message *message)
+/* KVM itself looks at all of it first, and sets all of it or nothing. */
+int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
+		  const struct kch_rec_vm *wanted, const struct kch_rec_vm *before,
+		  bool pairs, struct kch_message *message)
 {
-	struct kch_rec_vm *wanted = kch_kvm_wanted(r, hyperv), *after = NULL;
-	int err;
+	return give_clock(kvm, wanted, message);
+}
 
-	if (!wanted)
-		return -ENOMEM;
-	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
-	err = give_clock(kvm, wanted, message);
-	kvfree(wanted);
-	if (err)
-		return err;
-	err = kch_kvm_read(kvm, r->frac_bits, &after, message);
-	if (!err && !kch_check_identical(after, r)) {
-		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
-			r->outcome.vcpu_id, r->outcome.error_ns,
-			r->outcome.error_cycles, r->outcome.error_rate_ppb);
-		err = -EOVERFLOW;
-	}
-	kvfree(after);
-	if (err && give_clock(kvm, before, NULL))
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
+		      bool reference)
+{
+	if (give_clock(kvm, before, NULL))
 		pr_err("kvmclock_handover: the clock of process %d's VM could not be put back\n",
 		       kvm->userspace_pid);
-	return err;
 }
 
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		    struct kch_message *message)
 {
-	struct kvm_clock_state *state;
 	struct kch_rec_vm *before;
 	int err;
 
 	r->outcome.vcpu_id = -1;
 	err = kch_entry_exact(r->saved, message) ?:
-	      read_both(kvm, r->frac_bits, &state, &before, message);
+	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message);
 	if (err)
 		return err;
 	err = kch_check_ready(before, r, message);
-	if (!err && r->saved->tsc_scaling_frac_bits != r->frac_bits) {
-		r->outcome.found = r->frac_bits;
+	if (!err && r->saved->tsc_scaling_frac_bits != r->facts.frac_bits) {
+		r->outcome.found = r->facts.frac_bits;
 		r->outcome.expected = r->saved->tsc_scaling_frac_bits;
 		kch_say(message, "TSC scaling ratios have %llu fraction bits here, saved were %llu: the host has another CPU",
 			r->outcome.found, r->outcome.expected);
@@ -354,8 +273,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	}
 	/* KVM looks at all that was checked once more, with its locks. */
 	if (!err && !r->check_only)
-		err = write_and_check(kvm, r, before, state->hyperv_page, message);
-	kvfree(state);
+		err = kch_kvm_write_and_check(kvm, r, before, true, message);
 	kvfree(before);
 	return err;
 }
@@ -381,11 +299,6 @@ void kch_kvm_unbar(struct kvm *kvm)
 {
 }
 
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
-		      bool reference)
-{
-}
-
 bool kch_kvm_entered(struct kvm *kvm)
 {
 	return true;
@@ -404,7 +317,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	struct kch_instant now;
 	int err;
 
-	err = read_both(kvm, keep->frac_bits, &state, &entry, NULL);
+	err = read_both(kvm, keep->facts.frac_bits, &state, &entry, NULL);
 	if (err)
 		return err;
 	kch_host_instant(&now);
@@ -421,15 +334,15 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 }
 
 /* KVM gives a vCPU that was added the mul and shift of the others by itself. */
-int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits, struct kch_adopt *a,
-		  struct kch_message *message)
+int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
+		  struct kch_adopt *a, struct kch_message *message)
 {
 	const struct kch_rec_vcpu *vcpu;
 	struct kch_rec_vm *entry;
 	u32 n;
 	int err;
 
-	err = kch_kvm_read(kvm, frac_bits, &entry, message);
+	err = kch_kvm_read(kvm, facts->frac_bits, &entry, message);
 	if (err)
 		return err;
 	err = kch_entry_exact(entry, message) ?:
@@ -441,7 +354,7 @@ int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits, struct kch_adopt *
 	return err;
 }
 
-int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
+int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 {
 	facts->kvm_khz = kvm_clock_tsc_khz(&facts->frac_bits);
 	if (facts->kvm_khz)
@@ -450,23 +363,23 @@ int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
 	return -ENXIO;
 }
 
-int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message)
+int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	return kch_selfcheck(facts, NULL) ? -ENODATA : 0;
+	return kch_kvm_ask(facts, NULL) ? -ENODATA : 0;
 }
 
-int kch_selfcheck_vm(struct file *vm_file, struct file **vcpus, u32 count,
+int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 		     const struct kch_kvm_facts *facts, void __user *scratch,
 		     struct kch_message *message)
 {
 	return 0;
 }
 
-int kch_selfcheck_init(void)
+int kch_kvm_facts_init(void)
 {
 	return 0;
 }
 
-void kch_selfcheck_exit(void)
+void kch_kvm_facts_exit(void)
 {
 }

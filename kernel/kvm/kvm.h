@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * All this module knows of KVM's private structures.  Nothing else includes
- * linux/kvm_host.h, and no symbol of KVM is used: structures are read by the
- * layout of the headers the module is built with, functions are reached
- * through the file operations KVM itself installed.  selfcheck.c compares the
- * result with KVM's own answers before it is believed.
+ * The interface to KVM's clocks, of which there are two implementations.
+ *
+ * stock.c and stock_write.c are for a module, built for any kernel.  They use no
+ * symbol of KVM's: they read and write its structures by the layout of the headers
+ * that the module is built with, and reach its functions by the file operations that
+ * KVM itself installed.  stock_facts.c compares the result with KVM's own answers
+ * before it is believed.
+ *
+ * intree.c is for a driver that is part of the kernel: KVM itself reads and sets a
+ * VM's clock.
  */
-#ifndef KCH_KVM_PRIVATE_H
-#define KCH_KVM_PRIVATE_H
+#ifndef KCH_KVM_H
+#define KCH_KVM_H
 
 #include "core/check.h"
 
@@ -24,17 +29,6 @@ enum kch_kvm_file {
 };
 
 enum kch_kvm_file kch_kvm_file_kind(const struct file *file);
-
-/* KVM is being unloaded, so that none of its files is open any more. */
-void kch_kvm_forget_files(void);
-
-/* The VM of a KCH_KVM_FILE_VM; it lives as long as the file does. */
-struct kvm *kch_kvm_of(const struct file *vm_file);
-struct mm_struct *kch_kvm_mm(const struct kvm *kvm);
-pid_t kch_kvm_pid(const struct kvm *kvm);
-
-/* Is it in use besides by its own file, which may be closed while vCPUs run? */
-bool kch_kvm_has_others(const struct kvm *kvm);
 
 /*
  * Does kch_kvm_restore() itself set the vCPUs' frequencies, TSC offsets and deadlines?
@@ -61,11 +55,11 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message);
 
 /*
- * The same of a VM whose clock will still be what was read when a vCPU runs next.
- * Sleeps.  Also -EOPNOTSUPP, -ENOTRECOVERABLE, -ENOKEY, -EBUSY.
+ * KVM does some things only when a vCPU runs next.  Would the clock then still be the
+ * one that is read now?  @again: set if a running vCPU takes a new reference just now.
+ * -ENOKEY, -EOPNOTSUPP.
  */
-int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		       struct kch_message *message);
+int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message);
 
 /*
  * Gives a VM the saved clock: same offset, same mul and shift, and the same
@@ -79,8 +73,14 @@ int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
 
-/* What is written for @restore, to be freed; NULL: no memory. */
-struct kch_rec_vm *kch_kvm_wanted(const struct kch_kvm_restore *restore, bool hyperv);
+/*
+ * The middle of kch_kvm_restore(), for kch_kvm_write_and_check(): makes the VM's clock
+ * @wanted, and with @pairs also its vCPUs' mul and shift.  After an error it is as
+ * @before.
+ */
+int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
+		  const struct kch_rec_vm *wanted, const struct kch_rec_vm *before,
+		  bool pairs, struct kch_message *message);
 
 /* Does the guest use Hyper-V's reference page? */
 bool kch_kvm_hyperv_page(const struct kvm *kvm);
@@ -116,7 +116,7 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *restore,
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep);
 
 /* Fills in what is out of @adopt.  Errors: see KCH_IOC_ADOPT; nothing is changed then. */
-int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
+int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
 		  struct kch_adopt *adopt, struct kch_message *message);
 
-#endif /* KCH_KVM_PRIVATE_H */
+#endif /* KCH_KVM_H */

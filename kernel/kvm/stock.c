@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KVM's files, and reading a VM's clock out of its private structures. */
-#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 
-#include "core/check.h"
 #include "host/host.h"
-#include "kvm/kvm.h"
-#include "kvm/stock_fields.h"
+#include "kvm/common.h"
+#include "kvm/stock.h"
 
 /*
  * KVM's functions that were met, by kind.  To find the name of one takes longer
@@ -70,26 +68,6 @@ enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
 	if (kind != KCH_KVM_FILE_OTHER)
 		WRITE_ONCE(known_ioctl[kind], function);
 	return kind;
-}
-
-struct kvm *kch_kvm_of(const struct file *vm_file)
-{
-	return vm_file->private_data;
-}
-
-struct mm_struct *kch_kvm_mm(const struct kvm *kvm)
-{
-	return kvm->mm;
-}
-
-pid_t kch_kvm_pid(const struct kvm *kvm)
-{
-	return kvm->userspace_pid;
-}
-
-bool kch_kvm_has_others(const struct kvm *kvm)
-{
-	return refcount_read(&kvm->users_count) > 1;
 }
 
 /* From outside there is no way to. */
@@ -184,22 +162,16 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message)
 {
 	struct kch_rec_vcpu *vcpus;
-	struct kch_clock clock;
 	struct kvm_vcpu *vcpu;
 	struct kch_rec_vm *to;
 	unsigned long i;
 	u32 count, n = 0;
+	int err;
 
-	if (kvm->vm_dead || kvm->vm_bugged) {
-		kch_say(message, "KVM marked the VM %s: it has no clock any more",
-			kvm->vm_dead ? "dead" : "bugged");
-		return -EIO;
-	}
+	err = kch_kvm_has_clock(kvm, message);
+	if (err)
+		return err;
 	count = atomic_read(&kvm->online_vcpus);
-	if (!count) {
-		kch_say(message, "the VM has no vCPU, and without one no clock");
-		return -ECHILD;
-	}
 	/* No VM has that many: the layout this was built with is not KVM's. */
 	if (count > KVM_MAX_VCPUS) {
 		kch_say(message, "the VM seems to have %u vCPUs, KVM allows %u: this module does not understand this KVM",
@@ -227,10 +199,7 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	to->default_tsc_khz = cpu_to_le32(READ_ONCE(kvm->arch.default_tsc_khz));
 	to->tsc_scaling_frac_bits = frac_bits;
 	kch_kvm_read_reference(kvm, to);
-	kch_clock_of(to, vcpus, &clock);
-	to->host_tsc = cpu_to_le64(rdtsc_ordered());
-	to->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
-						   le64_to_cpu(to->host_tsc)));
+	kch_kvm_read_now(to);
 	*entry = to;
 	return 0;
 }
@@ -248,69 +217,27 @@ const char *kch_kvm_no_master_clock(const struct kvm *kvm)
 	return NULL;
 }
 
-/*
- * KVM does some things only when a vCPU runs next.  Would the clock then still be
- * the one that is read now?
- */
-static int check_pending(struct kvm *kvm, bool *again, struct kch_message *message)
+int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 	const char *why;
+	bool update;
+	int err;
 
-	*again = false;
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-#ifdef KCH_HAVE_GUEST_TSC_PROTECTED
-		if (vcpu->arch.guest_tsc_protected) {
-			kch_say(message, "vCPU %d has a TSC that the CPU protects (SEV-SNP, TDX): KVM can neither read nor set it",
-				vcpu->vcpu_id);
-			return -ENOKEY;
-		}
-#endif
-		if (READ_ONCE(vcpu->arch.tsc_offset_adjustment)) {
-			kch_say(message, "KVM will move the TSC offset of vCPU %d by %lld cycles when it runs next, as the host's TSC went backwards",
-				vcpu->vcpu_id,
-				(s64)vcpu->arch.tsc_offset_adjustment);
-			return -EOPNOTSUPP;
-		}
-		if (!kvm_test_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu))
-			continue;
-		why = kch_kvm_no_master_clock(kvm);
-		if (!why && !kch_host_tsc_is_clocksource())
+		update = kvm_test_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+		why = update ? kch_kvm_no_master_clock(kvm) : NULL;
+		if (update && !why && !kch_host_tsc_is_clocksource())
 			why = "the host's clocksource is not the TSC";
-		if (why) {
-			kch_say(message, "KVM will turn the VM's master clock off when vCPU %d runs next: %s",
-				vcpu->vcpu_id, why);
-			return -EOPNOTSUPP;
-		}
-		/* A running vCPU takes the new reference just now. */
-		if (vcpu->arch.hw_tsc_khz && mutex_is_locked(&vcpu->mutex) &&
-		    !kvm_vcpu_is_blocking(vcpu))
+		err = kch_kvm_check_pending(vcpu->vcpu_id, vcpu_tsc_protected(vcpu),
+					    READ_ONCE(vcpu->arch.tsc_offset_adjustment),
+					    why, message);
+		if (err)
+			return err;
+		if (update && vcpu->arch.hw_tsc_khz &&
+		    mutex_is_locked(&vcpu->mutex) && !kvm_vcpu_is_blocking(vcpu))
 			*again = true;
 	}
 	return 0;
-}
-
-int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		       struct kch_message *message)
-{
-	int tries = 50, err;
-	bool again;
-
-	do {
-		err = kch_kvm_read(kvm, frac_bits, entry, message);
-		if (err)
-			return err;
-		err = kch_entry_exact(*entry, message) ?:
-		      check_pending(kvm, &again, message);
-		if (!err && !again)
-			return 0;
-		kvfree(*entry);
-		*entry = NULL;
-		if (err)
-			return err;
-		usleep_range(100, 200);
-	} while (tries--);
-	kch_say(message, "KVM is about to take a new reference of the VM's clock, and does not come to it");
-	return -EBUSY;
 }

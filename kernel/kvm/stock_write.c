@@ -9,10 +9,9 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 
-#include "core/check.h"
 #include "host/host.h"
-#include "kvm/kvm.h"
-#include "kvm/stock_fields.h"
+#include "kvm/common.h"
+#include "kvm/stock.h"
 
 /* How many vCPUs were locked: all, or those before @busy. */
 static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
@@ -135,14 +134,14 @@ bool kch_kvm_entered(struct kvm *kvm)
 }
 
 static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted,
-		       u32 kvm_khz, u8 frac_bits)
+		       const struct kch_kvm_facts *facts)
 {
 	vcpu_mul(vcpu) = le32_to_cpu(wanted->tsc_to_system_mul);
 	vcpu_shift(vcpu) = wanted->tsc_shift;
 	/* What KVM will compare with: it computes the pair anew if not. */
-	vcpu->arch.hw_tsc_khz = kch_scale_tsc(kvm_khz,
+	vcpu->arch.hw_tsc_khz = kch_scale_tsc(facts->kvm_khz,
 					      vcpu->arch.l1_tsc_scaling_ratio,
-					      frac_bits);
+					      facts->frac_bits);
 }
 
 static void write_reference(struct kvm_arch *ka, const struct kch_rec_vm *entry)
@@ -259,49 +258,6 @@ static void remake_hyperv_page(struct kvm *kvm)
 	request_pages(kvm);
 }
 
-/* The vCPUs are locked, or barred with their pairs as wanted already. */
-static int write_clock(struct kvm *kvm, const struct kch_rec_vm *wanted,
-		       const struct kch_kvm_restore *r, bool pairs,
-		       struct kch_message *message)
-{
-	struct kvm_arch *ka = &kvm->arch;
-	const struct kch_rec_vcpu *pair;
-	struct kvm_vcpu *vcpu;
-	unsigned long i, flags;
-	const char *why;
-
-	renew_hyperv_page(kvm);
-	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
-	why = kch_kvm_no_master_clock(kvm);
-	if (why || !ka->use_master_clock)
-		goto unlock;
-	write_seqcount_begin(&ka->pvclock_sc);
-	write_reference(ka, wanted);
-	kvm_for_each_vcpu(i, vcpu, kvm) {
-		pair = pairs ? kch_entry_vcpu(wanted, vcpu->vcpu_id) : NULL;
-		if (pair)
-			write_pair(vcpu, pair, r->kvm_khz, r->frac_bits);
-		/* Left by its creation; would take a new reference at KVM_RUN. */
-		kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
-	}
-	write_seqcount_end(&ka->pvclock_sc);
-unlock:
-	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
-	if (!pairs)
-		mark_written(kvm);
-	request_pages(kvm);
-	/* The one reason that is not under the lock, and may have come since. */
-	if (!why && !kch_host_tsc_is_clocksource())
-		why = "the host's clocksource is not the TSC";
-	if (!why)
-		return 0;
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
-	kch_say(message, "KVM will turn the VM's master clock off when it runs: %s",
-		why);
-	return -EOPNOTSUPP;
-}
-
 void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
 		      bool reference)
 {
@@ -330,31 +286,46 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
 		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 }
 
-/* Writes the clock and reads it back; with @pairs also what is the vCPUs' own. */
-static int write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
-			   const struct kch_rec_vm *before, bool pairs,
-			   struct kch_message *message)
+/* The vCPUs are locked, or barred with their pairs as wanted already. */
+int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
+		  const struct kch_rec_vm *wanted, const struct kch_rec_vm *before,
+		  bool pairs, struct kch_message *message)
 {
-	struct kch_rec_vm *wanted, *after = NULL;
-	int err;
+	struct kvm_arch *ka = &kvm->arch;
+	const struct kch_rec_vcpu *pair;
+	struct kvm_vcpu *vcpu;
+	unsigned long i, flags;
+	const char *why;
 
-	wanted = kch_kvm_wanted(r, kch_kvm_hyperv_page(kvm));
-	if (!wanted)
-		return -ENOMEM;
-	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
-	err = write_clock(kvm, wanted, r, pairs, message) ?:
-	      kch_kvm_read(kvm, r->frac_bits, &after, message);
-	if (!err && !kch_check_identical(after, r)) {
-		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
-			r->outcome.vcpu_id, r->outcome.error_ns,
-			r->outcome.error_cycles, r->outcome.error_rate_ppb);
-		err = -EOVERFLOW;
+	renew_hyperv_page(kvm);
+	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	why = kch_kvm_no_master_clock(kvm);
+	if (why || !ka->use_master_clock)
+		goto unlock;
+	write_seqcount_begin(&ka->pvclock_sc);
+	write_reference(ka, wanted);
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		pair = pairs ? kch_entry_vcpu(wanted, vcpu->vcpu_id) : NULL;
+		if (pair)
+			write_pair(vcpu, pair, &r->facts);
+		/* Left by its creation; would take a new reference at KVM_RUN. */
+		kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 	}
-	if (err)
-		kch_kvm_put_back(kvm, before, true);
-	kvfree(wanted);
-	kvfree(after);
-	return err;
+	write_seqcount_end(&ka->pvclock_sc);
+unlock:
+	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
+	if (!pairs)
+		mark_written(kvm);
+	request_pages(kvm);
+	/* The one reason that is not under the lock, and may have come since. */
+	if (!why && !kch_host_tsc_is_clocksource())
+		why = "the host's clocksource is not the TSC";
+	if (!why)
+		return 0;
+	kch_say(message, "KVM will turn the VM's master clock off when it runs: %s",
+		why);
+	kch_kvm_put_back(kvm, before, true);
+	return -EOPNOTSUPP;
 }
 
 static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
@@ -364,12 +335,12 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	int err;
 
 	err = kch_entry_exact(r->saved, message) ?:
-	      kch_kvm_read(kvm, r->frac_bits, &before, message);
+	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message);
 	if (err)
 		return err;
 	err = kch_check_ready(before, r, message);
 	if (!err && !r->check_only)
-		err = write_and_check(kvm, r, before, true, message);
+		err = kch_kvm_write_and_check(kvm, r, before, true, message);
 	/* While they are locked: none is in KVM_RUN. */
 	if (!err && !r->check_only)
 		bar(kvm, REQ_RESTORED);
@@ -418,13 +389,13 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 	r->outcome.vcpu_id = -1;
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
-	err = kch_kvm_read(kvm, r->frac_bits, &before, message);
+	err = kch_kvm_read(kvm, r->facts.frac_bits, &before, message);
 	if (err)
 		goto unlock;
 	err = kch_check_ready(before, r, message);
 	/* Also where it is as saved: the offset is of an earlier moment. */
 	if (!err || err == -EALREADY)
-		err = write_and_check(kvm, r, before, false, message);
+		err = kch_kvm_write_and_check(kvm, r, before, false, message);
 	if (!err) {
 		remake_hyperv_page(kvm);
 		wait_for_pages(kvm);
@@ -458,8 +429,7 @@ static bool write_kept(struct kvm *kvm, const struct kch_rec_vm *was,
 			pair = kch_entry_vcpu(entry, vcpu->vcpu_id);
 			/* One that never ran computes its own just now, maybe. */
 			if (pair && vcpu->arch.hw_tsc_khz)
-				write_pair(vcpu, pair, keep->kvm_khz,
-					   keep->frac_bits);
+				write_pair(vcpu, pair, &keep->facts);
 		}
 		write_seqcount_end(&ka->pvclock_sc);
 	}
@@ -477,7 +447,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	/* It is to have another clock than the one that is kept. */
 	if (is_barred(kvm, REQ_RESTORED))
 		return -EBUSY;
-	err = kch_kvm_read(kvm, keep->frac_bits, &entry, NULL);
+	err = kch_kvm_read(kvm, keep->facts.frac_bits, &entry, NULL);
 	if (err)
 		return err;
 	was = *entry;
@@ -506,7 +476,7 @@ out:
 }
 
 /* Under the VM's lock: no vCPU is added meanwhile. */
-static int adopt_locked(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
+static int adopt_locked(struct kvm *kvm, const struct kch_kvm_facts *facts,
 			struct kch_adopt *a, struct kch_message *message)
 {
 	struct kch_rec_vm *entry;
@@ -514,7 +484,7 @@ static int adopt_locked(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
 	unsigned long i, done;
 	int err;
 
-	err = kch_kvm_read(kvm, frac_bits, &entry, message);
+	err = kch_kvm_read(kvm, facts->frac_bits, &entry, message);
 	if (err)
 		return err;
 	err = kch_entry_exact(entry, message) ?:
@@ -538,7 +508,7 @@ static int adopt_locked(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
 		if (vcpu->arch.hw_tsc_khz)
 			mutex_unlock(&vcpu->mutex);
 	}
-	kch_clock_fill_pairs(entry, kvm_khz);
+	kch_clock_fill_pairs(entry, facts->kvm_khz);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		if (i == done)
 			break;
@@ -546,7 +516,7 @@ static int adopt_locked(struct kvm *kvm, u32 kvm_khz, u8 frac_bits,
 			continue;
 		if (!err) {
 			write_pair(vcpu, kch_entry_vcpu(entry, vcpu->vcpu_id),
-				   kvm_khz, frac_bits);
+				   facts);
 			/* Left by its creation; would take a new reference. */
 			kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 			kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
@@ -559,14 +529,14 @@ free:
 	return err;
 }
 
-int kch_kvm_adopt(struct kvm *kvm, u32 kvm_khz, u8 frac_bits, struct kch_adopt *a,
-		  struct kch_message *message)
+int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
+		  struct kch_adopt *a, struct kch_message *message)
 {
 	int err;
 
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
-	err = adopt_locked(kvm, kvm_khz, frac_bits, a, message);
+	err = adopt_locked(kvm, facts, a, message);
 	mutex_unlock(&kvm->lock);
 	return err;
 }

@@ -5,7 +5,7 @@
 #include <asm/tsc.h>
 
 #include "host/host.h"
-#include "kvm/kvm.h"
+#include "kvm/common.h"
 #include "preserve/outgoing.h"
 #include "watch/watch.h"
 

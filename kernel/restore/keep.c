@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "kvm/common.h"
 #include "restore/keep.h"
 #include "watch/watch.h"
 
@@ -99,15 +100,15 @@ static void look(struct work_struct *work)
 	mutex_unlock(&kept_lock);
 }
 
-void kch_keep(struct kch_kept *kept, const struct kch_rec_vm *saved, u32 kvm_khz)
+void kch_keep(struct kch_kept *kept, const struct kch_rec_vm *saved,
+	      const struct kch_kvm_facts *facts)
 {
 	const struct kch_rec_vcpu *vcpu = (const void *)(saved + 1);
 	struct kch_kept *before;
 	struct file *vm_file;
 	u32 i;
 
-	kept->keep.kvm_khz = kvm_khz;
-	kept->keep.frac_bits = saved->tsc_scaling_frac_bits;
+	kept->keep.facts = *facts;
 	kept->keep.ratio = le64_to_cpu(vcpu->tsc_scaling_ratio);
 	kept->keep.mul = le32_to_cpu(vcpu->tsc_to_system_mul);
 	kept->keep.shift = vcpu->tsc_shift;

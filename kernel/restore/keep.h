@@ -16,7 +16,8 @@ struct kch_kept *kch_kept_new(struct file *vm_file);
 void kch_kept_free(struct kch_kept *kept);
 
 /* The VM was restored, to the clock of @saved: takes @kept over. */
-void kch_keep(struct kch_kept *kept, const struct kch_rec_vm *saved, u32 kvm_khz);
+void kch_keep(struct kch_kept *kept, const struct kch_rec_vm *saved,
+	      const struct kch_kvm_facts *facts);
 
 /* Is that VM's clock kept? */
 bool kch_is_kept(const struct file *vm_file);

@@ -29,9 +29,10 @@
 
 #include "host/host.h"
 #include "restore/keep.h"
-#include "kvm/ioctl.h"
+#include "kvm/calls.h"
+#include "kvm/common.h"
 #include "restore/restore.h"
-#include "kvm/selfcheck.h"
+#include "kvm/facts.h"
 #include "state/state.h"
 #include "watch/watch.h"
 
@@ -319,7 +320,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	r->sets_vcpus = true;
 	err = kch_kvm_restore(kvm, r, &job->message) ?:
 	      (kch_kvm_sets_vcpus() ? 0 : check_files(job)) ?:
-	      kch_selfcheck_vm(job->vm_file, job->vcpus, vcpus_saved(job),
+	      kch_kvm_check_vm(job->vm_file, job->vcpus, vcpus_saved(job),
 			       &job->facts, user, &job->message);
 	if (err || job->flags & KCH_RESTORE_CHECK)
 		return err;
@@ -443,7 +444,7 @@ static void note_outcome(struct kch_restoring *job)
 				      job->name, job->uuid, job->err, job->message.text);
 		return;
 	}
-	kch_keep(job->kept, job->saved, job->facts.kvm_khz);
+	kch_keep(job->kept, job->saved, &job->facts);
 	job->kept = NULL;
 }
 
@@ -564,13 +565,12 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 
 static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 {
-	int err = kch_selfcheck(&job->facts, message);
+	int err = kch_kvm_ask(&job->facts, message);
 
 	if (err)
 		return err;
 	job->todo.saved = job->saved;
-	job->todo.kvm_khz = job->facts.kvm_khz;
-	job->todo.frac_bits = job->facts.frac_bits;
+	job->todo.facts = job->facts;
 	job->kept = kch_kept_new(job->vm_file);
 	job->vcpus = kvcalloc(vcpus_saved(job), sizeof(*job->vcpus), GFP_KERNEL);
 	if (!job->kept || !job->vcpus)
@@ -684,7 +684,7 @@ int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 
 	if (err)
 		return err;
-	vm_file = kch_get_vm(r->vm_fd, message);
+	vm_file = kch_kvm_get_vm(r->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
 	if (r->flags & KCH_RESTORE_HOLD)

@@ -34,9 +34,6 @@ int kch_lock_at_kexec(void);
 int kch_device_register(void);
 void kch_device_unregister(void);
 
-/* The VM's file with a reference, or -EBADF, -EBADFD. */
-struct file *kch_get_vm(int fd, struct kch_message *message);
-
 /**
  * struct kch_ioctl_op - one ioctl
  * @fn: does it, and takes the lock for as long as it needs the state; never while

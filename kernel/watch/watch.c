@@ -9,7 +9,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include "kvm/kvm.h"
+#include "kvm/common.h"
 #include "watch/watch.h"
 
 /*

@@ -209,7 +209,7 @@ static struct kprobe read_probe = {
 	.pre_handler = spoil,
 };
 
-/* Who is in kch_selfcheck(), one at a time. */
+/* Who is in kch_kvm_ask(), one at a time. */
 static struct task_struct *asking;
 
 static int ask_begin(struct kretprobe_instance *probe, struct pt_regs *regs)
@@ -225,7 +225,7 @@ static int ask_end(struct kretprobe_instance *probe, struct pt_regs *regs)
 }
 
 static struct kretprobe ask_probe = {
-	.kp.symbol_name = "kch_selfcheck",
+	.kp.symbol_name = "kch_kvm_ask",
 	.entry_handler = ask_begin,
 	.handler = ask_end,
 };

@@ -6,7 +6,7 @@
 #include <asm/msr-index.h>
 #include <asm/tsc.h>
 
-#include "kvm/ioctl.h"
+#include "kvm/calls.h"
 
 long kch_kvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

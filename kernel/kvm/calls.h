@@ -6,8 +6,8 @@
  *
  * @user is a page of that memory for the arguments: KCH_KVM_SCRATCH bytes of it.
  */
-#ifndef KCH_KVM_IOCTL_H
-#define KCH_KVM_IOCTL_H
+#ifndef KCH_KVM_CALLS_H
+#define KCH_KVM_CALLS_H
 
 #include <linux/types.h>
 
@@ -40,4 +40,4 @@ int kch_kvm_set_clock(struct file *vm, u64 ns, void __user *user);
  */
 int kch_kvm_rearm_deadline(struct file *vcpu, void __user *user);
 
-#endif /* KCH_KVM_IOCTL_H */
+#endif /* KCH_KVM_CALLS_H */

@@ -14,9 +14,10 @@
 #include <linux/workqueue.h>
 #include <asm/tsc.h>
 
-#include "kvm/ioctl.h"
-#include "kvm/kvm.h"
-#include "kvm/selfcheck.h"
+#include "kvm/calls.h"
+#include "kvm/common.h"
+#include "kvm/facts.h"
+#include "kvm/stock.h"
 
 /* An offset nobody has, and a clock nobody has: small differences must show. */
 #define TEST_OFFSET	0x123456789abULL
@@ -290,8 +291,7 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 {
 	struct kvm *kvm = kch_kvm_of(s->vm);
 	struct kch_kvm_restore restore = {
-		.kvm_khz = facts->kvm_khz,
-		.frac_bits = facts->frac_bits,
+		.facts = *facts,
 	};
 	struct kch_rec_vm *saved, *live = NULL;
 	struct kch_clock_error error;
@@ -444,7 +444,7 @@ static int ask(struct kch_message *message)
 	return not_asked(err);
 }
 
-int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
+int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 {
 	int err;
 
@@ -460,7 +460,7 @@ int kch_selfcheck(struct kch_kvm_facts *facts, struct kch_message *message)
 	return err;
 }
 
-int kch_selfcheck_known(struct kch_kvm_facts *facts, struct kch_message *message)
+int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message)
 {
 	int err;
 
@@ -502,7 +502,7 @@ static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
 	return err;
 }
 
-int kch_selfcheck_vm(struct file *vm_file, struct file **vcpus, u32 count,
+int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 		     const struct kch_kvm_facts *facts, void __user *scratch,
 		     struct kch_message *message)
 {
@@ -535,13 +535,13 @@ static int module_event(struct notifier_block *block, unsigned long event,
 
 static struct notifier_block module_block = { .notifier_call = module_event };
 
-int kch_selfcheck_init(void)
+int kch_kvm_facts_init(void)
 {
 	mutex_init(&known.lock);
 	return register_module_notifier(&module_block);
 }
 
-void kch_selfcheck_exit(void)
+void kch_kvm_facts_exit(void)
 {
 	unregister_module_notifier(&module_block);
 	flush_work(&doomed_work);

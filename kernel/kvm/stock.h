@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Fields of KVM's structures that are not the same in all kernels. */
-#ifndef KCH_KVM_FIELDS_H
-#define KCH_KVM_FIELDS_H
+/* KVM's structures: fields that are not the same in all kernels, and what KVM makes of them. */
+#ifndef KCH_KVM_STOCK_H
+#define KCH_KVM_STOCK_H
 
 #include <linux/kvm_host.h>
 
@@ -22,6 +22,12 @@
 #define vcpu_page_flags(vcpu)	((void)(vcpu), 0)
 #endif
 
+#ifdef KCH_HAVE_GUEST_TSC_PROTECTED
+#define vcpu_tsc_protected(vcpu)	((vcpu)->arch.guest_tsc_protected)
+#else
+#define vcpu_tsc_protected(vcpu)	((void)(vcpu), false)
+#endif
+
 #ifndef KCH_HAVE_MUTEX_TRYLOCK_NEST_LOCK
 #define mutex_trylock_nest_lock(lock, nest)	((void)(nest), mutex_trylock(lock))
 #endif
@@ -32,4 +38,7 @@
  */
 const char *kch_kvm_no_master_clock(const struct kvm *kvm);
 
-#endif /* KCH_KVM_FIELDS_H */
+/* KVM is being unloaded, so that none of its files is open any more. */
+void kch_kvm_forget_files(void);
+
+#endif /* KCH_KVM_STOCK_H */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What KVM says of itself.  Part of the kernel, the module asks KVM for it.  From
+ * outside (stock_facts.c) it makes a VM with one vCPU in the calling process, and
+ * compares what it reads of that one's offset, frequency, kvmclock, mul and shift
+ * with KVM's own answers; it restores a made-up clock to it, and sees that KVM keeps
+ * and uses it.
+ */
+#ifndef KCH_KVM_FACTS_H
+#define KCH_KVM_FACTS_H
+
+#include "core/check.h"
+
+struct file;
+
+/*
+ * Asks KVM, once for every KVM that is loaded and every tsc_khz; later calls return
+ * what is known.
+ *
+ * 0; -ELIBBAD KVM's own answers are different from what the module reads, until KVM is
+ * loaded anew.  KVM did not answer, so that it is not known yet and the next call
+ * asks again: -EINTR for a signal (only one that cannot be held back, or a stop),
+ * -ENOMEM, and -ENXIO for all else.
+ */
+int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message);
+
+/* The last result without asking: 0, -ELIBBAD, or -ENODATA not known yet. */
+int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message);
+
+/*
+ * Does the module read this very VM right?  Compares its kvmclock, and the offsets of
+ * those of its vCPUs whose files there are (@vcpus may have NULLs), without changing
+ * them.  KVM answers the VM's own process only: the caller has its memory, and @scratch
+ * is 64 bytes of it.
+ */
+int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
+		     const struct kch_kvm_facts *facts, void __user *scratch,
+		     struct kch_message *message);
+
+int kch_kvm_facts_init(void);
+void kch_kvm_facts_exit(void);
+
+#endif /* KCH_KVM_FACTS_H */
