@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """Control of check.py: in a copy of the tree each kind of fault is planted once, and every check must
 find what is meant for it."""

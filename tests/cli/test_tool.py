@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """Tests of the library and kvmclockctl as far as that goes without KVM: raw dumps, exit codes, messages,
 finding VMs of other processes, the library's order of writes; against a simulated device (fake.c).

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """Counts steps, replays all inputs, then fuzzes: first a reader that was broken on purpose, which must be
 found out, then the true one.
@@ -69,7 +69,7 @@ def main() -> int:
     elif SECONDS:
         control, (file, old, new) = BUILD / "control", CONTROL
         shutil.rmtree(control, ignore_errors=True)
-        shutil.copytree(HERE.parents[1] / "kernel", control / "sources")
+        shutil.copytree(HERE.parents[1] / "kernel/core", control / "sources")
         source = min((control / "sources").rglob(file))
         text = source.read_text()
         source.write_text(text.replace(old, new))
