@@ -165,6 +165,15 @@ int kch_check_uuid(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE])
 	return kch_fail(handle, -EINVAL, "the id of the VM is all zero");
 }
 
+struct kch_handle *kch_open_stock(void)
+{
+	struct kch_handle *handle = calloc(1, sizeof(*handle));
+
+	if (handle)
+		handle->fd = -1;
+	return handle;
+}
+
 struct kch_handle *kch_open(const struct kch_open_opts *opts)
 {
 	struct kch_info info = { .size = sizeof(info) };
@@ -181,37 +190,26 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 		errno = EINVAL;
 		return NULL;
 	}
-	handle = calloc(1, sizeof(*handle));
+	handle = kch_open_stock();
 	if (!handle)
 		return NULL;
 	handle->clock_fd = open_opts.clock_fd;
 	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE,
 			  O_RDWR | O_CLOEXEC);
-	/* A process that was given a clock's descriptor may not be able to open the device. */
-	if (handle->fd < 0 && (!handle->clock_fd || open_opts.device)) {
-		err = errno;
-		free(handle);
-		errno = err;
-		return NULL;
-	}
-	/* This also refuses, with ENOTTY, a file that is not the device. */
-	err = kch_info(handle, &info);
+	err = handle->fd < 0 ? -errno : 0;
+	/*
+	 * A process that was given a clock's descriptor may not be able to open the
+	 * device.  The question also refuses, with ENOTTY, a file that is not the device.
+	 */
+	if (!err || (handle->clock_fd && !open_opts.device))
+		err = kch_info(handle, &info);
 	if (err) {
 		kch_close(handle);
-		errno = -err;
+		kch_error(err);
 		return NULL;
 	}
 	handle->rec_vm_size = info.rec_vm_size;
 	handle->rec_vcpu_size = info.rec_vcpu_size;
-	return handle;
-}
-
-struct kch_handle *kch_open_stock(void)
-{
-	struct kch_handle *handle = calloc(1, sizeof(*handle));
-
-	if (handle)
-		handle->fd = -1;
 	return handle;
 }
 
