@@ -235,6 +235,13 @@ class Kernels(unittest.TestCase):
                                 ("/modules", ["DESTDIR=/below", "INSTALL_MOD_PATH=/modules"])):
             self.call("make", "-C", "kernel", f"KDIR={fake}", "install", *arguments)
             self.logged(f"below '{path}'")
+        updates = self.build / "below/lib/modules/9.9.0/updates"
+        updates.mkdir(parents=True)
+        for name in ("kvmclock_handover.ko.xz", "other.ko"):
+            (updates / name).touch()
+        self.call("make", "-C", "kernel", "KDIR=/nowhere", "uninstall", f"DESTDIR={self.build}/below", status=2)
+        self.call("make", "-C", "kernel", f"KDIR={fake}", "uninstall", f"DESTDIR={self.build}/below")
+        self.assertEqual([file.name for file in updates.iterdir()], ["other.ko"])
         self.call("make", "clean", f"KDIR={fake}")
         self.logged("clean")
         self.call("make", "clean", "KDIR=/nowhere")
