@@ -11,6 +11,8 @@
 
 #include "clock_fd.h"
 #include "host/host.h"
+#include "ioctl/ioctl.h"
+#include "ioctl/records.h"
 #include "kvm/common.h"
 #include "kvm/facts.h"
 #include "state/state.h"
@@ -76,10 +78,10 @@ static int read_live(struct kch_clock_file *clock, struct kch_rec_vm **entry,
 	struct file *vm_file = NULL;
 	int err;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	if (clock->vm_file)
 		vm_file = get_file(clock->vm_file);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	if (!vm_file) {
 		kch_say(message, "this clock is of no VM yet: it was not restored");
 		return -ENODATA;
@@ -119,7 +121,7 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
 		data = entry;
 		size = err ? 0 : kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	} else {
-		if (mutex_lock_killable(&kch.lock))
+		if (mutex_lock_killable(&kch_lock))
 			return -EINTR;
 		err = clock->record->error;
 		if (err)
@@ -127,10 +129,10 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
 		else
 			err = kch_get_incoming(clock->record, get->uuid, &data,
 					       &size, message);
-		mutex_unlock(&kch.lock);
+		mutex_unlock(&kch_lock);
 	}
 	if (!err)
-		err = kch_give(get->buffer, &get->buffer_size, data, size, message);
+		err = kch_ioctl_give(get->buffer, &get->buffer_size, data, size, message);
 	kvfree(data);
 	return err;
 }
@@ -142,13 +144,13 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
  */
 static void let_go_of_dead(struct kch_clock_file *clock)
 {
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	if (clock->vm_file && clock->incoming.restored &&
 	    file_count(clock->vm_file) <= 2) {
 		kch_watch_stop(clock->incoming.vms->watch);
 		clock->incoming.vms->watch = NULL;
 	}
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 }
 
 /* From now on it is the clock of that VM, for the next kexec. */
@@ -156,7 +158,7 @@ static void bind(struct kch_clock_file *clock)
 {
 	struct file *old = NULL, *vm_file = NULL;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	/* The module's record watches over its own VMs. */
 	if (clock->record == &clock->incoming && clock->incoming.vms)
 		vm_file = kch_watch_get(clock->incoming.vms->watch);
@@ -164,7 +166,7 @@ static void bind(struct kch_clock_file *clock)
 		old = clock->vm_file;
 		clock->vm_file = vm_file;
 	}
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	if (old)
 		fput(old);
 }
@@ -194,18 +196,13 @@ static int clock_wait(void *context, void *arg, struct kch_message *message)
 	return err;
 }
 
-#define OP(name, type) {						\
-	.fn = clock_##name,						\
-	.size = sizeof(struct type),					\
-	.message = offsetof(struct type, message),			\
-}
-
 /* Who was given the descriptor may use it: no capability is asked for. */
 static long clock_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	static const struct kch_ioctl_op info = OP(info, kch_info),
-		get = OP(get, kch_get), restore = OP(restore, kch_restore),
-		wait = OP(wait, kch_restore);
+	static const struct kch_ioctl_op info = KCH_IOCTL_OP(clock_info, kch_info),
+		get = KCH_IOCTL_OP(clock_get, kch_get),
+		restore = KCH_IOCTL_OP(clock_restore, kch_restore),
+		wait = KCH_IOCTL_OP(clock_wait, kch_restore);
 	const struct kch_ioctl_op *op;
 
 	switch (cmd) {
@@ -231,11 +228,11 @@ static void clock_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct kch_clock_file *clock = file->private_data;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	seq_printf(m, "vm:\t%pUb\nname:\t%s\n", clock->uuid, clock->name);
 	seq_printf(m, "generation:\t%llu\n", clock->generation);
 	seq_printf(m, "bound:\t%d\n", !!clock->vm_file);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 }
 
 static int clock_release(struct inode *inode, struct file *file)
@@ -302,7 +299,7 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	err = kch_kvm_ask(&facts, message);
 	if (err)
 		return err;
-	if (mutex_lock_killable(&kch.lock))
+	if (mutex_lock_killable(&kch_lock))
 		return -EINTR;
 	err = kch_incoming_find(&kch.incoming, c->uuid, &in, message);
 	if (!err) {
@@ -310,7 +307,7 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 		clock->generation = le64_to_cpu(kch.incoming.record.header.generation) + 1;
 		strscpy(clock->name, in->vm.vm.name, sizeof(clock->name));
 	}
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return err;
 }
 

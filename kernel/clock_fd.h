@@ -12,7 +12,7 @@
 struct file;
 
 /**
- * struct kch_clock_file - what the descriptor stands for; under kch.lock
+ * struct kch_clock_file - what the descriptor stands for; under kch_lock
  * @vm_file: the VM it is the clock of.  With a reference: who preserves the
  *	descriptor may be a service manager whose service has ended by then.
  *	NULL: it came from before the kexec and was not restored yet

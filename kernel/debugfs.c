@@ -14,6 +14,7 @@
 #include <asm/tsc.h>
 
 #include "core/fields.h"
+#include "debugfs.h"
 #include "host/host.h"
 #include "kvm/common.h"
 #include "kvm/facts.h"
@@ -68,7 +69,7 @@ static int status_show(struct seq_file *m, void *unused)
 	struct kch_kvm_facts facts;
 	int err;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	seq_printf(m, "module_version: %s\n", KCH_MODULE_VERSION);
 	seq_printf(m, "abi_version: %u\n", KCH_ABI_VERSION);
 	seq_printf(m, "backend: %s\n", backend_names[kch.region.backend]);
@@ -93,7 +94,7 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "tsc_scaling_frac_bits: %u\n", facts.frac_bits);
 	seq_printf(m, "selfcheck: %s\n", !err ? "passed" : err == -ENODATA ? "not yet" : "failed");
 	seq_printf(m, "selfcheck_message: %s\n", message.text);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return 0;
 }
 
@@ -101,12 +102,12 @@ static int outgoing_show(struct seq_file *m, void *unused)
 {
 	struct kch_outgoing_vm *vm;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	if (le64_to_cpu(kch.outgoing.header.sequence))
 		show_fields(m, kch_header_fields, &kch.outgoing.header);
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
 		show_entry(m, vm->entry);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return 0;
 }
 
@@ -115,7 +116,7 @@ static int incoming_show(struct seq_file *m, void *unused)
 	struct kch_rec_vcpu vcpu;
 	u32 i, n;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	seq_printf(m, "errno: %d\n", -kch.incoming.error);
 	if (kch.incoming.error) {
 		seq_printf(m, "message: %s\n", kch.incoming.message.text);
@@ -133,7 +134,7 @@ static int incoming_show(struct seq_file *m, void *unused)
 			}
 		}
 	}
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return 0;
 }
 
@@ -170,7 +171,7 @@ static int vms_show(struct seq_file *m, void *unused)
 	struct kch_outgoing_vm *vm;
 	u32 i;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	kch_kvm_known(&facts, NULL);
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
 		show_live(m, vm->entry, vm->watch, facts.frac_bits);
@@ -181,7 +182,7 @@ static int vms_show(struct seq_file *m, void *unused)
 		if (!kch_outgoing_find(&kch.outgoing, in->vm.vm.uuid))
 			show_live(m, &in->vm.vm, in->watch, facts.frac_bits);
 	}
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return 0;
 }
 
@@ -225,7 +226,7 @@ static int restored_show(struct seq_file *m, void *unused)
 	struct kch_kvm_facts facts;
 	u32 i;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	kch_kvm_known(&facts, NULL);
 	for (i = 0; i < kch.incoming.count; i++) {
 		struct kch_incoming_vm *in = &kch.incoming.vms[i];
@@ -246,7 +247,7 @@ static int restored_show(struct seq_file *m, void *unused)
 		kvfree(live);
 		kvfree(saved);
 	}
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return 0;
 }
 
@@ -281,9 +282,9 @@ static ssize_t region_raw_read(struct file *file, char __user *to, size_t size,
 {
 	ssize_t n;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	n = simple_read_from_buffer(to, size, pos, kch.region.memory, kch.region.size);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return n;
 }
 
@@ -292,9 +293,9 @@ static ssize_t incoming_raw_read(struct file *file, char __user *to, size_t size
 {
 	ssize_t n;
 
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	n = simple_read_from_buffer(to, size, pos, kch.incoming.copy, kch.incoming.size);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	return n;
 }
 

@@ -122,7 +122,7 @@ static int clock_write(struct liveupdate_file_op_args *args, u32 flags)
 		kch_say(&message, "an ioctl does not come to its end");
 	} else {
 		err = write_record(clock, flags, &preserved, &message);
-		mutex_unlock(&kch.lock);
+		mutex_unlock(&kch_lock);
 	}
 	if (preserved)
 		args->serialized_data = virt_to_phys(preserved);

@@ -4,23 +4,14 @@
  *
  * Documentation/design.rst says why and how.
  */
-#include <linux/delay.h>
 #include <linux/module.h>
-#include <linux/reboot.h>
 #include <linux/sizes.h>
 
-#include "restore/keep.h"
-#include "luo.h"
-#include "restore/restore.h"
-#include "kvm/facts.h"
-#include "state/state.h"
 #include "core/version.h"
-#include "watch/watch.h"
-
-struct kch_state kch = {
-	.lock = __MUTEX_INITIALIZER(kch.lock),
-	.outgoing.vms = LIST_HEAD_INIT(kch.outgoing.vms),
-};
+#include "debugfs.h"
+#include "device.h"
+#include "luo.h"
+#include "state/state.h"
 
 static char *backend;
 module_param(backend, charp, 0400);
@@ -39,73 +30,6 @@ static unsigned long kho_size = SZ_1M;
 module_param(kho_size, ulong, 0400);
 MODULE_PARM_DESC(kho_size, "bytes to preserve with KHO, a power of two (1 MiB)");
 
-/* Nothing is done under the lock that can take long.  If it does, there is no wait for ever. */
-#define KEXEC_WAIT_MS	10000
-
-int kch_lock_at_kexec(void)
-{
-	int left_ms;
-
-	for (left_ms = KEXEC_WAIT_MS; !mutex_trylock(&kch.lock); left_ms -= 20) {
-		if (left_ms <= 0)
-			return -EBUSY;
-		msleep(20);
-	}
-	return 0;
-}
-
-/*
- * The last moment at which processes and their VMs are still there, and the
- * region can be written.  Only a kexec keeps memory and TSC: a record of
- * another reboot stays unsealed, and is refused by whoever finds it.
- */
-static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd)
-{
-	struct kch_kvm_facts facts = { };
-	int err;
-
-	if (event != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
-		return NOTIFY_DONE;
-	/* Processes still run, and this kernel does not come back. */
-	WRITE_ONCE(kch.too_late, true);
-	/* A VM that is held goes into the next record as it came. */
-	kch_restore_end_all();
-	err = kch_lock_at_kexec();
-	if (err) {
-		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): an ioctl does not come to its end\n",
-		       kch.outgoing.count, err);
-		return NOTIFY_DONE;
-	}
-	/*
-	 * With nothing restored or preserved here, what is there stays as it
-	 * is; unless it is in memory that ends with this kernel.
-	 */
-	if (kch.region.memory &&
-	    (kch.outgoing.count || kch.incoming.restored ||
-	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
-		kch_kvm_known(&facts, NULL);
-		kch_incoming_carry_over(&kch.incoming, &kch.outgoing);
-		if (!kch_outgoing_seal(&kch.outgoing, facts.kvm_khz))
-			kch_slots_supersede(&kch.outgoing.slots);
-	}
-	mutex_unlock(&kch.lock);
-	return NOTIFY_DONE;
-}
-
-/* What VMs had last, before they are let go. */
-static void last_look(void)
-{
-	struct kch_kvm_facts facts = { };
-
-	kch_kvm_known(&facts, NULL);
-	mutex_lock(&kch.lock);
-	if (!kch.too_late)
-		kch_outgoing_last_look(&kch.outgoing, facts.kvm_khz);
-	mutex_unlock(&kch.lock);
-}
-
-static struct notifier_block reboot_block = { .notifier_call = kch_seal };
-
 static int __init kch_init(void)
 {
 	const struct kch_region_wish wish = {
@@ -114,77 +38,21 @@ static int __init kch_init(void)
 		.label = reserve_mem,
 		.kho_size = kho_size,
 	};
-	struct kch_message message = { "" };
-	struct kch_slots_found found;
-	struct kch_kvm_facts facts;
-	int err;
+	int err = kch_state_load(&wish);
 
-	err = kch_region_claim(&kch.region, &wish, &message);
-	if (err) {
-		pr_err("kvmclock_handover: %s\n", message.text);
-		/*
-		 * When nobody takes one of the descriptors that LUO has, it
-		 * gives up all, the guests' memory too.  They need no region.
-		 */
-		if (!__is_defined(KCH_LUO))
-			return err;
-		memset(&kch.region, 0, sizeof(kch.region));
-		kch.region.why = message;
-	}
-	if (kch.region.backend == KCH_BACKEND_NONE)
-		pr_notice("kvmclock_handover: no region (%s): clocks can be read, but not handed over\n",
-			  kch.region.why.text);
-	kch_watch_init(last_look);
-	err = kch_incoming_init(&kch.incoming, &kch.region, &found) ?:
-	      kch_outgoing_init(&kch.outgoing, &kch.region, &found);
 	if (err)
-		goto free;
-	err = kch_kvm_facts_init();
-	if (err)
-		goto free;
-	err = register_reboot_notifier(&reboot_block);
-	if (err)
-		goto selfcheck;
-	/*
-	 * The sooner it is known the better, but where KVM is not loaded yet, or
-	 * guests wait for their clocks, it is done when it is first needed: a
-	 * process that has made a VM takes some 15 ms more to end.
-	 */
-	if (!kch.incoming.count)
-		kch_kvm_ask(&facts, NULL);
-	if (kch.outgoing.count) {
-		err = kch_kvm_ask(&facts, NULL);
-		mutex_lock(&kch.lock);
-		kch_outgoing_find_again(&kch.outgoing, !err);
-		mutex_unlock(&kch.lock);
-	}
+		return err;
 	kch_debugfs_register();
 	err = kch_device_register();
 	if (err)
 		goto debugfs;
 	err = kch_luo_register();
-	if (err)
-		goto device;
-	if (!kch.incoming.error)
-		pr_info("kvmclock_handover: %u VMs came from kernel %s, generation %llu\n",
-			kch.incoming.count,
-			kch.incoming.record.header.kernel_release,
-			le64_to_cpu(kch.incoming.record.header.generation));
-	return 0;
-device:
+	if (!err)
+		return 0;
 	kch_device_unregister();
 debugfs:
 	kch_debugfs_unregister();
-	unregister_reboot_notifier(&reboot_block);
-selfcheck:
-	kch_kvm_facts_exit();
-free:
-	kch_watch_end();
-	kch_keep_exit();
-	kch_incoming_exit(&kch.incoming);
-	kch_outgoing_exit(&kch.outgoing);
-	kch_watch_exit();
-	kch_region_release(&kch.region);
+	kch_state_unload();
 	return err;
 }
 module_init(kch_init);
@@ -194,14 +62,7 @@ static void __exit kch_exit(void)
 	kch_luo_unregister();
 	kch_device_unregister();
 	kch_debugfs_unregister();
-	unregister_reboot_notifier(&reboot_block);
-	kch_watch_end();
-	kch_kvm_facts_exit();
-	kch_keep_exit();
-	kch_incoming_exit(&kch.incoming);
-	kch_outgoing_exit(&kch.outgoing);
-	kch_watch_exit();
-	kch_region_release(&kch.region);
+	kch_state_unload();
 }
 module_exit(kch_exit);
 

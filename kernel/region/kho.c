@@ -12,7 +12,7 @@
 #include <linux/module.h>
 
 #include "kch_probed.h"
-#include "region/region.h"
+#include "region/kho.h"
 
 #ifdef KCH_HAVE_KHO
 #include <linux/kexec_handover.h>

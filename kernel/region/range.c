@@ -6,7 +6,7 @@
 #include <linux/sizes.h>
 
 #include "kch_probed.h"
-#include "region/region.h"
+#include "region/range.h"
 
 static int parse_range(const char *range, u64 *start, u64 *size)
 {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Which memory is the region: what the parameters name, else KHO. */
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
 #include "core/slots.h"
-#include "region/region.h"
+#include "region/kho.h"
+#include "region/range.h"
 
 /* The range is named, but another backend was asked for: is something in it? */
 static void look_into_range(const char *range, struct kch_message *message)

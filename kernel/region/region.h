@@ -79,19 +79,4 @@ void kch_region_finish_incoming(struct kch_region *region);
  */
 void kch_region_hold(const struct kch_region *region, bool needed);
 
-/* The backends.  Each fills in @region but for @why. */
-int kch_region_claim_range(struct kch_region *region, const char *range,
-			   struct kch_message *message);
-int kch_region_claim_label(struct kch_region *region, const char *label,
-			   struct kch_message *message);
-void kch_region_release_range(struct kch_region *region);
-
-bool kch_region_kho_offered(struct kch_message *why_not);
-/* Did something come through KHO?  Says so if it did. */
-bool kch_region_kho_came(struct kch_message *message);
-int kch_region_claim_kho(struct kch_region *region, unsigned long size,
-			 struct kch_message *message);
-void kch_region_finish_kho(struct kch_region *region);
-void kch_region_release_kho(struct kch_region *region);
-
 #endif /* KCH_REGION_H */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The record that came: taking it in, what may be restored from it, and its end. */
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -6,8 +7,9 @@
 
 #include "host/host.h"
 #include "restore/incoming.h"
-#include "restore/restore.h"
 #include "watch/watch.h"
+
+DEFINE_MUTEX(kch_lock);
 
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)
@@ -289,10 +291,6 @@ int kch_incoming_finish(struct kch_incoming *in, struct kch_slots *slots,
 			  !discard)) {
 		*message = in->message;
 		return in->error;
-	}
-	if (kch_restore_is_busy(in, NULL)) {
-		kch_say(message, "a VM is being restored from the record");
-		return -EBUSY;
 	}
 	if (left && !discard) {
 		kch_say(message, "%u of the record's %u VMs were not restored: their clocks would be lost",

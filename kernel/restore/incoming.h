@@ -2,17 +2,24 @@
 /*
  * The record that came from before the kexec, and what was restored from it.
  * It is a copy of all that came, made before anything is written to it;
- * a damaged one is kept as it is, for evidence.  Needs kch_lock.
+ * a damaged one is kept as it is, for evidence.  All functions need kch_lock.
  */
 #ifndef KCH_INCOMING_H
 #define KCH_INCOMING_H
 
-#include "kvm/kvm.h"
+#include <linux/mutex.h>
+
+#include "core/slots.h"
 #include "preserve/outgoing.h"
-#include "core/record.h"
 #include "region/region.h"
 
 struct kch_watch;
+
+/*
+ * Of both records and the region; taken before any lock of KVM's or the mm's.  It is not
+ * held while a vCPU is waited for, or user memory is used.
+ */
+extern struct mutex kch_lock;
 
 /**
  * struct kch_incoming_vm - one whole entry of the record

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Restoring a VM.
- *
- * A kernel thread takes on the VM's memory and does to its vCPUs what a VMM would:
- * it sets their frequency and TSC offset, has KVM take a reference, writes the
- * exact clock over that, and arms the deadlines of their timers anew.  No vCPU
- * enters the guest meanwhile.
- *
- * Some VMMs set a stale clock of their own when they resume.  For these the VM is
- * held: its vCPUs stay barred from the guest, though not from any ioctl, until the
- * VMM comes to KVM_RUN.  The clock is then written once more, and they are let in.
+ * Restores, one after the other or at the same time: who may begin one, what came of it,
+ * and the holds of open files.
  */
 #include <linux/capability.h>
 #include <linux/delay.h>
@@ -17,81 +9,22 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kthread.h>
-#include <linux/mm.h>
-#include <linux/mman.h>
 #include <linux/ratelimit.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 #include <asm/tsc.h>
 
-#include "host/host.h"
-#include "restore/keep.h"
-#include "kvm/calls.h"
 #include "kvm/common.h"
-#include "restore/restore.h"
 #include "kvm/facts.h"
-#include "state/state.h"
+#include "restore/job.h"
+#include "restore/keep.h"
+#include "restore/restore.h"
 #include "watch/watch.h"
 
-/* A vCPU that the VMM starts spins until it is noticed. */
-#define HOLD_POLL_US	200
-
-/**
- * struct kch_restoring - one restore
- * @link: in restorings
- * @record: the record that it is from
- * @uuid: the entry's id
- * @name: its name
- * @vm_file: the VM
- * @vcpus: the caller's files of its vCPUs, in the order of @saved; NULL where it
- *	has none
- * @flags: KCH_RESTORE_*
- * @hold_ms: how long it is held at most
- * @kept: to be handed on
- * @saved: the entry, as it is to be
- * @before: the VM's clock as it was
- * @facts: what KVM computes clocks from
- * @todo: what is written, and its outcome
- * @thread: does it
- * @break_off: ends what waits for KVM
- * @held: the VM is held, or it has ended
- * @ended: it has ended
- * @cancelled: it is to end
- * @err: outcome
- * @message: why
- */
-struct kch_restoring {
-	struct list_head link;
-	struct kch_incoming *record;
-	u8 uuid[KCH_UUID_SIZE];
-	char name[KCH_NAME_SIZE];
-	struct file *vm_file;
-	struct file **vcpus;
-	u32 flags;
-	u32 hold_ms;
-	struct kch_kept *kept;
-	struct kch_rec_vm *saved;
-	struct kch_rec_vm *before;
-	struct kch_kvm_facts facts;
-	struct kch_kvm_restore todo;
-	struct task_struct *thread;
-	struct delayed_work break_off;
-	struct completion held;
-	struct completion ended;
-	bool cancelled;
-	int err;
-	struct kch_message message;
-};
-
-static LIST_HEAD(restorings);		/* under kch.lock */
-
-static struct kvm *kvm_of(const struct kch_restoring *job)
-{
-	return kch_kvm_of(job->vm_file);
-}
+static LIST_HEAD(restorings);	/* under kch_lock, as is the next */
+static bool ending;		/* the host is being kexec'ed */
 
 bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid)
 {
@@ -104,16 +37,6 @@ bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid)
 	return false;
 }
 
-static u32 vcpus_saved(const struct kch_restoring *job)
-{
-	return le32_to_cpu(job->saved->vcpu_count);
-}
-
-static const struct kch_rec_vcpu *saved_vcpu(const struct kch_restoring *job, u32 i)
-{
-	return (const struct kch_rec_vcpu *)(job->saved + 1) + i;
-}
-
 static int take_vcpu(const void *arg, struct file *file, unsigned int fd)
 {
 	struct kch_restoring *job = (struct kch_restoring *)arg;
@@ -122,329 +45,24 @@ static int take_vcpu(const void *arg, struct file *file, unsigned int fd)
 
 	if (kch_kvm_file_kind(file) != KCH_KVM_FILE_VCPU)
 		return 0;
-	id = kch_kvm_vcpu_file_id(file, kvm_of(job));
+	id = kch_kvm_vcpu_file_id(file, kch_kvm_of(job->vm_file));
 	vcpu = id < 0 ? NULL : kch_entry_vcpu(job->saved, id);
-	if (vcpu && !job->vcpus[vcpu - saved_vcpu(job, 0)])
-		job->vcpus[vcpu - saved_vcpu(job, 0)] = get_file(file);
+	if (vcpu && !job->vcpus[vcpu - kch_restoring_vcpu(job, 0)])
+		job->vcpus[vcpu - kch_restoring_vcpu(job, 0)] = get_file(file);
 	return 0;
-}
-
-/* What is not as saved is set by the vCPU's file; so there must be one. */
-static int check_files(struct kch_restoring *job)
-{
-	struct kch_outcome *r = &job->todo.outcome;
-	u32 i;
-
-	for (i = 0; i < vcpus_saved(job); i++) {
-		const struct kch_rec_vcpu *want = saved_vcpu(job, i);
-		u32 id = le32_to_cpu(want->vcpu_id);
-		const struct kch_rec_vcpu *has = kch_entry_vcpu(job->before, id);
-
-		if (!has)
-			continue;
-		r->found = le32_to_cpu(has->virtual_tsc_khz);
-		r->expected = le32_to_cpu(want->virtual_tsc_khz);
-		if (r->found != r->expected &&
-		    !kch_kvm_can_set_khz(job->vm_file, r->expected)) {
-			r->vcpu_id = id;
-			kch_say(&job->message, "vCPU %u has %llu kHz, saved was %llu kHz, which this host cannot scale its TSC to",
-				id, r->found, r->expected);
-			return -ERANGE;
-		}
-		if (job->vcpus[i])
-			continue;
-		if (r->found != r->expected) {
-			r->vcpu_id = id;
-			kch_say(&job->message, "vCPU %u was given %llu kHz, saved was %llu kHz, and the caller has no descriptor of it to set that by",
-				id, r->found, r->expected);
-			return -ERANGE;
-		}
-		r->found = le64_to_cpu(has->tsc_offset);
-		r->expected = le64_to_cpu(want->tsc_offset);
-		if (r->found != r->expected) {
-			r->vcpu_id = id;
-			kch_say(&job->message, "vCPU %u has TSC offset %lld, saved was %lld, and the caller has no descriptor of it to set that by",
-				id, (s64)r->found, (s64)r->expected);
-			return -EL2NSYNC;
-		}
-	}
-	return 0;
-}
-
-/* One of KVM's ioctls on vCPU @i; @refusal is what it means that it failed. */
-static int vcpu_error(struct kch_restoring *job, u32 i, const char *what, int err,
-		      int refusal)
-{
-	if (err >= 0)
-		return 0;
-	job->todo.outcome.vcpu_id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
-	kch_say(&job->message, "%s of vCPU %d failed (%d)", what,
-		job->todo.outcome.vcpu_id, err);
-	return err == -EINTR || err == -EIO ? err : refusal;
-}
-
-/*
- * Sets frequency and offset of the vCPUs that have others than @to says.  One and
- * the same offset on all of them, written one after the other, keeps their TSCs
- * matched in KVM's eyes.
- */
-static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
-		     const struct kch_rec_vm *to, void __user *user)
-{
-	bool offset = false;
-	int err = 0;
-	u32 i;
-
-	for (i = 0; i < vcpus_saved(job) && !err; i++) {
-		u32 id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
-		const struct kch_rec_vcpu *has = kch_entry_vcpu(from, id);
-		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
-
-		if (!job->vcpus[i] || !has || !want)
-			continue;
-		offset |= has->tsc_offset != want->tsc_offset;
-		if (has->virtual_tsc_khz == want->virtual_tsc_khz)
-			continue;
-		err = vcpu_error(job, i, "KVM_SET_TSC_KHZ",
-				 kch_kvm_set_khz(job->vcpus[i],
-						 le32_to_cpu(want->virtual_tsc_khz)),
-				 -ERANGE);
-		/* KVM keeps the guest's TSC where it is, by another offset. */
-		offset = true;
-	}
-	for (i = 0; offset && i < vcpus_saved(job) && !err; i++) {
-		u32 id = le32_to_cpu(saved_vcpu(job, i)->vcpu_id);
-		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
-
-		if (job->vcpus[i] && want)
-			err = vcpu_error(job, i, "KVM_VCPU_TSC_OFFSET",
-					 kch_kvm_set_offset(job->vcpus[i],
-							    le64_to_cpu(want->tsc_offset),
-							    user), -EL2NSYNC);
-	}
-	return err;
-}
-
-static int rearm(struct kch_restoring *job, void __user *user)
-{
-	int err = 0;
-	u32 i;
-
-	for (i = 0; i < vcpus_saved(job) && !err; i++)
-		if (job->vcpus[i])
-			err = vcpu_error(job, i, "MSR_IA32_TSC_DEADLINE",
-					 kch_kvm_rearm_deadline(job->vcpus[i], user),
-					 -EIO);
-	return err;
-}
-
-/*
- * What KVM_GET_CLOCK would have said now: KVM's own frequency, as no vCPU needs to
- * have run; without a master clock KVM's host clock and an offset.
- */
-static u64 clock_now(const struct kch_restoring *job)
-{
-	const struct kch_rec_vm *before = job->before;
-	struct kch_instant now;
-	struct kch_clock clock;
-
-	kch_host_instant(&now);
-	if (!(le32_to_cpu(before->flags) & KCH_VM_MASTER_CLOCK))
-		return now.kvm_ns + le64_to_cpu(before->kvmclock_offset);
-	kch_clock_of(before, (const void *)(before + 1), &clock);
-	return kch_clock_kvm_ns(&clock, job->facts.kvm_khz, now.host_tsc);
-}
-
-/*
- * An ioctl of ours waits for a vCPU that its VMM has started just now, maybe for
- * ever; where the vCPU is barred, that waits for us.
- */
-#define PATIENCE	(2 * HZ)
-
-static void break_off(struct work_struct *work)
-{
-	struct kch_restoring *job =
-		container_of(work, struct kch_restoring, break_off.work);
-
-	send_sig(SIGKILL, job->thread, 1);
-}
-
-/*
- * The VM as its VMM left it; its clock too, unless the VMM has set it since, and to the
- * bit, unless one of its vCPUs @runs.
- */
-static void put_back(struct kch_restoring *job, bool clock, bool runs, void __user *user)
-{
-	struct kch_rec_vm *now = NULL;
-	int err;
-
-	flush_signals(current);
-	schedule_delayed_work(&job->break_off, PATIENCE);
-	err = kch_kvm_read(kvm_of(job), job->facts.frac_bits, &now, NULL);
-	if (!err)
-		err = set_vcpus(job, now, job->before, user);
-	if (!err && clock)
-		err = kch_kvm_set_clock(job->vm_file, clock_now(job), user);
-	/* That is late by what it takes, and the vCPUs have our rates. */
-	if (!err && !runs)
-		kch_kvm_put_back(kvm_of(job), job->before, clock);
-	if (!err)
-		err = rearm(job, user);
-	cancel_delayed_work_sync(&job->break_off);
-	kvfree(now);
-	if (err)
-		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%d)\n",
-		       job->name, job->uuid, err);
-}
-
-/* For KVM to take a reference by; the exact clock is written over it. */
-static u64 saved_ns(const struct kch_restoring *job)
-{
-	struct kch_clock clock;
-
-	kch_clock_of(job->saved, saved_vcpu(job, 0), &clock);
-	return kch_clock_ns(&clock, rdtsc_ordered());
-}
-
-static int restore_now(struct kch_restoring *job, void __user *user)
-{
-	struct kch_kvm_restore *r = &job->todo;
-	struct kvm *kvm = kvm_of(job);
-	int err;
-
-	err = kch_kvm_read(kvm, job->facts.frac_bits, &job->before, &job->message);
-	if (err)
-		return err;
-	/* First all that can refuse. */
-	r->check_only = true;
-	r->sets_vcpus = true;
-	err = kch_kvm_restore(kvm, r, &job->message) ?:
-	      (kch_kvm_sets_vcpus() ? 0 : check_files(job)) ?:
-	      kch_kvm_check_vm(job->vm_file, job->vcpus, vcpus_saved(job),
-			       &job->facts, user, &job->message);
-	if (err || job->flags & KCH_RESTORE_CHECK)
-		return err;
-	r->check_only = false;
-	r->sets_vcpus = kch_kvm_sets_vcpus();
-	if (r->sets_vcpus)
-		return kch_kvm_restore(kvm, r, &job->message);
-	/*
-	 * KVM takes a reference at once; at the first KVM_RUN it would undo this.
-	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
-	 * until they are let in, and no other ioctl of it comes to its end.
-	 */
-	schedule_delayed_work(&job->break_off, PATIENCE);
-	err = set_vcpus(job, job->before, job->saved, user) ?:
-	      rearm(job, user) ?:
-	      kch_kvm_set_clock(job->vm_file, saved_ns(job), user) ?:
-	      kch_kvm_restore(kvm, r, &job->message);
-	cancel_delayed_work_sync(&job->break_off);
-	if (err == -EINTR && !READ_ONCE(job->cancelled)) {
-		kch_say(&job->message, "a vCPU was started while the clock was being restored");
-		err = -EBUSY;
-	}
-	if (err)
-		put_back(job, true, err == -EBUSY, user);
-	return err;
-}
-
-/* Until the VMM comes to KVM_RUN.  Without the VM's memory, so that it can go. */
-static int wait_for_vmm(struct kch_restoring *job)
-{
-	unsigned long until = jiffies + msecs_to_jiffies(job->hold_ms);
-	struct kvm *kvm = kvm_of(job);
-
-	complete_all(&job->held);
-	while (!kch_kvm_entered(kvm)) {
-		if (READ_ONCE(job->cancelled)) {
-			kch_say(&job->message, "the hold was ended before the VMM resumed: the guest goes on as its VMM left it");
-			return -ECANCELED;
-		}
-		/* Our own reference and the watch's are left. */
-		if (!atomic_read(&kch_kvm_mm(kvm)->mm_users) ||
-		    file_count(job->vm_file) <= 2) {
-			kch_say(&job->message, "the VM was closed, or its process ended, while it was held");
-			return -ESRCH;
-		}
-		if (time_after(jiffies, until)) {
-			kch_say(&job->message, "its VMM did not resume within %u ms: the guest goes on as its VMM left it",
-				job->hold_ms);
-			return -ETIMEDOUT;
-		}
-		usleep_range(HOLD_POLL_US, 2 * HOLD_POLL_US);
-	}
-	return 0;
-}
-
-/* With the VM's memory taken on; @fn needs a page of it. */
-static int in_memory_of_vm(struct kch_restoring *job,
-			   int (*fn)(struct kch_restoring *job, void __user *user))
-{
-	struct mm_struct *mm = kch_kvm_mm(kvm_of(job));
-	unsigned long page;
-	int err;
-
-	if (!mmget_not_zero(mm)) {
-		kch_say(&job->message, "the VM's process has ended");
-		return -ESRCH;
-	}
-	kthread_use_mm(mm);
-	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	if (IS_ERR_VALUE(page)) {
-		err = -ENOMEM;
-	} else {
-		err = fn(job, (void __user *)page);
-		vm_munmap(page, PAGE_SIZE);
-	}
-	kthread_unuse_mm(mm);
-	mmput(mm);
-	return err;
-}
-
-static int put_back_held(struct kch_restoring *job, void __user *user)
-{
-	struct kch_rec_vm now = { };
-
-	/* Another reference than ours was taken by KVM_SET_CLOCK since. */
-	kch_kvm_read_reference(kvm_of(job), &now);
-	put_back(job, le64_to_cpu(now.master_cycle_now) ==
-			      job->todo.reference_cycles, false, user);
-	return 0;
-}
-
-static int restore_and_hold(struct kch_restoring *job)
-{
-	struct kvm *kvm = kvm_of(job);
-	int err;
-
-	err = in_memory_of_vm(job, restore_now);
-	if (err || !(job->flags & KCH_RESTORE_HOLD) ||
-	    job->flags & KCH_RESTORE_CHECK)
-		return err;
-	err = wait_for_vmm(job);
-	/* The VMM may have changed more than the clock: that is refused again. */
-	if (!err)
-		return kch_kvm_restore_again(kvm, &job->todo, &job->message);
-	/* The signal that ended the hold must not end this, too. */
-	flush_signals(current);
-	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)
-		pr_err("kvmclock_handover: %.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
-		       job->name, job->uuid);
-	return err;
 }
 
 static void note_outcome(struct kch_restoring *job)
 {
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	if (job->err) {
 		pr_notice_ratelimited("kvmclock_handover: the hold of %.63s (%pUb) ended (%d): %s\n",
 				      job->name, job->uuid, job->err, job->message.text);
 		return;
 	}
-	kch_keep(job->kept, job->saved, &job->facts);
+	kch_keep(job->kept, job->saved, &job->todo.facts);
 	job->kept = NULL;
 }
 
@@ -454,12 +72,12 @@ static int restore_thread(void *data)
 
 	/* To be got out of KVM's locks, which the VMM may hold for long. */
 	allow_signal(SIGKILL);
-	job->err = restore_and_hold(job);
+	job->err = kch_restoring_run(job);
 	/* Before the guest can go on with it. */
 	if (job->err ? completion_done(&job->held) :
 		       !(job->flags & KCH_RESTORE_CHECK))
 		note_outcome(job);
-	kch_kvm_unbar(kvm_of(job));
+	kch_kvm_unbar(kch_kvm_of(job->vm_file));
 	/* Whoever sees it held and not ended takes it for a hold. */
 	complete_all(&job->ended);
 	complete_all(&job->held);
@@ -470,7 +88,7 @@ static void job_free(struct kch_restoring *job)
 {
 	u32 i;
 
-	for (i = 0; job->vcpus && i < vcpus_saved(job); i++)
+	for (i = 0; job->vcpus && i < kch_restoring_vcpus(job); i++)
 		if (job->vcpus[i])
 			fput(job->vcpus[i]);
 	kvfree(job->vcpus);
@@ -482,44 +100,76 @@ static void job_free(struct kch_restoring *job)
 	kfree(job);
 }
 
-/* With kch.lock: may this VM be restored from this entry, and by nobody else? */
-static int job_begin(struct kch_restoring *job, struct kch_message *message)
+/* With kch_lock: may this VM be restored from this entry, and by nobody else? */
+static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
+		     const struct file *vm, struct kch_incoming_vm **in,
+		     struct kch_outcome *outcome, struct kch_message *message)
 {
 	const struct kch_restoring *other;
-	struct kch_incoming_vm *in;
-	struct file *vm_file;
+	struct file *live;
 	int err;
 
-	if (kch.too_late) {
+	if (ending) {
 		kch_say(message, "the host is being kexec'ed: the clock is handed on to the next kernel as it is");
 		return -ESHUTDOWN;
 	}
-	err = kch_incoming_find(job->record, job->uuid, &in, message) ?:
-	      kch_incoming_usable(job->record, job->flags, &job->todo.outcome,
-				  message);
+	err = kch_incoming_find(record, r->uuid, in, message) ?:
+	      kch_incoming_usable(record, r->flags, outcome, message);
 	if (err)
 		return err;
-	vm_file = kch_watch_get(in->watch);
-	if (vm_file) {
+	live = kch_watch_get((*in)->watch);
+	if (live) {
 		kch_say(message, "restored already, to a VM that process %d still has",
-			kch_kvm_pid(kch_kvm_of(vm_file)));
-		fput(vm_file);
+			kch_kvm_pid(kch_kvm_of(live)));
+		fput(live);
 		return -EALREADY;
 	}
 	list_for_each_entry(other, &restorings, link) {
-		if (other->vm_file != job->vm_file &&
-		    (other->record != job->record ||
-		     memcmp(other->uuid, job->uuid, sizeof(job->uuid))))
+		if (other->vm_file != vm &&
+		    (other->record != record ||
+		     memcmp(other->uuid, r->uuid, sizeof(other->uuid))))
 			continue;
 		kch_say(message, "the restore of %pUb is under way, to a VM of process %d",
-			other->uuid, kch_kvm_pid(kvm_of(other)));
+			other->uuid, kch_kvm_pid(kch_kvm_of(other->vm_file)));
 		return -EALREADY;
 	}
+	return 0;
+}
+
+/* With kch_lock, under which it is on the list from then on. */
+static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
+		     struct kch_restore *r, struct file *vm_file,
+		     struct kch_message *message)
+{
+	struct kch_restoring *job;
+	struct kch_incoming_vm *in;
+	struct kch_rec_vm *saved;
+	int err;
+
+	err = may_begin(record, r, vm_file, &in, &r->outcome, message) ?:
+	      kch_incoming_saved(&in->vm, r->flags, &saved, message);
+	if (err)
+		return err;
+	job = kzalloc(sizeof(*job), GFP_KERNEL);
+	if (!job) {
+		kvfree(saved);
+		return -ENOMEM;
+	}
+	job->record = record;
+	job->vm_file = get_file(vm_file);
+	memcpy(job->uuid, r->uuid, sizeof(job->uuid));
 	strscpy(job->name, in->vm.vm.name, sizeof(job->name));
-	err = kch_incoming_saved(&in->vm, job->flags, &job->saved, message);
-	if (!err)
-		list_add(&job->link, &restorings);
-	return err;
+	job->flags = r->flags;
+	job->hold_ms = r->hold_ms;
+	job->saved = saved;
+	job->todo.saved = saved;
+	job->todo.outcome = r->outcome;
+	INIT_DELAYED_WORK(&job->break_off, kch_restoring_break_off);
+	init_completion(&job->held);
+	init_completion(&job->ended);
+	list_add(&job->link, &restorings);
+	*begun = job;
+	return 0;
 }
 
 static void job_end(struct kch_restoring *job)
@@ -532,16 +182,16 @@ static void job_end(struct kch_restoring *job)
 		kthread_stop(job->thread);
 		put_task_struct(job->thread);
 	}
-	mutex_lock(&kch.lock);
+	mutex_lock(&kch_lock);
 	list_del(&job->link);
-	mutex_unlock(&kch.lock);
+	mutex_unlock(&kch_lock);
 	job_free(job);
 }
 
 static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 		       struct kch_message *message)
 {
-	bool hyperv = kch_kvm_hyperv_page(kvm_of(job));
+	bool hyperv = kch_kvm_hyperv_page(kch_kvm_of(job->vm_file));
 
 	r->outcome = job->todo.outcome;
 	/* What was in the way of a first try is no message of a restore that went well. */
@@ -553,10 +203,10 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 	r->outcome.found = 0;
 	r->outcome.expected = 0;
 	/* With the reference as it was written, or would be. */
-	if (!kch_entry_kvm_agrees(job->saved, job->facts.kvm_khz))
+	if (!kch_entry_kvm_agrees(job->saved, job->todo.facts.kvm_khz))
 		kch_entry_advance(job->saved, r->outcome.host_tsc, hyperv);
 	r->outcome.rebase_bound_ns =
-		kch_entry_bound_ns(job->saved, job->facts.kvm_khz, tsc_khz,
+		kch_entry_bound_ns(job->saved, job->todo.facts.kvm_khz, tsc_khz,
 				   r->outcome.host_tsc, hyperv);
 	if (!(job->flags & KCH_RESTORE_CHECK))
 		r->outcome.mode = KCH_MODE_IDENTICAL;
@@ -565,14 +215,12 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 
 static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 {
-	int err = kch_kvm_ask(&job->facts, message);
+	int err = kch_kvm_ask(&job->todo.facts, message);
 
 	if (err)
 		return err;
-	job->todo.saved = job->saved;
-	job->todo.facts = job->facts;
 	job->kept = kch_kept_new(job->vm_file);
-	job->vcpus = kvcalloc(vcpus_saved(job), sizeof(*job->vcpus), GFP_KERNEL);
+	job->vcpus = kvcalloc(kch_restoring_vcpus(job), sizeof(*job->vcpus), GFP_KERNEL);
 	if (!job->kept || !job->vcpus)
 		return -ENOMEM;
 	iterate_fd(current->files, 0, take_vcpu, job);
@@ -591,31 +239,15 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		      struct file *vm_file, struct kch_restoring **held,
 		      struct kch_message *message)
 {
-	struct kch_restoring *job = kzalloc(sizeof(*job), GFP_KERNEL);
+	struct kch_restoring *job;
 	int err;
 
-	if (!job)
-		return -ENOMEM;
-	job->record = record;
-	job->vm_file = get_file(vm_file);
-	memcpy(job->uuid, r->uuid, sizeof(job->uuid));
-	job->flags = r->flags;
-	job->hold_ms = r->hold_ms;
-	job->todo.outcome.vcpu_id = -1;
-	INIT_DELAYED_WORK(&job->break_off, break_off);
-	init_completion(&job->held);
-	init_completion(&job->ended);
-	if (mutex_lock_killable(&kch.lock)) {
-		job_free(job);
+	if (mutex_lock_killable(&kch_lock))
 		return -EINTR;
-	}
-	err = job_begin(job, message);
-	mutex_unlock(&kch.lock);
-	r->outcome = job->todo.outcome;
-	if (err) {
-		job_free(job);
+	err = job_begin(&job, record, r, vm_file, message);
+	mutex_unlock(&kch_lock);
+	if (err)
 		return err;
-	}
 	err = job_prepare(job, message);
 	if (!err && wait_for_completion_killable(&job->held))
 		err = -EINTR;
@@ -676,10 +308,43 @@ static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore
 	return err;
 }
 
+/* What was given, and only that: everything else of @r is zeroed. */
+static int check_arguments(struct kch_restore *r, struct kch_message *message)
+{
+	const struct kch_restore in = *r;
+	bool hold = in.flags & KCH_RESTORE_HOLD;
+	u32 reserved;
+
+	memset_startat(r, 0, outcome);
+	r->outcome.vcpu_id = -1;
+	if (in.flags & ~KCH_RESTORE_FLAGS) {
+		kch_say(message, "flags %#x, known are %#x", in.flags,
+			KCH_RESTORE_FLAGS);
+		return -EINVAL;
+	}
+	reserved = in.reserved | in.outcome.reserved;
+	if (in.outcome.page || reserved) {
+		kch_say(message, "reserved members are %#x and %#x, must be 0",
+			in.outcome.page, reserved);
+		return -EINVAL;
+	}
+	if (hold ? !in.hold_ms || in.hold_ms > KCH_HOLD_MS_MAX : in.hold_ms) {
+		kch_say(message, "hold_ms is %u, expected %s", in.hold_ms,
+			hold ? "1 to 3600000" : "0 without KCH_RESTORE_HOLD");
+		return -EINVAL;
+	}
+	if (in.mode < KCH_MODE_REALTIME || in.mode > KCH_MODE_IDENTICAL) {
+		kch_say(message, "mode %u, there are %u to %u", in.mode,
+			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		struct kch_holder *holder, struct kch_message *message)
 {
-	int err = kch_restore_check(r, message);
+	int err = check_arguments(r, message);
 	struct file *vm_file;
 
 	if (err)
@@ -722,12 +387,13 @@ int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
 	return err;
 }
 
-/* With kch.lock. */
+/* With kch_lock. */
 static bool all_ended(void)
 {
 	struct kch_restoring *job;
 	bool all = true;
 
+	ending = true;
 	/* Their owners take them off the list. */
 	list_for_each_entry(job, &restorings, link) {
 		if (!job->thread || completion_done(&job->ended))
@@ -746,9 +412,9 @@ void kch_restore_end_all(void)
 	bool all;
 
 	do {
-		mutex_lock(&kch.lock);
+		mutex_lock(&kch_lock);
 		all = all_ended();
-		mutex_unlock(&kch.lock);
+		mutex_unlock(&kch_lock);
 		if (all)
 			return;
 		usleep_range(10000, 20000);

@@ -27,7 +27,7 @@ void kch_holder_init(struct kch_holder *holder);
 /* Ends the hold, if there is one. */
 void kch_holder_exit(struct kch_holder *holder);
 
-/* KCH_IOC_RESTORE from @record, and KCH_IOC_WAIT; without kch.lock. */
+/* KCH_IOC_RESTORE from @record, and KCH_IOC_WAIT; without kch_lock. */
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		struct kch_holder *holder, struct kch_message *message);
 int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
@@ -36,7 +36,7 @@ int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
 /* Ends all of them: the host is being kexec'ed. */
 void kch_restore_end_all(void);
 
-/* With kch.lock: is a VM being restored from @record; from @uuid, if not NULL? */
+/* With kch_lock: is a VM being restored from @record; from @uuid, if not NULL? */
 bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid);
 
 #endif /* KCH_RESTORE_H */

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What all ioctls share: taking their structure from user space, and giving it back. */
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "ioctl/ioctl.h"
+
+/* The structures are user ABI: they may grow, not move. */
+static_assert(sizeof(struct kch_info) == 352);
+static_assert(sizeof(struct kch_preserve) == 368);
+static_assert(sizeof(struct kch_unpreserve) == 280);
+static_assert(sizeof(struct kch_entry) == 96);
+static_assert(sizeof(struct kch_list) == 288);
+static_assert(sizeof(struct kch_get) == 296);
+static_assert(sizeof(struct kch_read) == 312);
+static_assert(sizeof(struct kch_outcome) == 80);
+static_assert(sizeof(struct kch_restore) == 376);
+static_assert(sizeof(struct kch_finish) == 272);
+static_assert(sizeof(struct kch_adopt) == 296);
+static_assert(sizeof(struct kch_clock_fd) == 352);
+
+int kch_ioctl_flags(u32 flags, u32 known, struct kch_message *message)
+{
+	if (!(flags & ~known))
+		return 0;
+	kch_say(message, "flags %#x, known are %#x", flags, known);
+	return -EINVAL;
+}
+
+int kch_ioctl_reserved(u32 reserved, struct kch_message *message)
+{
+	if (!reserved)
+		return 0;
+	kch_say(message, "reserved member is %#x, must be 0", reserved);
+	return -EINVAL;
+}
+
+int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what,
+		      struct kch_message *message)
+{
+	if (!copy_to_user(u64_to_user_ptr(to), data, size))
+		return 0;
+	kch_say(message, "%s at %#llx: %zu bytes cannot be written there", what,
+		to, size);
+	return -EFAULT;
+}
+
+int kch_ioctl_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
+	     struct kch_message *message)
+{
+	u32 room = *buffer_size;
+
+	*buffer_size = size;
+	if (room < size) {
+		kch_say(message, "buffer of %u bytes, %zu are needed", room, size);
+		return -ENOBUFS;
+	}
+	return kch_ioctl_give_bytes(buffer, data, size, "buffer", message);
+}
+
+long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user)
+{
+	struct kch_message *message;
+	void *arg;
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)user))
+		return -EFAULT;
+	/* There is one version so far: nobody has a shorter structure. */
+	if (size < op->size)
+		return -EINVAL;
+	arg = kzalloc(op->size, GFP_KERNEL);
+	if (!arg)
+		return -ENOMEM;
+	err = copy_struct_from_user(arg, op->size, user, size);
+	if (err)
+		goto out;
+	message = arg + op->message;
+	memset(message, 0, sizeof(*message));
+	/* An answer that could not be given must not be found out afterwards. */
+	if (copy_to_user(user, arg, op->size)) {
+		err = -EFAULT;
+		goto out;
+	}
+	err = op->fn(context, arg, message);
+	/* Interrupted, it is called again with the same arguments. */
+	if (err == -EINTR ?
+	    copy_to_user(user + op->message, message, sizeof(*message)) :
+	    copy_to_user(user, arg, op->size))
+		err = -EFAULT;
+out:
+	kfree(arg);
+	return err;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What all ioctls share: taking their structure from user space, and giving it back. */
+#ifndef KCH_IOCTL_H
+#define KCH_IOCTL_H
+
+#include "core/record.h"
+
+/**
+ * struct kch_ioctl_op - one ioctl
+ * @fn: does it, and takes the lock for as long as it needs the state; never while
+ *	it uses user memory or waits for a vCPU.  @context is of the open file
+ * @size: of its structure, which starts with its size
+ * @message: where in the structure the message is, at the end
+ */
+struct kch_ioctl_op {
+	int (*fn)(void *context, void *arg, struct kch_message *message);
+	u32 size;
+	u32 message;
+};
+
+/* Every structure ends with its message, which the kernel only writes. */
+#define KCH_IOCTL_OP(does, type) {					\
+	.fn = does,							\
+	.size = sizeof(struct type),					\
+	.message = offsetof(struct type, message),			\
+}
+
+/* Takes the structure from @user, and gives it back with the answer. */
+long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user);
+
+/* -EINVAL unless there are only @known flags; unless it is 0. */
+int kch_ioctl_flags(u32 flags, u32 known, struct kch_message *message);
+int kch_ioctl_reserved(u32 reserved, struct kch_message *message);
+
+/* Writes to user memory; without the lock.  @what it is, for people.  -EFAULT. */
+int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what,
+			 struct kch_message *message);
+
+/* The same to a buffer that has *@buffer_size bytes; makes that @size.  Also -ENOBUFS. */
+int kch_ioctl_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
+		   struct kch_message *message);
+
+#endif /* KCH_IOCTL_H */

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is done to a VM that is restored.
+ *
+ * A kernel thread takes on the VM's memory and does to its vCPUs what a VMM would:
+ * it sets their frequency and TSC offset, has KVM take a reference, writes the
+ * exact clock over that, and arms the deadlines of their timers anew.  No vCPU
+ * enters the guest meanwhile.
+ *
+ * Some VMMs set a stale clock of their own when they resume.  For these the VM is
+ * held: its vCPUs stay barred from the guest, though not from any ioctl, until the
+ * VMM comes to KVM_RUN.  The clock is then written once more, and they are let in.
+ */
+#include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <asm/tsc.h>
+
+#include "host/host.h"
+#include "kvm/calls.h"
+#include "kvm/common.h"
+#include "kvm/facts.h"
+#include "restore/job.h"
+
+/* A vCPU that the VMM starts spins until it is noticed. */
+#define HOLD_POLL_US	200
+
+static struct kvm *kvm_of(const struct kch_restoring *job)
+{
+	return kch_kvm_of(job->vm_file);
+}
+
+/* What is not as saved is set by the vCPU's file; so there must be one. */
+static int check_files(struct kch_restoring *job)
+{
+	struct kch_outcome *r = &job->todo.outcome;
+	u32 i;
+
+	for (i = 0; i < kch_restoring_vcpus(job); i++) {
+		const struct kch_rec_vcpu *want = kch_restoring_vcpu(job, i);
+		u32 id = le32_to_cpu(want->vcpu_id);
+		const struct kch_rec_vcpu *has = kch_entry_vcpu(job->before, id);
+
+		if (!has)
+			continue;
+		r->found = le32_to_cpu(has->virtual_tsc_khz);
+		r->expected = le32_to_cpu(want->virtual_tsc_khz);
+		if (r->found != r->expected &&
+		    !kch_kvm_can_set_khz(job->vm_file, r->expected)) {
+			r->vcpu_id = id;
+			kch_say(&job->message, "vCPU %u has %llu kHz, saved was %llu kHz, which this host cannot scale its TSC to",
+				id, r->found, r->expected);
+			return -ERANGE;
+		}
+		if (job->vcpus[i])
+			continue;
+		if (r->found != r->expected) {
+			r->vcpu_id = id;
+			kch_say(&job->message, "vCPU %u was given %llu kHz, saved was %llu kHz, and the caller has no descriptor of it to set that by",
+				id, r->found, r->expected);
+			return -ERANGE;
+		}
+		r->found = le64_to_cpu(has->tsc_offset);
+		r->expected = le64_to_cpu(want->tsc_offset);
+		if (r->found != r->expected) {
+			r->vcpu_id = id;
+			kch_say(&job->message, "vCPU %u has TSC offset %lld, saved was %lld, and the caller has no descriptor of it to set that by",
+				id, (s64)r->found, (s64)r->expected);
+			return -EL2NSYNC;
+		}
+	}
+	return 0;
+}
+
+/* One of KVM's ioctls on vCPU @i; @refusal is what it means that it failed. */
+static int vcpu_error(struct kch_restoring *job, u32 i, const char *what, int err,
+		      int refusal)
+{
+	if (err >= 0)
+		return 0;
+	job->todo.outcome.vcpu_id = le32_to_cpu(kch_restoring_vcpu(job, i)->vcpu_id);
+	kch_say(&job->message, "%s of vCPU %d failed (%d)", what,
+		job->todo.outcome.vcpu_id, err);
+	return err == -EINTR || err == -EIO ? err : refusal;
+}
+
+/*
+ * Sets frequency and offset of the vCPUs that have others than @to says.  One and
+ * the same offset on all of them, written one after the other, keeps their TSCs
+ * matched in KVM's eyes.
+ */
+static int set_vcpus(struct kch_restoring *job, const struct kch_rec_vm *from,
+		     const struct kch_rec_vm *to, void __user *user)
+{
+	bool offset = false;
+	int err = 0;
+	u32 i;
+
+	for (i = 0; i < kch_restoring_vcpus(job) && !err; i++) {
+		u32 id = le32_to_cpu(kch_restoring_vcpu(job, i)->vcpu_id);
+		const struct kch_rec_vcpu *has = kch_entry_vcpu(from, id);
+		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
+
+		if (!job->vcpus[i] || !has || !want)
+			continue;
+		offset |= has->tsc_offset != want->tsc_offset;
+		if (has->virtual_tsc_khz == want->virtual_tsc_khz)
+			continue;
+		err = vcpu_error(job, i, "KVM_SET_TSC_KHZ",
+				 kch_kvm_set_khz(job->vcpus[i],
+						 le32_to_cpu(want->virtual_tsc_khz)),
+				 -ERANGE);
+		/* KVM keeps the guest's TSC where it is, by another offset. */
+		offset = true;
+	}
+	for (i = 0; offset && i < kch_restoring_vcpus(job) && !err; i++) {
+		u32 id = le32_to_cpu(kch_restoring_vcpu(job, i)->vcpu_id);
+		const struct kch_rec_vcpu *want = kch_entry_vcpu(to, id);
+
+		if (job->vcpus[i] && want)
+			err = vcpu_error(job, i, "KVM_VCPU_TSC_OFFSET",
+					 kch_kvm_set_offset(job->vcpus[i],
+							    le64_to_cpu(want->tsc_offset),
+							    user), -EL2NSYNC);
+	}
+	return err;
+}
+
+static int rearm(struct kch_restoring *job, void __user *user)
+{
+	int err = 0;
+	u32 i;
+
+	for (i = 0; i < kch_restoring_vcpus(job) && !err; i++)
+		if (job->vcpus[i])
+			err = vcpu_error(job, i, "MSR_IA32_TSC_DEADLINE",
+					 kch_kvm_rearm_deadline(job->vcpus[i], user),
+					 -EIO);
+	return err;
+}
+
+/*
+ * What KVM_GET_CLOCK would have said now: KVM's own frequency, as no vCPU needs to
+ * have run; without a master clock KVM's host clock and an offset.
+ */
+static u64 clock_now(const struct kch_restoring *job)
+{
+	const struct kch_rec_vm *before = job->before;
+	struct kch_instant now;
+	struct kch_clock clock;
+
+	kch_host_instant(&now);
+	if (!(le32_to_cpu(before->flags) & KCH_VM_MASTER_CLOCK))
+		return now.kvm_ns + le64_to_cpu(before->kvmclock_offset);
+	kch_clock_of(before, (const void *)(before + 1), &clock);
+	return kch_clock_kvm_ns(&clock, job->todo.facts.kvm_khz, now.host_tsc);
+}
+
+/*
+ * An ioctl of ours waits for a vCPU that its VMM has started just now, maybe for
+ * ever; where the vCPU is barred, that waits for us.
+ */
+#define PATIENCE	(2 * HZ)
+
+void kch_restoring_break_off(struct work_struct *work)
+{
+	struct kch_restoring *job =
+		container_of(work, struct kch_restoring, break_off.work);
+
+	send_sig(SIGKILL, job->thread, 1);
+}
+
+/*
+ * The VM as its VMM left it; its clock too, unless the VMM has set it since, and to the
+ * bit, unless one of its vCPUs @runs.
+ */
+static void put_back(struct kch_restoring *job, bool clock, bool runs, void __user *user)
+{
+	struct kch_rec_vm *now = NULL;
+	int err;
+
+	flush_signals(current);
+	schedule_delayed_work(&job->break_off, PATIENCE);
+	err = kch_kvm_read(kvm_of(job), job->todo.facts.frac_bits, &now, NULL);
+	if (!err)
+		err = set_vcpus(job, now, job->before, user);
+	if (!err && clock)
+		err = kch_kvm_set_clock(job->vm_file, clock_now(job), user);
+	/* That is late by what it takes, and the vCPUs have our rates. */
+	if (!err && !runs)
+		kch_kvm_put_back(kvm_of(job), job->before, clock);
+	if (!err)
+		err = rearm(job, user);
+	cancel_delayed_work_sync(&job->break_off);
+	kvfree(now);
+	if (err)
+		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%d)\n",
+		       job->name, job->uuid, err);
+}
+
+/* For KVM to take a reference by; the exact clock is written over it. */
+static u64 saved_ns(const struct kch_restoring *job)
+{
+	struct kch_clock clock;
+
+	kch_clock_of(job->saved, kch_restoring_vcpu(job, 0), &clock);
+	return kch_clock_ns(&clock, rdtsc_ordered());
+}
+
+static int restore_now(struct kch_restoring *job, void __user *user)
+{
+	struct kch_kvm_restore *r = &job->todo;
+	struct kvm *kvm = kvm_of(job);
+	int err;
+
+	err = kch_kvm_read(kvm, job->todo.facts.frac_bits, &job->before, &job->message);
+	if (err)
+		return err;
+	/* First all that can refuse. */
+	r->check_only = true;
+	r->sets_vcpus = true;
+	err = kch_kvm_restore(kvm, r, &job->message) ?:
+	      (kch_kvm_sets_vcpus() ? 0 : check_files(job)) ?:
+	      kch_kvm_check_vm(job->vm_file, job->vcpus, kch_restoring_vcpus(job),
+			       &job->todo.facts, user, &job->message);
+	if (err || job->flags & KCH_RESTORE_CHECK)
+		return err;
+	r->check_only = false;
+	r->sets_vcpus = kch_kvm_sets_vcpus();
+	if (r->sets_vcpus)
+		return kch_kvm_restore(kvm, r, &job->message);
+	/*
+	 * KVM takes a reference at once; at the first KVM_RUN it would undo this.
+	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
+	 * until they are let in, and no other ioctl of it comes to its end.
+	 */
+	schedule_delayed_work(&job->break_off, PATIENCE);
+	err = set_vcpus(job, job->before, job->saved, user) ?:
+	      rearm(job, user) ?:
+	      kch_kvm_set_clock(job->vm_file, saved_ns(job), user) ?:
+	      kch_kvm_restore(kvm, r, &job->message);
+	cancel_delayed_work_sync(&job->break_off);
+	if (err == -EINTR && !READ_ONCE(job->cancelled)) {
+		kch_say(&job->message, "a vCPU was started while the clock was being restored");
+		err = -EBUSY;
+	}
+	if (err)
+		put_back(job, true, err == -EBUSY, user);
+	return err;
+}
+
+/* Until the VMM comes to KVM_RUN.  Without the VM's memory, so that it can go. */
+static int wait_for_vmm(struct kch_restoring *job)
+{
+	unsigned long until = jiffies + msecs_to_jiffies(job->hold_ms);
+	struct kvm *kvm = kvm_of(job);
+
+	complete_all(&job->held);
+	while (!kch_kvm_entered(kvm)) {
+		if (READ_ONCE(job->cancelled)) {
+			kch_say(&job->message, "the hold was ended before the VMM resumed: the guest goes on as its VMM left it");
+			return -ECANCELED;
+		}
+		/* Our own reference and the watch's are left. */
+		if (!atomic_read(&kch_kvm_mm(kvm)->mm_users) ||
+		    file_count(job->vm_file) <= 2) {
+			kch_say(&job->message, "the VM was closed, or its process ended, while it was held");
+			return -ESRCH;
+		}
+		if (time_after(jiffies, until)) {
+			kch_say(&job->message, "its VMM did not resume within %u ms: the guest goes on as its VMM left it",
+				job->hold_ms);
+			return -ETIMEDOUT;
+		}
+		usleep_range(HOLD_POLL_US, 2 * HOLD_POLL_US);
+	}
+	return 0;
+}
+
+/* With the VM's memory taken on; @fn needs a page of it. */
+static int in_memory_of_vm(struct kch_restoring *job,
+			   int (*fn)(struct kch_restoring *job, void __user *user))
+{
+	struct mm_struct *mm = kch_kvm_mm(kvm_of(job));
+	unsigned long page;
+	int err;
+
+	if (!mmget_not_zero(mm)) {
+		kch_say(&job->message, "the VM's process has ended");
+		return -ESRCH;
+	}
+	kthread_use_mm(mm);
+	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(page)) {
+		err = -ENOMEM;
+	} else {
+		err = fn(job, (void __user *)page);
+		vm_munmap(page, PAGE_SIZE);
+	}
+	kthread_unuse_mm(mm);
+	mmput(mm);
+	return err;
+}
+
+static int put_back_held(struct kch_restoring *job, void __user *user)
+{
+	struct kch_rec_vm now = { };
+
+	/* Another reference than ours was taken by KVM_SET_CLOCK since. */
+	kch_kvm_read_reference(kvm_of(job), &now);
+	put_back(job, le64_to_cpu(now.master_cycle_now) ==
+			      job->todo.reference_cycles, false, user);
+	return 0;
+}
+
+int kch_restoring_run(struct kch_restoring *job)
+{
+	struct kvm *kvm = kvm_of(job);
+	int err;
+
+	err = in_memory_of_vm(job, restore_now);
+	if (err || !(job->flags & KCH_RESTORE_HOLD) ||
+	    job->flags & KCH_RESTORE_CHECK)
+		return err;
+	err = wait_for_vmm(job);
+	/* The VMM may have changed more than the clock: that is refused again. */
+	if (!err)
+		return kch_kvm_restore_again(kvm, &job->todo, &job->message);
+	/* The signal that ended the hold must not end this, too. */
+	flush_signals(current);
+	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)
+		pr_err("kvmclock_handover: %.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
+		       job->name, job->uuid);
+	return err;
+}
