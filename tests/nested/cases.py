@@ -64,29 +64,25 @@ def expand(text: str, separator: str, sets: Dict[str, str]) -> str:
 def make_case(fields: Sequence[str], sets: Dict[str, str]) -> Case:
     """A case of a row's fields, or Problem with what is wrong in it."""
     name, which, host, following, script, params, expect, limit, *outcome = fields
-    kind, _, checks = expect.partition(":")
-    checks = expand(checks, ",", sets)
-    case = Case(name, which, host, following, script, expand(params, " ", sets),
-                f"{kind}:{checks}" if checks else expect, 0, *outcome)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
-        raise Problem(f"bad name: {name}")
-    if which not in ("short", "full"):
-        raise Problem(f"{which}: neither short nor full")
-    for line in (host, following):
-        if line not in kernels.LINES:
-            raise Problem(f"{line}: not a kernel line")
-    if expect != "pass" and not (kind == "caught" and checks):
-        raise Problem(f"{expect}: neither pass nor caught:CHECK")
-    for check in checks.split(","):
-        if re.fullmatch(r"[A-Z][A-Z_]*", check):
-            raise Problem(f"{check}: not in {SETS.name}")
-    if kind == "caught" and all(check.endswith("?") for check in checks.split(",")):
-        raise Problem(f"{expect}: no check that must fail")
-    if not re.fullmatch(r"[1-9][0-9]*", limit):
-        raise Problem(f"{limit}: no time limit")
-    if case.machine not in MACHINES:
-        raise Problem(f"{name}: machine={case.machine}: neither qemu nor bochs")
-    return replace(case, limit=int(limit))
+    kind, _, listed = expect.partition(":")
+    params, listed = expand(params, " ", sets), expand(listed, ",", sets)
+    checks = [check for check in listed.split(",") if check]
+    machine = re.search(r"(?<!\S)machine=(\S+)", params)
+    for wrong, text in (
+            (not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name), f"bad name: {name}"),
+            (which not in ("short", "full"), f"{which}: neither short nor full"),
+            (host not in kernels.LINES, f"{host}: not a kernel line"),
+            (following not in kernels.LINES, f"{following}: not a kernel line"),
+            (not re.fullmatch(r"((\+\S+|\S+=\S*)(\s+|$))*", params), f"{params}: not all KEY=VALUE or +WORD"),
+            (machine and machine[1] not in MACHINES, f"{name}: {machine and machine[0]}: neither qemu nor bochs"),
+            (expect != "pass" and not (kind == "caught" and checks), f"{expect}: neither pass nor caught:CHECK"),
+            (any(check.isupper() for check in checks), f"{listed}: a name that is not in {SETS.name}"),
+            (checks and all(check.endswith("?") for check in checks), f"{expect}: no check that must fail"),
+            (not re.fullmatch("[1-9][0-9]*", limit), f"{limit}: no time limit")):
+        if wrong:
+            raise Problem(text)
+    return Case(name, which, host, following, script, params, f"{kind}:{listed}" if listed else kind, int(limit),
+                *outcome)
 
 
 def family(fields: Sequence[str]) -> List[List[str]]:

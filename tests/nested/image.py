@@ -12,7 +12,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Tuple
 
 import kernels
 import kvm_selftests
@@ -24,22 +24,18 @@ from common import BUILD, L1, ROOT, Problem, install, make
 # msr: for tests that read or write the TSC MSRs of the host.
 MODULES = ("kvm_amd", "kvm_intel", "msr")
 
-# What goes in besides busybox, kexec and the kernel modules, when it is there: pattern below the checkout, or
-# below build/, and folder. Without a match a case that needs the program fails, or skips and says so.
-PAYLOAD = (
-    (BUILD, "tests/vmm/*", "usr/libexec/kch"),
-    (BUILD, "tests/nested/*", "usr/libexec/kch"),
-    (BUILD, "tests/luo/*", "usr/libexec/kch"),
-    (BUILD, "tests/outside/*", "usr/libexec/kch"),
-    (BUILD, "tests/cli/stock-kvm", "usr/libexec/kch"),
-    (BUILD, "userspace/kvmclockctl", "usr/sbin"),
-    (BUILD, "userspace/libkvmclock-handover.so*", "usr/lib"),
-    (ROOT, "tests/l1/cases/*.sh", "kch/cases"),
-)
 # Where programs are built, all but those of a part, and what of them.
 PROGRAMS = (("userspace",), ("tests/l1/vmm",), ("tests/l1/luo",), ("tests/l1/bench",), ("tests/l1/outside",),
             ("tests/l1/errno", "program"), ("tests/cli", "stock-kvm"))
-
+# What goes in besides busybox, kexec and the kernel modules, when it is there: folder, and where it is. Without a
+# match a case that needs the program fails, or skips and says so.
+PAYLOAD = (
+    *(("usr/libexec/kch", BUILD / "tests", f"{folder}/*") for folder in ("vmm", "nested", "luo", "outside")),
+    ("usr/libexec/kch", BUILD, "tests/cli/stock-kvm"),
+    ("usr/sbin", BUILD, "userspace/kvmclockctl"),
+    ("usr/lib", BUILD, "userspace/libkvmclock-handover.so*"),
+    ("kch/cases", L1, "cases/*.sh"),
+)
 FIRMWARE = ("qboot.rom", "bios-microvm.bin", "kvmvapic.bin", "linuxboot_dma.bin")
 
 
@@ -55,46 +51,33 @@ def find_command(name: str) -> Path:
     return Path(found)
 
 
-def stripped(program: Path) -> bytes:
-    with tempfile.NamedTemporaryFile() as file:
-        subprocess.run(["strip", "-o", file.name, str(program)], check=True)
-        return Path(file.name).read_bytes()
-
-
 class Archive:
     """A cpio of the kind newc. Sorted, no owner, no time: an unchanged tree gives an unchanged file."""
 
     def __init__(self) -> None:
         self.entries: Dict[str, Tuple[int, bytes]] = {}
 
-    def _add(self, name: str, mode: int, data: bytes = b"") -> None:
+    def add(self, name: str, mode: int, data: bytes = b"") -> None:
         parent = os.path.dirname(name)
         if parent and parent not in self.entries:
-            self.directory(parent)
+            self.add(parent, stat.S_IFDIR | 0o755)
         self.entries[name] = (mode, data)
 
-    def directory(self, name: str) -> None:
-        self._add(name, stat.S_IFDIR | 0o755)
-
     def link(self, name: str, target: str) -> None:
-        self._add(name, stat.S_IFLNK | 0o777, target.encode())
+        self.add(name, stat.S_IFLNK | 0o777, target.encode())
 
-    def file(self, name: str, data: Union[bytes, Path], mode: int = 0) -> None:
-        if isinstance(data, Path):
-            mode = mode or stat.S_IMODE(data.stat().st_mode)
-            data = data.read_bytes()
-        self._add(name, stat.S_IFREG | (mode or 0o644), data)
+    def file(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        self.add(name, stat.S_IFREG | mode, data)
 
     def copy(self, name: str, source: Path) -> None:
         """The file or link, or the folder with all that is in it."""
         if source.is_symlink():
             self.link(name, os.readlink(source))
         elif source.is_dir():
-            self.directory(name)
             for entry in source.iterdir():
                 self.copy(f"{name}/{entry.name}", entry)
         else:
-            self.file(name, source)
+            self.file(name, source.read_bytes(), stat.S_IMODE(source.stat().st_mode))
 
     def libraries_of(self, program: Path) -> None:
         """The shared libraries it is linked to. A static program makes ldd fail, and brings nothing."""
@@ -102,10 +85,13 @@ class Archive:
         for library in re.findall(r"/[^ ]+", said):
             # Ours are in the payload.
             if not library.startswith(f"{BUILD}/") and library[1:] not in self.entries:
-                self.file(library[1:], Path(library).resolve())
+                self.copy(library[1:], Path(library).resolve())
 
     def program(self, name: str, source: Path, strip: bool = False) -> None:
-        self.file(name, stripped(source) if strip else source, 0o755)
+        with tempfile.NamedTemporaryFile() as stripped:
+            if strip:
+                subprocess.run(["strip", "-o", stripped.name, str(source)], check=True)
+            self.file(name, Path(stripped.name if strip else source).read_bytes(), 0o755)
         self.libraries_of(source)
 
     def bytes(self) -> bytes:
@@ -122,16 +108,15 @@ class Archive:
 def add_base(archive: Archive) -> None:
     busybox = find_command("busybox")
     for folder in "bin sbin usr/bin usr/sbin usr/lib usr/libexec/kch proc sys dev run tmp boot kch/lines".split():
-        archive.directory(folder)
-    archive.file("bin/busybox", busybox, 0o755)
+        archive.add(folder, stat.S_IFDIR | 0o755)
+    archive.copy("bin/busybox", busybox)
     for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
         if applet not in ("busybox", "kexec"):
             archive.link(f"bin/{applet}", "busybox")
     archive.program("sbin/kexec", find_command("kexec"))
-    archive.file("init", L1 / "init")
-    archive.file("kch/lib.sh", L1 / "init-lib.sh")
-    archive.file("kch/stage.sh", L1 / "init-stage.sh")
-    for root, pattern, folder in PAYLOAD:
+    for name, source in (("init", "init"), ("kch/lib.sh", "init-lib.sh"), ("kch/stage.sh", "init-stage.sh")):
+        archive.copy(name, L1 / source)
+    for folder, root, pattern in PAYLOAD:
         for file in root.glob(pattern):
             if file.is_file() and file.suffix not in (".o", ".d", ".a"):
                 archive.copy(f"{folder}/{file.name}", file)
@@ -194,7 +179,7 @@ def add_kernel(archive: Archive, line: str) -> None:
     depends = [f"{name}.ko: {' '.join(f'{below}.ko' for below in dict.fromkeys(all_depends(name)))}\n"
                for name in sorted(modules)]
     archive.file(f"{folder}/modules.dep", "".join(depends).encode())
-    archive.file(f"boot/vmlinuz-{line}", (path / "vmlinuz").resolve())
+    archive.copy(f"boot/vmlinuz-{line}", (path / "vmlinuz").resolve())
     archive.file(f"kch/lines/{line}", f"{release}\n".encode())
 
 
@@ -220,10 +205,10 @@ def add_qemu(archive: Archive, version: str) -> None:
     else:
         archive.program("usr/bin/qemu-system-x86_64", find_command("qemu-system-x86_64"), strip=True)
         for rom in FIRMWARE:
-            archive.file(f"usr/share/qemu/{rom}", Path("/usr/share/qemu") / rom, 0o644)
+            archive.copy(f"usr/share/qemu/{rom}", (Path("/usr/share/qemu") / rom).resolve())
     archive.file("usr/share/qemu/empty.qcow2", empty_qcow2())
     guest = Archive()
-    guest.directory("dev")
+    guest.add("dev", stat.S_IFDIR | 0o755)
     for program in (BUILD / "tests/qemu").iterdir():
         if program.name == "guest":
             guest.program("init", program, strip=True)
@@ -249,7 +234,7 @@ def add_selftests(archive: Archive, lines: List[str]) -> None:
                 archive.program(f"usr/libexec/kch/selftests/{version}/{program.parent.name}/{program.name}", program)
     # What the C library looks for when a thread is cancelled.
     said = subprocess.run(["gcc", "-print-file-name=libgcc_s.so.1"], capture_output=True, text=True, check=True)
-    archive.file("usr/lib/libgcc_s.so.1", Path(said.stdout.strip()).resolve())
+    archive.copy("usr/lib/libgcc_s.so.1", Path(said.stdout.strip()).resolve())
 
 
 def build(case: Case) -> None:

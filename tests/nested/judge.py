@@ -25,56 +25,22 @@ Outcomes: pass, fail, skip, and lost: the machine did not come to its verdict by
 about the thing tested. Lost is not passed, and is no control being caught."""
 
 import re
-from dataclasses import dataclass, field
+from collections import defaultdict
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 Outcome = Tuple[str, str]
-
-LINE = re.compile(r"(stage|taint|warnings)=([0-9]+)|check=([A-Za-z0-9_.-]+) (ok|fail)|"
-                  r"(release|note|error|skip|kexec)=(.+)|verdict=(pass|fail|skip)")
+LINE = re.compile(r"(stage|taint|warnings)=[0-9]+|check=[A-Za-z0-9_.-]+ (ok|fail)|(release|note|error|skip|kexec)=.+|"
+                  "verdict=(pass|fail|skip)")
 
 # An out-of-tree (4096) module without a signature (8192) is what we are; every other taint is not.
 # Under Bochs the kernel is told to leave out CPU features that are wrong there, which taints it (4).
 TAINT_ALLOWED = {"qemu": 4096 | 8192, "bochs": 4096 | 8192 | 4}
 
 
-@dataclass
-class Verdict:
-    """What verdict.log says."""
-    numbers: dict = field(default_factory=lambda: {"stage": [], "taint": [], "warnings": []})
-    texts: dict = field(default_factory=lambda: {"release": [], "note": [], "error": [], "skip": [], "kexec": []})
-    ok: List[str] = field(default_factory=list)
-    failed: List[str] = field(default_factory=list)
-    verdict: str = ""
-    bad: Optional[str] = None
-
-    def read(self, lines: List[str]) -> None:
-        """Up to the first line that is not of the language above, which is then in bad."""
-        for line in lines:
-            match = LINE.fullmatch(line)
-            if self.verdict:
-                self.bad = f"after the verdict: {line}"
-            elif not match:
-                self.bad = line
-            if self.bad is not None:
-                return
-            number, value, check, result, text, rest, verdict = match.groups()
-            if number:
-                self.numbers[number].append(int(value))
-            elif check:
-                (self.ok if result == "ok" else self.failed).append(check)
-            elif text:
-                self.texts[text].append(rest)
-            else:
-                self.verdict = verdict
-
-
 def read_lines(file: Path) -> List[str]:
     """Its lines, without carriage returns at their ends. A serial port may say any bytes."""
-    if not file.exists():
-        return []
-    lines = file.read_bytes().decode("latin-1").split("\n")
+    lines = file.read_bytes().decode("latin-1").split("\n") if file.exists() else [""]
     if not lines[-1]:
         lines.pop()
     return [line[:-1] if line.endswith("\r") else line for line in lines]
@@ -87,8 +53,7 @@ def end_of_qemu(directory: Path, status: int) -> str:
     said = read_lines(directory / "qmp.log")
     if any(re.search('"event": "SHUTDOWN".*"reason": "guest-shutdown"', line) for line in said):
         return ""
-    reasons = re.findall('"reason": "[^"]*"', "\n".join(said))
-    return f"the machine was not powered off: {reasons[0] if reasons else ''}"
+    return "the machine was not powered off: " + "".join(re.findall('"reason": "[^"]*"', "\n".join(said))[:1])
 
 
 def end_of_bochs(directory: Path, status: int) -> str:
@@ -102,8 +67,9 @@ def end_of_bochs(directory: Path, status: int) -> str:
     return f"the machine was not powered off: {panics or 'Bochs does not say why'}"
 
 
-def lost(directory: Path, machine: str, verdict: Verdict) -> str:
-    """Why the machine did not get to its end by itself; nothing if it did. Reads the verdict."""
+def lost(directory: Path, machine: str, said: Dict[str, List[str]]) -> str:
+    """Why the machine did not get to its end by itself; nothing if it did. Puts the values of verdict.log into
+    `said`, by their keys."""
     status = int((directory / "status").read_text())
     for line in read_lines(directory / "console.log"):
         # The first line of a panic says why; the console is read for nothing else.
@@ -114,74 +80,70 @@ def lost(directory: Path, machine: str, verdict: Verdict) -> str:
     end = {"qemu": end_of_qemu, "bochs": end_of_bochs}[machine](directory, status)
     if end:
         return end
-    verdict.read(read_lines(directory / "verdict.log"))
-    if verdict.bad is not None:
-        return f"not a verdict line: {verdict.bad}"
-    return "" if verdict.verdict else "the machine ended without a verdict"
+    for line in read_lines(directory / "verdict.log"):
+        if said["verdict"]:
+            return f"not a verdict line: after the verdict: {line}"
+        if not LINE.fullmatch(line):
+            return f"not a verdict line: {line}"
+        key, _, value = line.partition("=")
+        said[key].append(value)
+    return "" if said["verdict"] else "the machine ended without a verdict"
 
 
-def fault(verdict: Verdict, machine: str) -> str:
+def fault(said: Dict[str, List[str]], allowed: int) -> str:
     """A fault that no expectation excuses; nothing if there is none."""
-    stages, taints, warnings = (verdict.numbers[key] for key in ("stage", "taint", "warnings"))
-    kexecs = len(verdict.texts["kexec"])
-    if verdict.texts["error"]:
-        return verdict.texts["error"][0]
-    for taint in taints:
-        if taint & ~TAINT_ALLOWED[machine]:
+    if said["error"]:
+        return said["error"][0]
+    for taint in said["taint"]:
+        if int(taint) & ~allowed:
             return f"kernel tainted: {taint}"
-    for count in warnings:
-        if count:
+    for count in said["warnings"]:
+        if int(count):
             return f"kernel warnings: {count} (see console.log)"
-    if stages != list(range(len(stages))):
-        return f"stages out of order: {' '.join(map(str, stages))}"
-    if not len(stages) == kexecs + 1 == len(taints) == len(warnings):
-        return (f"a stage is incomplete: {len(stages)} stages, {kexecs} kexecs, "
-                f"{len(taints)} taint and {len(warnings)} warning counts")
+    stages, kexecs, taints, warnings = (len(said[key]) for key in ("stage", "kexec", "taint", "warnings"))
+    if [int(stage) for stage in said["stage"]] != list(range(stages)):
+        return f"stages out of order: {' '.join(said['stage'])}"
+    if not stages == kexecs + 1 == taints == warnings:
+        return f"a stage is incomplete: {stages} stages, {kexecs} kexecs, {taints} taint and {warnings} warning counts"
     return ""
 
 
-def judge_pass(verdict: Verdict, kexecs: int) -> Outcome:
-    done = len(verdict.texts["kexec"])
-    if verdict.failed:
-        return "fail", f"failed checks: {' '.join(verdict.failed)}"
-    if verdict.verdict != "pass":
-        return "fail", f"verdict={verdict.verdict}"
-    if done != kexecs:
-        return "fail", f"{done} kexecs instead of {kexecs}"
-    if not verdict.ok:
-        return "fail", "nothing was checked"
-    return "pass", f"{len(verdict.ok)} checks in {len(verdict.numbers['stage'])} stages"
-
-
-def judge_caught(verdict: Verdict, checks: str) -> Outcome:
-    wanted = checks.split(",")
-    for check in wanted:
-        if not check.endswith("?") and check not in verdict.failed:
-            return "fail", (f"control not caught by the check {check} "
-                            f"(failed: {' '.join(verdict.failed) or 'none'})")
-    for check in verdict.failed:
-        if check not in (name.rstrip("?") for name in wanted):
+def judge_caught(failed: List[str], verdict: str, checks: List[str]) -> Outcome:
+    for check in checks:
+        if not check.endswith("?") and check not in failed:
+            return "fail", f"control not caught by the check {check} (failed: {' '.join(failed) or 'none'})"
+    for check in failed:
+        if check not in checks and f"{check}?" not in checks:
             return "fail", f"control caught for another reason too: {check}"
-    if verdict.verdict != "fail":
-        return "fail", f"verdict={verdict.verdict} in spite of failed checks"
-    return "pass", f"caught: {' '.join(verdict.failed)}"
+    if verdict != "fail":
+        return "fail", f"verdict={verdict} in spite of failed checks"
+    return "pass", f"caught: {' '.join(failed)}"
 
 
 def judge(directory: Path, expect: str, kexecs: int) -> Outcome:
     """The outcome and its reason."""
     machine = (directory / "machine").read_text().strip()
-    verdict = Verdict()
-    reason = lost(directory, machine, verdict)
+    said: Dict[str, List[str]] = defaultdict(list)
+    reason = lost(directory, machine, said)
     if reason:
         return "lost", reason
-    reason = fault(verdict, machine)
+    reason = fault(said, TAINT_ALLOWED[machine])
     if reason:
         return "fail", reason
-    skip = verdict.texts["skip"]
-    if skip and verdict.verdict == "skip" and not verdict.failed:
+    verdict, skip, done = said["verdict"][0], said["skip"], len(said["kexec"])
+    ok, failed = ([check.split()[0] for check in said["check"] if check.endswith(end)] for end in (" ok", " fail"))
+    if skip and verdict == "skip" and not failed:
         return "skip", skip[-1]
-    if skip or verdict.verdict == "skip":
+    if skip or verdict == "skip":
         return "fail", "skipped without a reason, or after a failed check"
-    if expect == "pass":
-        return judge_pass(verdict, kexecs)
-    return judge_caught(verdict, expect[len("caught:"):])
+    if expect != "pass":
+        return judge_caught(failed, verdict, expect[len("caught:"):].split(","))
+    if failed:
+        return "fail", f"failed checks: {' '.join(failed)}"
+    if verdict != "pass":
+        return "fail", f"verdict={verdict}"
+    if done != kexecs:
+        return "fail", f"{done} kexecs instead of {kexecs}"
+    if not ok:
+        return "fail", "nothing was checked"
+    return "pass", f"{len(ok)} checks in {len(said['stage'])} stages"

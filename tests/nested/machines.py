@@ -17,66 +17,56 @@ from cases import Case
 from common import LOGS, NESTED, Problem
 
 REGION = (0x30000000, 0x100000)
-
+MS_PER_DAY = 86400000
 # Self tests of the kernel that take half a second of each boot under emulation and have nothing
 # to do with clocks: the jitter entropy generator's, and checks of BPF type information.
 INITCALLS_SKIPPED = "jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init"
 
-MS_PER_DAY = 86400000
+
+def dying(*command) -> List[str]:
+    return ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
 
 
-def limited(seconds: int, command: List[str]) -> List[str]:
+def limited(seconds: int, *command) -> List[str]:
     """The command with a time limit, so that it dies with us however we die: the limit's process when this
     one does, the command when the limit's process does. Its status is 124 or 137 at the limit."""
-    return ["setpriv", "--pdeathsig", "TERM", "timeout", "-k", "5", str(seconds),
-            "setpriv", "--pdeathsig", "KILL", *command]
+    return ["setpriv", "--pdeathsig", "TERM", "timeout", "-k", "5", str(seconds), *dying(*command)]
+
+
+def create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
 
 class Machine:
-    """The emulated host of one case. What it says goes to files in the case's folder: its first serial port
-    to console.log, or to the terminal, its second to verdict.log."""
+    """The emulated host of one case. What it says goes to files in the case's folder: its first serial port to
+    console.log, or to the terminal if it is interactive; its second to verdict.log.
+
+    Each kind has tsc_khz, the TSC frequency that it will have; words(), what its kernels need on their command
+    line; command(interactive), the emulator's, which also writes the files that it needs; files(interactive),
+    its standard input and output; and unusable(), why it cannot be used here, if it cannot."""
 
     # The ranges for guest memory and for the initramfs, address and size, are hidden from every kernel by
-    # memmap=. A kernel with KASLR keeps clear of four such ranges at most.
-    guest = (0x31000000, 0x4000000)
-    initramfs = (0x36000000, 0x4000000)
-    mem_min = 1024  # MB: the ranges end below that
+    # memmap=. A kernel with KASLR keeps clear of four such ranges at most. mem_min is in MB.
+    guest, initramfs, mem_min = (0x31000000, 0x4000000), (0x36000000, 0x4000000), 1024
 
     def __init__(self, case: Case, directory: Path):
-        self.case = case
-        self.dir = directory
+        self.case, self.dir = case, directory
         # With part=, a program as large as QEMU is in the initramfs, and a guest as large as Linux.
         if case.param("part"):
             self.guest, self.initramfs, self.mem_min = (0x40000000, 0x10000000), (0x50000000, 0x10000000), 2048
         if not case.initramfs.exists():
             raise Problem(f"{case.initramfs} is not there; run without -n")
+        self.kernel = kernels.find(case.host).path / "vmlinuz"
         self.age_days = case.param("age")
-        self.tsc_khz = self.measure_tsc_khz()
+        (directory / "machine").write_text(f"{case.machine}\n")
 
     @classmethod
     def unusable(cls) -> Optional[str]:
-        """Why it cannot be used here, if it cannot."""
         return None
 
-    def measure_tsc_khz(self) -> int:
-        """The TSC frequency that it will have."""
-        raise NotImplementedError
-
-    def words(self) -> List[str]:
-        """What its kernels need on their command line."""
-        raise NotImplementedError
-
-    def command(self, interactive: bool = False) -> List[str]:
-        """The emulator's. Writes the files that it needs."""
-        raise NotImplementedError
-
-    def first_tsc(self) -> int:
+    def first_tsc(self) -> bytes:
         """What the TSC of a host that has been up for long starts with."""
-        return (int(self.age_days) + 1) * MS_PER_DAY * self.tsc_khz
-
-    @property
-    def kernel(self) -> Path:
-        return kernels.LINES[self.case.host].path / "vmlinuz"
+        return struct.pack(">Q", (int(self.age_days) + 1) * MS_PER_DAY * self.tsc_khz)
 
     def cmdline(self) -> str:
         """The first kernel's. KEY=VALUE of the case goes there as kch.KEY=VALUE, +WORD as WORD."""
@@ -96,40 +86,25 @@ class Machine:
         for name, (address, size) in (("guest", self.guest), ("region", REGION)):
             words += [f"memmap={size:#x}${address:#x}", f"kch.{name}_addr={address:#x}", f"kch.{name}_size={size:#x}"]
         words += [f"kch.host={case.host}", f"kch.next={case.next}", f"kch.script={case.script}", "kch.stage=0"]
-        words += self.words()
-        for word in case.params.split():
-            if word.startswith("+"):
-                words.append(word[1:])
-            elif "=" in word:
-                words.append(f"kch.{word}")
-            else:
-                raise Problem(f"parameter {word}: neither KEY=VALUE nor +WORD")
-        return " ".join(words)
-
-    def open_files(self) -> dict:
-        """What the emulator's standard input and output are when it runs by itself."""
-        raise NotImplementedError
+        params = case.params.split()
+        return " ".join(words + self.words() + [word[1:] if word[0] == "+" else f"kch.{word}" for word in params])
 
     def start(self) -> subprocess.Popen:
-        command = self.command()
+        command, files = self.command(), self.files()
         (self.dir / "command").write_text(shlex.join(command))
-        files = self.open_files()
-        process = subprocess.Popen(limited(self.case.limit, command), **files)
+        process = subprocess.Popen(limited(self.case.limit, *command), **files)
         for file in {*files.values()} - {subprocess.DEVNULL, subprocess.STDOUT}:
             os.close(file)
         return process
 
     def interact(self) -> int:
         """Runs it with its console on the terminal."""
-        raise NotImplementedError
-
-
-def create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        return subprocess.run(dying(*self.command(True)), **self.files(True), check=False).returncode
 
 
 class Qemu(Machine):
-    def measure_tsc_khz(self) -> int:
+    @property
+    def tsc_khz(self) -> int:
         """This machine's, which TCG hands to the emulated host as it is; or, with icount=, one cycle each ns."""
         if self.case.param("icount"):
             return 1000000
@@ -170,9 +145,7 @@ class Qemu(Machine):
         if case.param("icount"):
             arguments += ["-rtc", "clock=vm", "-icount", f"shift={case.param('icount')},sleep=off"]
         # A minimal firmware, where the distribution has it: 2 s less.
-        if Path("/usr/share/qemu/qboot.rom").exists():
-            arguments += ["-bios", "qboot.rom"]
-        return arguments
+        return arguments + (["-bios", "qboot.rom"] if Path("/usr/share/qemu/qboot.rom").exists() else [])
 
     def make_older(self, arguments: List[str]) -> List[str]:
         """The emulated CPU ignores writes to its TSC, which starts at 0. So the state of a machine that has
@@ -181,12 +154,11 @@ class Qemu(Machine):
         file = self.dir / "state"
         with open(self.dir / "older.log", "wb") as log:
             quiet = [*arguments, "-serial", "null", "-serial", "null", "-S", "-monitor", "stdio"]
-            subprocess.run(limited(60, quiet), input=f'migrate "exec:cat >{file}"\nquit\n'.encode(),
+            subprocess.run(limited(60, *quiet), input=f'migrate "exec:cat >{file}"\nquit\n'.encode(),
                            stdout=log, stderr=log, check=False)
         state = file.read_bytes() if file.exists() else b""
-        for pattern, skip, value in (
-                (rb"\x05timer\x00{7}\x02\x00{24}", 14, struct.pack(">Q", self.first_tsc())),
-                (rb"prelaunch\x00{80}", 0, b"running\x00\x00")):
+        for pattern, skip, value in ((rb"\x05timer\x00{7}\x02\x00{24}", 14, self.first_tsc()),
+                                     (rb"prelaunch\x00{80}", 0, b"running\x00\x00")):
             found = [match.start() + skip for match in re.finditer(pattern, state)]
             if len(found) != 1:
                 raise Problem(f"QEMU's state of a machine is not understood: {pattern!r}; {self.dir}/older.log")
@@ -195,27 +167,22 @@ class Qemu(Machine):
         return [*arguments, "-incoming", f"exec:cat {shlex.quote(str(file))}"]
 
     def command(self, interactive: bool = False) -> List[str]:
-        arguments = self.arguments()
-        if self.age_days:
-            arguments = self.make_older(arguments)
-        console = "mon:stdio" if interactive else f"file:{self.dir}/console.log"
+        arguments = self.make_older(self.arguments()) if self.age_days else self.arguments()
         # QMP for one thing only: whether the machine was powered off or reset at the end.
-        return [*arguments, "-serial", console, "-serial", f"file:{self.dir}/verdict.log",
-                *([] if interactive else ["-qmp", "stdio"])]
+        console = ["mon:stdio"] if interactive else [f"file:{self.dir}/console.log", "-qmp", "stdio"]
+        return [*arguments, "-serial", *console, "-serial", f"file:{self.dir}/verdict.log"]
 
-    def open_files(self) -> dict:
+    def files(self, interactive: bool = False) -> dict:
+        errors = create(self.dir / "qemu.log")
+        if interactive:
+            return {"stderr": errors}
         # QEMU itself holds open the pipe that its input is, as it says no more once that has ended.
         pipe = self.dir / "qmp.in"
         pipe.unlink(missing_ok=True)
         os.mkfifo(pipe)
         qmp = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
         os.write(qmp, b'{"execute": "qmp_capabilities"}\n')
-        return {"stdin": qmp, "stdout": create(self.dir / "qmp.log"), "stderr": create(self.dir / "qemu.log")}
-
-    def interact(self) -> int:
-        with open(self.dir / "qemu.log", "wb") as log:
-            return subprocess.run(["setpriv", "--pdeathsig", "KILL", *self.command(interactive=True)],
-                                  stderr=log, check=False).returncode
+        return {"stdin": qmp, "stdout": create(self.dir / "qmp.log"), "stderr": errors}
 
 
 class Bochs(Machine):
@@ -223,39 +190,28 @@ class Bochs(Machine):
     nothing, and one run is like the other."""
 
     model = "corei7_icelake_u"
-    # Instructions a second, its own; also the TSC frequency. Few, so that a guest that runs for two
+    # Instructions a ms, its own; also the TSC frequency. Few, so that a guest that runs for two
     # seconds is done soon; and not round, so that nothing in a clock is.
-    khz = 51317
+    tsc_khz = 51317
     # Versions known to emulate wrongly what the tests are about.
     wrong = {"3.1": "it divides wrongly, and clocks are made by that"}
-
-    isolinux = "/usr/lib/ISOLINUX/isolinux.bin"
-    ldlinux = "/usr/lib/syslinux/modules/bios/ldlinux.c32"
-    bios = "/usr/share/bochs/BIOS-bochs-latest"
-    vgabios = "/usr/share/vgabios/vgabios.bin"
+    isolinux, ldlinux = "/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"
+    bios, vgabios = "/usr/share/bochs/BIOS-bochs-latest", "/usr/share/vgabios/vgabios.bin"
 
     @classmethod
     def unusable(cls) -> Optional[str]:
         missing = [tool for tool in ("bochs", "xorriso") if not shutil.which(tool)]
-        missing += [file for file in (cls.isolinux, cls.ldlinux, cls.bios, cls.vgabios)
-                    if not os.access(file, os.R_OK)]
+        missing += [file for file in (cls.isolinux, cls.ldlinux, cls.bios, cls.vgabios) if not os.access(file, os.R_OK)]
         if missing:
             return f"no {missing[0]} here: run scripts/setup.sh"
-
-        def says(*arguments: str) -> str:
-            return subprocess.run(["bochs", *arguments], text=True, check=False, stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
-        version = re.search(r"Bochs x86 Emulator ([0-9.]+)", says("--help"))
+        about, cpus = (subprocess.run(["bochs", "--help", *topic], text=True, check=False, stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout for topic in ([], ["cpu"]))
+        version = re.search(r"Bochs x86 Emulator ([0-9.]+)", about)
         if not version:
             return "bochs does not say its version"
         if version[1] in cls.wrong:
             return f"Bochs {version[1]}: {cls.wrong[version[1]]}"
-        if cls.model not in says("--help", "cpu"):
-            return f"Bochs {version[1]} does not know the CPU {cls.model}"
-        return None
-
-    def measure_tsc_khz(self) -> int:
-        return self.khz
+        return None if cls.model in cpus else f"Bochs {version[1]} does not know the CPU {cls.model}"
 
     def words(self) -> List[str]:
         # clearcpuid: 2.7 has XSAVEC and XSAVES wrong, and says of itself that it has eight cores.
@@ -265,30 +221,32 @@ class Bochs(Machine):
         # tsc_adjust: a kernel that sees it undoes what was done to the TSC before. notscdeadline: Bochs takes
         # a deadline for one of a TSC that started at 0.
         hidden = "clearcpuid=xsaves,xsavec,ht"
-        aged = [hidden + ",tsc_adjust", "lapic=notscdeadline"] if self.age_days else [hidden]
+        aged = [f"{hidden},tsc_adjust", "lapic=notscdeadline"] if self.age_days else [hidden]
         return [*aged, "reboot=t", "quiet", "retain_initrd", "kch.smp=1"]
 
     def make_disc(self) -> Path:
         disc, config, log = self.dir / "boot.iso", self.dir / "isolinux.cfg", self.dir / "xorriso.log"
         config.write_text("DEFAULT l1\nPROMPT 0\nLABEL l1\nKERNEL /vmlinuz\nINITRD /initrd\n"
                           f"APPEND {self.cmdline()}\n")
-        command = ["xorriso", "-as", "mkisofs", "-quiet", "-o", disc, "-graft-points",
-                   "-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat",
-                   "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
-                   f"isolinux/isolinux.bin={self.isolinux}", f"isolinux/ldlinux.c32={self.ldlinux}",
-                   f"isolinux/isolinux.cfg={config}", f"vmlinuz={self.kernel}", f"initrd={self.case.initramfs}"]
         with open(log, "wb") as errors:
-            if subprocess.run(command, stderr=errors, check=False).returncode:
-                raise Problem(f"cannot make {disc}: {log.read_text()}")
+            made = subprocess.run(
+                ["xorriso", "-as", "mkisofs", "-quiet", "-o", disc, "-graft-points",
+                 "-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat",
+                 "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+                 f"isolinux/isolinux.bin={self.isolinux}", f"isolinux/ldlinux.c32={self.ldlinux}",
+                 f"isolinux/isolinux.cfg={config}", f"vmlinuz={self.kernel}", f"initrd={self.case.initramfs}"],
+                stderr=errors, check=False)
+        if made.returncode:
+            raise Problem(f"cannot make {disc}: {log.read_text()}")
         return disc
 
-    def make_older(self) -> List[str]:
+    def older(self) -> List[str]:
         """What makes the debugger set the TSC before anything is booted: where the firmware enters the boot
         sector, at 07c0:0000, it is sent through code of our own, behind what was loaded."""
-        low, high = struct.pack("<Q", self.first_tsc())[:4], struct.pack("<Q", self.first_tsc())[4:]
+        tsc = self.first_tsc()[::-1]
         # push eax, ecx, edx; mov ecx, 0x10 (the TSC); mov eax, low; mov edx, high; wrmsr; pop edx, ecx, eax;
         # jmpf 0x07c0:0x0000
-        code = (bytes.fromhex("66506651665266b91000000066b8") + low + bytes.fromhex("66ba") + high +
+        code = (bytes.fromhex("66506651665266b91000000066b8") + tsc[:4] + b"\x66\xba" + tsc[4:] +
                 bytes.fromhex("0f30665a66596658ea0000c007000000"))
         return ["pb 0x7c00", "c", *(f"setpmem {0x8c00 + at:#x} 1 {byte:#04x}" for at, byte in enumerate(code)),
                 "d 1", "set rip=0x1000"]
@@ -304,7 +262,7 @@ display_library: term
 romimage: file={self.bios}
 vgaromimage: file={self.vgabios}
 megs: {self.mem_min}
-cpu: model={self.model}, count=1, ips={self.khz}000, reset_on_triple_fault=0
+cpu: model={self.model}, count=1, ips={self.tsc_khz}000, reset_on_triple_fault=0
 clock: sync=none
 ata0-master: type=cdrom, path="{self.make_disc()}", status=inserted
 boot: cdrom
@@ -317,25 +275,15 @@ info: action=report
 debug: action=ignore
 """)
         # For the prompt of its debugger, which it starts with.
-        lines = [*(self.make_older() if self.age_days else []), "c"]
-        (self.dir / "debugger").write_text("\n".join(lines) + "\n")
+        (self.dir / "debugger").write_text("\n".join([*(self.older() if self.age_days else []), "c", ""]))
         console = f"mode=term, dev={os.ttyname(0)}" if interactive else f'mode=file, dev="{self.dir}/console.log"'
         # Bochs wants a terminal for its screen, which script has for it.
-        bochs = ["setpriv", "--pdeathsig", "KILL", "env", "TERM=linux", "bochs", "-f", str(self.dir / "bochsrc"),
-                 "-rc", str(self.dir / "debugger"), f"com1: enabled=1, {console}"]
+        bochs = dying("env", "TERM=linux", "bochs", "-f", self.dir / "bochsrc", "-rc", self.dir / "debugger",
+                      f"com1: enabled=1, {console}")
         return ["script", "-qec", f"exec {shlex.join(bochs)}", "/dev/null"]
 
-    def open_files(self) -> dict:
+    def files(self, interactive: bool = False) -> dict:
         return {"stdin": subprocess.DEVNULL, "stdout": create(self.dir / "screen.log"), "stderr": subprocess.STDOUT}
-
-    def interact(self) -> int:
-        return subprocess.run(["setpriv", "--pdeathsig", "KILL", *self.command(interactive=True)],
-                              **self.open_files(), check=False).returncode
 
 
 KINDS = {"qemu": Qemu, "bochs": Bochs}
-
-
-def machine_of(case: Case, directory: Path) -> Machine:
-    (directory / "machine").write_text(case.machine + "\n")
-    return KINDS[case.machine](case, directory)
