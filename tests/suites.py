@@ -57,7 +57,8 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     LOGS.mkdir(parents=True, exist_ok=True)
-    counts = {name: run_suite(name, command) for name, command in {**ALWAYS, **(FULL if sys.argv[1:] else SHORT)}.items()}
+    suites = {**ALWAYS, **(FULL if sys.argv[1:] else SHORT)}
+    counts = {name: run_suite(name, command) for name, command in suites.items()}
     bad = [name for name, count in counts.items() if count[1]]
     passed, failed, skipped = map(sum, zip(*counts.values()))
     print(f"\n# failed: {' '.join(bad)}" if bad else "")

@@ -73,7 +73,8 @@ def demo(options: List[str]) -> None:
           f"not scheduled for {int(ours['blackout_ns']) / 1e9:.1f} s.\n"
           "Its kvmclock and TSC against what they would have been, at the same host TSC:\n")
     row = "  {:<38} {:>14} {:>14} {:>18} {:>9}  {}".format
-    print(row("how the clock came back", "kvmclock now", "in an hour", "TSC, cycles", "rate, ppb", "function of the TSC"))
+    print(row("how the clock came back", "kvmclock now", "in an hour", "TSC, cycles", "rate, ppb",
+              "function of the TSC"))
     for method, name in METHODS.items():
         value = values[method]
         print(row(name, in_units(int(value["error_now_ns"])), in_units(int(value["error_hour_ns"])),

@@ -204,8 +204,9 @@ class Bochs(Machine):
         missing += [file for file in (cls.isolinux, cls.ldlinux, cls.bios, cls.vgabios) if not os.access(file, os.R_OK)]
         if missing:
             return f"no {missing[0]} here: run scripts/setup.sh"
-        about, cpus = (subprocess.run(["bochs", "--help", *topic], text=True, check=False, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout for topic in ([], ["cpu"]))
+        about, cpus = (subprocess.run(["bochs", "--help", *topic], text=True, stdin=subprocess.DEVNULL, check=False,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+                       for topic in ([], ["cpu"]))
         version = re.search(r"Bochs x86 Emulator ([0-9.]+)", about)
         if not version:
             return "bochs does not say its version"

@@ -8,14 +8,12 @@ Logs are kept in build/nested/NAME/: console.log, verdict.log, qemu.log or bochs
 
 import argparse
 import fnmatch
-import functools
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Set, Tuple
 
 import broken
 import cases as table
@@ -29,40 +27,40 @@ from machines import KINDS
 LEFT_BY_A_RUN = ("console.log", "verdict.log", "qemu.log", "qmp.log", "bochs.log", "screen.log", "status", "outcome")
 
 
-@functools.lru_cache(maxsize=None)
-def ensure_line(line: str) -> None:
+def build_line(line: str, modules: Iterable[str] = ()) -> None:
+    """The kernel, our module and those of the tests; of these only some cases have the module of the errno tests,
+    or ours with something broken."""
     kernels.ensure(line)
     kernels.build_module(line)
     for source in (L1 / "modules").iterdir():
         kernels.build_module(line, source, source.name)
-
-
-# Of modules that only some cases have.
-ensure_fault = functools.lru_cache(maxsize=None)(lambda line: kernels.build_module(line, L1 / "errno/fault", "kch_fault"))
-ensure_broken = functools.lru_cache(maxsize=None)(broken.build)
+    for name in modules:
+        if name == "kch_fault":
+            kernels.build_module(line, L1 / "errno/fault", name)
+        else:
+            broken.build(name, line)
 
 
 def build(cases: List[Case]) -> None:
-    """Kernels, modules, programs and initramfs of the cases; each step says nothing when it has nothing to do."""
+    """What the cases need. Each step says nothing when it has nothing to do."""
     image.build_programs()
+    modules: Dict[str, Set[str]] = {line: set() for case in cases for line in case.lines}
     for case in cases:
         for line in case.lines:
-            ensure_line(line)
-            if case.script == "errno":
-                ensure_fault(line)
-            if case.param("module"):
-                ensure_broken(case.param("module"), line)
+            modules[line] |= {"kch_fault" if case.script == "errno" else "", case.param("module")} - {""}
+    for line, some in modules.items():
+        build_line(line, some)
     for case in {case.initramfs: case for case in cases}.values():
         image.build(case)
 
 
 def build_lines(lines: List[str]) -> None:
-    """What the emulated hosts of these lines need, whatever the case."""
+    """What all cases of these lines need."""
     if kernels.is_given():
         kernels.take_given(*lines)
     for line in lines:
         say(f"building the modules for {line}")
-        ensure_line(line)
+        build_line(line)
     say("building library, tool and test programs")
     image.build_programs()
 
@@ -122,7 +120,7 @@ class Run:
                     print(f"# stage {value}" if key == "stage" else f"#   {value}")
 
     def show_failure(self, directory: Path, wanted: str) -> None:
-        print(*([f"#   wanted: {wanted}"] if wanted else []), f"#   logs: {os.path.relpath(directory, ROOT)}/", sep="\n")
+        print(f"#   wanted: {wanted}\n" if wanted else "", f"#   logs: {os.path.relpath(directory, ROOT)}/", sep="")
         for name, pattern, last in (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<", 5),
                                     ("qemu", "^(?!.*TCG doesn't support)", 5), ("console", "", 8)):
             lines = [line for line in read_lines(directory / f"{name}.log") if re.search(pattern, line)]
@@ -168,7 +166,7 @@ def enter(case: Case, directory: Path) -> int:
 
 def check_judge() -> None:
     """The judge alone first: it takes no time, and without it nothing else means anything."""
-    checked = subprocess.run([sys.executable, "-B", NESTED / "test_judge.py"], stdout=subprocess.PIPE, text=True, check=False)
+    checked = subprocess.run([NESTED / "test_judge.py"], stdout=subprocess.PIPE, text=True, check=False)
     print("".join(f"# judge: {line}\n" for line in checked.stdout.splitlines()), end="", flush=True)
     if checked.returncode:
         raise Problem("the judge is wrong")
@@ -188,8 +186,8 @@ def parse_options() -> argparse.Namespace:
     add("-v", action="store_true", help="print the evidence (note=) of each case")
     add("--full", action="store_true", help="all cases, not the short ones only")
     add("--self-test", action="store_true", help="does the test bed see what it must see?")
-    add("--build", metavar="LINE", nargs="*", help="only build the programs, and what these kernel lines need, or those "
-        "of a set (default: released)")
+    add("--build", metavar="LINE", nargs="*",
+        help="only build what these kernel lines, or those of a set, need (default: released)")
     return parser.parse_args()
 
 

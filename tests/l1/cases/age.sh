@@ -52,8 +52,8 @@ before_module() {
 	! between
 }
 
-# The reference that the record has of a VM; not known any more after a second kexec, where the page need
-# not have it.
+# The option that tells kch-vmm which reference the record has of a VM. After a second kexec that is not known; there
+# the guest's page need not have it.
 aged() { # NUMBER
 	[ ! -e /run/aged ] || sed -n "s/^name=vm$1 reference=\([0-9,]*\).*/--aged \1/p" /run/aged
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 # How long a guest does not run, and what of that is ours: the host's TSC at each step from the guest's
 # last reading of its clock before the kexec to its first one after. It runs on over the kexec, so all
-# are on one axis. scripts/blackout.sh makes a table of it.
+# are on one axis. tests/nested/reports.py makes a table of it.
 #
 # Notes `at STEP CYCLES`, in the order in which the steps come; parameters (handover=no kvm=none are
 # needed, so that the loading of modules is among the steps):
@@ -19,7 +19,7 @@ at() { # STEP CYCLES
 	note at "$1 $2"
 }
 
-# Module and restore, as scripts/blackout.sh adds them up.
+# Module and restore, as tests/nested/reports.py adds them up.
 check_share() { # PERCENT KVM MODULE
 	_ours=$(($3 - $2 + $(reported vm at_prepared) - $(reported vm at_vm_made) +
 		$(reported vm at_restored) - $(reported vm at_state_loaded)))

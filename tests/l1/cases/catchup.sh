@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # A guest whose TSC is to be faster than that of a host without TSC scaling. KVM makes up for it by
-# moving the TSC offset, so that there is no clock to preserve. Refused at both ends by its own errno:
-# in stage 0 as it is made so, in stage 1 as the host's frequency is another. Stage 2 has the old one.
+# moving the TSC offset, so that there is no clock to preserve. Saving is refused in stage 0, where the guest is told
+# to be faster; restoring in stage 1, where the host is slower; each by its own errno. Stage 2 has the old frequency.
 
 UUID=$(vm_id 1)
 
@@ -11,7 +11,7 @@ faster_khz() {
 	echo $(($(field status kvm_tsc_khz) * 1001 / 1000))
 }
 
-# Its exit status is not what is looked at: of a guest whose TSC KVM moves, checks fail.
+# Its exit status does not matter: checks of a guest whose TSC KVM moves fail.
 vmm() { # REPORT OPTION...
 	_report=$1
 	shift

@@ -14,7 +14,7 @@ group() { # GROUP
 	cat /run/group >/dev/console
 	grep -E '^# (group-|condition|[0-9]+ conditions)|SKIP|^kch-errno' /run/group |
 		cut -c1-300 | note_lines "$1"
-	# What a program that died has left behind is not for the next one.
+	# One that died may have left its modules loaded.
 	[ "$STATUS" -eq 0 ] || rmmod kvmclock_handover kch_fault 2>/dev/null || true
 	_checks=$(sed -n 's/^ok .* # \([0-9]* checks\)$/\1/p' /run/group)
 	note "$1" "${_checks:-no checks passed}"

@@ -88,12 +88,12 @@ save_vm_as() { # NUMBER
 		--id "$(vm_id "$1")" --name "vm$1"
 }
 
-# kch-vmm returns when its report is there, also if it keeps the VM.
+# kch-vmm returns when its report is there, also with --hold, when a child of it keeps the VM.
 judge_vm() { # NUMBER
 	judge_report "vm$1"
 }
 
-# What was found wrong beforehand is refused by its own name, and says what is wrong.
+# The refusal has the errno that is wanted, and its message the words.
 judge_refusal() { # NUMBER
 	check_equal refused "$(reported "vm$1" refused_errno)" "$(param refused)"
 	_message=$(reported "vm$1" message)
@@ -163,7 +163,7 @@ stage_n() {
 	yes1 | pin1) check unsettled test "$(field status tsc_source)" = early ;;
 	*) wait_settled ;;
 	esac
-	# Asks KVM, too; where guests wait for their clocks, nobody has yet.
+	# It makes the module ask KVM for its frequency, which the notes below have, before the first restore does.
 	kvmclockctl status >/run/status
 	note tsc_khz "$(field status tsc_khz)"
 	note kvm_tsc_khz "$(field status kvm_tsc_khz)"

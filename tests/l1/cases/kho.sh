@@ -127,7 +127,7 @@ stage_1() {
 		check_returned 1024 "$_total"
 	fi
 
-	# Once more, as nothing may be lost by that.
+	# Loaded again it must find the same.
 	check unload rmmod kvmclock_handover
 	if [ "$_look" = kho ]; then
 		check_refused size-odd 'kho_size=12288: a power of two' backend=kho kho_size=12288

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # The kernel's own selftests of clocks and TSCs: the same results without our module and with it and a VM
-# preserved. scripts/selftests-table.sh makes a table of what is noted here. Parameters (part=selftests
+# preserved. tests/nested/reports.py makes a table of what is noted here. Parameters (part=selftests
 # is needed):
 #
 #   library=VERSION    of the selftests (default: the kernel line)

@@ -25,8 +25,8 @@ run_test() { # NAME COMMAND...
 	return "$STATUS"
 }
 
-# Something is made wrong, and the test must fail in the check that is named. What the host does not
-# have cannot be spoilt: that is no check.
+# Something is made wrong, and the test must fail in the check that is named. If the host does not have that thing,
+# a note says so, and there is no check.
 control() { # SPOIL SCENARIO CHECK COMMAND...
 	_spoil=$1 _scenario=$2 _wanted=$3
 	shift 3

@@ -6,7 +6,7 @@
 #   off_ppm=N      the second kernel is told a frequency so far off, and has nothing to measure it
 #                  with: the third has that from it, and is to find out
 
-# NTP corrects so much.
+# NTP corrects up to so much.
 LIMIT_PPM=500
 
 tsc_khz() {
