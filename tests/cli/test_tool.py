@@ -581,11 +581,11 @@ class Verify(Case):
         self.region("live", 0, 7, "a:2", "a:2:1", "a:2:0:1")
         self.fake = {"INCOMING": "{}/saved", "LIVE": "{}/live"}
         self.start_vmm("0", "-uuid", uuid("a"))
-        verdicts, found = self.verdicts(3, err="kvmclockctl verify: 1 of 2 VMs of the record are not running\n")
+        verdicts, found = self.verdicts(5, err="kvmclockctl verify: 1 of 2 VMs of the record are not running\n")
         self.assertEqual((verdicts, found["vms"][0]["cycles"]), (["identical", "not live"], "0"))
         self.assertEqual(self.verdicts(0, f"--id {uuid('a')}")[0], ["identical"])
         self.assertEqual(column(found["vcpus"], "identical"), [True, True])
-        self.tool(3, f"verify --id {uuid('z')}", err="no VM of the record was found running")
+        self.tool(5, f"verify --id {uuid('z')}", err="1 of 1 VMs of the record are not running")
         self.tool(3, "verify --outgoing")
         for number, cycles in (("1", "1"), ("2", "0")):
             self.start_vmm(number, "-uuid", uuid("a"))
@@ -595,7 +595,7 @@ class Verify(Case):
                 self.assertIn("vCPU 0 is off by 0 ns, 1 cycles, 0 ppb", self.err)
         self.tool(3, f"verify --pid {self.vmm.pid} --id {uuid('q')}", err="the record has no VM of that id")
         self.start_vmm("1", "-uuid", uuid("q"))
-        self.tool(3, "verify", err="no VM of the record was found running")
+        self.tool(5, "verify", err="2 of 2 VMs of the record are not running")
         self.tool(3, f"verify --pid {self.vmm.pid}", err="the record has no VM of that process")
         self.fake = {"LIVE": "{}/live"}
         self.tool(3, "verify")

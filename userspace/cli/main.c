@@ -34,7 +34,8 @@ static int print_commands(FILE *file, int code)
 	      "Commands:\n", file);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(file, "  %-12s%s\n", commands[i].name, commands[i].description);
-	fputs("\nExit status: 0 done, 1 failed, 2 usage, 3 nothing to act on, 4 refused.\n"
+	fputs("\nExit status: 0 done, 1 failed, 2 usage, 3 nothing to act on, 4 refused;\n"
+	      "of verify: 1 a clock differs, 5 a VM of the record is not running.\n"
 	      "kvmclockctl COMMAND --help describes a command's options.\n", file);
 	return code;
 }

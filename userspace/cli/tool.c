@@ -54,7 +54,9 @@ int exit_code(int err)
 int complain_code(struct tool *tool, int code, const char *object, int err,
 		  const char *format, ...)
 {
-	static const char *const words[] = { "warning", "failed", "usage", "nothing", "refused" };
+	static const char *const words[] = {
+		"warning", "failed", "usage", "nothing", "refused", "missing",
+	};
 	char *text;
 	va_list args;
 

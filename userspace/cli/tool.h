@@ -14,8 +14,9 @@ enum exit_code {
 	EXIT_DONE	= 0,
 	EXIT_FAILED	= 1,	/* also: verify found a difference */
 	EXIT_USAGE	= 2,
-	EXIT_NOTHING	= 3,	/* nothing to act on; verify: a VM is not running */
+	EXIT_NOTHING	= 3,	/* nothing to act on */
 	EXIT_REFUSED	= 4,	/* by the module or the library; nothing changed */
+	EXIT_MISSING	= 5,	/* verify: a VM of the record is not running */
 };
 
 struct tool {

@@ -82,16 +82,18 @@ char *printable(const char *text)
 char *read_file(const char *path, size_t max, size_t *size)
 {
 	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	char *data;
-	size_t used;
+	size_t room = 4096, used = 0;
+	char *data = NULL;
 	int err;
 
 	if (!file)
 		return NULL;
-	/* No page of it is used before there is something to keep in it. */
-	data = xrealloc(NULL, max + 1);
 	errno = 0;
-	used = fread(data, 1, max + 1, file);
+	do {
+		room *= 2;
+		data = xrealloc(data, room + 1);
+		used += fread(data + used, 1, room - used, file);
+	} while (used == room && used <= max);
 	err = used > max ? EFBIG : ferror(file) ? errno : 0;
 	if (file != stdin)
 		fclose(file);
@@ -100,7 +102,6 @@ char *read_file(const char *path, size_t max, size_t *size)
 		errno = err;
 		return NULL;
 	}
-	data = xrealloc(data, used + 1);
 	data[used] = '\0';
 	if (size)
 		*size = used;

@@ -268,22 +268,17 @@ static void audit_damaged(struct verify *v, const struct kch_entry *entry)
 
 static int conclude(struct verify *v)
 {
-	const char *message = "the record has no VM";
+	const char *message = v->choice.has_id ? "the record has no VM of that id" :
+			      v->choice.pid ? "the record has no VM of that process" :
+					      "the record has no VM";
 
 	if (v->bad)
 		return EXIT_FAILED;
-	if (v->found && !v->missing)
-		return v->live.code;
-	if (v->missing && v->missing < v->found)
-		message = xasprintf("%zu of %zu VMs of the record are not running", v->missing,
-				    v->found);
-	else if (v->missing)
-		message = "no VM of the record was found running";
-	else if (v->choice.has_id)
-		message = "the record has no VM of that id";
-	else if (v->choice.pid)
-		message = "the record has no VM of that process";
-	return complain(v->tool, NULL, -ENOENT, "%s", message);
+	if (v->missing)
+		return complain_code(v->tool, EXIT_MISSING, NULL, -ESRCH,
+				     "%zu of %zu VMs of the record are not running", v->missing,
+				     v->found);
+	return v->found ? v->live.code : complain(v->tool, NULL, -ENOENT, "%s", message);
 }
 
 static int verify(struct verify *v)
