@@ -92,6 +92,17 @@ try() { # FILE CMD...
 	"$@" >"$_file" 2>&1 && STATUS=0 || STATUS=$?
 }
 
+# Until CMD succeeds, for so many tenths of a second; fails when it did not.
+wait_until() { # TENTHS CMD...
+	_left=$1
+	shift
+	until "$@"; do
+		_left=$((_left - 1))
+		[ $_left -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
 # Of a report of kch-vmm or the like, which has lines KEY=VALUE.
 reported() { # NAME KEY: of /run/NAME
 	sed -n "s/^$2=//p" "/run/$1"
@@ -163,12 +174,8 @@ report_kernel_state() {
 # The clocksource is "tsc-early" until the frequency has been refined, or it was found that there
 # is nothing to refine it with.
 wait_settled() {
-	_tries=150
-	until [ "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)" = tsc ]; do
-		_tries=$((_tries - 1))
-		[ $_tries -gt 0 ] || fail "the clocksource did not become tsc within 15 s"
-		sleep 0.1
-	done
+	wait_until 150 grep -qx tsc /sys/devices/system/clocksource/clocksource0/current_clocksource ||
+		fail "the clocksource did not become tsc within 15 s"
 }
 
 kvm_module() {

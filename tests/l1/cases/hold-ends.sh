@@ -23,15 +23,12 @@
 hold() { # NAME SECONDS
 	kvmclockctl restore --pid "$JAIL_PID" --id "$JAIL_ID" "--hold=$2" --wait >"/run/$1.hold" 2>&1 &
 	HOLDER=$!
-	_left=200
-	# It has come to that when the ioctl has returned once.
-	until grep -q "kch_restore_wait" "/proc/$HOLDER/stack" 2>/dev/null; do
-		_left=$((_left - 1))
-		if [ $_left -le 0 ] || ! kill -0 "$HOLDER" 2>/dev/null; then
-			break
-		fi
-		sleep 0.1
-	done
+	wait_until 200 holds_or_ended || true
+}
+
+# It holds the VM when its first ioctl has returned, and it is in the next one.
+holds_or_ended() {
+	grep -q "kch_restore_wait" "/proc/$HOLDER/stack" 2>/dev/null || ! kill -0 "$HOLDER" 2>/dev/null
 }
 
 # Status and text of the tool that waits.

@@ -40,21 +40,17 @@ start_jail() { # NAME RUN|RESUME [ORDER] OPTION...
 	exec 3>"/run/$_name.in"
 }
 
-jail_ended() {
-	! kill -0 "$JAIL_JOB" 2>/dev/null
+said_or_ended() { # NAME KEY
+	grep -q "^$2=" "/run/$1" || ! kill -0 "$JAIL_JOB" 2>/dev/null
 }
 
 # Until it has said KEY; the case fails when it ends before.
 wait_jail() { # NAME KEY
-	_left=600
-	until grep -q "^$2=" "/run/$1"; do
-		_left=$((_left - 1))
-		if [ $_left -le 0 ] || jail_ended; then
-			cat "/run/$1" "/run/$1.err" >/dev/console
-			grep -q "^$2=" "/run/$1" || fail "$1: no $2="
-		fi
-		sleep 0.1
-	done
+	wait_until 600 said_or_ended "$1" "$2" || true
+	if ! grep -q "^$2=" "/run/$1"; then
+		cat "/run/$1" "/run/$1.err" >/dev/console
+		fail "$1: no $2="
+	fi
 	JAIL_PID=$(reported "$1" pid)
 }
 

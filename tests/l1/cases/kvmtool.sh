@@ -18,15 +18,15 @@ start_lkvm() { # NAME
 		-p "quiet mitigations=off initcall_blacklist=jent_mod_init" \
 		</dev/null >"/run/$_name.data" 2>"/run/$_name.err" &
 	LKVM_PID=$!
-	_left=600
-	until grep -q "^G ready" "/run/$_name.data"; do
-		_left=$((_left - 1))
-		if [ $_left -le 0 ] || [ ! -d "/proc/$LKVM_PID" ]; then
-			tail -n 8 "/run/$_name.data" "/run/$_name.err" | tr -d '\r' >/dev/console
-			fail "$_name: the guest did not come up"
-		fi
-		sleep 0.2
-	done
+	wait_until 1200 up_or_ended || true
+	if ! grep -q "^G ready" "/run/$_name.data"; then
+		tail -n 8 "/run/$_name.data" "/run/$_name.err" | tr -d '\r' >/dev/console
+		fail "$_name: the guest did not come up"
+	fi
+}
+
+up_or_ended() {
+	grep -q "^G ready" "/run/$_name.data" || [ ! -d "/proc/$LKVM_PID" ]
 }
 
 stop_lkvm() { # NAME

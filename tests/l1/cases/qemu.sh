@@ -113,16 +113,14 @@ gone() {
 }
 
 wait_for() { # SECONDS COMMAND...: until COMMAND succeeds; false when QEMU has ended before
-	_left=$(($1 * 5))
+	_tenths=$(($1 * 10))
 	shift
-	until "$@"; do
-		_left=$((_left - 1))
-		if [ $_left -le 0 ] || ! running; then
-			"$@"
-			return
-		fi
-		sleep 0.2
-	done
+	wait_until $_tenths so_or_ended "$@" || true
+	"$@"
+}
+
+so_or_ended() { # COMMAND...
+	"$@" || ! running
 }
 
 tsc_offset() {
