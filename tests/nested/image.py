@@ -142,42 +142,39 @@ def depends_of(module: bytes) -> List[str]:
 
 def add_kernel(archive: Archive, line: str) -> None:
     """One flat folder of modules and a modules.dep of our own for busybox modprobe."""
-    path = kernels.LINES[line].path
-    if not (path / "release").exists():
+    path, release = kernels.find(line).path, kernels.find(line).release
+    if not release:
         raise Problem(f"{line}: not fetched yet")
-    release = (path / "release").read_text().strip()
     folder = f"lib/modules/{release}"
     if folder in archive.entries:
         raise Problem(f"{line}: another kernel of this initramfs calls itself {release}, too")
-    kernel_modules = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file
-                      for file in (path / "modules" / "kernel").rglob("*.ko*")}
+    ours = {file.stem: file for file in path.glob("*.ko")}
+    files = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file
+             for file in (path / "modules/kernel").rglob("*.ko*")}
+    files.update(ours)
     builtin = (path / "modules/modules.builtin").read_text().replace("-", "_")
-    modules: Dict[str, bytes] = {}
+    needs: Dict[str, List[str]] = {}
 
     def add(name: str) -> None:
-        if name in modules:
+        if name in needs or (name not in files and f"/{name}.ko" in builtin):
             return
-        if name in kernel_modules:
-            modules[name] = unpacked(kernel_modules[name])
-        elif f"/{name}.ko" in builtin:
-            return
-        else:
+        if name not in files:
             raise Problem(f"{line}: no module {name}")
-        for dependency in depends_of(modules[name]):
+        data = unpacked(files[name])
+        archive.file(f"{folder}/{name}.ko", data)
+        needs[name] = depends_of(data)
+        for dependency in needs[name]:
             add(dependency)
 
-    def all_depends(name: str) -> List[str]:
+    def all_needs(name: str) -> List[str]:
         """modprobe wants all of what a module needs on its line, the deepest last."""
-        below = [dependency for dependency in depends_of(modules[name]) if dependency in modules]
-        return [*below, *(deeper for dependency in below for deeper in all_depends(dependency))]
+        below = [dependency for dependency in needs[name] if dependency in needs]
+        return [*below, *(deeper for dependency in below for deeper in all_needs(dependency))]
 
-    kernel_modules.update((file.stem, file) for file in path.glob("*.ko"))
-    for name in (*MODULES, *(file.stem for file in path.glob("*.ko"))):
+    for name in (*MODULES, *ours):
         add(name)
-    for name, data in modules.items():
-        archive.file(f"{folder}/{name}.ko", data)
-    depends = [f"{name}.ko: {' '.join(f'{below}.ko' for below in dict.fromkeys(all_depends(name)))}\n"
-               for name in sorted(modules)]
+    depends = [f"{name}.ko: {' '.join(f'{below}.ko' for below in dict.fromkeys(all_needs(name)))}\n"
+               for name in sorted(needs)]
     archive.file(f"{folder}/modules.dep", "".join(depends).encode())
     archive.copy(f"boot/vmlinuz-{line}", (path / "vmlinuz").resolve())
     archive.file(f"kch/lines/{line}", f"{release}\n".encode())
