@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """The tables in Documentation/ that are made from test runs.
 
@@ -7,93 +7,66 @@
     --from-logs  run no case; use what the last runs left in build/nested/
     --publish    also copy the documents to Documentation/
 
-The reports are matrix, blackout, selftests and benchmark; without a name, all of them are made.
-A report reads what its cases left in build/nested/CASE/ (outcome, verdict.log), and writes its
-document to build/results/. The prose of a document is written by hand: only what is between
-".. begin SECTION" and ".. end SECTION" comes from here.
+The reports are matrix, blackout, selftests and benchmark; without a name, all of them are made. A report
+reads what its cases left in build/nested/CASE/ (outcome, verdict.log), and writes its document to
+build/results/. The prose of a document is written by hand: only what is between ".. begin SECTION" and
+".. end SECTION" comes from here. A case that was not run, or did not pass, fails its report. The exit
+status is 1 when a report failed, and then nothing is published."""
 
-A case that was not run, or did not pass, fails its report. The exit status is 1 when a report
-failed, and then nothing is published.
-"""
 import argparse
-import dataclasses
 import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Sequence
+from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence
 
 import cases
+import kernels
+from common import BUILD, NESTED, ROOT, Problem, run_main, say
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
-# An emulated host on a busy machine may mismeasure its TSC frequency by so much that the exact
-# restore is rightly refused. Only then is the comparison run again, at most so often.
+# An emulated host on a busy machine may mismeasure its TSC frequency by so much that the exact restore is
+# rightly refused. Only then is the comparison run again, at most so often.
 COMPARISON_ATTEMPTS = 3
 MISMEASURED = re.compile(r"^note=identical refused_errno=(ERANGE|ENOTRECOVERABLE)", re.M)
+TABLES = ("cases.tbl", "luo.tbl", "bench.tbl")
+
+Rows = Dict[str, cases.Case]
+Sections = Dict[str, List[str]]
 
 
-class ReportError(Exception):
-    """A report cannot be made; the text says why."""
+# ---- What the cases left
 
-
-# ---- What there is: the table of cases, and what the cases left
-
-@dataclasses.dataclass
-class Row:
-    """A row of a case table."""
-    name: str
-    host: str
-    next: str
-    script: str
-    params: Dict[str, str]
-    table: Path
-
-
-def read_tables(folder: Path = ROOT / "tests/nested") -> Dict[str, Row]:
-    """The cases of all tables, but for those that test the test bed."""
-    rows = {}
-    for path in sorted(folder.glob("*.tbl")):
-        for case in cases.read_table(path):
-            if not case.outcome:
-                params = dict(word.split("=", 1) for word in case.params.split() if "=" in word)
-                rows[case.name] = Row(case.name, case.host, case.next, case.script, params, path)
-    return rows
-
-
-@dataclasses.dataclass
 class Stage:
     """What one kernel said: its release, and its notes in order."""
-    release: str = "?"
-    notes: List[str] = dataclasses.field(default_factory=list)
+
+    def __init__(self) -> None:
+        self.release, self.notes = "?", []
 
     def values(self, key: str) -> List[int]:
         """The numbers of all VMs' notes "vmN KEY=NUMBER"."""
-        found = [re.fullmatch(rf"vm\d+ {key}=(-?\d+)", note) for note in self.notes]
-        return [int(match[1]) for match in found if match]
+        return [int(value) for value in re.findall(rf"^vm\d+ {key}=(-?\d+)$", "\n".join(self.notes), re.M)]
 
     def value(self, key: str) -> int:
         """The number of the note "KEY NUMBER"."""
-        for note in self.notes:
-            if note.startswith(key + " "):
-                return int(note[len(key) + 1:])
-        raise ReportError(f"no note '{key}'")
+        found = re.search(rf"^{key} (\d+)$", "\n".join(self.notes), re.M)
+        if not found:
+            raise Problem(f"no note '{key}'")
+        return int(found[1])
 
 
-class Case:
-    """A case that was run and passed."""
+class Log:
+    """Of a case that was run and passed."""
 
     def __init__(self, build: Path, name: str):
         folder = build / "nested" / name
         outcome = folder / "outcome"
         said = outcome.read_text().strip() if outcome.exists() else "not run"
         if not re.match(r"pass\b", said):
-            raise ReportError(f"case {name}: {said}")
-        self.name = name
+            raise Problem(f"case {name}: {said}")
+        self.name, self.stages = name, []
         self.caught = sorted(set(said.partition("caught: ")[2].split()))
-        self.stages: List[Stage] = []
         for line in (folder / "verdict.log").read_text(errors="replace").splitlines():
             key, _, text = line.partition("=")
             if key == "stage":
@@ -103,7 +76,7 @@ class Case:
             elif key == "note" and self.stages:
                 self.stages[-1].notes.append(text)
         if not self.stages:
-            raise ReportError(f"case {name}: its verdict.log has no stage")
+            raise Problem(f"case {name}: its verdict.log has no stage")
 
     def notes(self) -> List[str]:
         return [note for stage in self.stages for note in stage.notes]
@@ -112,18 +85,14 @@ class Case:
         """Of the VMs' numbers, the one furthest from zero."""
         values = [value for stage in self.stages for value in stage.values(key)]
         if not values:
-            raise ReportError(f"case {self.name}: no note '{key}'")
+            raise Problem(f"case {self.name}: no note '{key}'")
         return max(values, key=abs)
 
 
 def text_of(path: Path) -> str:
     if not path.exists():
-        raise ReportError(f"{path} is not there")
+        raise Problem(f"{path} is not there")
     return path.read_text().strip()
-
-
-def by_version(line: str) -> List:
-    return [int(part) if part.isdigit() else part for part in re.split(r"[.-]", line)]
 
 
 # ---- How it is written
@@ -132,12 +101,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence], left: Sequence[int] = (
     """A simple table of reStructuredText; the columns in `left` are aligned to the left."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     if len(cells) == 1:
-        raise ReportError(f"nothing for the table of {head[0]}")
+        raise Problem(f"nothing for the table of {head[0]}")
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = ["  ".join(cell.ljust(width) if i in left else cell.rjust(width)
                        for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
-    rule = "  ".join("=" * max(width, 1) for width in widths)
+    rule = "  ".join("=" * width for width in widths)
     return [rule, lines[0], rule, *lines[1:], rule]
+
+
+def heading(text: str) -> List[str]:
+    return [text, "-" * len(text), ""]
 
 
 def in_units(ns: float) -> str:
@@ -149,70 +122,53 @@ def in_units(ns: float) -> str:
 
 
 def count(number: int) -> str:
-    if number == 0:
-        return "0"
-    return f"{number:+d}" if abs(number) < 1000000 else f"{number:+.3g}"
-
-
-Sections = Dict[str, List[str]]
+    return f"{number:+d}" if 0 < abs(number) < 1000000 else f"{number:+.3g}" if number else "0"
 
 
 def fill(document: str, sections: Sections) -> str:
     """The document with new sections."""
     for name, lines in sections.items():
-        begin, end = f".. begin {name}\n", f".. end {name}\n"
-        if document.count(begin) != 1 or document.count(end) != 1:
-            raise ReportError(f"the document has no section {name}")
-        before, _, rest = document.partition(begin)
-        after = rest.partition(end)[2]
-        document = before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after
+        text = "\n".join([f".. begin {name}", "", *lines, "", f".. end {name}"])
+        document, found = re.subn(rf"^\.\. begin {name}\n.*?^\.\. end {name}$", lambda _: text, document,
+                                  flags=re.M | re.S)
+        if found != 1:
+            raise Problem(f"the document has no section {name}")
     return document
 
 
 # ---- From every kernel to every other
 
-def pairs(rows: Dict[str, Row]) -> List[Row]:
-    """A case for each pair of kernels; the kernels come from the case table."""
-    found = [row for row in rows.values() if row.name == f"pair-{row.host}-{row.next}"]
-    return sorted(found, key=lambda row: (by_version(row.host), by_version(row.next)))
+def matrix_cases(rows: Rows) -> List[str]:
+    return [f"pair-{old}-{new}" for old, new in kernels.pairs()] + [name for name in rows if name.startswith("control-pair-")]
 
 
-def matrix_cases(rows: Dict[str, Row]) -> List[str]:
-    lines = {row.host for row in pairs(rows)}
-    wanted = [f"pair-{old}-{new}" for old in lines for new in lines]
-    return wanted + [name for name in rows if name.startswith("control-pair-")]
-
-
-def matrix(build: Path, rows: Dict[str, Row], _out: Path) -> Sections:
+def matrix(build: Path, rows: Rows, _out: Path) -> Sections:
     head = ["pair", "kind", "TSC, cycles", "kvmclock, ns", "rate, ppb", "in an hour, ns", "same function"]
     keys = ["tsc_error_cycles", "error_now_ns", "rate_ppb", "error_hour_ns"]
-    body, kernels, guests, shifts = [], {}, set(), set()
-    for row in pairs(rows):
-        case = Case(build, row.name)
-        first, last = case.stages[0], case.stages[-1]
-        old, new = by_version(row.host), by_version(row.next)
-        kind = "same" if old == new else "upgrade" if old < new else "rollback"
-        same = all(last.values("page_function")) and last.values("page_function")
-        body.append([f"{row.host} to {row.next}", kind, *map(case.worst, keys), "yes" if same else "no"])
-        kernels[row.host], kernels[row.next] = first.release, last.release
-        guests.add((len(last.values("vcpus")), case.worst("vcpus")))
-        khz = first.value("tsc_khz")
-        shifts.add((last.value("tsc_khz") - khz, round((last.value("tsc_khz") - khz) * 1e6 / khz)))
+    order, body, releases, guests, shifts = list(kernels.LINES), [], {}, set(), set()
+    for old, new in kernels.pairs():
+        log = Log(build, f"pair-{old}-{new}")
+        first, last = log.stages[0], log.stages[-1]
+        kind = "same" if old == new else "upgrade" if order.index(old) < order.index(new) else "rollback"
+        same = last.values("page_function")
+        body.append([f"{old} to {new}", kind, *map(log.worst, keys), "yes" if same and all(same) else "no"])
+        releases.update({old: first.release, new: last.release})
+        guests.add((len(last.values("vcpus")), log.worst("vcpus")))
+        khz, shift = first.value("tsc_khz"), last.value("tsc_khz") - first.value("tsc_khz")
+        shifts.add((shift, round(shift * 1e6 / khz)))
     if len(guests) != 1 or len(shifts) != 1:
-        raise ReportError(f"the pairs are not of one kind: {sorted(guests)} {sorted(shifts)}")
+        raise Problem(f"the pairs are not of one kind: {sorted(guests)} {sorted(shifts)}")
     (vms, vcpus), (khz, ppm) = guests.pop(), shifts.pop()
     controls = []
-    for row in rows.values():
-        if row.name.startswith("control-pair-"):
-            case = Case(build, row.name)
-            caught = ", ".join(f"``{check}``" for check in case.caught)
-            controls.append(f"- {row.host} to {row.next}, kvmclock {case.worst('error_now_ns')} ns and TSC "
-                            f"{case.worst('tsc_error_cycles')} cycles off: caught by {caught}")
-    packages = {line: text_of(build / "kernels" / line / "package") for line in kernels}
+    for name in (name for name in rows if name.startswith("control-pair-")):
+        log = Log(build, name)
+        controls.append(f"- {rows[name].host} to {rows[name].next}, kvmclock {log.worst('error_now_ns')} ns and TSC "
+                        f"{log.worst('tsc_error_cycles')} cycles off: caught by "
+                        + ", ".join(f"``{check}``" for check in log.caught))
     return {"pairs": [f"VMs: {vms}, each of {vcpus} vCPUs. TSC frequency that the second kernel is told: "
                       f"{khz:+d} kHz ({ppm:+d} ppm).", "", *table(head, body, (0, 1, 6))],
-            "kernels": [f"- {line}: {kernels[line]} ({packages[line]})"
-                        for line in sorted(kernels, key=by_version)],
+            "kernels": [f"- {line}: {release} ({text_of(build / 'kernels' / line / 'package')})"
+                        for line, release in releases.items()],
             "controls": controls}
 
 
@@ -237,45 +193,40 @@ STEPS = [
 ]
 
 
-def blackout_lines(rows: Dict[str, Row]) -> List[str]:
-    names = [name[len("blackout-"):-len("-counted")] for name in rows
-             if re.fullmatch(r"blackout-.*-counted", name)]
-    return sorted(names, key=by_version)
+def blackout_lines(rows: Rows) -> List[str]:
+    return [line for line in kernels.LINES if f"blackout-{line}-counted" in rows]
 
 
-def blackout_cases(rows: Dict[str, Row]) -> List[str]:
+def blackout_cases(rows: Rows) -> List[str]:
     return [f"blackout-{line}{end}" for line in blackout_lines(rows) for end in ("", "-counted")]
 
 
-def durations(case: Case) -> List[tuple]:
+def durations(log: Log) -> List[tuple]:
     """(step, ms, per cent, whose); the last rows are the sums."""
-    at = {words[1]: int(words[2]) for words in map(str.split, case.notes()) if words[0] == "at"}
-    khz = case.stages[-1].value("tsc_khz")
-    steps = []
+    at = {key: int(value) for key, value in re.findall(r"^at (\w+) (\d+)$", "\n".join(log.notes()), re.M)}
+    khz, steps = log.stages[-1].value("tsc_khz"), []
     for step, start, end, whose in STEPS:
         if start not in at or end not in at or at[end] < at[start]:
-            raise ReportError(f"case {case.name}: no step, or one before the last: {step}")
+            raise Problem(f"case {log.name}: no step, or one before the last: {step}")
         steps.append((step, (at[end] - at[start]) / khz, whose))
-    whole = (at["guest_first"] - at["guest_last"]) / khz
-    if abs(sum(ms for _, ms, _ in steps) - whole) > 0.001:
-        raise ReportError(f"case {case.name}: the steps do not add up to {whole} ms")
-    ours = [ms for _, ms, whose in steps if whose]
+    # All of the steps follow one another, so that this is their sum.
+    whole, ours = (at[STEPS[-1][2]] - at[STEPS[0][1]]) / khz, [ms for _, ms, whose in steps if whose]
+    # The first of ours is the save.
     steps += [("all", whole, ""), ("ours: module and restore", sum(ours[1:]), "ours"),
               ("ours: with the save", sum(ours), "ours")]
     return [(step, f"{ms:.3f}", f"{100 * ms / whole:.3f}", whose) for step, ms, whose in steps]
 
 
-def blackout(build: Path, rows: Dict[str, Row], _out: Path) -> Sections:
+def blackout(build: Path, rows: Rows, _out: Path) -> Sections:
     tables, shares = [], []
     for line in blackout_lines(rows):
-        case, counted = Case(build, f"blackout-{line}"), Case(build, f"blackout-{line}-counted")
-        release = case.stages[-1].release
-        measured = list(zip(durations(case), durations(counted)))
-        body = [(a[0], a[1], a[2], b[1], b[2], a[3]) for a, b in measured]
-        tables += [release, "-" * len(release), "",
-                   *table(["step", "ms", "share, %", "counted, ms", "share, %", "whose"], body, (0, 5)), ""]
+        log, counted = Log(build, f"blackout-{line}"), Log(build, f"blackout-{line}-counted")
+        measured = list(zip(durations(log), durations(counted)))
+        body = [(*plain[:3], *by_count[1:]) for plain, by_count in measured]
+        release = log.stages[-1].release
+        tables += heading(release) + table(["step", "ms", "share, %", "counted, ms", "share, %", "whose"], body, (0, 5)) + [""]
         shares.append(f"- {release}: {measured[-2][1][2]} %; the test demands less than "
-                      f"{rows[counted.name].params['share']} %")
+                      f"{rows[counted.name].param('share')} %")
     return {"steps": tables[:-1], "shares": shares}
 
 
@@ -284,15 +235,16 @@ def blackout(build: Path, rows: Dict[str, Row], _out: Path) -> Sections:
 RESULTS = {"0": "pass", "4": "skip", "124": "time limit", "143": "time limit"}
 
 
-def our_rows(rows: Dict[str, Row]) -> List[Row]:
-    """Our cases that run all guests, from one kernel to another."""
+def our_rows(rows: Rows) -> List[cases.Case]:
+    """Our cases that run all guests, from one kernel to another; first those that stay on theirs."""
     found = [row for row in rows.values() if row.script == "selftests"
-             and not {"controls", "scenarios", "spoil"} & set(row.params)]
-    return sorted(found, key=lambda row: (row.host != row.next, by_version(row.host), by_version(row.next)))
+             and not any(row.param(key) for key in ("controls", "scenarios", "spoil"))]
+    order = list(kernels.LINES).index
+    return sorted(found, key=lambda row: (row.host != row.next, order(row.host), order(row.next)))
 
 
-def selftests_cases(rows: Dict[str, Row]) -> List[str]:
-    return ([name for name in rows if name.startswith("selftests-kernel-")] +
+def selftests_cases(rows: Rows) -> List[str]:
+    return ([row.name for row in rows.values() if row.script == "selftests-kernel" and row.expect == "pass"] +
             [row.name for row in our_rows(rows)] + ["selftests-controls"])
 
 
@@ -310,32 +262,29 @@ def scenario_result(notes: List[str], test: str, guest: str) -> str:
     return ""
 
 
-def kernel_selftests(build: Path, row: Row) -> List[str]:
+def kernel_selftests(build: Path, row: cases.Case) -> List[str]:
     """The kernel's own tests; the notes are "TEST STATUS STATUS-WITH-THE-MODULE TEXT"."""
-    case, body = Case(build, row.name), []
-    for note in case.notes():
-        test, without, with_it, text = [*note.split(" ", 3), "", "", ""][:4]
-        if not test.endswith("-with") and without.isdigit():
-            body.append([test, *(RESULTS.get(status, f"status {status}") for status in (without, with_it)),
-                         text.replace("Requirement not met: ", "", 1)])
-    return [row.host, "-" * len(row.host), "",
-            *table(["test", "without", "with", "tests in it, or what is not met"], body, range(4)), "",
-            f"Host {case.stages[0].release}, tests of {text_of(build / 'selftests' / row.host / 'package')}.", ""]
+    log, body = Log(build, row.name), []
+    for test, without, with_it, text in re.findall(r"^(\S+(?<!-with)) (\d+) (\d+) ?(.*)$", "\n".join(log.notes()), re.M):
+        body.append([test, *(RESULTS.get(status, f"status {status}") for status in (without, with_it)),
+                     text.replace("Requirement not met: ", "", 1)])
+    return [*heading(row.host), *table(["test", "without", "with", "tests in it, or what is not met"], body, range(4)), "",
+            f"Host {log.stages[0].release}, tests of {text_of(build / 'selftests' / row.host / 'package')}.", ""]
 
 
-def selftests(build: Path, rows: Dict[str, Row], _out: Path) -> Sections:
-    kernel = [line for name in rows if name.startswith("selftests-kernel-")
-              for line in kernel_selftests(build, rows[name])]
+def selftests(build: Path, rows: Rows, _out: Path) -> Sections:
+    kernel = [line for row in rows.values() if row.script == "selftests-kernel" and row.expect == "pass"
+              for line in kernel_selftests(build, row)]
     captures, restores, guests = [], [], []
     for row in our_rows(rows):
-        notes = Case(build, row.name).notes()
+        notes = Log(build, row.name).notes()
         if row.host == row.next:
             captures.append((f"captured, {row.host}", "capture", notes))
             guests = guests or list(dict.fromkeys(re.findall(r"\bcapture\.([a-z0-9_]+)", "\n".join(notes))))
         restores.append((f"{row.host} to {row.next}", "restore", notes))
     columns = captures + restores
     body = [[guest, *(scenario_result(notes, test, guest) for _, test, notes in columns)] for guest in guests]
-    Case(build, "selftests-controls")
+    Log(build, "selftests-controls")
     return {"kernel": kernel[:-1],
             "guests": table(["guest", *(column[0] for column in columns)], body, range(len(columns) + 1))}
 
@@ -364,26 +313,26 @@ COSTS = {
 }
 
 
-def benchmark_cases(_rows: Dict[str, Row]) -> List[str]:
+def benchmark_cases(_rows: Rows) -> List[str]:
     return ["comparison", "cost-6.12"]
 
 
-def compared(case: Case) -> Dict[str, List[Dict[str, int]]]:
+def compared(log: Log) -> Dict[str, List[Dict[str, int]]]:
     """By method, the numbers after each update."""
     numbers: Dict[str, List[Dict[str, int]]] = {}
-    for stage in case.stages[1:]:
+    for stage in log.stages[1:]:
         for method in METHODS:
             found = dict(re.findall(rf"^{method} ([a-z_]+)=(-?\d+)$", "\n".join(stage.notes), re.M))
             if found:
                 numbers.setdefault(method, []).append({key: int(value) for key, value in found.items()})
     if "identical" not in numbers:
-        raise ReportError(f"case {case.name}: no numbers of the method 'identical'")
+        raise Problem(f"case {log.name}: no numbers of the method 'identical'")
     return numbers
 
 
-def comparison(case: Case, out: Path) -> List[str]:
-    numbers, release = compared(case), case.stages[-1].release
-    updates, exact = len(case.stages) - 1, numbers["identical"][0]
+def comparison(log: Log, out: Path) -> List[str]:
+    numbers, release = compared(log), log.stages[-1].release
+    updates, exact = len(log.stages) - 1, numbers["identical"][0]
     rows = []
     for method, after in numbers.items():
         first, last = after[0], after[-1]
@@ -421,10 +370,10 @@ def picture(numbers: Dict[str, List[Dict[str, int]]], out: Path) -> None:
     svg.write_text("\n".join(lines) + "\n")
 
 
-def cost(case: Case) -> List[str]:
+def cost(log: Log) -> List[str]:
     """Notes "WHAT vcpus=N KEY=VALUE..." of one VM, "WHAT-fleet upto=N" of many, "... vms=N" of all."""
     cells: Dict[str, Dict[str, Dict[int, str]]] = {}
-    for note in case.notes():
+    for note in log.notes():
         what, *words = note.split()
         if len(words) < 2 or not all("=" in word for word in words):
             continue
@@ -433,7 +382,7 @@ def cost(case: Case) -> List[str]:
         cells.setdefault(unit, {}).setdefault(what, {})[int(number)] = (
             f"{float(values['ratio']):.2f} ({float(values['ratio_low']):.2f}-{float(values['ratio_high']):.2f})")
     names = {**COSTS, "preserve-fleet": COSTS["preserve"], "restore-fleet": COSTS["restore"]}
-    lines = [f"Host kernel {case.stages[-1].release}. One VM, by its number of vCPUs:"]
+    lines = [f"Host kernel {log.stages[-1].release}. One VM, by its number of vCPUs:"]
     fleet = next((unit for unit in cells if unit not in ("vcpus", "vms")), "")
     for unit, title in (("vcpus", "vCPUs"), (fleet, "up to the Nth"), ("vms", "N")):
         found = cells.get(unit, {})
@@ -458,18 +407,17 @@ def record(text: str) -> List[str]:
     return table(["what", "VMs", "vCPUs", "us", "ns per vCPU", "bytes alone, us", "ratio"], rows)
 
 
-def benchmark(build: Path, _rows: Dict[str, Row], out: Path) -> Sections:
-    return {"comparison": comparison(Case(build, "comparison"), out), "cost": cost(Case(build, "cost-6.12")),
+def benchmark(build: Path, _rows: Rows, out: Path) -> Sections:
+    return {"comparison": comparison(Log(build, "comparison"), out), "cost": cost(Log(build, "cost-6.12")),
             "record": record(text_of(build / "bench" / "record"))}
 
 
 # ---- All of them
 
-@dataclasses.dataclass
-class Report:
+class Report(NamedTuple):
     """`alone`: the cases measure times, so only one runs at a time."""
-    cases: Callable[[Dict[str, Row]], List[str]]
-    make: Callable[[Path, Dict[str, Row], Path], Sections]
+    cases: Callable[[Rows], List[str]]
+    make: Callable[[Path, Rows, Path], Sections]
     alone: bool = False
     files: Sequence[str] = ()
 
@@ -482,71 +430,67 @@ REPORTS = {
 }
 
 
-def run_cases(names: List[str], rows: Dict[str, Row], alone: bool) -> None:
+def run_cases(names: List[str], alone: bool) -> None:
     """Whether they pass is seen when they are read."""
-    runner = Path(__file__).with_name("run.py")
-    tables: Dict[Path, List[str]] = {}
-    for name in names:
-        if name not in rows:
-            raise ReportError(f"no case {name} in any table")
-        # What an earlier run left must not be taken for this one's.
-        (BUILD / "nested" / name / "outcome").unlink(missing_ok=True)
-        tables.setdefault(rows[name].table, []).append(name)
-    for path, some in tables.items():
-        subprocess.run([runner, *(["-j1"] if alone else []), "-t", path, "-c", *some],
-                       stdout=sys.stderr, check=False)
+    for file in TABLES:
+        some = [case.name for case in cases.read_table(NESTED / file) if case.name in names]
+        for name in some:
+            # What an earlier run left must not be taken for this one's.
+            (BUILD / "nested" / name / "outcome").unlink(missing_ok=True)
+        if some:
+            subprocess.run([NESTED / "run.py", *(["-j1"] if alone else []), "-t", NESTED / file, "-c", *some],
+                           stdout=sys.stderr, check=False)
 
 
-def run_benchmark(rows: Dict[str, Row]) -> None:
+def run_benchmark() -> None:
     for _ in range(COMPARISON_ATTEMPTS):
-        run_cases(["comparison"], rows, alone=True)
+        run_cases(["comparison"], alone=True)
         log = BUILD / "nested/comparison/verdict.log"
         if not log.exists() or not MISMEASURED.search(log.read_text(errors="replace")):
             break
-    run_cases(["cost-6.12"], rows, alone=True)
+    run_cases(["cost-6.12"], alone=True)
     (BUILD / "bench").mkdir(parents=True, exist_ok=True)
     with open(BUILD / "bench/record", "w", encoding="utf-8") as out:
         subprocess.run([BUILD / "tests/bench/record-cost"], stdout=out, check=True)
 
 
-def make_report(name: str, build: Path, rows: Dict[str, Row], out: Path) -> str:
+def make_report(name: str, build: Path, rows: Rows, out: Path) -> str:
     """Writes the document and its pictures to `out`; returns the sections as text."""
-    report = REPORTS[name]
-    missing = [case for case in report.cases(rows) if case not in rows]
-    if missing or not report.cases(rows):
-        raise ReportError(f"no case {' '.join(missing) or 'at all'} in any table")
+    missing = [case for case in REPORTS[name].cases(rows) if case not in rows]
+    if missing:
+        raise Problem(f"no case {' '.join(missing)} in any table")
     out.mkdir(parents=True, exist_ok=True)
-    sections = report.make(build, rows, out)
-    document = fill((ROOT / f"Documentation/{name}.rst").read_text(), sections)
-    (out / f"{name}.rst").write_text(document)
+    sections = REPORTS[name].make(build, rows, out)
+    (out / f"{name}.rst").write_text(fill((ROOT / f"Documentation/{name}.rst").read_text(), sections))
     return "\n\n".join("\n".join(lines) for lines in sections.values())
 
 
+def read_rows() -> Rows:
+    return {case.name: case for file in TABLES for case in cases.read_table(NESTED / file)}
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--from-logs", action="store_true")
     parser.add_argument("--publish", action="store_true")
-    parser.add_argument("report", nargs="*", metavar="REPORT", help=", ".join(REPORTS))
+    parser.add_argument("report", nargs="*", metavar="REPORT")
     arguments = parser.parse_args()
-    names = arguments.report or list(REPORTS)
+    names, rows, out, failed = arguments.report or list(REPORTS), read_rows(), BUILD / "results", []
     for name in names:
         if name not in REPORTS:
             parser.error(f"no report {name}; there are {', '.join(REPORTS)}")
-    rows, out, failed = read_tables(), BUILD / "results", []
     for name in names:
         try:
             if not arguments.from_logs and name == "benchmark":
-                run_benchmark(rows)
+                run_benchmark()
             elif not arguments.from_logs:
-                run_cases(REPORTS[name].cases(rows), rows, REPORTS[name].alone)
+                run_cases(REPORTS[name].cases(rows), REPORTS[name].alone)
             print(make_report(name, BUILD, rows, out), end="\n\n")
-        except (ReportError, KeyError, ValueError, OSError, subprocess.CalledProcessError) as error:
-            print(f"reports.py: {name}: {error!r}" if isinstance(error, KeyError) else
-                  f"reports.py: {name}: {error}", file=sys.stderr)
+        except (Problem, KeyError, ValueError, OSError, subprocess.CalledProcessError) as error:
+            say(f"{name}: {error if isinstance(error, Problem) else repr(error)}")
             failed.append(name)
     if failed:
-        print(f"reports.py: failed, and nothing published: {' '.join(failed)}", file=sys.stderr)
-        return 1
+        raise Problem(f"failed, and nothing published: {' '.join(failed)}")
     for name in names if arguments.publish else []:
         for file in (f"{name}.rst", *REPORTS[name].files):
             shutil.copyfile(out / file, ROOT / "Documentation" / file)
@@ -554,4 +498,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)
