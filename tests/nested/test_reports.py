@@ -50,8 +50,14 @@ class Reports(unittest.TestCase):
                   ["tsc_khz 2000030", *vm(0, **after), *vm(1, **dict(after, error_now_ns=0))],
                   lines=(old, new), **more)
 
+    def report(self, name):
+        """Its sections, for which the document has room."""
+        found = reports.REPORTS[name].make(self.build, self.rows, self.out)
+        self.assertIn(found[min(found)][-1], reports.fill((reports.ROOT / f"Documentation/{name}.rst").read_text(), found))
+        return found
+
     def matrix(self):
-        return reports.matrix(self.build, self.rows, self.out)
+        return self.report("matrix")
 
     def test_matrix(self):
         for line in kernels.LINES:
@@ -82,13 +88,13 @@ class Reports(unittest.TestCase):
         notes = ["tsc_khz 1000", *(f"at {step} {i * 500}" for i, step in enumerate(STEPS))]
         self.case("blackout-7.3", notes)
         self.case("blackout-7.3-counted", notes, params="share=1")
-        found = reports.blackout(self.build, self.rows, self.out)
+        found = self.report("blackout")
         self.assertEqual(found["steps"][7].split(), "clock saved 0.500 7.143 0.500 7.143 ours".split())
         self.assertEqual(found["steps"][-2].split(), "ours: with the save 2.500 35.714 2.500 35.714 ours".split())
         self.assertEqual(found["shares"], ["- rel0: 28.571 %; the test demands less than 1 %"])
         self.case("blackout-7.3", [note for note in notes if "settled" not in note])
         with self.assertRaisesRegex(Problem, "no step, or one before the last: TSC frequency settles"):
-            reports.blackout(self.build, self.rows, self.out)
+            self.report("blackout")
 
     def test_selftests(self):
         self.case("selftests-kernel-7.3", ["one 0 0 4 tests", "two 4 4 Requirement not met: a CPU", "two-with x",
@@ -100,9 +106,9 @@ class Reports(unittest.TestCase):
                    "restore # restore.c cannot be restored: because", "restore # restore.c: 1 checks"],
                   script="selftests", lines=("7.3", "7.3"))
         with self.assertRaisesRegex(Problem, "selftests-controls: not run"):
-            reports.selftests(self.build, self.rows, self.out)
+            self.report("selftests")
         self.case("selftests-controls", [], script="selftests", params="controls=yes")
-        found = reports.selftests(self.build, self.rows, self.out)
+        found = self.report("selftests")
         self.assertEqual([line.split() for line in found["kernel"][6:9]], [
             "one pass pass 4 tests".split(), "two skip skip a CPU".split(), ["three", "status", "1", "time", "limit", "bad"]])
         self.assertEqual(found["kernel"][-1], "Host rel0, tests of linux-source.")
@@ -122,7 +128,7 @@ class Reports(unittest.TestCase):
         self.case("cost-6.12", [f"preserve vcpus=1 {ratio}", f"preserve vcpus=8 {ratio}", f"restore-fleet vm=10 {ratio}",
                                 f"restore-fleet vm=200 {ratio}", f"restore-fleet vms=50 {ratio}"])
         self.file("bench/record", "sizes bytes_per_vm=192\nsealed vms=1 vcpus=2 us=3.1 ns_per_vcpu=4 limit_us=5 ratio=6\n")
-        found = reports.benchmark(self.build, self.rows, self.out)
+        found = self.report("benchmark")
         self.assertEqual(found["comparison"][:2], ["Host kernel rel2, 2 updates by kexec; guests of 2 vCPUs, not scheduled for",
                                                    "2.5 s at the first of them."])
         self.assertEqual(found["comparison"][6].split()[2:], "-11.044 s 0 ns -5007 -2.9e+10 58.4 ms no -100.0 us +5".split())
