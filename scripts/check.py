@@ -38,18 +38,17 @@ class Failed(Exception):
     """A check cannot be made, or something outside said what is wrong."""
 
 
-def run(*command, **options) -> subprocess.CompletedProcess:
+def run(*command, input="") -> subprocess.CompletedProcess:
     """The output is in .stdout. What a calling make exports is kept from a make called here."""
     environment = {key: value for key, value in os.environ.items() if not re.match("MAKE|MFLAGS|CFLAGS", key)}
-    if not shutil.which(str(command[0])):
+    if not shutil.which(str(command[0])) and not (ROOT / command[0]).exists():
         raise Failed(f"no {command[0]} here: scripts/setup.sh --check installs it")
-    return subprocess.run(list(map(str, command)), text=True, errors="replace", cwd=options.pop("cwd", ROOT),
-                          env=environment, stdin=options.pop("stdin", subprocess.DEVNULL) if "input" not in options
-                          else None, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
+    return subprocess.run(list(map(str, command)), text=True, errors="replace", cwd=ROOT, env=environment, input=input,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
-def must(*command, **options) -> str:
-    result = run(*command, **options)
+def must(*command) -> str:
+    result = run(*command)
     if result.returncode:
         raise Failed(f"{result.stdout}\nstatus {result.returncode}: {shlex.join(map(str, command))}")
     return result.stdout
@@ -285,18 +284,11 @@ def check_kernel_doc() -> Iterator[str]:
             yield line
 
 
-def check_floors_() -> Iterator[str]:
-    yield from check_floors.faults(ROOT)
-
-
-def check_documents_() -> Iterator[str]:
-    yield from check_documents.faults(ROOT, run)
-
-
 CHECKS = {"licences": check_licences, "text": check_text, "places": check_places, "modes": check_modes,
           "shellcheck": check_shellcheck, "python": check_python, "checkpatch": check_checkpatch,
           "sparse": check_sparse, "cppcheck": check_cppcheck, "headers": check_headers, "builds": check_builds,
-          "kernel_doc": check_kernel_doc, "floors": check_floors_, "documents": check_documents_}
+          "kernel_doc": check_kernel_doc, "floors": lambda: check_floors.faults(ROOT),
+          "documents": lambda: check_documents.faults(ROOT, run)}
 
 
 def main() -> int:
