@@ -349,11 +349,11 @@ static bool tsc_as_told(const struct kch_restore_result *result,
 	int64_t cycles = function_tsc(after, host) - function_tsc(before, host);
 	uint64_t passed = function_tsc(after, host) -
 			  function_tsc(after, result->outcome.host_tsc);
-	unsigned __int128 growth;
+	__int128 growth;
 
 	if (result->outcome.mode != KCH_MODE_CONTINUOUS)
 		return !cycles;
-	growth = (unsigned __int128)passed * (imaxabs(result->tsc_rate_ppb) + 1);
+	growth = (__int128)passed * (imaxabs(result->tsc_rate_ppb) + 1);
 	return imaxabs(cycles) <= imaxabs(result->outcome.error_cycles) + 1 +
 				  (growth + 999999999) / 1000000000;
 }
