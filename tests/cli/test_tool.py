@@ -410,7 +410,7 @@ class Device(Case):
         # Of nothing it is a list, too.
         self.stop_vmm()
         self.tool(0, "list", NO_VMS=1)
-        self.assertEqual(self.out.splitlines(), ["SOURCE UUID NAME PID VCPUS LIVE RESTORED CLOCK HOLD"])
+        self.assertEqual(self.out.splitlines(), ["SOURCE UUID NAME PID VCPU_COUNT LIVE RESTORED CLOCK HOLD"])
         self.tool(0, "list --noheadings", NO_VMS=1)
         self.assertEqual(self.out, "")
         self.assertEqual(self.tool(0, "list --json", NO_VMS=1), {"vms": [], "errors": []})

@@ -169,9 +169,11 @@ int __wrap_tool_open(struct tool *tool)
 static void run(const char *name, int (*fn)(struct tool *tool, int argc, char **argv),
 		bool json, const char *word)
 {
-	char *argv[] = { (char *)name, (char *)word, NULL };
+	char *argv[3] = {};
 	struct tool tool = { .command = name };
 
+	argv[0] = (char *)name;
+	argv[1] = (char *)word;
 	optind = 0;
 	output_begin(&tool.out);
 	tool.out.json = json;

@@ -12,33 +12,20 @@
 #define PAGE_BYTES	4096	/* of which a region has some */
 
 static const struct column slot_columns[] = {
-	{ "slot", "0 or 1", .number = true },
-	{ "offset", "where it starts in the dump", .number = true },
-	{ "state", "valid, empty, newer (incompatible) or damaged" },
-	{ "sequence", "of its record", .number = true },
-	{ "bytes", "of its record", .number = true },
-	{ "vms", "that it says it has", .number = true },
-	{ "message", "what is wrong with it" },
-	{}
+	{ "slot", .number = true }, { "offset", .number = true }, { "state" },
+	{ "sequence", .number = true }, { "total_size", .number = true },
+	{ "vm_count", .number = true },
+	{ "message" }, {}
 };
 
 static const struct column vm_columns[] = {
-	{ "slot", "of which record it is", .number = true },
-	{ "offset", "where it starts in that", .number = true },
-	{}
+	{ "slot", .number = true }, { "offset", .number = true }, {}
 };
 
-static const struct column vcpu_columns[] = {
-	{ "slot", "of which record it is", .number = true },
-	{ "uuid", "of which VM" },
-	{}
-};
+static const struct column vcpu_columns[] = { { "slot", .number = true }, { "uuid" }, {} };
 
 static const struct column damage_columns[] = {
-	{ "slot", "of which record it is", .number = true },
-	{ "where", "header, or the number of the VM entry" },
-	{ "message", "what is wrong" },
-	{}
+	{ "slot", .number = true }, { "where" }, { "message" }, {}
 };
 
 struct dump {
@@ -172,8 +159,8 @@ static void add_slots(struct dump *dump, struct table *table)
 			continue;
 		}
 		output_u64(row, "sequence", record->sequence);
-		output_u64(row, "bytes", record->total_size);
-		output_u32(row, "vms", record->vm_count);
+		output_u64(row, "total_size", record->total_size);
+		output_u32(row, "vm_count", record->vm_count);
 	}
 }
 

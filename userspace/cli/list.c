@@ -11,7 +11,7 @@ static const struct column columns[] = {
 	{ "pid", "the process that has it, or had it when it was saved or restored",
 	  .number = true },
 	{ "fd", "its descriptor there", .number = true, .hidden = true },
-	{ "vcpus", "how many", .number = true },
+	{ "vcpu_count", "how many vCPUs", .number = true },
 	{ "bytes", "what it takes in the record", .number = true, .hidden = true },
 	{ "live", "the VM that was saved, or restored, still exists" },
 	{ "restored", "its clock was restored" },
@@ -55,7 +55,7 @@ static void add_entry(struct table *table, enum kch_which which,
 	output_uuid(row, "uuid", entry->uuid);
 	output_string(row, "name", entry->name);
 	output_s32(row, "pid", entry->pid);
-	output_u32(row, "vcpus", entry->vcpu_count);
+	output_u32(row, "vcpu_count", entry->vcpu_count);
 	output_u32(row, "bytes", entry->bytes);
 	output_bool(row, "live", entry->flags & KCH_ENTRY_LIVE);
 	output_string(row, "clock", clock_of(entry->flags));

@@ -20,7 +20,7 @@
 
 struct column {
 	const char *name;	/* the member in JSON; as a heading in upper case */
-	const char *help;
+	const char *help;	/* of a table that --output is about */
 	bool number;		/* to the right */
 	bool hidden;		/* text only where --output names it */
 };
