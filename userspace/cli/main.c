@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kvmclockctl: preserve and restore the clocks of KVM guests across a kexec. */
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include "commands.h"
@@ -59,6 +60,8 @@ int main(int argc, char **argv)
 	int code, err, i;
 	bool help;
 
+	/* For libsmartcols to know how wide a name is. */
+	setlocale(LC_CTYPE, "");
 	if (argc < 2)
 		return print_commands(stderr, EXIT_USAGE);
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))

@@ -12,15 +12,14 @@
 #define FIRST_VALUE	256	/* of getopt_long(), for the first row */
 
 /* Its own, those that all have, and those of an output that is one table. */
-static size_t all_rows(struct tool *tool, const struct option_row *own, bool is_table,
+static size_t all_rows(struct tool *tool, const struct option_row *own, const char **output,
 		       struct option_row rows[ROWS_MAX])
 {
 	const struct option_row common[] = {
 		{ "device", "PATH", "instead of " KCH_DEVICE, OPTION_TEXT, &tool->device },
 		{ "json", NULL, "print a JSON object", OPTION_SET, &tool->out.json, 1 },
 		{ "help", NULL, "print this (-h)", OPTION_HELP },
-		{ "output", "COLUMN,...", "print these columns (-o)", OPTION_TEXT,
-		  &tool->out.columns },
+		{ "output", "COLUMN,...", "print these columns (-o)", OPTION_TEXT, output },
 		{ "noheadings", NULL, "print no headings", OPTION_SET, &tool->out.noheadings, 1 },
 		{ "raw", NULL, "print columns without padding, blanks in them as \\x20",
 		  OPTION_SET, &tool->out.raw, 1 },
@@ -29,7 +28,7 @@ static size_t all_rows(struct tool *tool, const struct option_row *own, bool is_
 
 	for (count = 0; own[count].name; count++)
 		rows[count] = own[count];
-	for (i = 0; i < (is_table ? ARRAY_SIZE(common) : 3); i++)
+	for (i = 0; i < (output ? ARRAY_SIZE(common) : 3); i++)
 		rows[count++] = common[i];
 	return count;
 }
@@ -124,19 +123,25 @@ static int check_row(struct tool *tool, const struct option_row *rows, size_t i,
 	return 0;
 }
 
-static int check_columns(struct tool *tool, const struct column *columns)
+static int choose_columns(struct tool *tool, const struct column *columns, const char *names)
 {
-	const char *at = tool->out.columns;
+	struct output *out = &tool->out;
+	const struct column *column;
 	size_t length;
 
-	if (at && tool->out.json)
+	if (names && out->json)
 		return bad_usage(tool, "--json has all columns: it does not go together with --output");
-	if (at && !*at)
+	if (names && !*names)
 		return bad_usage(tool, "--output names no column");
-	for (; at && *at; at += length + (at[length] == ',')) {
-		length = strcspn(at, ",");
-		if (!output_column(columns, at, length))
-			return bad_usage(tool, "no column %.*s", (int)length, at);
+	for (; names && *names; names += length + (names[length] == ',')) {
+		length = strcspn(names, ",");
+		for (column = columns; column->name; column++)
+			if (strlen(column->name) == length &&
+			    !strncasecmp(column->name, names, length))
+				break;
+		if (!column->name || out->chosen_count == OUTPUT_COLUMNS_MAX)
+			return bad_usage(tool, "no column %.*s", (int)length, names);
+		out->chosen[out->chosen_count++] = column;
 	}
 	return 0;
 }
@@ -169,7 +174,8 @@ int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
 {
 	struct option_row rows[ROWS_MAX] = {};
 	struct option options[ROWS_MAX + 1] = {};
-	size_t count = all_rows(tool, own, columns, rows), i;
+	const char *output = NULL;
+	size_t count = all_rows(tool, own, columns ? &output : NULL, rows), i;
 	int value, index, code;
 	uint32_t given = 0;
 
@@ -204,7 +210,7 @@ int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
 		*operand = argv[optind++];
 	if (optind < argc)
 		return bad_usage(tool, "unexpected operand: %s", argv[optind]);
-	return check_columns(tool, columns);
+	return choose_columns(tool, columns, output);
 }
 
 int options_check_vm(struct tool *tool, const struct vm_choice *choice, bool needed)

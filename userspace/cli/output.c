@@ -102,14 +102,6 @@ void output_error(struct output *out, const char *error, const char *name,
 	output_string(row, "message", message);
 }
 
-const struct column *output_column(const struct column *columns, const char *name, size_t length)
-{
-	for (; columns->name; columns++)
-		if (strlen(columns->name) == length && !strncasecmp(columns->name, name, length))
-			return columns;
-	return NULL;
-}
-
 char *output_heading(const struct column *column)
 {
 	char *heading = xasprintf("%s", column->name), *at;
@@ -131,31 +123,19 @@ static const char *text_of(struct json_object *object, const char *key)
 	return json_object_get_string(value);
 }
 
-/* Those that --output names, in its order, or all that are not hidden; how many. */
-static size_t choose_columns(const struct output *out, const struct table *table,
-			     const struct column *chosen[OUTPUT_COLUMNS_MAX])
-{
-	const struct column *column;
-	const char *at = out->columns;
-	size_t count = 0, length;
-
-	for (column = table->columns; !at && column->name; column++)
-		if (!column->hidden)
-			chosen[count++] = column;
-	for (; at && *at && count < OUTPUT_COLUMNS_MAX; at += length + (at[length] == ',')) {
-		length = strcspn(at, ",");
-		chosen[count++] = output_column(table->columns, at, length);
-	}
-	return count;
-}
-
 static void print_table(const struct output *out, const struct table *table)
 {
 	const size_t row_count = json_object_array_length(table->rows);
 	struct libscols_table *view = xcheck(scols_new_table());
-	const struct column *chosen[OUTPUT_COLUMNS_MAX];
-	size_t count = choose_columns(out, table, chosen), r, c;
+	const struct column *const *chosen = out->chosen, *column;
+	const struct column *usual[OUTPUT_COLUMNS_MAX];
+	size_t count = out->chosen_count, r, c;
 
+	if (!count)
+		chosen = usual;
+	for (column = table->columns; chosen == usual && column->name; column++)
+		if (!column->hidden)
+			usual[count++] = column;
 	scols_table_enable_raw(view, out->raw);
 	scols_table_enable_noheadings(view, out->noheadings);
 	scols_table_enable_noencoding(view, 1);

@@ -37,7 +37,8 @@ struct output {
 	struct table tables[OUTPUT_TABLES_MAX];
 	unsigned int table_count;
 	int json, raw, noheadings;	/* options */
-	const char *columns;		/* of --output, or NULL */
+	const struct column *chosen[OUTPUT_COLUMNS_MAX];	/* by --output */
+	size_t chosen_count;
 };
 
 void output_begin(struct output *out);
@@ -67,10 +68,7 @@ void output_uuid(struct json_object *to, const char *key, const uint8_t *uuid);
 void output_error(struct output *out, const char *error, const char *name,
 		  const char *object, const char *message);
 
-/* The column of that name, whatever its case, @length bytes long, or NULL. */
-const struct column *output_column(const struct column *columns, const char *name, size_t length);
-
-/* That name in upper case. */
+/* Its name in upper case. */
 char *output_heading(const struct column *column);
 
 #endif /* KCH_CLI_OUTPUT_H */
