@@ -36,7 +36,7 @@ struct verify {
 	struct live_vms live;
 	struct live_vm *named;		/* what --pid with --id says is the one, or NULL */
 	void *by_id;			/* a tree of tsearch(): of those with one id, the first */
-	struct table *vms, *vcpus;	/* in JSON; else NULL */
+	struct table *vms, *vcpus;	/* the latter in JSON only, else NULL */
 	size_t found, bad, missing;	/* of the record: asked for, not identical, not running */
 };
 
