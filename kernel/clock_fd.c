@@ -138,9 +138,9 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
 }
 
 /*
- * Our reference and the watch's are the last: that VM is gone, and its clock can
- * be another's.  Until it is, what is left of the VM is the last that is known of
- * the guest.
+ * If only our reference and the watch's are left, the VM is gone, and its clock may be
+ * restored to another one.  The file is kept until then: of it the guest's last clock can
+ * still be read.
  */
 static void let_go_of_dead(struct kch_clock_file *clock)
 {
@@ -159,7 +159,7 @@ static void bind(struct kch_clock_file *clock)
 	struct file *old = NULL, *vm_file = NULL;
 
 	mutex_lock(&kch_lock);
-	/* The module's record watches over its own VMs. */
+	/* The VMs of the module's record are preserved with that. */
 	if (clock->record == &clock->incoming && clock->incoming.vms)
 		vm_file = kch_watch_get(clock->incoming.vms->watch);
 	if (vm_file) {
@@ -260,23 +260,14 @@ struct file *kch_clock_file_open(struct kch_clock_file *clock)
 	return anon_inode_getfile("[kvmclock]", &clock_fops, clock, O_RDWR);
 }
 
-/* The clock of a VM that is here: one that cannot be read is better known now. */
-static int of_vm(struct kch_clock_file *clock, const struct kch_clock_fd *c,
-		 struct kch_message *message)
+/* The clock of a VM that is here.  That it can be read is seen now. */
+static int of_vm(struct kch_clock_file *clock, struct file *vm_file,
+		 const struct kch_clock_fd *c, struct kch_message *message)
 {
 	struct kch_rec_vm *entry = NULL;
-	struct file *vm_file;
 	int err;
 
-	if (!memchr(c->name, '\0', sizeof(c->name))) {
-		kch_say(message, "the name has no end within %zu bytes",
-			sizeof(c->name));
-		return -EINVAL;
-	}
-	vm_file = kch_kvm_get_vm(c->vm_fd, message);
-	if (IS_ERR(vm_file))
-		return PTR_ERR(vm_file);
-	clock->vm_file = vm_file;
+	clock->vm_file = get_file(vm_file);
 	strscpy(clock->name, c->name, sizeof(clock->name));
 	err = read_live(clock, &entry, message);
 	kvfree(entry);
@@ -291,10 +282,6 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	struct kch_incoming_vm *in;
 	int err;
 
-	if (c->name[0]) {
-		kch_say(message, "a name is given, but the record has one");
-		return -EINVAL;
-	}
 	/* Whoever gets the descriptor may have no /dev/kvm to ask by. */
 	err = kch_kvm_ask(&facts, message);
 	if (err)
@@ -311,45 +298,74 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	return err;
 }
 
-int kch_clock_fd(void *context, void *arg, struct kch_message *message)
+static int check_arguments(const struct kch_clock_fd *c, struct kch_message *message)
 {
-	struct kch_clock_file *clock;
-	struct kch_clock_fd *c = arg;
-	struct file *file;
-	int err, fd;
+	int err = kch_ioctl_flags(c->flags, 0, message);
 
-	c->fd = -1;
-	if (c->flags) {
-		kch_say(message, "flags %#x, there are none", c->flags);
-		return -EINVAL;
-	}
-	if (!memchr_inv(c->uuid, 0, sizeof(c->uuid))) {
-		kch_say(message, "the id is all zero");
-		return -EINVAL;
-	}
-	clock = kch_clock_file_new();
-	if (!clock)
-		return -ENOMEM;
-	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
-	err = c->vm_fd == -1 ? of_entry(clock, c, message) :
-			       of_vm(clock, c, message);
 	if (err)
-		goto free;
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0) {
-		err = fd;
-		goto free;
-	}
+		return err;
+	if (!memchr_inv(c->uuid, 0, sizeof(c->uuid)))
+		kch_say(message, "the id is all zero");
+	else if (!memchr(c->name, '\0', sizeof(c->name)))
+		kch_say(message, "the name has no end within %zu bytes",
+			sizeof(c->name));
+	else if (c->vm_fd == -1 && c->name[0])
+		kch_say(message, "a name is given, but the record has one");
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static int open_fd(struct kch_clock_file *clock)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+	struct file *file;
+
+	if (fd < 0)
+		return fd;
 	file = kch_clock_file_open(clock);
 	if (IS_ERR(file)) {
 		put_unused_fd(fd);
-		err = PTR_ERR(file);
-		goto free;
+		return PTR_ERR(file);
 	}
-	c->fd = fd;
 	fd_install(fd, file);
-	return 0;
-free:
-	kch_clock_file_free(clock);
+	return fd;
+}
+
+int kch_clock_fd(void *context, void *arg, struct kch_message *message)
+{
+	struct kch_clock_fd *c = arg;
+	struct kch_clock_file *clock;
+	struct file *vm_file = NULL;
+	int err;
+
+	c->fd = -1;
+	err = check_arguments(c, message);
+	if (err)
+		return err;
+	if (c->vm_fd != -1) {
+		vm_file = kch_kvm_get_vm(c->vm_fd, message);
+		if (IS_ERR(vm_file))
+			return PTR_ERR(vm_file);
+	}
+	clock = kch_clock_file_new();
+	if (!clock) {
+		err = -ENOMEM;
+		goto put;
+	}
+	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
+	err = vm_file ? of_vm(clock, vm_file, c, message) :
+			of_entry(clock, c, message);
+	if (!err)
+		err = open_fd(clock);
+	if (err < 0) {
+		kch_clock_file_free(clock);
+	} else {
+		c->fd = err;
+		err = 0;
+	}
+put:
+	if (vm_file)
+		fput(vm_file);
 	return err;
 }

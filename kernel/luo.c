@@ -44,7 +44,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 		kch_say(message, "it is of an entry of the module's record, which goes on by itself");
 		err = -EOPNOTSUPP;
 	} else {
-		/* Carried on, not made new: it gets no better by that. */
+		/* It is carried on as it came, and must be as good as for a restore. */
 		kch_kvm_known(&facts, NULL);
 		if (!(le32_to_cpu(header->flags) & KCH_REC_SEALED)) {
 			kch_say(message, "the record it came with was never sealed");
@@ -127,8 +127,8 @@ static int clock_write(struct liveupdate_file_op_args *args, u32 flags)
 	if (preserved)
 		args->serialized_data = virt_to_phys(preserved);
 	if (err)
-		pr_err("kvmclock_handover: the clock of %.63s (%pUb) cannot be preserved (%d): %s\n",
-		       clock->name, clock->uuid, err, message.text);
+		pr_err("the clock of %.63s (%pUb) cannot be preserved (%pe): %s\n",
+		       clock->name, clock->uuid, ERR_PTR(err), message.text);
 	return err;
 }
 
@@ -138,7 +138,7 @@ static bool clock_can_preserve(struct liveupdate_file_handler *handler,
 	return kch_clock_file_of(file);
 }
 
-/* A first version, for there to be memory for the last one, and no surprise. */
+/* A first version: so the last one has its memory, and what can be refused is refused now. */
 static int clock_preserve(struct liveupdate_file_op_args *args)
 {
 	args->serialized_data = 0;
@@ -166,7 +166,7 @@ static void clock_unfreeze(struct liveupdate_file_op_args *args)
 	kch_record_revoke(phys_to_virt(args->serialized_data));
 }
 
-/* Hostile until proven, also if it comes from our own kind. */
+/* What came is hostile until proven. */
 static int clock_from_folio(struct kch_clock_file *clock, struct folio *folio)
 {
 	struct kch_incoming *in = &clock->incoming;
@@ -186,8 +186,8 @@ static int clock_from_folio(struct kch_clock_file *clock, struct folio *folio)
 			in->count, in->damaged);
 	}
 	if (in->error) {
-		pr_err("kvmclock_handover: a preserved clock cannot be used (%d): %s\n",
-		       in->error, in->message.text);
+		pr_err("a preserved clock cannot be used (%pe): %s\n",
+		       ERR_PTR(in->error), in->message.text);
 		return in->error;
 	}
 	memcpy(clock->uuid, in->vms->vm.vm.uuid, sizeof(clock->uuid));
@@ -229,7 +229,7 @@ static void clock_finish(struct liveupdate_file_op_args *args)
 	folio = kho_restore_folio(args->serialized_data);
 	if (folio)
 		folio_put(folio);
-	pr_notice("kvmclock_handover: a preserved clock was never retrieved: it is gone\n");
+	pr_notice("a preserved clock was never retrieved: it is gone\n");
 }
 
 static const struct liveupdate_file_ops clock_luo_ops = {

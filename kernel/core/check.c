@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* What a restore demands of a VM, and whether what was written is what was saved. */
 #include "check.h"
 
 int kch_entry_exact(const struct kch_rec_vm *entry, struct kch_message *message)

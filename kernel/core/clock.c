@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* A guest's clocks as functions of the host TSC, bit for bit as KVM and the guest compute them. */
 #include "clock.h"
 
 #define NS_PER_S	1000000000ULL

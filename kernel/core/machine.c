@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Whether this is the machine that a record is from, and its TSC ran on since. */
 #include "clock.h"
 #include "machine.h"
 

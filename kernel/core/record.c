@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Reading and writing records.  Their layout is in fields.c. */
+/*
+ * Reading records: nothing of one is believed before it was checked.  And their
+ * checksums.  Their layout is in fields.c.
+ */
 #include "record.h"
 
 void kch_say(struct kch_message *message, const char *format, ...)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* This host: what its kernel tells of its TSC, its clocks at one instant, its ids. */
 #include <linux/dmi.h>
 #include <linux/fs.h>
 #include <linux/mutex.h>
@@ -23,7 +24,7 @@
 #define BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
 
 /*
- * For what the kernel has no function, but a file that is user ABI.
+ * Reads a file that is user ABI, for what the kernel has no function for.
  * Returns the length without the newline, 0 if it cannot be read.
  */
 static size_t read_line(const char *path, char *line, size_t size)
@@ -92,7 +93,7 @@ static enum kch_tsc_source clocksource(void)
 }
 #endif
 
-/* Only for what is part of the kernel. */
+/* The function is not exported: only for a driver that is part of the kernel. */
 #if defined(KCH_HAVE_TSC_KHZ_IS_SETTLED) && !defined(MODULE)
 #define khz_is_settled()	tsc_khz_is_settled()
 #else

@@ -26,7 +26,7 @@ bool kch_kvm_sets_vcpus(void)
 	return true;
 }
 
-/* Nobody needs one. */
+/* Not needed: kch_kvm_restore() itself sets the vCPUs. */
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
 {
 	return -1;
@@ -244,7 +244,7 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
 		      bool reference)
 {
 	if (give_clock(kvm, before, NULL))
-		pr_err("kvmclock_handover: the clock of process %d's VM could not be put back\n",
+		pr_err("the clock of process %d's VM could not be put back\n",
 		       kvm->userspace_pid);
 }
 

@@ -70,7 +70,7 @@ enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
 	return kind;
 }
 
-/* From outside there is no way to. */
+/* KVM has no function for that which a module could call. */
 bool kch_kvm_sets_vcpus(void)
 {
 	return false;

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * The self-check of the stock way: a VM of our own is made in the calling process, and
+ * what this module reads of it, and writes to it, is compared with KVM's own answers.
+ */
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -19,7 +23,7 @@
 #include "kvm/facts.h"
 #include "kvm/stock.h"
 
-/* An offset nobody has, and a clock nobody has: small differences must show. */
+/* Numbers that no VM has by chance, so that small differences show. */
 #define TEST_OFFSET	0x123456789abULL
 #define TEST_CLOCK_NS	777777777777ULL
 
@@ -88,7 +92,7 @@ static int misread(int err)
 	}
 }
 
-/* An ioctl that returns a new descriptor; we want its file, nobody the number. */
+/* An ioctl that returns a new descriptor, of which only the file is kept. */
 static struct file *call_for_file(struct file *file, unsigned int cmd)
 {
 	struct file *made;
@@ -433,7 +437,7 @@ static int ask(struct kch_message *message)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 
 	if (err == -ELIBBAD)
-		pr_err("kvmclock_handover: %s\n", known.message.text);
+		pr_err("%s\n", known.message.text);
 	if (!err || err == -ELIBBAD) {
 		known.result = err;
 		known.facts = found;

@@ -151,7 +151,7 @@ static void write_reference(struct kvm_arch *ka, const struct kch_rec_vm *entry)
 	ka->master_kernel_ns = le64_to_cpu(entry->master_kernel_ns);
 }
 
-/* Of what was requested before, by the clock before. */
+/* vCPUs that have done what was requested before: their pages are of the clock before. */
 static void mark_written(struct kvm *kvm)
 {
 	struct kvm_vcpu *vcpu;
@@ -427,7 +427,7 @@ static bool write_kept(struct kvm *kvm, const struct kch_rec_vm *was,
 		write_reference(ka, entry);
 		kvm_for_each_vcpu(i, vcpu, kvm) {
 			pair = kch_entry_vcpu(entry, vcpu->vcpu_id);
-			/* One that never ran computes its own just now, maybe. */
+			/* One that never ran may be computing its own just now. */
 			if (pair && vcpu->arch.hw_tsc_khz)
 				write_pair(vcpu, pair, &keep->facts);
 		}

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * The record for the next kernel: which VMs are in it, writing it anew at every change,
+ * reading VMs once more before they are gone, and sealing.
+ */
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -176,7 +180,7 @@ size_t kch_outgoing_needed(struct kch_outgoing *out, const struct kch_rec_vm *en
 	       kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 }
 
-/* Those that a VM must not be preserved as well. */
+/* No VM may be preserved twice, and no id used twice. */
 static int check_others(struct kch_outgoing *out, const struct kch_rec_vm *entry,
 			const struct file *vm_file, struct kch_message *message)
 {
@@ -210,7 +214,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	err = check_others(out, entry, vm_file, message);
 	if (err)
 		return err;
-	/* Its VM is gone: who starts the guest anew under its id means that. */
+	/* Its VM is gone: the new VM of that id takes its place. */
 	old = kch_outgoing_find(out, entry->uuid);
 	needed = kch_outgoing_needed(out, entry);
 	if (needed > out->slots.slot_size) {
@@ -251,7 +255,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		if (old) {
 			kch_say(message, "took the place of %.63s of the same id, whose VM, of process %u, is gone",
 				old->entry->name, le32_to_cpu(old->entry->pid));
-			pr_notice("kvmclock_handover: %.63s (%pUb) %s\n",
+			pr_notice("%.63s (%pUb) %s\n",
 				  entry->name, entry->uuid, message->text);
 			destroy(old);
 		}
@@ -313,7 +317,7 @@ static void make_stale(struct kch_outgoing_vm *vm, const char *why)
 	flags &= ~(KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL | KCH_VM_AT_END);
 	vm->entry->flags = cpu_to_le32(flags | KCH_VM_STALE);
 	kch_rec_entry_close(vm->entry);
-	pr_warn("kvmclock_handover: %.63s (%pUb): %s; the record has only what was read before, and a restore of that has to be asked for\n",
+	pr_warn("%.63s (%pUb): %s; the record has only what was read before, and a restore of that has to be asked for\n",
 		vm->entry->name, vm->entry->uuid, why);
 }
 
@@ -353,7 +357,7 @@ static struct kch_rec_vm *read_last(struct kvm *kvm, const struct kch_rec_vm *wa
 	memcpy(entry->name, was->name, sizeof(entry->name));
 	if (!inexact)
 		return entry;
-	pr_warn("kvmclock_handover: %.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
+	pr_warn("%.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
 		entry->name, entry->uuid, message->text);
 	/* KVM moves its offsets, but the reference is one. */
 	if (inexact == -ENOTRECOVERABLE)
@@ -418,10 +422,10 @@ void kch_outgoing_last_look(struct kch_outgoing *out, u32 kvm_khz)
 		return;
 	place(out, first, first->at);
 	err = write_record(out, 0, kvm_khz, &message);
-	/* The next one has it all the same. */
+	/* What was read is in the next record that is written. */
 	if (err)
-		pr_err("kvmclock_handover: the record was not written again (%d): %s\n",
-		       err, message.text);
+		pr_err("the record was not written again (%pe): %s\n",
+		       ERR_PTR(err), message.text);
 }
 
 int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz)
@@ -442,15 +446,15 @@ int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz)
 	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
 	err = write_record(out, KCH_REC_SEALED, kvm_khz, &message);
 	if (err)
-		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): %s\n",
-		       out->count, err, message.text);
+		pr_err("the record of %u VMs was not sealed (%pe): %s\n",
+		       out->count, ERR_PTR(err), message.text);
 	else
-		pr_info("kvmclock_handover: record of %u VMs sealed for the next kernel\n",
+		pr_info("record of %u VMs sealed for the next kernel\n",
 			out->count);
 	return err;
 }
 
-/* Has it that very clock still?  vCPUs may have been added. */
+/* Does the VM still have the saved clock?  vCPUs may have been added. */
 static bool has_clock_of(const struct kch_rec_vm *saved, const struct file *vm_file)
 {
 	const struct kch_rec_vcpu *was = (const void *)(saved + 1), *is;

@@ -61,8 +61,8 @@ static int find_entry(struct kch_kho_entry **entry, struct kch_message *message)
 		return err;
 	}
 	if (err) {
-		kch_say(message, "KHO entry \"%s\" cannot be read (%d)",
-			KCH_KHO_NAME, err);
+		kch_say(message, "KHO entry \"%s\" cannot be read (%pe)",
+			KCH_KHO_NAME, ERR_PTR(err));
 		return -EBADMSG;
 	}
 	if (size < sizeof(*found) || size > PAGE_SIZE) {
@@ -150,14 +150,13 @@ int kch_region_claim_kho(struct kch_region *region, unsigned long size,
 	}
 	region->memory = kho_alloc_preserve(size);
 	if (IS_ERR(region->memory)) {
-		kch_say(message, "KHO does not preserve %lu bytes (%ld)", size,
-			PTR_ERR(region->memory));
+		kch_say(message, "KHO does not preserve %lu bytes (%pe)", size,
+			region->memory);
 		return -ENOMEM;
 	}
 	outgoing = kho_alloc_preserve(sizeof(*outgoing));
 	if (IS_ERR(outgoing)) {
-		kch_say(message, "KHO does not preserve its entry (%ld)",
-			PTR_ERR(outgoing));
+		kch_say(message, "KHO does not preserve its entry (%pe)", outgoing);
 		err = -ENOMEM;
 		goto memory;
 	}
@@ -168,8 +167,8 @@ int kch_region_claim_kho(struct kch_region *region, unsigned long size,
 	outgoing->crc32c = cpu_to_le32(entry_crc(outgoing));
 	err = kho_add_subtree(KCH_KHO_NAME, outgoing, sizeof(*outgoing));
 	if (err) {
-		kch_say(message, "KHO does not take the entry \"%s\" (%d)%s",
-			KCH_KHO_NAME, err,
+		kch_say(message, "KHO does not take the entry \"%s\" (%pe)%s",
+			KCH_KHO_NAME, ERR_PTR(err),
 			err == -EEXIST ? ": somebody else uses the name" : "");
 		err = err == -EEXIST ? -EBUSY : -ENOMEM;
 		goto entry;
@@ -191,7 +190,7 @@ void kch_region_finish_kho(struct kch_region *region)
 {
 	if (!region->incoming)
 		return;
-	/* First, so that nobody can take it for ours once it is another's. */
+	/* Before the memory goes back: it must not be taken for ours after that. */
 	WRITE_ONCE(incoming->returned, cpu_to_le32(1));
 	kho_restore_free((void *)region->incoming);
 	incoming = NULL;

@@ -38,8 +38,8 @@ static int check_size(u64 start, u64 size, struct kch_message *message)
 }
 
 /*
- * Whether there is memory at all is seen when the first record is read back.  To
- * try it here would be to write to what may be somebody else's.
+ * Whether there is memory at all is seen when the first record is read back: a try here
+ * would write to what may be another's.
  */
 static void use_memory(struct kch_region *region, enum kch_backend backend,
 		       u64 start, u64 size)

@@ -26,7 +26,7 @@ static int index_vms(struct kch_incoming *in)
 			continue;
 		}
 		in->damaged++;
-		pr_err("kvmclock_handover: incoming record: %s; that guest's clock cannot be restored\n",
+		pr_err("incoming record: %s; that guest's clock cannot be restored\n",
 		       message.text);
 	}
 	in->vms = kvcalloc(room ?: 1, sizeof(*in->vms), GFP_KERNEL);
@@ -44,7 +44,7 @@ static int index_vms(struct kch_incoming *in)
 	for (i = in->count; i--; )
 		hash_add(in->by_uuid, &in->vms[i].by_uuid,
 			 kch_uuid_key(in->vms[i].vm.vm.uuid));
-	/* What the header promises and is not there is lost, not absent. */
+	/* Entries that the header counts, but that are not there, count as damaged. */
 	if (in->record.vm_count > in->count + in->damaged)
 		in->damaged = in->record.vm_count - in->count;
 	return 0;
@@ -66,7 +66,7 @@ static int judge(struct kch_incoming *in, const struct kch_region *region,
 	kch_slots_look(in->copy, in->size, boot_id, found);
 	for (slot = 0; slot < 2; slot++)
 		if (found->errors[slot] && found->errors[slot] != -ENODATA)
-			pr_err("kvmclock_handover: slot %u of the region: %s\n",
+			pr_err("slot %u of the region: %s\n",
 			       slot, found->why[slot].text);
 	in->error = found->error;
 	in->record = found->came;
@@ -75,7 +75,7 @@ static int judge(struct kch_incoming *in, const struct kch_region *region,
 	if (in->error != -ENODATA) {
 		kch_say(&in->message, "slot %u: %.230s", found->came_slot,
 			found->why[found->came_slot].text);
-		pr_err("kvmclock_handover: no guest clock can be restored from the region; its bytes are kept in debugfs\n");
+		pr_err("no guest clock can be restored from the region; its bytes are kept in debugfs\n");
 	}
 	return 0;
 }
@@ -99,7 +99,7 @@ int kch_incoming_init(struct kch_incoming *in, struct kch_region *region,
 	if (region->incoming_error) {
 		in->error = region->incoming_error;
 		in->message = *why;
-		pr_err("kvmclock_handover: %s; no guest clock can be restored\n",
+		pr_err("%s; no guest clock can be restored\n",
 		       in->message.text);
 		return 0;
 	}
@@ -107,7 +107,7 @@ int kch_incoming_init(struct kch_incoming *in, struct kch_region *region,
 	kch_say(&in->message, "no record came from before the kexec%s%.200s",
 		why->text[0] ? ": " : "", why->text);
 	if (why->text[0])
-		pr_notice("kvmclock_handover: %s\n", in->message.text);
+		pr_notice("%s\n", in->message.text);
 	if (!region->incoming)
 		return 0;
 	err = judge(in, region, found);
@@ -201,7 +201,7 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
 		return -ESTALE;
 	}
 	err = kch_incoming_entry(vm, entry, message);
-	/* Without one it would not have been preserved. */
+	/* It had one when it was preserved. */
 	if (!err && stale)
 		(*entry)->flags |= cpu_to_le32(KCH_VM_MASTER_CLOCK);
 	return err;
@@ -254,12 +254,13 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 	if (in->error || in->count == in->restored)
 		return;
 	/*
-	 * A new seal must not vouch for what would be refused here; unless this
-	 * host's own TSC is all that was in the way.
+	 * What would be refused here must not be sealed again as if it were good.  That
+	 * this host's TSC is not settled, or not in use, is no such reason: it says
+	 * nothing of the record.
 	 */
 	err = kch_incoming_usable(in, 0, &unused, &message);
 	if (err && err != -EAGAIN && err != -EPFNOSUPPORT) {
-		pr_err("kvmclock_handover: %u VMs were not restored, and their clocks are not carried on: %s\n",
+		pr_err("%u VMs were not restored, and their clocks are not carried on: %s\n",
 		       in->count - in->restored, message.text);
 		return;
 	}
@@ -274,7 +275,7 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 		    !kch_outgoing_carry(out, entry))
 			continue;
 		kvfree(entry);
-		pr_err("kvmclock_handover: %.63s (%pUb) was not restored, and cannot be carried on (no room, or it has no rate): its clock is lost\n",
+		pr_err("%.63s (%pUb) was not restored, and cannot be carried on (no room, or it has no rate): its clock is lost\n",
 		       vm->vm.name, vm->vm.uuid);
 	}
 }

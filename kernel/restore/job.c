@@ -85,8 +85,8 @@ static int vcpu_error(struct kch_restoring *job, u32 i, const char *what, int er
 	if (err >= 0)
 		return 0;
 	job->todo.outcome.vcpu_id = le32_to_cpu(kch_restoring_vcpu(job, i)->vcpu_id);
-	kch_say(&job->message, "%s of vCPU %d failed (%d)", what,
-		job->todo.outcome.vcpu_id, err);
+	kch_say(&job->message, "%s of vCPU %d failed (%pe)", what,
+		job->todo.outcome.vcpu_id, ERR_PTR(err));
 	return err == -EINTR || err == -EIO ? err : refusal;
 }
 
@@ -177,8 +177,8 @@ void kch_restoring_break_off(struct work_struct *work)
 }
 
 /*
- * The VM as its VMM left it; its clock too, unless the VMM has set it since, and to the
- * bit, unless one of its vCPUs @runs.
+ * Makes the VM what its VMM had made of it.  @clock: also its clock, which the VMM has not
+ * set since.  @runs: one of its vCPUs is in KVM_RUN, so that this cannot be to the bit.
  */
 static void put_back(struct kch_restoring *job, bool clock, bool runs, void __user *user)
 {
@@ -192,7 +192,7 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 		err = set_vcpus(job, now, job->before, user);
 	if (!err && clock)
 		err = kch_kvm_set_clock(job->vm_file, clock_now(job), user);
-	/* That is late by what it takes, and the vCPUs have our rates. */
+	/* KVM_SET_CLOCK is late by the time it took, and leaves the vCPUs our rates. */
 	if (!err && !runs)
 		kch_kvm_put_back(kvm_of(job), job->before, clock);
 	if (!err)
@@ -200,8 +200,8 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 	cancel_delayed_work_sync(&job->break_off);
 	kvfree(now);
 	if (err)
-		pr_err("kvmclock_handover: %.63s (%pUb): the clock could not be put back as its VMM had set it (%d)\n",
-		       job->name, job->uuid, err);
+		pr_err("%.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
+		       job->name, job->uuid, ERR_PTR(err));
 }
 
 /* For KVM to take a reference by; the exact clock is written over it. */
@@ -222,7 +222,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	err = kch_kvm_read(kvm, job->todo.facts.frac_bits, &job->before, &job->message);
 	if (err)
 		return err;
-	/* First all that can refuse. */
+	/* Everything that can refuse comes before the first write. */
 	r->check_only = true;
 	r->sets_vcpus = true;
 	err = kch_kvm_restore(kvm, r, &job->message) ?:
@@ -267,7 +267,7 @@ static int wait_for_vmm(struct kch_restoring *job)
 			kch_say(&job->message, "the hold was ended before the VMM resumed: the guest goes on as its VMM left it");
 			return -ECANCELED;
 		}
-		/* Our own reference and the watch's are left. */
+		/* Only our own reference and the watch's are left. */
 		if (!atomic_read(&kch_kvm_mm(kvm)->mm_users) ||
 		    file_count(job->vm_file) <= 2) {
 			kch_say(&job->message, "the VM was closed, or its process ended, while it was held");
@@ -336,7 +336,7 @@ int kch_restoring_run(struct kch_restoring *job)
 	/* The signal that ended the hold must not end this, too. */
 	flush_signals(current);
 	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)
-		pr_err("kvmclock_handover: %.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
+		pr_err("%.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
 		       job->name, job->uuid);
 	return err;
 }

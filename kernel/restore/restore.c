@@ -58,8 +58,8 @@ static void note_outcome(struct kch_restoring *job)
 	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err);
 	mutex_unlock(&kch_lock);
 	if (job->err) {
-		pr_notice_ratelimited("kvmclock_handover: the hold of %.63s (%pUb) ended (%d): %s\n",
-				      job->name, job->uuid, job->err, job->message.text);
+		pr_notice_ratelimited("the hold of %.63s (%pUb) ended (%pe): %s\n",
+				      job->name, job->uuid, ERR_PTR(job->err), job->message.text);
 		return;
 	}
 	kch_keep(job->kept, job->saved, &job->todo.facts);
@@ -78,7 +78,7 @@ static int restore_thread(void *data)
 		       !(job->flags & KCH_RESTORE_CHECK))
 		note_outcome(job);
 	kch_kvm_unbar(kch_kvm_of(job->vm_file));
-	/* Whoever sees it held and not ended takes it for a hold. */
+	/* In this order: what is held and has not ended is a hold. */
 	complete_all(&job->ended);
 	complete_all(&job->held);
 	return 0;
@@ -194,7 +194,6 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 	bool hyperv = kch_kvm_hyperv_page(kch_kvm_of(job->vm_file));
 
 	r->outcome = job->todo.outcome;
-	/* What was in the way of a first try is no message of a restore that went well. */
 	if (job->err) {
 		r->outcome.page = KCH_PAGE_NONE;
 		*message = job->message;
@@ -277,19 +276,19 @@ void kch_holder_exit(struct kch_holder *holder)
 static void say_refused(const struct kch_restore *r, int err,
 			const struct kch_message *message)
 {
-	/* Who has a clock's descriptor needs no capability to be refused. */
+	/* With a clock's descriptor also a process without capability could fill the log. */
 	static DEFINE_RATELIMIT_STATE(refusals, 5 * HZ, 10);
 
-	/* One that only asks is answered, and needs no trace. */
+	/* A mere check leaves no trace. */
 	if (err == -EINTR || err == -ENOMEM || r->flags & KCH_RESTORE_CHECK)
 		return;
 	if (ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN) ||
 	    __ratelimit(&refusals))
-		pr_notice("kvmclock_handover: restore of %pUb refused (%d): %s; its clock was not changed\n",
-			  r->uuid, err, message->text);
+		pr_notice("restore of %pUb refused (%pe): %s; its clock was not changed\n",
+			  r->uuid, ERR_PTR(err), message->text);
 }
 
-/* Somebody may wait for the hold that there is, maybe for long. */
+/* A waiter has the lock for as long as the hold lasts: it is not waited for. */
 static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore *r,
 				 struct file *vm_file, struct kch_holder *holder,
 				 struct kch_message *message)
@@ -419,5 +418,5 @@ void kch_restore_end_all(void)
 			return;
 		usleep_range(10000, 20000);
 	} while (tries--);
-	pr_err("kvmclock_handover: a restore does not come to its end\n");
+	pr_err("a restore does not come to its end\n");
 }

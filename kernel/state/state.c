@@ -16,7 +16,7 @@ struct kch_state kch = {
 	.outgoing.vms = LIST_HEAD_INIT(kch.outgoing.vms),
 };
 
-/* Nothing is done under the lock that can take long.  If it does, there is no wait for ever. */
+/* Nothing that takes long is done under the lock; if it were, a kexec does not wait for ever. */
 #define KEXEC_WAIT_MS	10000
 
 int kch_lock_at_kexec(void)
@@ -49,8 +49,8 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	kch_restore_end_all();
 	err = kch_lock_at_kexec();
 	if (err) {
-		pr_err("kvmclock_handover: the record of %u VMs was not sealed (%d): an ioctl does not come to its end\n",
-		       kch.outgoing.count, err);
+		pr_err("the record of %u VMs was not sealed (%pe): an ioctl does not come to its end\n",
+		       kch.outgoing.count, ERR_PTR(err));
 		return NOTIFY_DONE;
 	}
 	/*
@@ -102,7 +102,7 @@ int kch_state_load(const struct kch_region_wish *wish)
 
 	err = kch_region_claim(&kch.region, wish, &message);
 	if (err) {
-		pr_err("kvmclock_handover: %s\n", message.text);
+		pr_err("%s\n", message.text);
 		/*
 		 * When nobody takes one of the descriptors that LUO has, it
 		 * gives up all, the guests' memory too.  They need no region.
@@ -113,7 +113,7 @@ int kch_state_load(const struct kch_region_wish *wish)
 		kch.region.why = message;
 	}
 	if (kch.region.backend == KCH_BACKEND_NONE)
-		pr_notice("kvmclock_handover: no region (%s): clocks can be read, but not handed over\n",
+		pr_notice("no region (%s): clocks can be read, but not handed over\n",
 			  kch.region.why.text);
 	kch_watch_init(last_look);
 	err = kch_incoming_init(&kch.incoming, &kch.region, &found) ?:
@@ -140,7 +140,7 @@ int kch_state_load(const struct kch_region_wish *wish)
 		mutex_unlock(&kch_lock);
 	}
 	if (!kch.incoming.error)
-		pr_info("kvmclock_handover: %u VMs came from kernel %s, generation %llu\n",
+		pr_info("%u VMs came from kernel %s, generation %llu\n",
 			kch.incoming.count,
 			kch.incoming.record.header.kernel_release,
 			le64_to_cpu(kch.incoming.record.header.generation));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* VMs that are watched without keeping them from going away. */
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -13,16 +14,15 @@
 #include "watch/watch.h"
 
 /*
- * To be told by an MMU notifier that a process ends would hold up each
- * preserve, as it takes all locks of the process's memory, and say nothing of a
- * VM that a process closes before.  Nobody is waiting for an answer: to look
- * once a second does.
+ * An MMU notifier would tell when a process ends, but to register one takes all locks
+ * of the process's memory at each preserve; and it does not tell of a VM that a process
+ * closes before it ends.  Looking once a second is enough.
  */
 #define SWEEP_INTERVAL	HZ
 
 /*
- * One for each VM, as the references of two would keep each other from letting
- * go: a VM may have been restored from one record and preserved in the next.
+ * There is one for each VM, also if the VM was restored from one record and preserved
+ * in the next: two would see each other's reference to the file, and never let go.
  * It stays as long as the VM does, for the VM's name.
  */
 struct kch_watch {
@@ -41,7 +41,7 @@ static void (*look_at_gone)(void);
 static void sweep(struct work_struct *work);
 static DECLARE_DELAYED_WORK(sweep_work, sweep);
 
-/* Nobody can get a reference who has none, so what is nobody's stays so. */
+/* Once the watch has the only reference, nobody can get another one. */
 static bool is_unused(const struct kch_watch *watch)
 {
 	return file_count(watch->file) == 1 &&
