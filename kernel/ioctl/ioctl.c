@@ -36,7 +36,7 @@ int kch_ioctl_reserved(u32 reserved, struct kch_message *message)
 }
 
 int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what,
-		      struct kch_message *message)
+			 struct kch_message *message)
 {
 	if (!copy_to_user(u64_to_user_ptr(to), data, size))
 		return 0;
@@ -46,7 +46,7 @@ int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what
 }
 
 int kch_ioctl_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
-	     struct kch_message *message)
+		   struct kch_message *message)
 {
 	u32 room = *buffer_size;
 

@@ -201,8 +201,8 @@ int kch_do_list(void *context, void *arg, struct kch_message *message)
 	mutex_unlock(&kch_lock);
 	if (!err)
 		err = kch_ioctl_give_bytes(list->entries, entries,
-				 list->count * sizeof(*entries), "entries",
-				 message);
+					   list->count * sizeof(*entries), "entries",
+					   message);
 	kvfree(entries);
 	return err;
 }

@@ -171,7 +171,7 @@ int kch_do_read(void *context, void *arg, struct kch_message *message)
 	kch_watch_known_as(vm_file, entry);
 	kch_rec_entry_close(entry);
 	err = kch_ioctl_give(read->buffer, &read->buffer_size, entry,
-		       kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);
+			     kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)), message);
 	kvfree(entry);
 out:
 	fput(vm_file);

@@ -58,6 +58,9 @@ static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 	to->tsc_shift = vcpu->pvclock_tsc_shift;
 }
 
+#define NO_MASTER_CLOCK	"the host's clocksource is not the TSC or was seen going backwards, " \
+			"or the vCPUs' TSCs do not match"
+
 static int get_state(struct kvm *kvm, struct kvm_clock_state **state,
 		     struct kch_message *message)
 {
@@ -150,8 +153,6 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 
 int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message)
 {
-	static const char no_master_clock[] =
-		"the host's clocksource is not the TSC or was seen going backwards, or the vCPUs' TSCs do not match";
 	struct kvm_clock_state *state;
 	int err = get_state(kvm, &state, message);
 	u32 i;
@@ -165,7 +166,7 @@ int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message)
 		err = kch_kvm_check_pending(vcpu->vcpu_id, vcpu->protected,
 					    vcpu->tsc_offset_adjustment,
 					    update && !state->allows_master_clock ?
-						    no_master_clock : NULL,
+						    NO_MASTER_CLOCK : NULL,
 					    message);
 		if (update && !state->given && vcpu->hw_tsc_khz && vcpu->running &&
 		    !vcpu->blocking)

@@ -9,7 +9,7 @@
 #include "restore/incoming.h"
 #include "watch/watch.h"
 
-DEFINE_MUTEX(kch_lock);
+DEFINE_MUTEX(kch_lock);	/* of both records and the region */
 
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)
