@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What systemd and libvirt's hook do with our files, in a root that has the packages: systemd is the first process of
+a namespace, and in the place of kvmclockctl, libvirt-guests and VMs are scripts that write down what happens to them."""
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HOST = Path(__file__).resolve().parents[1] / "userspace/host"
+
+CGROUP = f"kch-units-{os.getpid()}"
+# systemd is the first process, in a cgroup of its own. It has no device but the plainest, and a file as the module's.
+BOOT = """mount --make-rprivate /; mount --bind "$0" "$0"; mount -t proc proc "$0/proc"
+mount -t sysfs sys "$0/sys"; mount -t cgroup2 cgroup "$0/sys/fs/cgroup"
+mkdir -p "$0/sys/fs/cgroup/$1"; echo $$ >"$0/sys/fs/cgroup/$1/cgroup.procs"; umount "$0/sys/fs/cgroup"
+mount -t tmpfs tmpfs "$0/run"; mount -t tmpfs tmpfs "$0/dev"
+for d in null zero random urandom full tty; do : >"$0/dev/$d"; mount --bind "/dev/$d" "$0/dev/$d"; done
+: >"$0/dev/kvmclock_handover"
+exec unshare --cgroup sh -euc 'mount -t cgroup2 cgroup "$0/sys/fs/cgroup"; exec chroot "$0" env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal' "$0"
+"""
+# Its cgroups stay when it is gone.
+CLEAN = """mount -t cgroup2 cgroup "$0/mnt"; for i in 1 2 3 4 5 6 7 8 9; do
+find "$0/mnt/$1" -depth -type d -exec rmdir {} + 2>/dev/null && break; sleep 0.3; done"""
+UNITS = "etc/systemd/system/"
+FILES = {
+    "log": '#!/bin/sh\necho "$*" >>/events\n',
+    # Saving takes long, and says which VMs are there at its end. /status-COMMAND is what it ends with.
+    "usr/local/sbin/kvmclockctl": """#!/bin/sh
+said="kvmclockctl $*"
+/log "${said%% --output*}"
+[ "$1" != save ] || sleep 1
+for vm in /vm*.pid; do [ "$1" = save ] && kill -0 "$(cat "$vm")" && /log "$vm is there"; done
+exit "$(cat "/status-$1" 2>/dev/null || echo 0)"
+""",
+    "usr/local/sbin/logger": '#!/bin/sh\n/log "logger $*"\n',
+    "vm": '#!/bin/sh\ntrap "/log $1 ends; exit 0" TERM\necho $$ >"/$1.pid"\nwhile :; do sleep 0.1; done\n',
+    # As libvirt's own.
+    UNITS + "virt-guest-shutdown.target": "[Unit]\nDescription=libvirt guests shutdown\n",
+    UNITS + "libvirt-guests.service": """[Unit]
+Requires=virt-guest-shutdown.target
+After=network.target virt-guest-shutdown.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop=/log libvirt-guests suspends
+ExecStop=/bin/sleep 1
+"""}
+HOOK = "/etc/libvirt/hooks/qemu.d/kvmclock-handover g1"
+
+
+def install_faults():
+    """make install brings all of that folder but what is an example, and make uninstall removes it."""
+    with tempfile.TemporaryDirectory() as dest:
+        all_files = len(list(HOST.iterdir())) - len(["Makefile", "modprobe.conf"])
+        for target, count in (("install", all_files), ("uninstall", 0)):
+            subprocess.run(["make", "-s", "-C", HOST, f"DESTDIR={dest}", target], check=True)
+            there = [str(path) for path in Path(dest).rglob("*") if path.is_file()]
+            if len(there) != count:
+                yield f"{target}: {count} files expected: {there}"
+
+
+def install(root: Path) -> None:
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def events(root: Path, script: str) -> str:
+    """Boots, runs @script inside, and says what was written down, in one line; stdout of @script comes first."""
+    for path in [root / "events", *root.glob("vm*.pid"), *root.glob("status-*")]:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(root / "var/log/journal", ignore_errors=True)
+    with subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--kill-child", "sh",
+                           "-euc", BOOT, root, CGROUP], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as host:
+        try:
+            said = ""
+            for _ in range(120):
+                time.sleep(0.5)
+                children = Path(f"/proc/{host.pid}/task/{host.pid}/children").read_text().split()
+                enter = ["nsenter", "-t", *children[:1], "-m", "-p", "-u", "-i", "-C", "chroot", root]
+                if children and subprocess.run([*enter, "systemctl", "is-system-running"], text=True, check=False,
+                                               capture_output=True).stdout in ("running\n", "degraded\n"):
+                    said = subprocess.run([*enter, "sh", "-uc", script], text=True, stdout=subprocess.PIPE, check=False,
+                                          stderr=subprocess.STDOUT, timeout=60, stdin=subprocess.DEVNULL).stdout
+                    break
+            if "--no-block" in script:
+                # A unit that does not stop is given 90 s by systemd.
+                host.wait(150)
+        finally:
+            host.kill()
+            host.wait()
+            subprocess.run(["unshare", "--mount", "--cgroup", "sh", "-uc", CLEAN, root, CGROUP], check=False)
+    log = root / "events"
+    return "; ".join((said + (log.read_text() if log.exists() else "")).splitlines())
+
+
+def shutdown(root: Path, target: str) -> str:
+    """Two VMs in machine scopes, the second as libvirt makes them."""
+    return events(root, f"""systemctl start libvirt-guests kvmclock-handover-save
+        for n in 1 2; do [ $n = 1 ] && set -- || set -- -p Before=virt-guest-shutdown.target
+        systemd-run -q --scope --slice=machine.slice --unit=machine-$n.scope "$@" /vm vm$n >/dev/null 2>&1 & done
+        until [ -s /vm1.pid ] && [ -s /vm2.pid ]; do sleep 0.1; done
+        systemctl start --no-block --job-mode=replace-irreversibly {target}""")
+
+
+def faults(root: Path):
+    """Yields what is not as it should be."""
+    install(root)
+    hidden = root / UNITS / "machine-.scope.d/kvmclock-handover.conf"
+    hidden.unlink(missing_ok=True)
+    saves = "kvmclockctl save --all; /vm1.pid is there; /vm2.pid is there; "
+
+    def expect(what: str, said: str, holds: bool):
+        if not holds:
+            yield f"{what}: {said}"
+    said = shutdown(root, "kexec.target")
+    yield from expect("kexec", said, said.startswith(saves) and "vm2 ends" in said.split("suspends")[-1])
+    said = shutdown(root, "reboot.target")
+    yield from expect("another reboot", said, "save" not in said and "vm2 ends" in said.split("suspends")[-1])
+    hidden.parent.mkdir(exist_ok=True)
+    hidden.touch()
+    said = shutdown(root, "kexec.target")
+    hidden.unlink()
+    yield from expect("control: without the drop-in vm1 is not there", said, "/vm2.pid is there" in said and
+                      "vm1.pid" not in said)
+    # The first was started at boot; the other waits for a device, and here there is no udev.
+    start = "systemctl start kvmclock-handover-finish 2>/dev/null; " \
+        "systemctl is-active kvmclock-handover-load kvmclock-handover-finish; "
+    said = events(root, "echo 3 >/status-verify; echo 3 >/status-finish; " + start +
+                  "journalctl --sync; journalctl -u kvmclock-handover-load | grep -c 'nothing to do'")
+    yield from expect("no region, no record", said, said ==
+                      "inactive; inactive; 1; kvmclockctl verify; kvmclockctl finish")
+    (root / "etc/modprobe.d/kch.conf").write_text("options kvmclock_handover region=1,1\n")
+    said = events(root, "echo 1 >/status-verify; " + start)
+    (root / "etc/modprobe.d/kch.conf").unlink()
+    yield from expect("no module, a clock that differs", said, said == "failed; failed; kvmclockctl verify")
+    said = events(root, f"""export PATH=/usr/local/sbin:$PATH
+        mkdir -p /run/libvirt/qemu; echo 7 >/run/libvirt/qemu/g1.pid
+        {HOOK} started begin -; {HOOK} migrate begin -; {HOOK} started begin -; {HOOK} restore begin -
+        {HOOK} release end -; {HOOK} started begin -
+        {HOOK} restore begin -; {HOOK} started begin -; {HOOK} started begin -
+        echo 4 >/status-restore; {HOOK} restore begin -; {HOOK} started begin - && echo done""")
+    for name in FILES:
+        (root / name).unlink()
+    hidden.parent.rmdir()
+    restore = "kvmclockctl restore --pid 7 --hold"
+    yield from expect("hook", said, said ==
+                      f"done; {restore}; {restore}; logger -t kvmclock-handover -p daemon.err -- g1: ")
