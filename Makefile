@@ -9,6 +9,7 @@
 #   make check      style and static checks
 #   make            module for the running kernel, or KDIR=; library, tool
 #   make install    the same, below DESTDIR, in PREFIX; make uninstall removes it
+#   make packages   Debian packages, into build/packages
 #
 # demo, bench, test and check install what they need (Debian, as root or with sudo)
 # and fetch the emulated hosts' kernels; all that is kept below build/.
@@ -30,6 +31,9 @@ install: userspace
 uninstall:
 	$(MAKE) -C userspace uninstall
 	$(MAKE) -C kernel KDIR=$(KDIR) uninstall
+
+packages:
+	@scripts/packages.py
 
 setup:
 	@scripts/setup.sh
@@ -81,7 +85,7 @@ distclean:
 	@$(MAKE) --no-print-directory clean
 
 help:
-	@sed -n '3,14s/^# \{0,1\}//p' Makefile
+	@sed -n '3,15s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install uninstall setup nested demo demo-qemu bench results test \
+.PHONY: all module userspace install uninstall packages setup nested demo demo-qemu bench results test \
 	test-full cases check clean distclean help

@@ -86,7 +86,7 @@ def text_files() -> Iterator[tuple]:
 # The licence of a file follows from what it is built into; the first pattern decides.
 LICENCES = [
     # A patch is of the files it changes; the others become part of one.
-    (r"^COPYING$|^LICENSES/|\.(bin|svg|patch)$|^kernel/intree/(MAINTAINERS|message)$", None),
+    (r"^COPYING$|^LICENSES/|^debian/(changelog|copyright|source/format)$|\.(bin|svg|patch)$|^kernel/intree/(MAINTAINERS|message)$", None),
     (r"^kernel/include/uapi/", "GPL-2.0 WITH Linux-syscall-note"),
     # Built into the module, the library and the tests.
     (r"^kernel/(include/linux|core)/|^kernel/(portable\.h|clock\.[ch]|record\.[ch]|machine\.[ch])$",

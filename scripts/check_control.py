@@ -54,6 +54,9 @@ CHANGED = [
      "kvmclockctl.8: its tables are not those of"),
     ("documents", "userspace/include/kvmclock-handover.h", r"^\tint64_t ia32_tsc_adjust;\n", "",
      "struct kch_vcpu_info and struct kch_rec_vcpu differ in ia32_tsc_adjust"),
+    ("documents", "Documentation/operating.rst", r"^    args=.*\n.*\"\$args\"$", "    kexec -l k --append=\"$(kvmclockctl kexec-args)\"",
+     "operating.rst: an empty command line"),
+    ("documents", "debian/changelog", r"\(.*\)", "(0.0.1)", "version in debian/changelog"),
     # An example that does not compile.
     ("documents", "Documentation/vmm-integration.rst", r"= kch_open\(NULL\);", "= planted_open(NULL);",
      "vmm-integration.rst: the example does not compile"),

@@ -164,6 +164,22 @@ def name_faults(root: Path) -> Iterator[str]:
         re.findall(r"^\.It Va ([a-z0-9_]*)", between(man8, r"\.Sh OUTPUT", r"\.Sh (?!OUT)"), re.M))
 
 
+# ---- What stands in several files
+
+def version_faults(root: Path) -> Iterator[str]:
+    """The version is that of version.h."""
+    version = re.search('"(.*)"', sources(root, "kernel/core/version.h"))[1]
+    for name, pattern in (("debian/changelog", r"\A\S+ \((.*?)\)"), ("kernel/dkms.conf", 'PACKAGE_VERSION="(.*)"'),
+                          ("userspace/Makefile", r"^VERSION +:= (.*)")):
+        yield from differences(f"version in {name}", [version], re.findall(pattern, sources(root, name), re.M))
+
+
+def example_faults(root: Path) -> Iterator[str]:
+    for path in [root / "README.md", *root.glob("Documentation/**/*")]:
+        if path.suffix != ".svg" and path.is_file() and re.search(r'--[a-z-]+="?\$\(kvmclockctl', path.read_text()):
+            yield f"{path.name}: an empty command line if kvmclockctl fails: args=$(kvmclockctl ...) && kexec ..."
+
+
 # ---- Format
 
 def format_faults(root: Path, run: Callable) -> Iterator[str]:
@@ -200,4 +216,6 @@ def format_faults(root: Path, run: Callable) -> Iterator[str]:
 def faults(root: Path, run: Callable) -> Iterator[str]:
     yield from layout_faults(root, run)
     yield from name_faults(root)
+    yield from version_faults(root)
+    yield from example_faults(root)
     yield from format_faults(root, run)

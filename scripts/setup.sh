@@ -55,6 +55,7 @@ clang              | clang                   | the second compiler; libFuzzer
 libclang-rt-dev    | -                       | libFuzzer and sanitizer run times
 groff-base         | groff                   | checks that the man pages format without warnings
 mandoc             | mandoc                  | the same, more strictly
+mmdebstrap         | mmdebstrap              | clean roots for tests/packages.py
 python3-docutils   | rst2html                | checks that the documents format without warnings
 '
 

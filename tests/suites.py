@@ -26,6 +26,7 @@ ALWAYS = {
 SHORT = {"nested": RUN}
 FULL = {
     "test-bed": f"{RUN} --self-test",
+    "packages": "tests/packages.py",
     "checks": "scripts/check_control.py",
     "mutants": f"{MAKE} tests/unit mutants",
     "fuzz": f"{MAKE} tests/fuzz run",

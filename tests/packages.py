@@ -1,0 +1,200 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: GPL-2.0
+"""Are the Debian packages whole? For each release, in clean minimal roots: they are built, lintian looks at them,
+an older version is installed and upgraded to this one, the module is built for the kernels that Debian has, tool and
+library are used, all is removed and purged.
+
+    tests/packages.py [RELEASE...]      bookworm and trixie; needs root, mmdebstrap and the mirror of apt's sources
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Iterable
+
+import units
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = Path(os.environ.get("KCH_BUILD", ROOT / "build")) / "packages-test"
+# Debian's own kernels, by the beginning of their version, and the suite that has them.
+KERNELS = {"bookworm": {"6.1.": "bookworm"},
+           "trixie": {"6.12.": "trixie", "7.2.": "trixie-backports", "7.3.": "trixie-backports"}}
+OLDER = "0.0.9"
+# The project has no mail address; SECURITY.md says how it is reached.
+LINTIAN = "lintian --allow-root --fail-on error,warning --suppress-tags bogus-mail-host," \
+    "bogus-mail-host-in-debian-changelog"
+PROGRAM = """#include <stdio.h>
+#include <kvmclock-handover-stock.h>
+int main(void) { return puts(kch_mode_name(KCH_MODE_IDENTICAL)) < 0 || !kch_open_stock(); }
+"""
+# A command behind ! does not end a script of sh -e.
+QUIET = "export DEBIAN_FRONTEND=noninteractive; apt() { apt-get -qq -y --no-install-recommends \"$@\" </dev/null; }; " \
+    "none() { if grep \"$@\"; then exit 1; fi; }; "
+# With /proc and /dev of its own, which go with the last process.
+ENTER = 'mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /bin/sh -euc "$1"'
+
+
+class Failed(Exception):
+    """What a command said that failed."""
+
+
+def check(faults: Iterable[str]) -> None:
+    found = "\n".join(faults)
+    if found:
+        raise Failed(found)
+
+
+def run(*command, **options) -> str:
+    result = subprocess.run(list(map(str, command)), text=True, errors="replace", stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
+    if result.returncode:
+        raise Failed(f"{result.stdout[-4000:]}\nstatus {result.returncode}: {command[-1]}")
+    return result.stdout
+
+
+def inside(root: Path, script: str) -> str:
+    return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, root, QUIET + script)
+
+
+def mirror() -> str:
+    """That of this machine's apt, with nothing of it named here."""
+    targets = run("apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI)", "Created-By: Packages")
+    found = re.search("^Debian/Debian (.*)$", targets, re.M)
+    if not found:
+        raise Failed("none of this machine's apt sources is a Debian mirror")
+    return found[1]
+
+
+class Release:
+    """One release of Debian: a root in which packages are built, and one in which they are used."""
+
+    def __init__(self, name: str, where: str):
+        self.name, self.mirror = name, where
+        self.build, self.use = WORK / name / "build", WORK / name / "use"
+        self.kernels = []
+
+    def make_root(self, root: Path) -> None:
+        archive = WORK / f"{self.name}.tar"
+        if not archive.exists():
+            run("mmdebstrap", "--quiet", "--variant=minbase", self.name, f"{archive}.new.tar", self.mirror)
+            os.rename(f"{archive}.new.tar", archive)
+        root.mkdir(parents=True)
+        run("tar", "-C", root, "--exclude=./dev/*", "-xf", archive)
+        shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+        proxies = run("apt-config", "dump", "Acquire::http::Proxy", "Acquire::https::Proxy")
+        (root / "etc/apt/apt.conf.d/proxy").write_text(proxies)
+        suites = {self.name, *KERNELS[self.name].values()}
+        (root / "etc/apt/sources.list").write_text("".join(f"deb {self.mirror} {suite} main\n" for suite in suites))
+        inside(root, "apt update")
+
+    def built(self) -> None:
+        """In a root that has what debian/control names, and no more."""
+        self.make_root(self.build)
+        tree = self.build / "tree"
+        tree.mkdir()
+        names = run("git", "-C", ROOT, "ls-files").split("\n")
+        run("cp", "--parents", "-t", tree, *(name for name in names if name and (ROOT / name).exists()), cwd=ROOT)
+        inside(self.build, f"""cd /tree; apt install build-essential python3; apt build-dep ./
+            scripts/packages.py {OLDER}; mkdir /older /newer; mv build/packages/*.deb /older
+            scripts/packages.py; cp build/packages/* /newer""")
+
+    def lintian(self) -> None:
+        inside(self.build, f"apt install lintian; {LINTIAN} /newer/*.changes")
+
+    def installed(self) -> None:
+        """The older version, on a host with its release's kernel."""
+        self.make_root(self.use)
+        run("cp", "-r", self.build / "older", self.build / "newer", self.use)
+        inside(self.use, "apt install systemd udev openssl; rm /newer/*dbgsym*; rm /older/*dbgsym*")
+        self.add_kernel(next(iter(KERNELS[self.name])))
+        inside(self.use, f"apt install /older/*.deb; kvmclockctl --version | grep -F {OLDER}")
+        self.module(self.kernels[0], OLDER)
+
+    def upgraded(self) -> None:
+        inside(self.use, f"apt install /newer/*.deb; (dkms status; kvmclockctl --version) | none -F {OLDER}")
+        self.module(self.kernels[0])
+
+    def add_kernel(self, line: str) -> None:
+        found = inside(self.use, f"apt-cache search --names-only '^linux-headers-{line}.*-cloud-amd64$' | sort -V")
+        package = found.split("\n")[-2].split(" ")[0]
+        inside(self.use, f"apt install {package} dkms")
+        self.kernels.append(package[len("linux-headers-"):])
+
+    def module(self, kernel: str, version: str = "") -> None:
+        """Built for that kernel, of that version (this one), and signed."""
+        version = version or re.search('"(.*)"', (ROOT / "kernel/core/version.h").read_text())[1]
+        said = inside(self.use, f"dkms status -k {kernel}; modinfo /lib/modules/{kernel}/updates/dkms/kvm*.ko*")
+        check(f"{said}\nno {what!r}" for what in (f"version: +{version}\n", f"vermagic: +{re.escape(kernel)} ",
+                                                  "signer: +DKMS") if not re.search(what, said))
+
+    def other_kernels(self) -> str:
+        for line in list(KERNELS[self.name])[1:]:
+            self.add_kernel(line)
+            self.module(self.kernels[-1])
+        return " ".join(self.kernels)
+
+    def used(self) -> None:
+        (self.use / "vmm.c").write_text(PROGRAM)
+        inside(self.use, r"""apt install gcc libc6-dev pkgconf bash-completion
+            gcc -Wall -Werror vmm.c -o shared $(pkg-config --cflags --libs kvmclock-handover)
+            gcc -Wall -Werror -static vmm.c -o static $(pkg-config --static --cflags --libs kvmclock-handover)
+            ldd shared | grep libkvmclock-handover.so.0; ldd static | none '=>'
+            [ "$(./shared) $(./static)" = "identical identical" ]
+            kvmclockctl --help; ls /usr/share/man/man[348]/*kvmclock* | wc -l | grep -x 3
+            units="kvmclock-handover-load.service kvmclock-handover-save.service kvmclock-handover-finish.service"
+            systemd-analyze verify --man=no $units 2>&1 | none .; systemctl is-enabled $units
+            bash -c '. /usr/share/bash-completion/completions/kvmclockctl; COMP_WORDS=(kvmclockctl ver) COMP_CWORD=1
+                _kvmclockctl; [ "${COMPREPLY[*]}" = verify ]'""")
+
+    def booted(self) -> None:
+        check(units.faults(self.use))
+
+    def removed(self) -> None:
+        inside(self.use, """apt remove 'kvmclock-handover*' 'libkvmclock-handover*'; dkms status | none kvmclock
+            find /lib/modules/ /usr/src | none kvmclock_; apt purge '?config-files'; rm -r /older /newer""")
+        left = [str(path.relative_to(self.use)) for path in self.use.rglob("*")]
+        check(f"left: {path}" for path in left if re.search("kvmclock[-_]handover|kvmclockctl|etc/libvirt", path))
+
+
+def why_not() -> str:
+    """Why no root can be made here."""
+    if os.getuid() or not shutil.which("mmdebstrap"):
+        return "not root" if os.getuid() else "no mmdebstrap here"
+    try:
+        WORK.mkdir(parents=True, exist_ok=True)
+        run("/usr/lib/apt/apt-helper", "download-file", f"{mirror()}dists/stable/InRelease", WORK / "InRelease")
+    except Failed as error:
+        return f"no mirror of Debian: {error}".replace("\n", " ")
+    return ""
+
+
+def main() -> int:
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+    def attempt(name: str, step: Callable, skip: str) -> bool:
+        result, more = "skipped" if skip else "passed", skip and f" # SKIP {skip}"
+        try:
+            more = more or f" # {step()}"
+        except (Failed, subprocess.SubprocessError) as error:
+            result = "failed"
+            print("".join(f"# {line}\n" for line in str(error).splitlines()), end="")
+        counts[result] += 1
+        print(f"{'not ok' if result == 'failed' else 'ok'} - {name}{more.replace(' # None', '')}", flush=True)
+        return result != "failed"
+
+    attempt("installed without packages", lambda: check(units.install_faults()), "")
+    reason = why_not()
+    for name in sys.argv[1:] or KERNELS:
+        shutil.rmtree(WORK / name, ignore_errors=True)
+        release, skip = Release(name, "" if reason else mirror()), reason
+        for step in "built lintian installed upgraded other_kernels used booted removed".split():
+            if not attempt(f"{name}: {step}", getattr(release, step), skip) and step not in ("lintian", "booted"):
+                skip = f"{step} failed"
+    print("# " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
