@@ -14,7 +14,7 @@ import ktap  # noqa: E402
 import reports  # noqa: E402
 from common import Problem  # noqa: E402
 
-STEPS = ["guest_last", *(step[2] for step in reports.STEPS)]
+STEPS = ["guest_last", *(step[1] for step in reports.STEPS)]
 
 
 def vm(number, **values):
@@ -125,8 +125,8 @@ class Reports(unittest.TestCase):
                  for key, value in values.items()]
         self.case("comparison", [], after, after)
         ratio = "pairs=9 ratio=3.134 ratio_low=3.05 ratio_high=3.2"
-        self.case("cost-6.12", [f"preserve vcpus=1 {ratio}", f"preserve vcpus=8 {ratio}", f"restore-fleet vm=10 {ratio}",
-                                f"restore-fleet vm=200 {ratio}", f"restore-fleet vms=50 {ratio}"])
+        self.case("cost-6.12", [f"preserve vcpus=1 {ratio}", f"preserve vcpus=8 {ratio}", f"restore-fleet up_to_vm=10 {ratio}",
+                                f"restore-fleet up_to_vm=200 {ratio}", f"restore-fleet vms=50 {ratio}"])
         self.file("bench/record", "sizes bytes_per_vm=192\nsealed vms=1 vcpus=2 us=3.1 ns_per_vcpu=4 limit_us=5 ratio=6\n")
         found = self.report("benchmark")
         self.assertEqual(found["comparison"][:2], ["Host kernel rel2, 2 updates by kexec; guests of 2 vCPUs, not scheduled for",
