@@ -10,8 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from build import locked, output_of, run, text_of
-from common import BUILD, Problem, say
+from common import BUILD, Problem, locked, output_of, run, say, text_of
 
 
 class Apt:
@@ -28,13 +27,13 @@ class Apt:
         return output_of(program, *self.options, *arguments, check=False)
 
     def get(self, *arguments, cwd=None):
-        what = " ".join(["apt-get", *arguments])
-        run(["apt-get", *self.options, *arguments], self.folder / f"{arguments[0]}.log", lambda: what, cwd)
+        run(["apt-get", *self.options, *arguments], self.folder / f"{arguments[0]}.log",
+            " ".join(["apt-get", *arguments]), cwd)
 
     def candidate(self, package):
         """The version that would be taken, or ''."""
         found = re.search(r"^  Candidate: (?!\(none\))(\S+)", self.ask("apt-cache", "policy", package), re.M)
-        return found.group(1) if found else ""
+        return found[1] if found else ""
 
     def depends(self, package):
         return re.findall(r"Depends: (\S+)", self.ask("apt-cache", "depends", "--important", package))
@@ -42,11 +41,8 @@ class Apt:
     def newest(self, pattern):
         """The package with the highest numbers in its name, of those that match; and its version."""
         names = self.ask("apt-cache", "pkgnames", re.split(r"[\[*?]", pattern)[0]).split()
-        for name in sorted(fnmatch.filter(names, pattern), reverse=True,
-                           key=lambda name: [int(number) for number in re.findall(r"\d+", name)]):
-            if self.candidate(name):
-                return name, self.candidate(name)
-        return "", ""
+        names = sorted(fnmatch.filter(names, pattern), key=lambda name: [*map(int, re.findall(r"\d+", name))])
+        return next(((name, self.candidate(name)) for name in reversed(names) if self.candidate(name)), ("", ""))
 
     def unpack(self, folder, *packages):
         """Their contents, without installing them."""

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import kernels
-from build import source_files
-from common import BUILD, ROOT, Problem, install
+from common import BUILD, ROOT, Problem, install, source_files
 
 # What of the sources becomes what; each must be in one file. The module's own self-check would find the first
 # of old-reference, and refuse all.

@@ -3,22 +3,19 @@
 the vmlinuz of each, so that each can kexec into each. It need not hold itself: QEMU puts it into a reserved range
 of the emulated host's memory, where `initrdmem=` makes the first kernel and every later one find it."""
 
-import gzip
-import lzma
 import os
 import re
 import shutil
-import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
 import kernels
 import kvm_selftests
 import qemu_releases
 from cases import Case
-from common import BUILD, L1, ROOT, Problem, install, make
+from common import BUILD, L1, ROOT, Problem, install, make, output_of, text_of
 
 # Modules that the tests load, besides the handover module; what these depend on comes along.
 # msr: for tests that read or write the TSC MSRs of the host.
@@ -51,85 +48,67 @@ def find_command(name: str) -> Path:
     return Path(found)
 
 
-class Archive:
-    """A cpio of the kind newc. Sorted, no owner, no time: an unchanged tree gives an unchanged file."""
-
-    def __init__(self) -> None:
-        self.entries: Dict[str, Tuple[int, bytes]] = {}
-
-    def add(self, name: str, mode: int, data: bytes = b"") -> None:
-        parent = os.path.dirname(name)
-        if parent and parent not in self.entries:
-            self.add(parent, stat.S_IFDIR | 0o755)
-        self.entries[name] = (mode, data)
-
-    def link(self, name: str, target: str) -> None:
-        self.add(name, stat.S_IFLNK | 0o777, target.encode())
-
-    def file(self, name: str, data: bytes, mode: int = 0o644) -> None:
-        self.add(name, stat.S_IFREG | mode, data)
-
-    def copy(self, name: str, source: Path) -> None:
-        """The file or link, or the folder with all that is in it."""
-        if source.is_symlink():
-            self.link(name, os.readlink(source))
-        elif source.is_dir():
-            for entry in source.iterdir():
-                self.copy(f"{name}/{entry.name}", entry)
-        else:
-            self.file(name, source.read_bytes(), stat.S_IMODE(source.stat().st_mode))
-
-    def libraries_of(self, program: Path) -> None:
-        """The shared libraries it is linked to. A static program makes ldd fail, and brings nothing."""
-        said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout
-        for library in re.findall(r"/[^ ]+", said):
-            # Ours are in the payload.
-            if not library.startswith(f"{BUILD}/") and library[1:] not in self.entries:
-                self.copy(library[1:], Path(library).resolve())
-
-    def program(self, name: str, source: Path, strip: bool = False) -> None:
-        with tempfile.NamedTemporaryFile() as stripped:
-            if strip:
-                subprocess.run(["strip", "-o", stripped.name, str(source)], check=True)
-            self.file(name, Path(stripped.name if strip else source).read_bytes(), 0o755)
-        self.libraries_of(source)
-
-    def bytes(self) -> bytes:
-        parts = []
-        entries = [*sorted(self.entries.items()), ("TRAILER!!!", (0, b""))]
-        for number, (name, (mode, data)) in enumerate(entries, 1):
-            fields = (number, mode, 0, 0, 2 if stat.S_ISDIR(mode) else 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
-            head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
-            for part in (head, data):
-                parts += [part, bytes(-len(part) % 4)]
-        return b"".join(parts)
+def put(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
 
 
-def add_base(archive: Archive) -> None:
+def copy(source: Path, target: Path) -> None:
+    """The file or link."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target, follow_symlinks=False)
+
+
+def add_libraries(root: Path, program: Path) -> None:
+    """The shared libraries it is linked to. A static program makes ldd fail, and brings nothing."""
+    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    for library in re.findall(r"/[^ ]+", said):
+        # Ours are in the payload.
+        if not library.startswith(f"{BUILD}/") and not (root / library[1:]).exists():
+            copy(Path(library).resolve(), root / library[1:])
+
+
+def add_program(root: Path, name: str, source: Path, strip: bool = False) -> None:
+    copy(source.resolve(), root / name)
+    if strip:
+        output_of("strip", root / name)
+    (root / name).chmod(0o755)
+    add_libraries(root, source)
+
+
+def pack(root: Path) -> bytes:
+    """A cpio, sorted, without owners and times: an unchanged tree gives an unchanged file."""
+    files = sorted(root.rglob("*"))
+    for file in files:
+        if file.is_dir() and not file.is_symlink():
+            file.chmod(0o755)
+        os.utime(file, (0, 0), follow_symlinks=False)
+    return subprocess.run(["cpio", "--quiet", "-0o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=root, check=True,
+                          input=b"\0".join(bytes(file.relative_to(root)) for file in files), stdout=subprocess.PIPE).stdout
+
+
+def add_base(root: Path) -> None:
     busybox = find_command("busybox")
     for folder in "bin sbin usr/bin usr/sbin usr/lib usr/libexec/kch proc sys dev run tmp boot kch/lines".split():
-        archive.add(folder, stat.S_IFDIR | 0o755)
-    archive.copy("bin/busybox", busybox)
-    for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
-        if applet not in ("busybox", "kexec"):
-            archive.link(f"bin/{applet}", "busybox")
-    archive.program("sbin/kexec", find_command("kexec"))
+        (root / folder).mkdir(parents=True)
+    copy(busybox, root / "bin/busybox")
+    for applet in set(output_of(busybox, "--list").split()) - {"busybox", "kexec"}:
+        (root / "bin" / applet).symlink_to("busybox")
+    add_program(root, "sbin/kexec", find_command("kexec"))
     for name, source in (("init", "init"), ("kch/lib.sh", "init-lib.sh"), ("kch/stage.sh", "init-stage.sh")):
-        archive.copy(name, L1 / source)
-    for folder, root, pattern in PAYLOAD:
-        for file in root.glob(pattern):
+        copy(L1 / source, root / name)
+    for folder, base, pattern in PAYLOAD:
+        for file in base.glob(pattern):
             if file.is_file() and file.suffix not in (".o", ".d", ".a"):
-                archive.copy(f"{folder}/{file.name}", file)
+                copy(file, root / folder / file.name)
                 if os.access(file, os.X_OK):
-                    archive.libraries_of(file)
+                    add_libraries(root, file)
 
 
 def unpacked(module: Path) -> bytes:
     """As is or decompressed: doing that in the emulated host is slow."""
-    data = module.read_bytes()
-    if module.suffix == ".zst":
-        return subprocess.run(["zstd", "-qdc"], input=data, stdout=subprocess.PIPE, check=True).stdout
-    return {".xz": lzma.decompress, ".gz": gzip.decompress}.get(module.suffix, bytes)(data)
+    tool = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}.get(module.suffix)
+    return subprocess.run([tool, "-dc", module], stdout=subprocess.PIPE, check=True).stdout if tool else module.read_bytes()
 
 
 def depends_of(module: bytes) -> List[str]:
@@ -140,44 +119,39 @@ def depends_of(module: bytes) -> List[str]:
     return [name.replace("-", "_") for name in found.pop().decode().split(",") if name]
 
 
-def add_kernel(archive: Archive, line: str) -> None:
+def add_kernel(root: Path, line: str) -> None:
     """One flat folder of modules and a modules.dep of our own for busybox modprobe."""
     path, release = kernels.find(line).path, kernels.find(line).release
     if not release:
         raise Problem(f"{line}: not fetched yet")
-    folder = f"lib/modules/{release}"
-    if folder in archive.entries:
+    folder = root / "lib/modules" / release
+    if folder.exists():
         raise Problem(f"{line}: another kernel of this initramfs calls itself {release}, too")
     ours = {file.stem: file for file in path.glob("*.ko")}
-    files = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file
-             for file in (path / "modules/kernel").rglob("*.ko*")}
+    files = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file for file in (path / "modules/kernel").rglob("*.ko*")}
     files.update(ours)
-    builtin = (path / "modules/modules.builtin").read_text().replace("-", "_")
+    builtin = text_of(path / "modules/modules.builtin").replace("-", "_")
     needs: Dict[str, List[str]] = {}
 
-    def add(name: str) -> None:
-        if name in needs or (name not in files and f"/{name}.ko" in builtin):
-            return
-        if name not in files:
-            raise Problem(f"{line}: no module {name}")
-        data = unpacked(files[name])
-        archive.file(f"{folder}/{name}.ko", data)
-        needs[name] = depends_of(data)
-        for dependency in needs[name]:
-            add(dependency)
-
-    def all_needs(name: str) -> List[str]:
-        """modprobe wants all of what a module needs on its line, the deepest last."""
-        below = [dependency for dependency in needs[name] if dependency in needs]
-        return [*below, *(deeper for dependency in below for deeper in all_needs(dependency))]
+    def add(name: str) -> List[str]:
+        """Returns it and all that it needs, as modprobe wants it on one line, the deepest last."""
+        if name not in needs:
+            if name not in files and f"/{name}.ko" in builtin:
+                return []
+            if name not in files:
+                raise Problem(f"{line}: no module {name}")
+            data = unpacked(files[name])
+            put(folder / f"{name}.ko", data)
+            below = [found for found in map(add, depends_of(data)) if found]
+            needs[name] = list(dict.fromkeys([found[0] for found in below] + sum((found[1:] for found in below), [])))
+        return [name, *needs[name]]
 
     for name in (*MODULES, *ours):
         add(name)
-    depends = [f"{name}.ko: {' '.join(f'{below}.ko' for below in dict.fromkeys(all_needs(name)))}\n"
-               for name in sorted(needs)]
-    archive.file(f"{folder}/modules.dep", "".join(depends).encode())
-    archive.copy(f"boot/vmlinuz-{line}", (path / "vmlinuz").resolve())
-    archive.file(f"kch/lines/{line}", f"{release}\n".encode())
+    put(folder / "modules.dep", "".join(f"{name}.ko: {' '.join(f'{below}.ko' for below in needs[name])}\n"
+                                        for name in sorted(needs)).encode())
+    copy((path / "vmlinuz").resolve(), root / f"boot/vmlinuz-{line}")
+    put(root / "kch/lines" / line, f"{release}\n".encode())
 
 
 def empty_qcow2() -> bytes:
@@ -190,61 +164,59 @@ def empty_qcow2() -> bytes:
         header, (0x20000).to_bytes(8, "big"), b"\0\1" * 4, b""))
 
 
-def add_qemu(archive: Archive, version: str) -> None:
+def add_qemu(root: Path, version: str) -> None:
     """QEMU with what it needs, an empty image, and the guest's initramfs. The guest's kernel is that of the host,
     in /boot. Without a version it is the machine's own."""
     make(L1 / "qemu")
     if version:
         qemu = qemu_releases.ensure(version)
-        for name in ("run", "root"):
-            archive.copy(f"usr/lib/qemu/{name}", qemu / name)
-        archive.link("usr/bin/qemu-system-x86_64", "../lib/qemu/run")
+        copy(qemu / "run", root / "usr/lib/qemu/run")
+        shutil.copytree(qemu / "root", root / "usr/lib/qemu/root", symlinks=True)
+        (root / "usr/bin/qemu-system-x86_64").symlink_to("../lib/qemu/run")
     else:
-        archive.program("usr/bin/qemu-system-x86_64", find_command("qemu-system-x86_64"), strip=True)
+        add_program(root, "usr/bin/qemu-system-x86_64", find_command("qemu-system-x86_64"), strip=True)
         for rom in FIRMWARE:
-            archive.copy(f"usr/share/qemu/{rom}", (Path("/usr/share/qemu") / rom).resolve())
-    archive.file("usr/share/qemu/empty.qcow2", empty_qcow2())
-    guest = Archive()
-    guest.add("dev", stat.S_IFDIR | 0o755)
-    for program in (BUILD / "tests/qemu").iterdir():
-        if program.name == "guest":
-            guest.program("init", program, strip=True)
-        elif program.is_file():
-            archive.program(f"usr/libexec/kch/{program.name}", program)
-    archive.file("boot/guest.cpio", guest.bytes())
+            copy((Path("/usr/share/qemu") / rom).resolve(), root / "usr/share/qemu" / rom)
+    put(root / "usr/share/qemu/empty.qcow2", empty_qcow2())
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        guest = Path(folder)
+        (guest / "dev").mkdir()
+        for program in (BUILD / "tests/qemu").iterdir():
+            if program.name == "guest":
+                add_program(guest, "init", program, strip=True)
+            elif program.is_file():
+                add_program(root, f"usr/libexec/kch/{program.name}", program)
+        put(root / "boot/guest.cpio", pack(guest))
     # kvmtool's program is no package of Debian's.
     lkvm = os.environ.get("KCH_LKVM") or shutil.which("lkvm")
     if lkvm:
-        archive.program("usr/bin/lkvm", Path(lkvm), strip=True)
+        add_program(root, "usr/bin/lkvm", Path(lkvm), strip=True)
 
 
-def add_selftests(archive: Archive, lines: List[str]) -> None:
+def add_selftests(root: Path, lines: List[str]) -> None:
     """The KVM selftests of the kernel's source, and ours, of the versions that the lines name."""
-    for line in lines:
-        version = kernels.find(line).version
-        # Another has no library of its own here: it is a host to go to or to come from.
-        if version not in kernels.names("selftests"):
-            continue
-        made = kvm_selftests.build(version)
+    # Another line has no library of its own here: it is a host to go to or to come from.
+    for line in (kernels.find(name) for name in lines if kernels.find(name).version in kernels.names("selftests")):
+        made = kvm_selftests.build(line)
         for program in [*(made / "kernel").iterdir(), *(made / "ours").iterdir()]:
             if os.access(program, os.X_OK):
-                archive.program(f"usr/libexec/kch/selftests/{version}/{program.parent.name}/{program.name}", program)
+                add_program(root, f"usr/libexec/kch/selftests/{line.version}/{program.parent.name}/{program.name}", program)
     # What the C library looks for when a thread is cancelled.
-    said = subprocess.run(["gcc", "-print-file-name=libgcc_s.so.1"], capture_output=True, text=True, check=True)
-    archive.copy("usr/lib/libgcc_s.so.1", Path(said.stdout.strip()).resolve())
+    copy(Path(output_of("gcc", "-print-file-name=libgcc_s.so.1").strip()).resolve(), root / "usr/lib/libgcc_s.so.1")
 
 
 def build(case: Case) -> None:
     """The initramfs of the case, and of all that have the same kernels and part."""
-    archive = Archive()
-    add_base(archive)
-    for line in case.lines:
-        add_kernel(archive, line)
     part, _, version = case.param("part").partition("-")
-    if part == "qemu":
-        add_qemu(archive, version)
-    elif part == "selftests":
-        add_selftests(archive, case.lines)
-    elif part:
+    if part not in ("", "qemu", "selftests"):
         raise Problem(f"{case.name}: part={part}: neither qemu nor selftests")
-    install(case.initramfs, archive.bytes())
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        root = Path(folder)
+        add_base(root)
+        for line in case.lines:
+            add_kernel(root, line)
+        if part == "qemu":
+            add_qemu(root, version)
+        elif part == "selftests":
+            add_selftests(root, case.lines)
+        install(case.initramfs, pack(root))

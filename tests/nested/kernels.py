@@ -12,7 +12,7 @@
   --update   look for a newer version, also when a kernel is there already or was given
 
 Debian's kernels are taken with apt as they are, or built from Debian's source (some minutes), without
-installing anything. apt's lists are kept under build/, and no root is needed. build/kernels/LINE/ has
+installing anything. build/kernels/LINE/ has
 
   release    what `uname -r` will say
   package    the Debian package and its version, or where it came from
@@ -20,11 +20,9 @@ installing anything. apt's lists are kept under build/, and no root is needed. b
   modules/   its /lib/modules/RELEASE
   headers/   for `make -C build/kernels/LINE/headers M=...`
 
-The source is kept in build/source/linux-VERSION/, for those who build more from it; the objects in
-build/source/LINE.obj/. On other distributions, or for a kernel of one's own (LINE is then any name):
+On other distributions, or for a kernel of one's own (LINE is then any name):
 
-  KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build tests/nested/kernels.py ensure LINE
-"""
+  KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build tests/nested/kernels.py ensure LINE"""
 
 import argparse
 import contextlib
@@ -38,8 +36,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apt
-from build import CLEAN_MAKE, digest_of, locked, new_folder, output_of, remove, run, source_files, text_of
-from common import BUILD, ROOT, Problem, install, run_main, say
+from common import (BUILD, CLEAN_MAKE, ROOT, Problem, digest_of, install, locked, new_folder, output_of, remove, run,
+                    run_main, say, source_files, text_of)
 
 KERNELS = BUILD / "kernels"
 SOURCE = BUILD / "source"
@@ -56,6 +54,7 @@ class Line(NamedTuple):
 
     path = property(lambda self: KERNELS / self.name)
     version = property(lambda self: self.name.partition("-")[0])
+    tree = property(lambda self: SOURCE / f"linux-{self.version}")
     objects = property(lambda self: SOURCE / f"{self.name}.obj")
     intree = property(lambda self: "intree" in self.config.split())
     release = property(lambda self: text_of(self.path / "release"))
@@ -97,15 +96,10 @@ def ensure(line, update=False):
     line = find(line)
     # One at a time: the result is replaced as a whole.
     with locked(KERNELS / f".{line.name}.lock"):
-        if not update and is_current(line):
-            pass
-        elif not line.package:
-            raise Problem(f"{line.name}: no recipe for this line (see kernels.py --help)")
-        elif line.config:
-            build(line, update)
-        else:
-            take_debian(line)
-    return line
+        if update or not is_current(line):
+            if not line.package:
+                raise Problem(f"{line.name}: no recipe for this line (see kernels.py --help)")
+            (build if line.config else take_debian)(line, update)
 
 
 def is_current(line):
@@ -114,7 +108,7 @@ def is_current(line):
     if not line.config or line.taken.startswith("given: "):
         return bool(line.release)
     headers = line.path / "headers"
-    return (line.taken == (text_of(SOURCE / f"linux-{line.version}/.package") or line.taken)
+    return (line.taken == (text_of(line.tree / ".package") or line.taken)
             and set(text_of(headers / ".fragments").splitlines()) == set(options(line))
             and (headers / "Module.symvers").exists()
             # The object folder names its source by the absolute path.
@@ -138,8 +132,7 @@ def take_given(*lines):
         raise Problem(f"KERNEL= is one kernel, wanted are {len(lines)}: give it to tests/nested/kernels.py ensure LINE, "
                       f"for each of {' '.join(lines)} that is not to be fetched, then call this without it")
     line = find(lines[0])
-    given = {name: Path(os.environ.get(name) or "unset") for name in ("KERNEL", "MODULES", "KDIR")}
-    kernel, modules, headers = given.values()
+    kernel, modules, headers = (Path(os.environ.get(name) or "unset") for name in ("KERNEL", "MODULES", "KDIR"))
     for proof in kernel, modules / "kernel", headers / "Module.symvers":
         if not os.access(proof, os.R_OK):
             raise Problem(f"{line.name}: cannot read {proof}, wanted are KERNEL= MODULES= KDIR=")
@@ -154,7 +147,7 @@ def take_given(*lines):
 
 # ---- a kernel of Debian's
 
-def take_debian(line):
+def take_debian(line, _update):
     with apt.having(line.package, line.suite) as (own, image, version):
         if line.taken == f"{image} {version}":
             say(f"{line.name}: {image} {version} is the newest, and here")
@@ -204,25 +197,26 @@ def relocate(kernel):
 def source(line, update=False):
     """Yields build/source/linux-VERSION, unpacked from Debian's package. It is only read: several may
     build from it at a time, and nobody replaces it meanwhile."""
-    tree = SOURCE / f"linux-{line.version}"
     with locked(SOURCE / f".{line.version}.lock", shared=True) as lock:
-        if update or not text_of(tree / ".package"):
+        if update or not text_of(line.tree / ".package"):
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if update or not text_of(tree / ".package"):
-                fetch_source(tree, f"linux-source-{line.version}", line.suite)
+            # Another may have been first.
+            if update or not text_of(line.tree / ".package"):
+                fetch_source(line)
             fcntl.flock(lock, fcntl.LOCK_SH)
-        yield tree
+        yield line.tree
 
 
-def fetch_source(tree, package, suite):
-    with apt.having(package, suite) as (own, _, version):
-        if text_of(tree / ".package") == f"{package} {version}":
+def fetch_source(line):
+    package = f"linux-source-{line.version}"
+    with apt.having(package, line.suite) as (own, _, version):
+        if text_of(line.tree / ".package") == f"{package} {version}":
             return
         say(f"fetching and unpacking {package} {version} (2 GB)")
-        with new_folder(tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
+        with new_folder(line.tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
             own.unpack(scratch, package)
             run(["tar", "-C", work, "--strip-components=1", "-xf", f"{scratch}/usr/src/{package}.tar.xz"],
-                Path(scratch, "log"), lambda: f"unpacking {package}")
+                Path(scratch, "log"), f"unpacking {package}")
             (work / ".package").write_text(f"{package} {version}\n")
 
 
@@ -239,9 +233,7 @@ def build(line, update):
             tree = grafted(line, tree)
         say(f"{line.name}: building {package} with {line.config}: some minutes")
         configure(line, tree)
-        log = line.objects / "build.log"
-        make(line, tree, "build", "bzImage", "modules", progress=lambda: "{}: {} objects of about 1220".format(
-            line.name, len(re.findall("^  (?:CC|AS|LD|HOSTCC) ", text_of(log), re.M))))
+        make(line, tree, "build", "bzImage", "modules")
         publish(line, tree, made_of)
 
 
@@ -264,9 +256,8 @@ def options(line):
     return [f"{symbol}={value}" for symbol, value in dict(re.findall("^(CONFIG_.*?)=(.*)", text, re.M)).items()]
 
 
-def make(line, tree, log, *arguments, progress=None):
-    run([*CLEAN_MAKE, "-C", tree, f"O={line.objects}", *arguments], line.objects / f"{log}.log",
-        progress or (lambda: f"{line.name}: {log}"))
+def make(line, tree, what, *arguments):
+    run([*CLEAN_MAKE, "-C", tree, f"O={line.objects}", *arguments], line.objects / f"{what}.log", f"{line.name}: {what}")
 
 
 def configure(line, tree):
@@ -327,14 +318,15 @@ def build_module(line, source_dir=ROOT / "kernel", name=MODULE):
         if not shutil.which("x86_64-linux-gnu-gcc-12"):
             command.append("CC=gcc")
         log = folder / "build.log"
-        run(command, log, lambda: f"{name}.ko for {line.name}")
+        run(command, log, f"{name}.ko for {line.name}")
         # "vmlinux is unavailable": there is none, and a module without BTF is all that is lost.
-        said = [text for text in text_of(log).splitlines() if re.search("warning:|WARNING:", text)]
+        said = re.findall(".*(?:warning|WARNING):.*", text_of(log))
         if said:
             say("\n".join(said))
         # Debug information is left out: the emulated host unpacks this on every boot.
-        output_of("objcopy", "--strip-debug", folder / f"{name}.ko", folder / f"{name}.ko.stripped")
-        install(line.path / f"{name}.ko", (folder / f"{name}.ko.stripped").read_bytes())
+        stripped = folder / f"{name}.ko.stripped"
+        output_of("objcopy", "--strip-debug", folder / f"{name}.ko", stripped)
+        install(line.path / f"{name}.ko", stripped.read_bytes())
 
 
 def mirror(source_dir, folder):
@@ -360,20 +352,18 @@ def command_line():
     args = parser.parse_intermixed_args()
     lines = names(*args.names)
     if args.command == "list":
-        print(*(lines or LINES), sep="\n")
-    elif not lines:
+        return print(*(lines or LINES), sep="\n")
+    if not lines:
         parser.error("which kernel line?")
-    elif args.command == "ensure" and is_given():
-        take_given(*lines)
-    elif args.command == "ensure":
-        for line in lines:
+    if args.command == "ensure" and is_given():
+        return take_given(*lines)
+    for line in lines:
+        if args.command == "ensure":
             ensure(line, args.update)
-    elif args.command == "module":
-        for line in lines:
+        elif args.command == "module":
             build_module(line, args.s, args.n)
-    else:
-        for line in map(find, lines):
-            with source(line, args.update):
+        else:
+            with source(find(line), args.update):
                 pass
 
 

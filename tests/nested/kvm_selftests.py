@@ -1,9 +1,5 @@
-#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """The KVM selftests of a kernel's source, as far as we need them, and ours that use their library.
-
-  tests/nested/kvm_selftests.py LINE...     of Debian's package linux-source-VERSION
-
 The source is only read. Result, in build/selftests/VERSION/:
 
   package    the source it is from
@@ -12,15 +8,12 @@ The source is only read. Result, in build/selftests/VERSION/:
   headers/   its user space headers; kvm/: its objects, and libkvm.a, the library
 
 Without Debian's packages: a source tree at build/source/linux-VERSION, with a line of what it is in
-its file .package, is taken as it is.
-"""
+its file .package, is taken as it is."""
 
-import sys
 from pathlib import Path
 
 import kernels
-from build import CLEAN_MAKE, locked, output_of, remove, run, text_of
-from common import BUILD, L1, ROOT, make, run_main, say
+from common import BUILD, CLEAN_MAKE, L1, ROOT, locked, make, output_of, remove, run, say, text_of
 
 # All that is about clocks and TSCs in one of the versions, and what uses the same parts of KVM. Some
 # were renamed; a version has what it has.
@@ -33,16 +26,15 @@ KERNEL_TESTS = """
 
 
 def build(line):
-    """Build them for a kernel line, by name or row, of which several may have one version."""
-    line = kernels.find(line)
+    """Builds them for a kernel line, of which several may have one version."""
     dest = BUILD / "selftests" / line.version
     with locked(dest / ".lock"), kernels.source(line) as tree:
-        kvm = tree / "tools/testing/selftests/kvm"
-        recipe = f"{text_of(tree / '.package')} {dest}\n{Path(__file__).read_text()}".rstrip()
+        kvm, package = tree / "tools/testing/selftests/kvm", text_of(tree / ".package")
+        recipe = f"{package} {dest}\n{Path(__file__).read_text()}".rstrip()
         if text_of(dest / "recipe") != recipe:
-            say(f"{line.version}: building the KVM selftests of {text_of(tree / '.package')}")
+            say(f"{line.version}: building the KVM selftests of {package}")
             build_kernels(tree, kvm, dest)
-            (dest / "package").write_text(text_of(tree / ".package") + "\n")
+            (dest / "package").write_text(package + "\n")
             (dest / "recipe").write_text(recipe)
         make(ROOT / "userspace")
         make(L1 / "selftests", f"KVM={kvm}", f"LIBRARY={dest}")
@@ -50,22 +42,16 @@ def build(line):
 
 
 def build_kernels(tree, kvm, dest):
-    def kernel_make(what, *arguments):
-        run([*CLEAN_MAKE, "-s", *arguments], dest / f"{what}.log", lambda: f"selftests: {what}")
-
     remove(*(dest / name for name in ("recipe", "kvm", "kernel", "ours", "ours.obj")))
-    kernel_make("headers", "-C", tree, f"O={dest}/headers", "headers")
     # Where the tests are is another folder in each version.
     wanted = [dest / "kvm" / folder / name for name in KERNEL_TESTS for folder in ("", "x86", "x86_64")
               if (kvm / folder / f"{name}.c").exists()]
     # 7.3's library also has parts for devices, which need a library that nothing of ours does.
-    kernel_make("tests", "-C", kvm, f"OUTPUT={dest}/kvm", f"INSTALL_HDR_PATH={dest}/headers/usr",
-                f"KHDR_INCLUDES=-isystem {dest}/headers/usr/include", "LIBVFIO_O=", "LDLIBS=-ldl", *wanted)
+    for what, *arguments in (("headers", "-C", tree, f"O={dest}/headers", "headers"),
+                             ("tests", "-C", kvm, f"OUTPUT={dest}/kvm", f"INSTALL_HDR_PATH={dest}/headers/usr",
+                              f"KHDR_INCLUDES=-isystem {dest}/headers/usr/include", "LIBVFIO_O=", "LDLIBS=-ldl", *wanted)):
+        run([*CLEAN_MAKE, "-s", *arguments], dest / f"{what}.log", f"selftests: {what}")
     output_of("ar", "rcs", dest / "kvm/libkvm.a", *sorted((dest / "kvm/lib").rglob("*.o")))
     (dest / "kernel").mkdir()
     for program in wanted:
         output_of("strip", "-o", dest / "kernel" / program.name, program)
-
-
-if __name__ == "__main__":
-    run_main(lambda: None if [build(name) for name in sys.argv[1:]] else __doc__)

@@ -1,29 +1,18 @@
-#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
-"""QEMU of other Debian releases, with all it needs to run anywhere, without installing it.
-
-  tests/nested/qemu_releases.py [--update] VERSION     10.0, 11.1
-
-  --update   look for a newer package also when one is there already
-
-Taken with apt.py: nothing of the system's is changed, and no root is needed. Result, in build/qemu/VERSION/:
+"""QEMU of other Debian releases, with all it needs to run anywhere, without installing it. Taken with apt.py. Result,
+in build/qemu/VERSION/, which works from any place: the initramfs of the cases with part=qemu-VERSION has it.
 
   package    the package and its version
   run        starts it, with the C library and the dynamic linker it was built for
-  root/      what is needed of its packages
-
-The folder works from any place: the initramfs of the cases with part=qemu-VERSION has it.
-"""
+  root/      what is needed of its packages"""
 
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import apt
-from build import locked, new_folder, output_of, remove, text_of
-from common import BUILD, Problem, run_main, say
+from common import BUILD, Problem, locked, new_folder, output_of, remove, say, text_of
 
 QEMU = BUILD / "qemu"
 PROGRAM = "usr/bin/qemu-system-x86_64"
@@ -42,12 +31,14 @@ exec "$here/root/ld.so" --library-path "$here/root/lib" --argv0 qemu-system-x86_
 """
 
 
-def ensure(version, update=False):
+def ensure(version):
     """The folder of a version, fetched if it is not there."""
+    if version not in SUITES:
+        raise Problem(f"part=qemu-{version}: there are {', '.join(SUITES)}")
     dest = QEMU / version
     with locked(QEMU / f".{version}.lock"):
-        if update or not text_of(dest / "package"):
-            say(f"{version}: looking for qemu-system-x86 in {' '.join(SUITES[version])}")
+        if not text_of(dest / "package"):
+            say(f"{version}: fetching qemu-system-x86 of {SUITES[version][0]} and what it needs")
             with apt.machine() as system:
                 fetch(system, version, dest)
     return dest
@@ -61,10 +52,6 @@ def fetch(system, version, dest):
     latest = own.candidate("qemu-system-x86")
     if not re.match(rf"(\d+:)?{re.escape(version)}\.", latest):
         raise Problem(f"{version}: {SUITES[version][0]} has {latest or 'none'}")
-    if text_of(dest / "package") == f"qemu-system-x86 {latest}":
-        say(f"{version}: qemu-system-x86 {latest} is the newest, and here")
-        return
-    say(f"{version}: fetching qemu-system-x86 {latest} and what it needs")
     own.get("install", "-y", "--download-only", "qemu-system-x86")
     with tempfile.TemporaryDirectory(dir=QEMU) as scratch, new_folder(dest) as work:
         apt.unpack(own.folder / "cache/archives", f"{scratch}/packages")
@@ -99,14 +86,3 @@ def take_needed(packages, libraries, root):
     for pattern in FIRMWARE:
         for file in filter(Path.exists, (packages / "usr/share").rglob(pattern)):
             shutil.copy(file, root / "share")
-
-
-def command_line():
-    *update, version = sys.argv[1:] or [""]
-    if version not in SUITES or update not in ([], ["--update"]):
-        sys.exit(__doc__)
-    ensure(version, bool(update))
-
-
-if __name__ == "__main__":
-    run_main(command_line)

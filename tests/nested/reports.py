@@ -24,8 +24,7 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequenc
 
 import cases
 import kernels
-from build import text_of
-from common import BUILD, NESTED, ROOT, Problem, run_main, say
+from common import BUILD, NESTED, ROOT, Problem, run_main, say, text_of
 
 # An emulated host on a busy machine may mismeasure its TSC frequency by so much that the exact restore is
 # rightly refused. Only then is the comparison run again, at most so often.

@@ -13,9 +13,9 @@ import unittest
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-import build  # noqa: E402
 import kernels  # noqa: E402
 import ktap  # noqa: E402
+import common  # noqa: E402
 from common import ROOT  # noqa: E402
 
 KERNELS = "tests/nested/kernels.py"
@@ -83,7 +83,7 @@ class Kernels(unittest.TestCase):
 
     def logged(self, text):
         """That, and nothing else since the last time."""
-        self.assertEqual(build.text_of(self.log), text)
+        self.assertEqual(common.text_of(self.log), text)
         self.log.unlink(missing_ok=True)
 
     def fake_kernel(self, folder):
@@ -118,11 +118,11 @@ class Kernels(unittest.TestCase):
         headers = kernels.find(*kernels.names("default")).path.resolve() / "headers"
         self.assertTrue((headers / "Module.symvers").exists(), f"fetch it first: {KERNELS} ensure default")
         here = self.copy / "kernel"
-        sources = build.source_files(here)
+        sources = common.source_files(here)
         self.assertEqual(sources, sorted(file.relative_to(here) for file in here.rglob("*") if file.is_file()))
         self.call("make", "-C", here, f"KDIR={headers}", "-j2",
                   *([] if shutil.which("x86_64-linux-gnu-gcc-12") else ["CC=gcc"]))
-        self.assertEqual(build.source_files(here), sources)
+        self.assertEqual(common.source_files(here), sources)
         left = {name: (here / name).read_bytes() for name in (*LEFT_BY_MAKE, "kvmclock_handover.ko")}
         self.fake_kernel(self.build / "kernels/9.9/headers")
         probed = self.build / "module/9.9/kch_probed.h"
@@ -131,7 +131,7 @@ class Kernels(unittest.TestCase):
         probed.unlink()
         probed.symlink_to(here / "kch_probed.h")
         self.call(KERNELS, "module", "9.9")
-        self.assertEqual(build.text_of(probed), "another")
+        self.assertEqual(common.text_of(probed), "another")
         self.assertEqual(left, {name: (here / name).read_bytes() for name in left})
         tree = self.fake_kernel(self.build / "tree")
         self.call("scripts/graft.py", "-l", tree)
@@ -217,12 +217,12 @@ class Kernels(unittest.TestCase):
         self.fake_kernel(self.build / "given")
         for environment in given, {}:
             self.ensure(**environment)
-            self.assertEqual(build.text_of(self.kernel / "package"), f"given: {self.copy}/vmlinuz")
-            self.assertEqual(build.text_of(self.kernel / "release"), "9.9.0")
+            self.assertEqual(common.text_of(self.kernel / "package"), f"given: {self.copy}/vmlinuz")
+            self.assertEqual(common.text_of(self.kernel / "release"), "9.9.0")
         # A mirror that has what is here.
         self.ensure("--update", "7.3-intree", **self.fake_commands(
             apt_get="", apt_cache='case $* in *pkgnames*) echo linux-source-7.3 ;; *) echo "  Candidate: 1" ;; esac'))
-        self.assertEqual(build.text_of(self.kernel / "package"), "linux-source-7.3 1")
+        self.assertEqual(common.text_of(self.kernel / "package"), "linux-source-7.3 1")
         self.logged("build")
         self.assertIn("KERNEL= is one kernel", self.call("tests/nested/run.py", "--build", status=1, **given))
         self.assertFalse((self.build / "kernels/6.1/package").exists())
