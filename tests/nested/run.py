@@ -13,7 +13,7 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 import broken
 import cases as table
@@ -25,6 +25,11 @@ from judge import judge, read_lines
 from machines import KINDS
 
 LEFT_BY_A_RUN = ("console.log", "verdict.log", "qemu.log", "qmp.log", "bochs.log", "screen.log", "status", "outcome")
+
+
+# Of a case that failed: of which logs, which lines, at most how many.
+SHOWN = (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<", 5),
+         ("qemu", "^(?!.*TCG doesn't support)", 5), ("console", "", 8))
 
 
 def build_line(line: str, modules: Iterable[str] = ()) -> None:
@@ -44,12 +49,9 @@ def build_line(line: str, modules: Iterable[str] = ()) -> None:
 def build(cases: List[Case]) -> None:
     """What the cases need. Each step says nothing when it has nothing to do."""
     image.build_programs()
-    modules: Dict[str, Set[str]] = {line: set() for case in cases for line in case.lines}
-    for case in cases:
-        for line in case.lines:
-            modules[line] |= {"kch_fault" if case.script == "errno" else "", case.param("module")} - {""}
-    for line, some in modules.items():
-        build_line(line, some)
+    for line in {line: None for case in cases for line in case.lines}:
+        some = [case for case in cases if line in case.lines]
+        build_line(line, {"kch_fault" if case.script == "errno" else case.param("module") for case in some} - {""})
     for case in {case.initramfs: case for case in cases}.values():
         image.build(case)
 
@@ -90,14 +92,14 @@ class Run:
         print(f"# {case.name}: started (limit {case.limit} s)", flush=True)
 
     def wait_one(self) -> None:
-        while True:
-            for process, (case, started) in self.running.items():
-                status = process.poll()
-                if status is not None:
-                    del self.running[process]
-                    # As a shell says it.
-                    return self.finish(case, status if status >= 0 else 128 - status, time.monotonic() - started)
+        ended: List[subprocess.Popen] = []
+        while not ended:
             time.sleep(0.1)
+            ended = [process for process in self.running if process.poll() is not None]
+        case, started = self.running.pop(ended[0])
+        status = ended[0].returncode
+        # As a shell says it.
+        self.finish(case, status if status >= 0 else 128 - status, time.monotonic() - started)
 
     def finish(self, case: Case, status: int, seconds: float) -> None:
         directory = self.logs / case.name
@@ -106,23 +108,20 @@ class Run:
         said = f"{outcome}: {reason}"
         (directory / "outcome").write_text(f"{said}\n")
         # In the self-test a case is right when the judge said of it what the table says it must.
-        wanted = case.outcome
-        good = fnmatch.fnmatchcase(said, wanted) if wanted else outcome in ("pass", "skip")
-        if outcome == "skip" and not wanted:
+        good = fnmatch.fnmatchcase(said, case.outcome) if case.outcome else outcome in ("pass", "skip")
+        if outcome == "skip" and not case.outcome:
             self.result(case, "skipped", reason)
         else:
             self.result(case, "passed" if good else "failed", f"{seconds:.0f} s, {said}")
         if not good:
-            self.show_failure(directory, wanted)
+            self.show_failure(directory, case.outcome)
         if self.options.v:
-            for key, value in (line.split("=", 1) for line in read_lines(directory / "verdict.log") if "=" in line):
-                if key in ("stage", "note"):
-                    print(f"# stage {value}" if key == "stage" else f"#   {value}")
+            for key, value in re.findall("^(stage|note)=(.*)", "\n".join(read_lines(directory / "verdict.log")), re.M):
+                print(f"# stage {value}" if key == "stage" else f"#   {value}")
 
     def show_failure(self, directory: Path, wanted: str) -> None:
         print(f"#   wanted: {wanted}\n" if wanted else "", f"#   logs: {os.path.relpath(directory, ROOT)}/", sep="")
-        for name, pattern, last in (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<", 5),
-                                    ("qemu", "^(?!.*TCG doesn't support)", 5), ("console", "", 8)):
+        for name, pattern, last in SHOWN:
             lines = [line for line in read_lines(directory / f"{name}.log") if re.search(pattern, line)]
             print("".join(f"#   {name}: {line[:160]}\n" for line in lines[-last:]), end="")
 
@@ -144,13 +143,11 @@ class Run:
             # The machines die with us anyway; this is for an orderly end.
             for process in self.running:
                 process.terminate()
-            for process in self.running:
                 process.wait()
         print("# {passed} passed, {failed} failed, {skipped} skipped".format(**self.count))
-        if not self.count["passed"] + self.count["failed"]:
-            print("# no case was run: that is a failure")
-            return 1
-        return 1 if self.count["failed"] else 0
+        ran = self.count["passed"] + self.count["failed"]
+        print(end="" if ran else "# no case was run: that is a failure\n")
+        return 0 if ran and not self.count["failed"] else 1
 
 
 def enter(case: Case, directory: Path) -> int:
@@ -162,14 +159,6 @@ def enter(case: Case, directory: Path) -> int:
     say(f"{case.name}: verdict lines go to {directory}/verdict.log; leave with poweroff -f, or kill it "
         "(QEMU: Ctrl-A X)")
     return machine.interact()
-
-
-def check_judge() -> None:
-    """The judge alone first: it takes no time, and without it nothing else means anything."""
-    checked = subprocess.run([NESTED / "test_judge.py"], stdout=subprocess.PIPE, text=True, check=False)
-    print("".join(f"# judge: {line}\n" for line in checked.stdout.splitlines()), end="", flush=True)
-    if checked.returncode:
-        raise Problem("the judge is wrong")
 
 
 def parse_options() -> argparse.Namespace:
@@ -203,8 +192,6 @@ def main() -> int:
     if options.l:
         print(*cases, sep="\n")
         return 0
-    if options.self_test:
-        check_judge()
     if not options.n:
         build(cases)
     return enter(cases[0], logs / cases[0].name) if options.e else Run(options, logs).run(cases)
