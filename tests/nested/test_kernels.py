@@ -4,6 +4,7 @@
 interrupted? In a copy of the tree, with a kernel that consists of a Makefile. Only what Kbuild leaves is seen
 with a real kernel, that of the default line."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -16,41 +17,17 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import kernels  # noqa: E402
 import ktap  # noqa: E402
 import common  # noqa: E402
-from common import ROOT  # noqa: E402
+from common import NESTED, ROOT, text_of  # noqa: E402
 
 KERNELS = "tests/nested/kernels.py"
 LEFT_BY_MAKE = "kch_probed.h", "kvmclock_handover.mod.c", "kvmclock_handover.mod", "Module.symvers", "modules.order"
 
-# A kernel's source, and headers: what it is asked for it writes down.
+# A kernel's source, and headers.
 FAKE_KERNEL = {
     "Module.symvers": "", "arch/x86/kvm/x86.c": "", "MAINTAINERS": "KVM FOR EVERYBODY\n", "planted": "one\ntwo\n",
     "arch/x86/kvm/Kconfig": "endif # VIRTUALIZATION\n", "arch/x86/kvm/Makefile": "obj-$(CONFIG_KVM_AMD) += kvm-amd.o\n",
-    "Makefile": f""".RECIPEPREFIX = >
-O ?= .
-kernelrelease:
-> @echo 9.9.0
-allnoconfig:
-> mkdir -p $(O)/include/config $(O)/arch/x86/boot
-> cp $(KCONFIG_ALLCONFIG) $(O)/.config
-> echo 9.9.0 >$(O)/include/config/kernel.release
-> ln -sfn $(CURDIR) $(O)/source
-bzImage:
-> echo build >>$(FAKE_LOG)
-> touch $(O)/arch/x86/boot/bzImage $(O)/Module.symvers
-modules:
-ifdef M
-> for made in {" ".join(LEFT_BY_MAKE)}; do echo another >$(M)/$$made || exit; done
-> echo | gcc -c -x c -o $(M)/kvmclock_handover.ko -
-endif
-modules_install:
-ifdef M
-> echo "below '$(INSTALL_MOD_PATH)'" >>$(FAKE_LOG)
-else
-> mkdir -p $(INSTALL_MOD_PATH)/lib/modules/9.9.0/kernel
-endif
-clean:
-> echo clean >>$(FAKE_LOG)
-"""}
+    "Makefile": (NESTED / "fake-kernel.mk").read_text(),
+}
 
 
 class Kernels(unittest.TestCase):
@@ -83,7 +60,7 @@ class Kernels(unittest.TestCase):
 
     def logged(self, text):
         """That, and nothing else since the last time."""
-        self.assertEqual(common.text_of(self.log), text)
+        self.assertEqual(text_of(self.log), text)
         self.log.unlink(missing_ok=True)
 
     def fake_kernel(self, folder):
@@ -95,9 +72,23 @@ class Kernels(unittest.TestCase):
     def fake_commands(self, **commands):
         """The environment in which these are other programs."""
         for name, text in commands.items():
-            (self.bin / name.replace("_", "-")).write_text(f"#!/bin/bash\n{text}\n")
-            (self.bin / name.replace("_", "-")).chmod(0o755)
+            file = self.bin / name.replace("_", "-")
+            file.write_text(f"#!/bin/bash\n{text}\n")
+            file.chmod(0o755)
         return {"PATH": f"{self.bin}:{os.environ['PATH']}"}
+
+    def ensure_logs(self, text):
+        said = self.ensure()
+        self.logged(text)
+        return said
+
+    @contextlib.contextmanager
+    def changed(self, file, more):
+        """It has more in it, for a while."""
+        old = file.read_text()
+        file.write_text(old + more)
+        yield
+        file.write_text(old)
 
     def build_intree(self):
         for patch in (self.copy / "patches").glob("*"):
@@ -106,10 +97,8 @@ class Kernels(unittest.TestCase):
         self.patch.write_text("--- a/planted\n+++ b/planted\n@@ -1,2 +1,2 @@\n-one\n-two\n+three\n+four\n")
         source = self.fake_kernel(self.build / "source/linux-7.3")
         (source / ".package").write_text("linux-source-7.3 1\n")
-        self.ensure()
-        self.logged("build")
-        self.assertEqual(self.ensure(), "")
-        self.logged("")
+        self.ensure_logs("build")
+        self.assertEqual(self.ensure_logs(""), "")
 
     # ---- what `make` leaves in kernel/
 
@@ -131,7 +120,7 @@ class Kernels(unittest.TestCase):
         probed.unlink()
         probed.symlink_to(here / "kch_probed.h")
         self.call(KERNELS, "module", "9.9")
-        self.assertEqual(common.text_of(probed), "another")
+        self.assertEqual(text_of(probed), "another")
         self.assertEqual(left, {name: (here / name).read_bytes() for name in left})
         tree = self.fake_kernel(self.build / "tree")
         self.call("scripts/graft.py", "-l", tree)
@@ -143,8 +132,7 @@ class Kernels(unittest.TestCase):
         self.build_intree()
         for name in (*LEFT_BY_MAKE, "main.o", "core/record.o", ".main.o.cmd"):
             (self.copy / "kernel" / name).write_text("made\n")
-        self.ensure()
-        self.logged("")
+        self.ensure_logs("")
 
     # ---- a kernel that has the driver
 
@@ -154,14 +142,11 @@ class Kernels(unittest.TestCase):
         for name in "kernel/main.c", "kernel/core/record.c", "scripts/graft.py", "scripts/kernel-config/host":
             file = self.copy / name
             file.write_text(file.read_text() + ("CONFIG_PLANTED=y\n" if "config" in name else "\n"))
-            self.ensure()
-            self.logged("build")
+            self.ensure_logs("build")
         (self.copy / "scripts/kernel-config/host").write_text("# A remark.\n" + file.read_text())
-        self.ensure()
-        self.logged("")
+        self.ensure_logs("")
         (self.build / "source/linux-7.3/.package").write_text("linux-source-7.3 2\n")
-        self.ensure()
-        self.logged("build")
+        self.ensure_logs("build")
 
     def test_half_a_patch(self):
         self.build_intree()
@@ -183,12 +168,9 @@ class Kernels(unittest.TestCase):
         # Of the folder of a kernel, that goes first.
         fakes = self.fake_commands(rm='for at; do [[ ! -e $at/vmlinuz ]] || { /bin/rm -f "$at/vmlinuz"; exit 1; }; done\n'
                                       'exec /bin/rm "$@"')
-        main = self.copy / "kernel/main.c"
-        old = main.read_text()
-        main.write_text(old + "/* changed */\n")
-        self.ensure(status=1, **fakes)
+        with self.changed(self.copy / "kernel/main.c", "/* changed */\n"):
+            self.ensure(status=1, **fakes)
         # Now it is again what the old folder was made from.
-        main.write_text(old)
         self.ensure()
         self.assertTrue((self.kernel / "vmlinuz").exists())
 
@@ -196,13 +178,9 @@ class Kernels(unittest.TestCase):
         """The objects are not those of the old kernel any more, also when the inputs are as they were again."""
         self.build_intree()
         for name in "kernel/main.c", "scripts/kernel-config/host":
-            file = self.copy / name
-            old = file.read_text()
-            file.write_text(old + "CONFIG_PLANTED=y\n")
-            self.ensure(status=1, **self.fake_commands(nice='[[ $* == *allnoconfig* ]] && exec "${@:3}"; exit 1'))
-            file.write_text(old)
-            self.ensure()
-            self.logged("build")
+            with self.changed(self.copy / name, "CONFIG_PLANTED=y\n"):
+                self.ensure(status=1, **self.fake_commands(nice='[[ $* == *allnoconfig* ]] && exec "${@:3}"; exit 1'))
+            self.ensure_logs("build")
 
     # ---- a kernel that is given
 
@@ -217,12 +195,12 @@ class Kernels(unittest.TestCase):
         self.fake_kernel(self.build / "given")
         for environment in given, {}:
             self.ensure(**environment)
-            self.assertEqual(common.text_of(self.kernel / "package"), f"given: {self.copy}/vmlinuz")
-            self.assertEqual(common.text_of(self.kernel / "release"), "9.9.0")
+            self.assertEqual(text_of(self.kernel / "package"), f"given: {self.copy}/vmlinuz")
+            self.assertEqual(text_of(self.kernel / "release"), "9.9.0")
         # A mirror that has what is here.
         self.ensure("--update", "7.3-intree", **self.fake_commands(
             apt_get="", apt_cache='case $* in *pkgnames*) echo linux-source-7.3 ;; *) echo "  Candidate: 1" ;; esac'))
-        self.assertEqual(common.text_of(self.kernel / "package"), "linux-source-7.3 1")
+        self.assertEqual(text_of(self.kernel / "package"), "linux-source-7.3 1")
         self.logged("build")
         self.assertIn("KERNEL= is one kernel", self.call("tests/nested/run.py", "--build", status=1, **given))
         self.assertFalse((self.build / "kernels/6.1/package").exists())
