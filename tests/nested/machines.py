@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import string
 import struct
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import List, Optional
 
 import kernels
 from cases import Case
-from common import LOGS, NESTED, Problem
+from common import LOGS, NESTED, Problem, locked, make, output_of
 
 REGION = (0x30000000, 0x100000)
 MS_PER_DAY = 86400000
@@ -45,19 +46,17 @@ class Machine:
     line; command(interactive), the emulator's, which also writes the files that it needs; files(interactive),
     its standard input and output; and unusable(), why it cannot be used here, if it cannot."""
 
-    # The ranges for guest memory and for the initramfs, address and size, are hidden from every kernel by
-    # memmap=. A kernel with KASLR keeps clear of four such ranges at most. mem_min is in MB.
-    guest, initramfs, mem_min = (0x31000000, 0x4000000), (0x36000000, 0x4000000), 1024
-
     def __init__(self, case: Case, directory: Path):
-        self.case, self.dir = case, directory
-        # With part=, a program as large as QEMU is in the initramfs, and a guest as large as Linux.
-        if case.param("part"):
-            self.guest, self.initramfs, self.mem_min = (0x40000000, 0x10000000), (0x50000000, 0x10000000), 2048
+        self.case, self.dir, self.age_days = case, directory, case.param("age")
+        # The ranges for guest memory and for the initramfs, address and size, are hidden from every kernel by
+        # memmap=. A kernel with KASLR keeps clear of four such ranges at most. mem_min is in MB. With part=, a
+        # program as large as QEMU is in the initramfs, and a guest as large as Linux.
+        self.guest, self.initramfs, self.mem_min = (
+            ((0x40000000, 0x10000000), (0x50000000, 0x10000000), 2048) if case.param("part") else
+            ((0x31000000, 0x4000000), (0x36000000, 0x4000000), 1024))
         if not case.initramfs.exists():
             raise Problem(f"{case.initramfs} is not there; run without -n")
         self.kernel = kernels.find(case.host).path / "vmlinuz"
-        self.age_days = case.param("age")
         (directory / "machine").write_text(f"{case.machine}\n")
 
     @classmethod
@@ -108,12 +107,9 @@ class Qemu(Machine):
         """This machine's, which TCG hands to the emulated host as it is; or, with icount=, one cycle each ns."""
         if self.case.param("icount"):
             return 1000000
-        tool, source = LOGS / "host-tsc-khz", NESTED / "host-tsc-khz.c"
-        if not tool.exists() or tool.stat().st_mtime < source.stat().st_mtime:
-            new = f"{tool}.{os.getpid()}"
-            subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", new, source], check=True)
-            os.replace(new, tool)
-        return int(subprocess.run([tool], check=True, capture_output=True).stdout)
+        with locked(LOGS / ".host-tsc-khz.lock"):
+            make(LOGS, f"VPATH={NESTED}", "CFLAGS=-O2 -Wall -Wextra -Werror", "host-tsc-khz")
+        return int(output_of(LOGS / "host-tsc-khz"))
 
     def words(self) -> List[str]:
         # nohz=off highres=off: a tick that comes by itself. QEMU 7.2's TCG now and then loses the request for
@@ -225,21 +221,20 @@ class Bochs(Machine):
         aged = [f"{hidden},tsc_adjust", "lapic=notscdeadline"] if self.age_days else [hidden]
         return [*aged, "reboot=t", "quiet", "retain_initrd", "kch.smp=1"]
 
-    def make_disc(self) -> Path:
-        disc, config, log = self.dir / "boot.iso", self.dir / "isolinux.cfg", self.dir / "xorriso.log"
-        config.write_text("DEFAULT l1\nPROMPT 0\nLABEL l1\nKERNEL /vmlinuz\nINITRD /initrd\n"
-                          f"APPEND {self.cmdline()}\n")
+    def make_disc(self) -> None:
+        (self.dir / "isolinux.cfg").write_text("DEFAULT l1\nPROMPT 0\nLABEL l1\nKERNEL /vmlinuz\nINITRD /initrd\n"
+                                               f"APPEND {self.cmdline()}\n")
+        log = self.dir / "xorriso.log"
         with open(log, "wb") as errors:
             made = subprocess.run(
-                ["xorriso", "-as", "mkisofs", "-quiet", "-o", disc, "-graft-points",
+                ["xorriso", "-as", "mkisofs", "-quiet", "-o", self.dir / "boot.iso", "-graft-points",
                  "-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat",
                  "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
                  f"isolinux/isolinux.bin={self.isolinux}", f"isolinux/ldlinux.c32={self.ldlinux}",
-                 f"isolinux/isolinux.cfg={config}", f"vmlinuz={self.kernel}", f"initrd={self.case.initramfs}"],
-                stderr=errors, check=False)
+                 f"isolinux/isolinux.cfg={self.dir}/isolinux.cfg", f"vmlinuz={self.kernel}",
+                 f"initrd={self.case.initramfs}"], stderr=errors, check=False)
         if made.returncode:
-            raise Problem(f"cannot make {disc}: {log.read_text()}")
-        return disc
+            raise Problem(f"cannot make {self.dir}/boot.iso: {log.read_text()}")
 
     def older(self) -> List[str]:
         """What makes the debugger set the TSC before anything is booted: where the firmware enters the boot
@@ -253,28 +248,11 @@ class Bochs(Machine):
                 "d 1", "set rip=0x1000"]
 
     def command(self, interactive: bool = False) -> List[str]:
-        for key in ("smp", "mem", "cpu", "part"):
-            if self.case.param(key):
-                raise Problem(f"{key}={self.case.param(key)}: not for machine=bochs")
-        # The power switch is a panic of Bochs's own, too, and so is a triple fault.
-        (self.dir / "bochsrc").write_text(f"""\
-config_interface: textconfig
-display_library: term
-romimage: file={self.bios}
-vgaromimage: file={self.vgabios}
-megs: {self.mem_min}
-cpu: model={self.model}, count=1, ips={self.tsc_khz}000, reset_on_triple_fault=0
-clock: sync=none
-ata0-master: type=cdrom, path="{self.make_disc()}", status=inserted
-boot: cdrom
-sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-com2: enabled=1, mode=file, dev="{self.dir}/verdict.log"
-log: "{self.dir}/bochs.log"
-panic: action=fatal
-error: action=ignore
-info: action=report
-debug: action=ignore
-""")
+        for key in filter(self.case.param, ("smp", "mem", "cpu", "part")):
+            raise Problem(f"{key}={self.case.param(key)}: not for machine=bochs")
+        self.make_disc()
+        hardware = string.Template((NESTED / "bochsrc.in").read_text())
+        (self.dir / "bochsrc").write_text(hardware.substitute({**vars(Bochs), "mem_min": self.mem_min, "dir": self.dir}))
         # For the prompt of its debugger, which it starts with.
         (self.dir / "debugger").write_text("\n".join([*(self.older() if self.age_days else []), "c", ""]))
         console = f"mode=term, dev={os.ttyname(0)}" if interactive else f'mode=file, dev="{self.dir}/console.log"'
