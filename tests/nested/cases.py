@@ -30,10 +30,9 @@ class Case:
     outcome: str = ""
 
     def param(self, key: str, default: str = "") -> str:
-        for word in self.params.split():
-            if word.startswith(f"{key}="):
-                default = word[len(key) + 1:]
-        return default
+        """Of several the last counts."""
+        words = [word[len(key) + 1:] for word in self.params.split() if word.startswith(f"{key}=")]
+        return words[-1] if words else default
 
     def with_params(self, *words: str) -> "Case":
         return replace(self, params=" ".join([self.params, *words]))
@@ -67,22 +66,22 @@ def make_case(fields: Sequence[str], sets: Dict[str, str]) -> Case:
     kind, _, listed = expect.partition(":")
     params, listed = expand(params, " ", sets), expand(listed, ",", sets)
     checks = [check for check in listed.split(",") if check]
-    machine = re.search(r"(?<!\S)machine=(\S+)", params)
+    case = Case(name, which, host, following, script, params, f"{kind}:{listed}" if listed else kind,
+                int(limit) if limit.isdecimal() else 0, *outcome)
     for wrong, text in (
             (not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name), f"bad name: {name}"),
             (which not in ("short", "full"), f"{which}: neither short nor full"),
             (host not in kernels.LINES, f"{host}: not a kernel line"),
             (following not in kernels.LINES, f"{following}: not a kernel line"),
             (not re.fullmatch(r"((\+\S+|\S+=\S*)(\s+|$))*", params), f"{params}: not all KEY=VALUE or +WORD"),
-            (machine and machine[1] not in MACHINES, f"{name}: {machine and machine[0]}: neither qemu nor bochs"),
+            (case.machine not in MACHINES, f"{name}: machine={case.machine}: neither qemu nor bochs"),
             (expect != "pass" and not (kind == "caught" and checks), f"{expect}: neither pass nor caught:CHECK"),
             (any(check.isupper() for check in checks), f"{listed}: a name that is not in {SETS.name}"),
             (checks and all(check.endswith("?") for check in checks), f"{expect}: no check that must fail"),
-            (not re.fullmatch("[1-9][0-9]*", limit), f"{limit}: no time limit")):
+            (not case.limit, f"{limit}: no time limit")):
         if wrong:
             raise Problem(text)
-    return Case(name, which, host, following, script, params, f"{kind}:{listed}" if listed else kind, int(limit),
-                *outcome)
+    return case
 
 
 def family(fields: Sequence[str]) -> List[List[str]]:
@@ -104,28 +103,26 @@ def read_table(path: Path = TABLE) -> List[Case]:
     names: List[str] = []
     families: Dict[str, Case] = {}
     written: Dict[str, Case] = {}
-    for file in (SETS, path):
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            line = line.strip()
-            if not line or line.startswith("#"):
-                continue
-            try:
-                definition = re.fullmatch(r"([A-Z][A-Z_]*) = (.+)", line)
-                if definition:
-                    sets[definition[1]] = definition[2]
-                    continue
-                fields = [field.strip() for field in line.split("|")]
-                # The ninth field is that of the self-test: the outcome wanted of the judge.
-                if len(fields) not in (8, 9):
-                    raise Problem(f"{len(fields)} fields instead of 8")
-                cases = families if "{" in fields[0] else written
-                for row in family(fields):
-                    if row[0] in cases:
-                        raise Problem(f"{row[0]} is there twice")
-                    cases[row[0]] = make_case(row, sets)
-                    names.append(row[0])
-            except Problem as problem:
-                raise Problem(f"{file}:{number}: {problem}") from None
+    lines = [(file, number, line.strip()) for file in (SETS, path)
+             for number, line in enumerate(file.read_text().splitlines(), 1) if line.strip() and line.strip()[0] != "#"]
+    for file, number, line in lines:
+        definition = re.fullmatch(r"([A-Z][A-Z_]*) = (.+)", line)
+        if definition:
+            sets[definition[1]] = definition[2]
+            continue
+        try:
+            fields = [field.strip() for field in line.split("|")]
+            # The ninth field is that of the self-test: the outcome wanted of the judge.
+            if len(fields) not in (8, 9):
+                raise Problem(f"{len(fields)} fields instead of 8")
+            cases = families if "{" in fields[0] else written
+            for row in family(fields):
+                if row[0] in cases:
+                    raise Problem(f"{row[0]} is there twice")
+                cases[row[0]] = make_case(row, sets)
+                names.append(row[0])
+        except Problem as problem:
+            raise Problem(f"{file}:{number}: {problem}") from None
     table = [{**families, **written}[name] for name in dict.fromkeys(names)]
     if len({bool(case.outcome) for case in table}) > 1:
         raise Problem(f"{path}: a wanted outcome for some cases only")

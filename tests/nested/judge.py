@@ -50,21 +50,20 @@ def end_of_qemu(directory: Path, status: int) -> str:
     """How the machine ended, if it was not powered off; nothing if it was."""
     if status:
         return f"QEMU ended with status {status}"
-    said = read_lines(directory / "qmp.log")
-    if any(re.search('"event": "SHUTDOWN".*"reason": "guest-shutdown"', line) for line in said):
+    said = "\n".join(read_lines(directory / "qmp.log"))
+    if re.search('"event": "SHUTDOWN".*"reason": "guest-shutdown"', said):
         return ""
-    return "the machine was not powered off: " + "".join(re.findall('"reason": "[^"]*"', "\n".join(said))[:1])
+    return "the machine was not powered off: " + "".join(re.findall('"reason": "[^"]*"', said)[:1])
 
 
 def end_of_bochs(directory: Path, status: int) -> str:
     """To Bochs a machine that is powered off is a panic of its own, one of several, all with status 1."""
     if status != 1:
         return f"Bochs ended with status {status}"
-    panics = "".join(f"{line.split('>>PANIC<< ')[-1]};" for line in read_lines(directory / "bochs.log")
-                     if ">>PANIC<< " in line)
-    if panics == "ACPI control: soft power off;":
+    panics = re.findall(">>PANIC<< (.*)", "\n".join(read_lines(directory / "bochs.log")))
+    if panics == ["ACPI control: soft power off"]:
         return ""
-    return f"the machine was not powered off: {panics or 'Bochs does not say why'}"
+    return f"the machine was not powered off: {'; '.join(panics) or 'Bochs does not say why'}"
 
 
 def lost(directory: Path, machine: str, said: Dict[str, List[str]]) -> str:
@@ -92,14 +91,14 @@ def lost(directory: Path, machine: str, said: Dict[str, List[str]]) -> str:
 
 def fault(said: Dict[str, List[str]], allowed: int) -> str:
     """A fault that no expectation excuses; nothing if there is none."""
+    taints = [taint for taint in said["taint"] if int(taint) & ~allowed]
+    counts = [count for count in said["warnings"] if int(count)]
     if said["error"]:
         return said["error"][0]
-    for taint in said["taint"]:
-        if int(taint) & ~allowed:
-            return f"kernel tainted: {taint}"
-    for count in said["warnings"]:
-        if int(count):
-            return f"kernel warnings: {count} (see console.log)"
+    if taints:
+        return f"kernel tainted: {taints[0]}"
+    if counts:
+        return f"kernel warnings: {counts[0]} (see console.log)"
     stages, kexecs, taints, warnings = (len(said[key]) for key in ("stage", "kexec", "taint", "warnings"))
     if [int(stage) for stage in said["stage"]] != list(range(stages)):
         return f"stages out of order: {' '.join(said['stage'])}"
@@ -109,12 +108,12 @@ def fault(said: Dict[str, List[str]], allowed: int) -> str:
 
 
 def judge_caught(failed: List[str], verdict: str, checks: List[str]) -> Outcome:
-    for check in checks:
-        if not check.endswith("?") and check not in failed:
-            return "fail", f"control not caught by the check {check} (failed: {' '.join(failed) or 'none'})"
-    for check in failed:
-        if check not in checks and f"{check}?" not in checks:
-            return "fail", f"control caught for another reason too: {check}"
+    missed = [check for check in checks if not check.endswith("?") and check not in failed]
+    others = [check for check in failed if check not in checks and f"{check}?" not in checks]
+    if missed:
+        return "fail", f"control not caught by the check {missed[0]} (failed: {' '.join(failed) or 'none'})"
+    if others:
+        return "fail", f"control caught for another reason too: {others[0]}"
     if verdict != "fail":
         return "fail", f"verdict={verdict} in spite of failed checks"
     return "pass", f"caught: {' '.join(failed)}"
