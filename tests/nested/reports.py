@@ -31,6 +31,11 @@ from common import BUILD, NESTED, ROOT, Problem, run_main, say, text_of
 COMPARISON_ATTEMPTS = 3
 TABLES = ("cases.tbl", "luo.tbl", "bench.tbl")
 
+# reports.tbl: by kind, the fields of each row.
+DATA: Dict[str, List[List[str]]] = {}
+for kind, row in re.findall(r"^(\w+) \| (.*)", (NESTED / "reports.tbl").read_text(), re.M):
+    DATA.setdefault(kind, []).append([field.strip() for field in row.split("|")])
+
 Rows = Dict[str, cases.Case]
 Sections = Dict[str, List[str]]
 
@@ -126,10 +131,6 @@ def fill(document: str, sections: Sections) -> str:
 
 # ---- From every kernel to every other
 
-PAIR_HEAD = ("pair", "kind", "TSC, cycles", "kvmclock, ns", "rate, ppb", "in an hour, ns", "same function")
-PAIR_KEYS = ("tsc_error_cycles", "error_now_ns", "rate_ppb", "error_hour_ns")
-
-
 def pair_controls(rows: Rows) -> List[str]:
     return [name for name in rows if name.startswith("control-pair-")]
 
@@ -145,20 +146,21 @@ def matrix(build: Path, rows: Rows, _out: Path) -> Sections:
         khz, khz_last = (log.numbers(r"tsc_khz (\d+)", stage)[0] for stage in (0, -1))
         kind = "same" if old == new else "upgrade" if order.index(old) < order.index(new) else "rollback"
         same = all(log.numbers(r"vm\d+ page_function=(\d)", -1))
-        body.append([f"{old} to {new}", kind, *map(log.worst, PAIR_KEYS), "yes" if same else "no"])
+        body.append([f"{old} to {new}", kind, *(log.worst(key) for _, key in DATA["pair"]), "yes" if same else "no"])
         releases.update({old: log.releases[0], new: log.releases[-1]})
         shift, vcpus = khz_last - khz, log.numbers(r"vm\d+ vcpus=(\d+)", -1)
         kinds.add((len(vcpus), max(vcpus), shift, round(shift * 1e6 / khz)))
     if len(kinds) != 1:
         raise Problem(f"the pairs are not of one kind (VMs, vCPUs, kHz, ppm): {sorted(kinds)}")
     vms, vcpus, shift, ppm = kinds.pop()
+    head = ["pair", "kind", *(title for title, _ in DATA["pair"]), "same function"]
     for name in pair_controls(rows):
         log = Log(build, name)
         controls.append(f"- {rows[name].host} to {rows[name].next}, kvmclock {log.worst('error_now_ns')} ns and TSC "
                         f"{log.worst('tsc_error_cycles')} cycles off: caught by "
                         + ", ".join(f"``{check}``" for check in log.caught))
     return {"pairs": [f"VMs: {vms}, each of {vcpus} vCPUs. TSC frequency that the second kernel is told: "
-                      f"{shift:+d} kHz ({ppm:+d} ppm).", "", *table(PAIR_HEAD, body, (0, 1, 6))],
+                      f"{shift:+d} kHz ({ppm:+d} ppm).", "", *table(head, body, (0, 1, 6))],
             "kernels": [f"- {line}: {release} ({package_of(build / 'kernels' / line)})"
                         for line, release in releases.items()],
             "controls": controls}
@@ -166,24 +168,7 @@ def matrix(build: Path, rows: Rows, _out: Path) -> Sections:
 
 # ---- How long a guest does not run
 
-# Step, what is noted at its end, whether it is ours. Each begins where the one before it ends.
 STEPS_BEGIN = "guest_last"
-STEPS = (
-    ("VMM: vCPUs stopped, state saved", "state_saved", ""),
-    ("clock saved", "clock_saved", "ours"),
-    ("VMM ends; next kernel loaded (kexec -l)", "kexec", ""),
-    ("kexec; kernel boots, up to its first program", "init", ""),
-    ("init: file systems, shells", "settling", ""),
-    ("TSC frequency settles", "settled", ""),
-    ("KVM loaded", "kvm", ""),
-    ("a program starts that loads the module", "loading", "ours"),
-    ("module loaded", "module", "ours"),
-    ("VMM starts: memory, KVM_CREATE_VM", "vm_made", ""),
-    ("self-check; saved TSC frequency set", "prepared", "ours"),
-    ("VMM: vCPUs, their state", "state_loaded", ""),
-    ("clock restored, with its checks", "restored", "ours"),
-    ("vCPUs run: first reading of a clock", "guest_first", ""),
-)
 STEPS_HEAD = ("step", "ms", "share, %", "counted, ms", "share, %", "whose")
 
 
@@ -199,7 +184,7 @@ def durations(log: Log) -> List[tuple]:
     """(step, ms, per cent, whose); the last rows are the sums."""
     at, khz = dict(lines_like(r"at (\w+) (\d+)", log.notes)), log.numbers(r"tsc_khz (\d+)", -1)[0]
     start, steps = STEPS_BEGIN, []
-    for step, end, whose in STEPS:
+    for step, end, whose in DATA["step"]:
         if start not in at or end not in at or int(at[end]) < int(at[start]):
             raise Problem(f"case {log.name}: no step, or one before the last: {step}")
         steps.append((step, (int(at[end]) - int(at[start])) / khz, whose))
@@ -258,10 +243,11 @@ def scenario_result(notes: str, test: str, guest: str) -> str:
 def kernel_selftests(build: Path, row: cases.Case) -> List[str]:
     """The kernel's own tests; the notes are "TEST STATUS STATUS-WITH-THE-MODULE TEXT"."""
     log = Log(build, row.name)
-    body = [[test, *(RESULTS.get(status, f"status {status}") for status in (without, with_it)),
+    body = [[test, *(RESULTS.get(status, f"status {status}") for status in both),
              text.replace("Requirement not met: ", "", 1)]
-            for test, without, with_it, text in lines_like(r"(\S+(?<!-with)) (\d+) (\d+) ?(.*)", log.notes)]
-    return [*heading(row.host), *table(["test", "without", "with", "tests in it, or what is not met"], body, range(4)), "",
+            for test, *both, text in lines_like(r"(\S+(?<!-with)) (\d+) (\d+) ?(.*)", log.notes)]
+    head = ["test", "without", "with", "tests in it, or what is not met"]
+    return [*heading(row.host), *table(head, body, range(4)), "",
             f"Host {log.releases[0]}, tests of {package_of(build / 'selftests' / row.host)}.", ""]
 
 
@@ -284,47 +270,10 @@ def selftests(build: Path, rows: Rows, _out: Path) -> Sections:
 
 # ---- The benchmark
 
-METHODS = {
-    "none": ("nothing restored", "#808080"),
-    "by-value": ("by value: TSC MSR, KVM_SET_CLOCK", "#c03020"),
-    "realtime": ("offset, KVM_SET_CLOCK with REALTIME", "#d09000"),
-    "recipe": ("the recipe that KVM documents", "#8040a0"),
-    "converged": ("converged: no module", "#2060c0"),
-    "identical": ("identical", "#207040"),
-}
-JSON_KEYS = ("error_now_ns", "error_end_ns", "error_hour_ns", "rate_ppb", "tsc_error_cycles",
-             "peer_disagreement_max_ns", "page_function", "total_error_ns", "total_error_hour_ns",
-             "total_error_cycles", "blackout_ns", "tsc_khz", "tsc_khz_saved")
-# Title, and the cell, from what was noted after the first update and after the last.
-COMPARISON = (
-    ("kvmclock", lambda first, last: in_units(first["error_now_ns"])),
-    ("in an hour", lambda first, last: in_units(first["error_hour_ns"] - first["error_end_ns"])),
-    ("rate, ppb", lambda first, last: count(first["rate_ppb"])),
-    ("TSC, cycles", lambda first, last: count(first["tsc_error_cycles"])),
-    ("between vCPUs", lambda first, last: in_units(first["peer_disagreement_max_ns"]).lstrip("+")),
-    ("same function", lambda first, last: "yes" if first["page_function"] else "no"),
-    ("kvmclock, {updates}", lambda first, last: in_units(last["total_error_ns"])),
-    ("TSC, {updates}", lambda first, last: count(last["total_error_cycles"])),
-)
-COSTS = {
-    "preserve": "KCH_IOC_PRESERVE",
-    "preserve-entry": "an ioctl of ours, refused at once",
-    "preserve-read": "KCH_IOC_READ: found and read",
-    "restore": "KCH_IOC_RESTORE",
-    "restore-check": "... with KCH_RESTORE_CHECK",
-    "restore-names": "the vCPUs' names in /proc",
-    "restore-library": "kch_vm_restore(), all of it",
-    "preserve-fleet": "KCH_IOC_PRESERVE",
-    "restore-fleet": "KCH_IOC_RESTORE",
-}
-# What the numbers of a table of costs are, the title of its first column, and what is said above it.
-COST_TABLES = (
-    ("vcpus", "vCPUs", "Host kernel {release}. One VM, by its number of vCPUs:"),
-    ("up_to_vm", "up to the Nth", "{most} VMs, a process each. A column has those after the column before it, up to its Nth:"),
-    ("vms", "N", "All VMs of a record that has N:"),
-)
-RECORD = {"vms": "VMs", "vcpus": "vCPUs", "us": "us", "ns_per_vcpu": "ns per vCPU", "limit_us": "bytes alone, us",
-          "ratio": "ratio"}
+METHODS = {name: (title, color) for name, title, color in DATA["method"]}
+COSTS = dict(DATA["cost"])
+WRITTEN = {"ns": in_units, "count": count, "distance": lambda ns: in_units(ns).lstrip("+"),
+           "yes": lambda true: "yes" if true else "no"}
 
 
 def benchmark_cases(_rows: Rows) -> List[str]:
@@ -347,15 +296,17 @@ def compared(log: Log) -> Dict[str, List[Dict[str, int]]]:
 def comparison(log: Log, out: Path) -> List[str]:
     numbers, release, updates = compared(log), log.releases[-1], len(log.stages) - 1
     exact = numbers["identical"][0]
+    keys = " ".join(keys for keys, in DATA["json"]).split()
     document = {"licence": "SPDX-License-Identifier: GPL-2.0", "kernel": release, "vcpus": exact["vcpus"],
                 "updates": updates,
-                "methods": [{"name": method, "after": [{key: one.get(key) for key in JSON_KEYS} for one in after]}
+                "methods": [{"name": method, "after": [{key: one.get(key) for key in keys} for one in after]}
                             for method, after in numbers.items()]}
     (out / "benchmark.json").write_text(json.dumps(document, indent=1) + "\n")
     (out / "benchmark.svg").write_text(picture(curves(numbers)))
-    head = ["how the clock is restored", *(title.format(updates=updates) for title, _ in COMPARISON)]
-    rows = [[METHODS[method][0], *(cell(after[0], after[-1]) for _, cell in COMPARISON)]
-            for method, after in numbers.items()]
+    head, rows = ["how the clock is restored", *(row[0].format(updates=updates) for row in DATA["compare"])], []
+    for method, after in numbers.items():
+        at = {"first": {**after[0], "drift_hour_ns": after[0]["error_hour_ns"] - after[0]["error_end_ns"]}, "last": after[-1]}
+        rows.append([METHODS[method][0], *(WRITTEN[how](at[when][key]) for _, when, key, how in DATA["compare"])])
     return [f"Host kernel {release}, {updates} updates by kexec; guests of {exact['vcpus']} vCPUs, not scheduled "
             f"for", f"{exact['blackout_ns'] / 1e9:.1f} s at the first of them.", "", *table(head, rows, (0, 6))]
 
@@ -375,7 +326,7 @@ def curves(numbers: Dict[str, List[Dict[str, int]]]) -> str:
 def cost(log: Log) -> List[str]:
     """Notes "WHAT vcpus=N KEY=VALUE..." of one VM, "WHAT-fleet up_to_vm=N" of many, "... vms=N" of all."""
     lines, found = [], lines_like(r"(\S+) (vcpus|up_to_vm|vms)=(\d+)((?: \S+=\S+)+)", log.notes)
-    for wanted, title, above in COST_TABLES:
+    for wanted, title, above in DATA["costs"]:
         cells: Dict[str, Dict[int, str]] = {}
         for what, unit, number, words in found:
             if unit == wanted:
@@ -392,8 +343,8 @@ def cost(log: Log) -> List[str]:
 
 def record(text: str) -> List[str]:
     rows = [(what, dict(word.split("=") for word in words)) for what, *words in map(str.split, text.splitlines())]
-    return table(["what", *RECORD.values()],
-                 [[what, *(values[key] for key in RECORD)] for what, values in rows if what != "sizes"])
+    return table(["what", *(title for _, title in DATA["record"])],
+                 [[what, *(values[key] for key, _ in DATA["record"])] for what, values in rows if what != "sizes"])
 
 
 def benchmark(build: Path, _rows: Rows, out: Path) -> Sections:

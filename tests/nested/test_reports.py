@@ -14,7 +14,7 @@ import ktap  # noqa: E402
 import reports  # noqa: E402
 from common import Problem  # noqa: E402
 
-STEPS = ["guest_last", *(step[1] for step in reports.STEPS)]
+STEPS = ["guest_last", *(end for _, end, _ in reports.DATA["step"])]
 
 
 def vm(number, **values):
