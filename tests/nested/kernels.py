@@ -2,27 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernels of the test bed: one table, and what fetches and builds them and modules for them.
 
-  tests/nested/kernels.py ensure [--update] LINE|SET...   fetch or build what is missing or out of date
-  tests/nested/kernels.py module [-s DIR] [-n NAME] LINE|SET...
-                                                          build/kernels/LINE/NAME.ko from the sources in DIR;
-                                                          default: our module
-  tests/nested/kernels.py source LINE|SET...              only Debian's source, in build/source/linux-VERSION/
-  tests/nested/kernels.py list [SET...]                   all lines, or those of a set
+  kernels.py ensure [--update] LINE|SET...         fetch or build what is missing or out of date; with --update look
+                                                   for a newer version, also when a kernel is there or was given
+  kernels.py module [-s DIR] [-n NAME] LINE|SET... build/kernels/LINE/NAME.ko from the sources in DIR (our module)
+  kernels.py source LINE|SET...                    only Debian's source, in build/source/linux-VERSION/
+  kernels.py list [SET...]                         all lines, or those of a set
 
-  --update   look for a newer version, also when a kernel is there already or was given
-
-Debian's kernels are taken with apt as they are, or built from Debian's source (some minutes), without
-installing anything. build/kernels/LINE/ has
-
-  release    what `uname -r` will say
-  package    the Debian package and its version, or where it came from
-  vmlinuz    the image
-  modules/   its /lib/modules/RELEASE
-  headers/   for `make -C build/kernels/LINE/headers M=...`
-
-On other distributions, or for a kernel of one's own (LINE is then any name):
-
-  KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build tests/nested/kernels.py ensure LINE"""
+build/kernels/LINE/ has vmlinuz, modules/ (its /lib/modules/RELEASE), headers/ (for `make -C ... M=`), release (what
+`uname -r` will say) and package (Debian's with its version, or where it came from). A kernel of one's own (LINE is
+then any name):  KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build kernels.py ensure LINE"""
 
 import argparse
 import contextlib
@@ -92,7 +80,7 @@ def pairs():
 
 
 def ensure(line, update=False):
-    """Fetch or build a line, given by name or row, if it is not there or its inputs have changed."""
+    """Fetches or builds a line, given by name or row, if it is not there or its inputs have changed."""
     line = find(line)
     # One at a time: the result is replaced as a whole.
     with locked(KERNELS / f".{line.name}.lock"):
@@ -136,13 +124,16 @@ def take_given(*lines):
     for proof in kernel, modules / "kernel", headers / "Module.symvers":
         if not os.access(proof, os.R_OK):
             raise Problem(f"{line.name}: cannot read {proof}, wanted are KERNEL= MODULES= KDIR=")
-    release = output_of(*CLEAN_MAKE, "-s", "-C", headers, "kernelrelease")
     with locked(KERNELS / f".{line.name}.lock"), new_folder(line.path) as work:
         for name, target in ("vmlinuz", kernel), ("modules", modules), ("headers", headers):
             (work / name).symlink_to(target.resolve())
-        (work / "package").write_text(f"given: {kernel}\n")
-        (work / "release").write_text(release)
+        label(work, output_of(*CLEAN_MAKE, "-s", "-C", headers, "kernelrelease").strip(), f"given: {kernel}")
     say(f"{line.name}: {line.release}, as given by KERNEL= MODULES= KDIR=")
+
+
+def label(work, release, package):
+    (work / "release").write_text(release + "\n")
+    (work / "package").write_text(package + "\n")
 
 
 # ---- a kernel of Debian's
@@ -169,8 +160,7 @@ def take_debian(line, _update):
                 if not (work / name).exists():
                     raise Problem(f"{line.name}: {image} {version}: no {name} after extraction")
             relocate(work)
-            (work / "release").write_text(release + "\n")
-            (work / "package").write_text(f"{image} {version}\n")
+            label(work, release, f"{image} {version}")
     say(f"{line.name}: took {image} {version}")
 
 
@@ -197,27 +187,26 @@ def relocate(kernel):
 def source(line, update=False):
     """Yields build/source/linux-VERSION, unpacked from Debian's package. It is only read: several may
     build from it at a time, and nobody replaces it meanwhile."""
+    package = f"linux-source-{line.version}"
     with locked(SOURCE / f".{line.version}.lock", shared=True) as lock:
         if update or not text_of(line.tree / ".package"):
             fcntl.flock(lock, fcntl.LOCK_EX)
             # Another may have been first.
             if update or not text_of(line.tree / ".package"):
-                fetch_source(line)
+                with apt.having(package, line.suite) as (own, _, version):
+                    if text_of(line.tree / ".package") != f"{package} {version}":
+                        unpack_source(line, own, package, version)
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield line.tree
 
 
-def fetch_source(line):
-    package = f"linux-source-{line.version}"
-    with apt.having(package, line.suite) as (own, _, version):
-        if text_of(line.tree / ".package") == f"{package} {version}":
-            return
-        say(f"fetching and unpacking {package} {version} (2 GB)")
-        with new_folder(line.tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
-            own.unpack(scratch, package)
-            run(["tar", "-C", work, "--strip-components=1", "-xf", f"{scratch}/usr/src/{package}.tar.xz"],
-                Path(scratch, "log"), f"unpacking {package}")
-            (work / ".package").write_text(f"{package} {version}\n")
+def unpack_source(line, own, package, version):
+    say(f"fetching and unpacking {package} {version} (2 GB)")
+    with new_folder(line.tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
+        own.unpack(scratch, package)
+        run(["tar", "-C", work, "--strip-components=1", "-xf", f"{scratch}/usr/src/{package}.tar.xz"],
+            Path(scratch, "log"), f"unpacking {package}")
+        (work / ".package").write_text(f"{package} {version}\n")
 
 
 def build(line, update):
@@ -257,7 +246,8 @@ def options(line):
 
 
 def make(line, tree, what, *arguments):
-    run([*CLEAN_MAKE, "-C", tree, f"O={line.objects}", *arguments], line.objects / f"{what}.log", f"{line.name}: {what}")
+    run([*CLEAN_MAKE, "-C", tree, f"O={line.objects}", *arguments], line.objects / f"{what}.log",
+        f"{line.name}: {what}")
 
 
 def configure(line, tree):
@@ -283,8 +273,7 @@ def publish(line, tree, made_of):
         shutil.copyfile(line.objects / "arch/x86/boot/bzImage", work / "vmlinuz")
         (work / "headers").symlink_to(f"../../source/{line.objects.name}")
         (work / "recipe").write_text(made_of + "\n")
-        (work / "package").write_text(text_of(tree / ".package") + "\n")
-        (work / "release").write_text(release + "\n")
+        label(work, release, text_of(tree / ".package"))
     say(f"{line.name}: built {release} from {line.taken}")
 
 
