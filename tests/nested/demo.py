@@ -61,7 +61,8 @@ def run_case(name: str, attempts: int = 1) -> Values:
 def demo() -> None:
     say("booting an emulated host, running four guests on it, and replacing its kernel by kexec")
     # Both kernels measure their TSC frequency, as hosts do without a pin.
-    values = {method: {key: all_of[-1] for key, all_of in found.items()} for method, found in run_case("demo", 3).items()}
+    found = run_case("demo", attempts=3)
+    values = {method: {key: said[-1] for key, said in noted.items()} for method, noted in found.items()}
     ours = values["identical"]
     print(f"\nHost kexec {kernels.find(DEFAULT_LINE).release} to itself, guest of {ours['vcpus']} vCPUs, "
           f"not scheduled for {int(ours['blackout_ns']) / 1e9:.1f} s.\n"
@@ -99,19 +100,20 @@ def demo_qemu() -> None:
                   f"{float(rate):+.0f}" if re.fullmatch("[-+0-9.]+", rate) else "-",
                   "yes" if "1" in (last(method, "page_identical"), last(method, "page_function")) else "no",
                   f"{lines} lines" if lines else "clean"))
-    resolution = last("ours", "raw_resolution_ns")
-    print("\nclock, host: CLOCK_MONOTONIC_RAW against the time that passed by the host TSC (one reading).\n"
-          "TSC, host: the guest TSC likewise. clock, TSC: the clock against the guest's own TSC; 0 is\n"
-          f"+-{resolution} ns, rate +-{last('ours', 'raw_rate_resolution_ppb')} ppb: all that the readings "
-          "can tell. page: pvclock is the\nsame function of the TSC as before.\n"
-          f"CLOCK_BOOTTIME {last('ours', 'boottime_offset_ns')} ns, CLOCK_REALTIME {last('ours', 'realtime_offset_ns')} ns "
-          f"with kvmclockctl; backward steps: {last('ours', 'backward_steps')}.", flush=True)
+    ours = defaultdict(str, {key: said[-1] for key, said in values["ours"].items()})
+    print("""
+clock, host: CLOCK_MONOTONIC_RAW against the time that passed by the host TSC (one reading).
+TSC, host: the guest TSC likewise. clock, TSC: the clock against the guest's own TSC; 0 is
++-{raw_resolution_ns} ns, rate +-{raw_rate_resolution_ppb} ppb: all that the readings can tell. page: pvclock is the
+same function of the TSC as before.
+CLOCK_BOOTTIME {boottime_offset_ns} ns, CLOCK_REALTIME {realtime_offset_ns} ns with kvmclockctl; backward steps: \
+{backward_steps}.""".format_map(ours), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for method in QEMU_METHODS:
             if not values[method]["point"]:
                 raise Problem(f"no points of {method} in the run of the demo")
             Path(folder, method).write_text("\n".join([*values[method]["point"], ""]))
-        script = (NESTED / "qemu-clock.gnuplot").read_text().replace("@resolution@", resolution)
+        script = (NESTED / "qemu-clock.gnuplot").read_text().replace("@resolution@", ours["raw_resolution_ns"])
         PICTURE.write_text(picture(script, Path(folder)))
     say(f"the picture: {PICTURE.relative_to(ROOT)}")
 

@@ -83,8 +83,9 @@ def pack(root: Path) -> bytes:
         if file.is_dir() and not file.is_symlink():
             file.chmod(0o755)
         os.utime(file, (0, 0), follow_symlinks=False)
-    return subprocess.run(["cpio", "--quiet", "-0o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=root, check=True,
-                          input=b"\0".join(bytes(file.relative_to(root)) for file in files), stdout=subprocess.PIPE).stdout
+    names = b"\0".join(bytes(file.relative_to(root)) for file in files)
+    return subprocess.run(["cpio", "--quiet", "-0o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=root,
+                          input=names, stdout=subprocess.PIPE, check=True).stdout
 
 
 def add_base(root: Path) -> None:
@@ -108,7 +109,9 @@ def add_base(root: Path) -> None:
 def unpacked(module: Path) -> bytes:
     """As is or decompressed: doing that in the emulated host is slow."""
     tool = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}.get(module.suffix)
-    return subprocess.run([tool, "-dc", module], stdout=subprocess.PIPE, check=True).stdout if tool else module.read_bytes()
+    if not tool:
+        return module.read_bytes()
+    return subprocess.run([tool, "-dc", module], stdout=subprocess.PIPE, check=True).stdout
 
 
 def depends_of(module: bytes) -> List[str]:
@@ -128,7 +131,8 @@ def add_kernel(root: Path, line: str) -> None:
     if folder.exists():
         raise Problem(f"{line}: another kernel of this initramfs calls itself {release}, too")
     ours = {file.stem: file for file in path.glob("*.ko")}
-    files = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file for file in (path / "modules/kernel").rglob("*.ko*")}
+    files = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file
+             for file in (path / "modules/kernel").rglob("*.ko*")}
     files.update(ours)
     builtin = text_of(path / "modules/modules.builtin").replace("-", "_")
     needs: Dict[str, List[str]] = {}
@@ -200,7 +204,8 @@ def add_selftests(root: Path, lines: List[str]) -> None:
         made = kvm_selftests.build(line)
         for program in [*(made / "kernel").iterdir(), *(made / "ours").iterdir()]:
             if os.access(program, os.X_OK):
-                add_program(root, f"usr/libexec/kch/selftests/{line.version}/{program.parent.name}/{program.name}", program)
+                folder = f"usr/libexec/kch/selftests/{line.version}/{program.parent.name}"
+                add_program(root, f"{folder}/{program.name}", program)
     # What the C library looks for when a thread is cancelled.
     copy(Path(output_of("gcc", "-print-file-name=libgcc_s.so.1").strip()).resolve(), root / "usr/lib/libgcc_s.so.1")
 

@@ -117,8 +117,8 @@ def is_given():
 
 def take_given(*lines):
     if len(lines) > 1:
-        raise Problem(f"KERNEL= is one kernel, wanted are {len(lines)}: give it to tests/nested/kernels.py ensure LINE, "
-                      f"for each of {' '.join(lines)} that is not to be fetched, then call this without it")
+        raise Problem(f"KERNEL= is one kernel, wanted are {len(lines)}: give it to tests/nested/kernels.py ensure "
+                      f"LINE, for each of {' '.join(lines)} that is not to be fetched, then call this without it")
     line = find(lines[0])
     kernel, modules, headers = (Path(os.environ.get(name) or "unset") for name in ("KERNEL", "MODULES", "KDIR"))
     for proof in kernel, modules / "kernel", headers / "Module.symvers":

@@ -49,7 +49,8 @@ def build_kernels(tree, kvm, dest):
     # 7.3's library also has parts for devices, which need a library that nothing of ours does.
     for what, *arguments in (("headers", "-C", tree, f"O={dest}/headers", "headers"),
                              ("tests", "-C", kvm, f"OUTPUT={dest}/kvm", f"INSTALL_HDR_PATH={dest}/headers/usr",
-                              f"KHDR_INCLUDES=-isystem {dest}/headers/usr/include", "LIBVFIO_O=", "LDLIBS=-ldl", *wanted)):
+                              f"KHDR_INCLUDES=-isystem {dest}/headers/usr/include", "LIBVFIO_O=", "LDLIBS=-ldl",
+                              *wanted)):
         run([*CLEAN_MAKE, "-s", *arguments], dest / f"{what}.log", f"selftests: {what}")
     output_of("ar", "rcs", dest / "kvm/libkvm.a", *sorted((dest / "kvm/lib").rglob("*.o")))
     (dest / "kernel").mkdir()

@@ -252,7 +252,7 @@ class Bochs(Machine):
             raise Problem(f"{key}={self.case.param(key)}: not for machine=bochs")
         self.make_disc()
         hardware = string.Template((NESTED / "bochsrc.in").read_text())
-        (self.dir / "bochsrc").write_text(hardware.substitute({**vars(Bochs), "mem_min": self.mem_min, "dir": self.dir}))
+        (self.dir / "bochsrc").write_text(hardware.substitute(vars(Bochs), mem_min=self.mem_min, dir=self.dir))
         # For the prompt of its debugger, which it starts with.
         (self.dir / "debugger").write_text("\n".join([*(self.older() if self.age_days else []), "c", ""]))
         console = f"mode=term, dev={os.ttyname(0)}" if interactive else f'mode=file, dev="{self.dir}/console.log"'

@@ -305,7 +305,8 @@ def comparison(log: Log, out: Path) -> List[str]:
     (out / "benchmark.svg").write_text(picture(curves(numbers)))
     head, rows = ["how the clock is restored", *(row[0].format(updates=updates) for row in DATA["compare"])], []
     for method, after in numbers.items():
-        at = {"first": {**after[0], "drift_hour_ns": after[0]["error_hour_ns"] - after[0]["error_end_ns"]}, "last": after[-1]}
+        at = {"first": dict(after[0]), "last": after[-1]}
+        at["first"]["drift_hour_ns"] = after[0]["error_hour_ns"] - after[0]["error_end_ns"]
         rows.append([METHODS[method][0], *(WRITTEN[how](at[when][key]) for _, when, key, how in DATA["compare"])])
     return [f"Host kernel {release}, {updates} updates by kexec; guests of {exact['vcpus']} vCPUs, not scheduled "
             f"for", f"{exact['blackout_ns'] / 1e9:.1f} s at the first of them.", "", *table(head, rows, (0, 6))]
