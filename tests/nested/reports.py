@@ -75,10 +75,9 @@ class Log:
 
 
 def package_of(folder: Path) -> str:
-    package = text_of(folder / "package")
-    if not package:
+    if not text_of(folder / "package"):
         raise Problem(f"{folder}/package is not there")
-    return package
+    return text_of(folder / "package")
 
 
 # ---- How it is written
@@ -135,10 +134,6 @@ def pair_controls(rows: Rows) -> List[str]:
     return [name for name in rows if name.startswith("control-pair-")]
 
 
-def matrix_cases(rows: Rows) -> List[str]:
-    return [f"pair-{old}-{new}" for old, new in kernels.pairs()] + pair_controls(rows)
-
-
 def matrix(build: Path, rows: Rows, _out: Path) -> Sections:
     order, body, releases, kinds, controls = list(kernels.LINES), [], {}, set(), []
     for old, new in kernels.pairs():
@@ -174,10 +169,6 @@ STEPS_HEAD = ("step", "ms", "share, %", "counted, ms", "share, %", "whose")
 
 def blackout_lines(rows: Rows) -> List[str]:
     return [line for line in kernels.LINES if f"blackout-{line}-counted" in rows]
-
-
-def blackout_cases(rows: Rows) -> List[str]:
-    return [f"blackout-{line}{end}" for line in blackout_lines(rows) for end in ("", "-counted")]
 
 
 def durations(log: Log) -> List[tuple]:
@@ -225,10 +216,6 @@ def kernel_rows(rows: Rows) -> List[cases.Case]:
     return [row for row in rows.values() if row.script == "selftests-kernel" and row.expect == "pass"]
 
 
-def selftests_cases(rows: Rows) -> List[str]:
-    return [row.name for row in [*kernel_rows(rows), *our_rows(rows)]] + ["selftests-controls"]
-
-
 def scenario_result(notes: str, test: str, guest: str) -> str:
     """What a guest came to in a test, by what is left of the test's own output: by its first line."""
     found = re.search(rf"^{test} (?:# {test}\.{guest}(?:: (\d+ checks)$| cannot (be) restored)|"
@@ -274,10 +261,6 @@ METHODS = {name: (title, color) for name, title, color in DATA["method"]}
 COSTS = dict(DATA["cost"])
 WRITTEN = {"ns": in_units, "count": count, "distance": lambda ns: in_units(ns).lstrip("+"),
            "yes": lambda true: "yes" if true else "no"}
-
-
-def benchmark_cases(_rows: Rows) -> List[str]:
-    return ["comparison", "cost-6.12"]
 
 
 def compared(log: Log) -> Dict[str, List[Dict[str, int]]]:
@@ -364,10 +347,14 @@ class Report(NamedTuple):
 
 
 REPORTS = {
-    "matrix": Report(matrix_cases, matrix),
-    "blackout": Report(blackout_cases, blackout, alone=True),
-    "selftests": Report(selftests_cases, selftests),
-    "benchmark": Report(benchmark_cases, benchmark, alone=True, files=("benchmark.json", "benchmark.svg")),
+    "matrix": Report(lambda rows: [f"pair-{old}-{new}" for old, new in kernels.pairs()] + pair_controls(rows), matrix),
+    "blackout": Report(lambda rows: [f"blackout-{line}{end}" for line in blackout_lines(rows)
+                                     for end in ("", "-counted")],
+                       blackout, alone=True),
+    "selftests": Report(lambda rows: [row.name for row in kernel_rows(rows) + our_rows(rows)] + ["selftests-controls"],
+                        selftests),
+    "benchmark": Report(lambda rows: ["comparison", "cost-6.12"], benchmark, alone=True,
+                        files=("benchmark.json", "benchmark.svg")),
 }
 
 
@@ -414,22 +401,19 @@ def read_rows() -> Rows:
     return {case.name: case for file in TABLES for case in cases.read_table(NESTED / file)}
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--from-logs", action="store_true")
     parser.add_argument("--publish", action="store_true")
     parser.add_argument("report", nargs="*", metavar="REPORT")
     arguments = parser.parse_args()
     names, rows, out, failed = arguments.report or list(REPORTS), read_rows(), BUILD / "results", []
-    for name in names:
-        if name not in REPORTS:
-            parser.error(f"no report {name}; there are {', '.join(REPORTS)}")
+    if set(names) - set(REPORTS):
+        parser.error(f"no report {', '.join(set(names) - set(REPORTS))}; there are {', '.join(REPORTS)}")
     for name in names:
         try:
-            if not arguments.from_logs and name == "benchmark":
-                run_benchmark()
-            elif not arguments.from_logs:
-                run_cases(REPORTS[name].cases(rows), REPORTS[name].alone)
+            if not arguments.from_logs:
+                run_benchmark() if name == "benchmark" else run_cases(REPORTS[name].cases(rows), REPORTS[name].alone)
             print(make_report(name, BUILD, rows, out), end="\n\n")
         except (Problem, KeyError, ValueError, OSError, subprocess.CalledProcessError) as error:
             say(f"{name}: {error if isinstance(error, Problem) else repr(error)}")
@@ -439,7 +423,6 @@ def main() -> int:
     for name in names if arguments.publish else []:
         for file in (f"{name}.rst", *REPORTS[name].files):
             shutil.copyfile(out / file, ROOT / "Documentation" / file)
-    return 0
 
 
 if __name__ == "__main__":
