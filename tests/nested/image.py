@@ -182,7 +182,7 @@ def add_qemu(root: Path, version: str) -> None:
         for rom in FIRMWARE:
             copy((Path("/usr/share/qemu") / rom).resolve(), root / "usr/share/qemu" / rom)
     put(root / "usr/share/qemu/empty.qcow2", empty_qcow2())
-    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+    with tempfile.TemporaryDirectory(prefix=".initramfs.", dir=BUILD) as folder:
         guest = Path(folder)
         (guest / "dev").mkdir()
         for program in (BUILD / "tests/qemu").iterdir():
@@ -215,7 +215,7 @@ def build(case: Case) -> None:
     part, _, version = case.param("part").partition("-")
     if part not in ("", "qemu", "selftests"):
         raise Problem(f"{case.name}: part={part}: neither qemu nor selftests")
-    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+    with tempfile.TemporaryDirectory(prefix=".initramfs.", dir=BUILD) as folder:
         root = Path(folder)
         add_base(root)
         for line in case.lines:
