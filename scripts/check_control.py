@@ -41,7 +41,7 @@ PLANTED = [
     ("floors", "kernel/core/planted2.h", '#include "planted1.h"\n', ""),
     ("floors", "kernel/planted-floors.c", C, "planted-floors is on no floor"),
     ("floors", "userspace/planted-floors.c", C + '#include "main/planted.h"\n', "main/planted.h is not for user space"),
-    ("floors", "userspace/lib/planted-floors.h", "int kch_check_count(void);\n", "planted-floors.h: kch_check_count.*members.c"),
+    ("floors", "userspace/lib/planted-floors.h", "int kch_members_take(void);\n", "planted-floors.h: kch_members_take.*members.c"),
     ("documents", "Documentation/man/planted-documents.8", f'.\\" {SPDX}\n.TH planted 8\n.SH NAME\n.NOSUCHMACRO\n',
      "planted-documents"),
 ]

@@ -8,6 +8,7 @@
 
 /* A vCPU as KVM has it. */
 struct kch_vcpu {
+	const void *given;	/* the caller's structure */
 	uint32_t vcpu_id;
 	int fd;
 	uint32_t khz;		/* the TSC frequency it was promised */

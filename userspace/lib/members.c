@@ -12,30 +12,6 @@
 
 #define PAGE_BYTES	4096
 
-/* The vCPUs that were given. */
-struct members {
-	const void *vcpus;
-	size_t stride;		/* bytes from one to the next */
-	uint32_t count;
-	int ring_page;		/* of a vCPU's mapping */
-	uint64_t tag;		/* of the first one's ring */
-};
-
-static const struct kch_vcpu *given(const struct members *m, uint32_t i)
-{
-	return (const void *)((const char *)m->vcpus + i * m->stride);
-}
-
-int kch_check_count(struct kch_handle *handle, const void *vcpus, size_t count)
-{
-	if (!count || count > KCH_REC_VCPUS_MAX)
-		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
-				count, KCH_REC_VCPUS_MAX);
-	if (!vcpus)
-		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
-	return 0;
-}
-
 static int compare_vcpus(const void *a, const void *b)
 {
 	const struct kch_vcpu *x = a, *y = b;
@@ -43,18 +19,15 @@ static int compare_vcpus(const void *a, const void *b)
 	return (x->vcpu_id > y->vcpu_id) - (x->vcpu_id < y->vcpu_id);
 }
 
-int kch_sort_vcpus(struct kch_handle *handle, void *vcpus, size_t stride,
-		   uint32_t count)
+static int check_ids(struct kch_handle *handle, const struct kch_members *m)
 {
-	const struct members m = { .vcpus = vcpus, .stride = stride, .count = count };
 	uint32_t i;
 
-	qsort(vcpus, count, stride, compare_vcpus);
-	for (i = 0; i < count; i++) {
-		const struct kch_vcpu *vcpu = given(&m, i);
+	for (i = 0; i < m->count; i++) {
+		const struct kch_vcpu *vcpu = &m->vcpus[i];
 		int id = kch_vcpu_id_of(vcpu->fd);
 
-		if (i && vcpu->vcpu_id == given(&m, i - 1)->vcpu_id)
+		if (i && vcpu->vcpu_id == vcpu[-1].vcpu_id)
 			return kch_fail(handle, -EINVAL, "vCPU %u is given twice",
 					vcpu->vcpu_id);
 		if (id >= 0 && (uint32_t)id != vcpu->vcpu_id)
@@ -63,6 +36,38 @@ int kch_sort_vcpus(struct kch_handle *handle, void *vcpus, size_t stride,
 					vcpu->fd, id, vcpu->vcpu_id);
 	}
 	return 0;
+}
+
+int kch_members_take(struct kch_handle *handle, int vm_fd, const void *vcpus,
+		     size_t stride, size_t count, struct kch_members *members)
+{
+	size_t i;
+	int err;
+
+	*members = (struct kch_members){ .fd = vm_fd, .count = (uint32_t)count };
+	if (!count || count > KCH_REC_VCPUS_MAX)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs, expected 1 to %u",
+				count, KCH_REC_VCPUS_MAX);
+	if (!vcpus)
+		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
+	members->vcpus = calloc(count, sizeof(members->vcpus[0]));
+	if (!members->vcpus)
+		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
+	for (i = 0; i < count; i++) {
+		const struct kch_vcpu_fd *given =
+			(const void *)((const char *)vcpus + i * stride);
+
+		members->vcpus[i] = (struct kch_vcpu){
+			.given = given, .vcpu_id = given->vcpu_id, .fd = given->fd,
+		};
+	}
+	qsort(members->vcpus, count, sizeof(members->vcpus[0]), compare_vcpus);
+	err = check_ids(handle, members);
+	if (err) {
+		free(members->vcpus);
+		members->vcpus = NULL;
+	}
+	return err;
 }
 
 /*
@@ -148,71 +153,70 @@ static int check_vm(struct kch_handle *handle, int vm_fd,
 			vcpu->vcpu_id, vcpu->fd, vm_fd);
 }
 
-static int check_given(struct kch_handle *handle, const struct members *m,
-		       int vm_fd)
-{
-	uint32_t i;
-
-	for (i = 1; i < m->count; i++) {
-		const struct kch_vcpu *vcpu = given(m, i);
-
-		if (ring_tag(vcpu->fd, m->ring_page) != m->tag)
-			return kch_fail(handle, -EXDEV,
-					"vCPU %u (file descriptor %d) is of another VM than file descriptor %d, of which vCPU %u is",
-					vcpu->vcpu_id, vcpu->fd, vm_fd,
-					given(m, 0)->vcpu_id);
-	}
-	return 0;
-}
-
-static int check_open(struct kch_handle *handle, const struct members *m, int fd)
+/* Each vCPU that this process has open, and that is of this VM, must be given. */
+static int check_open(struct kch_handle *handle, const struct kch_members *m, int fd,
+		      int ring_page, uint64_t tag)
 {
 	int id = kch_vcpu_id_of(fd);
 	const struct kch_vcpu key = { .vcpu_id = (uint32_t)id };
 
 	if (id < 0 ||
-	    bsearch(&key, m->vcpus, m->count, m->stride, compare_vcpus) ||
-	    ring_tag(fd, m->ring_page) != m->tag)
+	    bsearch(&key, m->vcpus, m->count, sizeof(key), compare_vcpus) ||
+	    ring_tag(fd, ring_page) != tag)
 		return 0;
 	return kch_fail(handle, -EMLINK,
 			"the VM has vCPU %d (file descriptor %d), too, which is not among the %u given: its clock would be another one",
 			id, fd, m->count);
 }
 
-/* Each vCPU that this process has open, and that is of this VM, must be given. */
-static int check_left_out(struct kch_handle *handle, const struct members *m)
+static int check_rings(struct kch_handle *handle, const struct kch_members *m)
 {
-	DIR *dir = opendir(KCH_FD_DIR);
+	int ring_page = kch_call(m->fd, KVM_CHECK_EXTENSION,
+				 (void *)KVM_CAP_COALESCED_MMIO);
+	const struct kch_vcpu *first = m->vcpus;
 	struct dirent *entry;
+	uint64_t tag;
+	uint32_t i;
 	int err = 0;
+	DIR *dir;
 
-	if (!dir)
+	if (ring_page <= 0)
 		return 0;
-	while (!err && (entry = readdir(dir)))
+	tag = ring_tag(first->fd, ring_page);
+	if (!tag)
+		return kch_fail(handle, errno ? -errno : -EIO,
+				"vCPU %u cannot be mapped: whether the others are of its VM cannot be told",
+				first->vcpu_id);
+	for (i = 1; i < m->count; i++)
+		if (ring_tag(m->vcpus[i].fd, ring_page) != tag)
+			return kch_fail(handle, -EXDEV,
+					"vCPU %u (file descriptor %d) is of another VM than file descriptor %d, of which vCPU %u is",
+					m->vcpus[i].vcpu_id, m->vcpus[i].fd, m->fd,
+					first->vcpu_id);
+	dir = opendir(KCH_FD_DIR);
+	while (dir && !err && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
-			err = check_open(handle, m, atoi(entry->d_name));
-	closedir(dir);
+			err = check_open(handle, m, atoi(entry->d_name), ring_page, tag);
+	if (dir)
+		closedir(dir);
 	return err;
 }
 
-int kch_check_members(struct kch_handle *handle, int vm_fd, const void *vcpus,
-		      size_t stride, uint32_t count)
+int kch_members_read(struct kch_handle *handle, struct kch_members *members)
 {
-	struct members m = { .vcpus = vcpus, .stride = stride, .count = count };
+	uint32_t i;
 	int err;
 
-	err = check_vm(handle, vm_fd, given(&m, 0));
+	err = kch_kvm_khz(handle, &members->host_khz);
+	for (i = 0; !err && i < members->count; i++)
+		err = kch_read_vcpu(handle, &members->vcpus[i]);
+	if (!err)
+		err = kch_read_clock(handle, members->fd, members->host_khz,
+				     &members->clock);
+	if (!err)
+		err = check_vm(handle, members->fd, &members->vcpus[0]);
 	if (err)
 		return err;
-	m.ring_page = kch_call(vm_fd, KVM_CHECK_EXTENSION,
-			       (void *)KVM_CAP_COALESCED_MMIO);
-	if (m.ring_page <= 0)
-		return 0;
-	m.tag = ring_tag(given(&m, 0)->fd, m.ring_page);
-	if (!m.tag)
-		return kch_fail(handle, errno ? -errno : -EIO,
-				"vCPU %u cannot be mapped: whether the others are of its VM cannot be told",
-				given(&m, 0)->vcpu_id);
-	err = check_given(handle, &m, vm_fd);
-	return err ? err : check_left_out(handle, &m);
+	members->frac_bits = kch_frac_bits(members->fd);
+	return check_rings(handle, members);
 }

@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The vCPUs a caller gives: are they those of the VM, and all of them? */
+/* A VM and the vCPUs that a caller gives: are they those of the VM, and all of them? */
 #ifndef KCH_LIB_MEMBERS_H
 #define KCH_LIB_MEMBERS_H
 
 #include "kvm.h"
 
-/* -EINVAL: not 1 to KCH_REC_VCPUS_MAX of them at @vcpus. */
-int kch_check_count(struct kch_handle *handle, const void *vcpus, size_t count);
+struct kch_members {
+	int fd;				/* the VM */
+	uint32_t host_khz;		/* the frequency KVM computes guest clocks from */
+	uint8_t frac_bits;		/* of scaling ratios; 0 where KVM cannot scale */
+	struct kch_reading clock;
+	uint32_t count;
+	struct kch_vcpu *vcpus;		/* ascending by vcpu_id */
+};
 
 /*
- * Below, @vcpus is an array of structures that begin with a struct kch_vcpu, @stride
- * bytes from one to the next.
+ * Takes the caller's array: structures that begin as struct kch_vcpu_fd does, @stride
+ * bytes from one to the next.  @members->vcpus is to be freed with free().  -EINVAL: not
+ * 1 to KCH_REC_VCPUS_MAX of them at @vcpus, or one is given twice, or by the id of
+ * another.  -ENOMEM.
  */
-
-/* Sorts by vcpu_id.  -EINVAL: one is given twice, or by the id of another. */
-int kch_sort_vcpus(struct kch_handle *handle, void *vcpus, size_t stride,
-		   uint32_t count);
+int kch_members_take(struct kch_handle *handle, int vm_fd, const void *vcpus,
+		     size_t stride, size_t count, struct kch_members *members);
 
 /*
- * For sorted ones that are known to be vCPUs, and of which none runs.  -EXDEV: one is
- * of another VM.  -EMLINK: this process has one more of this VM open.
+ * Reads all but the ratios.  None of the vCPUs runs.  As kch_read_vcpu(),
+ * kch_read_clock() and kch_kvm_khz().  -EXDEV: a vCPU is of another VM.  -EMLINK: this
+ * process has one more of this VM open.
  */
-int kch_check_members(struct kch_handle *handle, int vm_fd, const void *vcpus,
-		      size_t stride, uint32_t count);
+int kch_members_read(struct kch_handle *handle, struct kch_members *members);
 
 #endif /* KCH_LIB_MEMBERS_H */

@@ -27,7 +27,6 @@ struct page {
 /* A vCPU that is being saved. */
 struct source {
 	struct kch_vcpu vcpu;
-	const void *pvclock;		/* the caller's copy of its page */
 	struct page page;		/* all zero if it has none */
 	uint64_t adjust;		/* MSR_IA32_TSC_ADJUST, cycles */
 	uint64_t reference;		/* host TSC of the page's reference, cycles */
@@ -35,12 +34,8 @@ struct source {
 
 /* A VM that is being saved. */
 struct saving {
-	int vm_fd;
-	uint32_t host_khz;		/* the frequency KVM computes clocks from */
-	uint8_t frac_bits;		/* of scaling ratios; 0 where KVM cannot scale */
-	struct kch_reading now;
-	uint32_t count;
-	struct source *vcpus;		/* ascending by vcpu_id */
+	struct kch_members vm;
+	struct source *vcpus;		/* in the order of the members */
 };
 
 static bool has_page(const struct source *s)
@@ -50,19 +45,20 @@ static bool has_page(const struct source *s)
 
 static bool is_scaled(const struct saving *s, const struct source *v)
 {
-	return v->vcpu.ratio != 1ULL << s->frac_bits;
+	return v->vcpu.ratio != 1ULL << s->vm.frac_bits;
 }
 
 /* Copies the caller's page.  One that KVM never wrote counts as none. */
 static int take_page(struct kch_handle *handle, struct source *v)
 {
+	const struct kch_stock_vcpu *given = v->vcpu.given;
 	static const struct page never;
 	uint32_t id = v->vcpu.vcpu_id;
 
 	_Static_assert(sizeof(v->page) == KCH_PVCLOCK_SIZE, "KVM's layout");
-	if (!v->pvclock)
+	if (!given->pvclock)
 		return 0;
-	memcpy(&v->page, v->pvclock, sizeof(v->page));
+	memcpy(&v->page, given->pvclock, sizeof(v->page));
 	if (!memcmp(&v->page, &never, sizeof(never)))
 		return 0;
 	if (le32_to_cpu(v->page.version) & 1)
@@ -81,25 +77,22 @@ static int take_page(struct kch_handle *handle, struct source *v)
 static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 		     struct source *v)
 {
-	int err;
+	int err = take_page(handle, v);
 
-	err = kch_read_vcpu(handle, &v->vcpu);
-	if (!err)
-		err = take_page(handle, v);
 	if (err)
 		return err;
-	v->vcpu.ratio = kch_ratio(v->vcpu.khz, s->host_khz, s->frac_bits);
-	if (!s->frac_bits && !kch_khz_is_unscaled(v->vcpu.khz, s->host_khz))
+	v->vcpu.ratio = kch_ratio(v->vcpu.khz, s->vm.host_khz, s->vm.frac_bits);
+	if (!s->vm.frac_bits && !kch_khz_is_unscaled(v->vcpu.khz, s->vm.host_khz))
 		return kch_fail(handle, -ENOTRECOVERABLE,
 				"vCPU %u is in TSC catch-up: it was promised %u kHz, this host runs at %u kHz and cannot scale to it, so KVM moves its TSC offset itself",
-				v->vcpu.vcpu_id, v->vcpu.khz, s->host_khz);
+				v->vcpu.vcpu_id, v->vcpu.khz, s->vm.host_khz);
 	if (!kch_get_msr(v->vcpu.fd, MSR_IA32_TSC_ADJUST, &v->adjust))
 		v->adjust = 0;
 	if (has_page(v))
 		v->reference = kch_unscale_tsc(le64_to_cpu(v->page.tsc_timestamp) -
 					       v->vcpu.offset, v->vcpu.ratio,
-					       s->frac_bits);
-	return kch_check_tsc(handle, &v->vcpu, s->frac_bits, s->host_khz);
+					       s->vm.frac_bits);
+	return kch_check_tsc(handle, &v->vcpu, s->vm.frac_bits, s->vm.host_khz);
 }
 
 static int fail_page(struct kch_handle *handle, const struct source *v,
@@ -128,10 +121,10 @@ static int check_page(struct kch_handle *handle, const struct saving *s,
 	uint32_t mul;
 	int8_t shift;
 
-	kch_pvclock_pair(s->host_khz, &mul, &shift);
+	kch_pvclock_pair(s->vm.host_khz, &mul, &shift);
 	apart = (int64_t)(kch_pvclock_ns(v->reference,
 					 le64_to_cpu(v->page.system_time), mul,
-					 shift, s->now.host_tsc) - s->now.clock_ns);
+					 shift, s->vm.clock.host_tsc) - s->vm.clock.clock_ns);
 	if (apart <= (int64_t)slack && apart >= -(int64_t)slack)
 		return 0;
 	return fail_page(handle, v, apart);
@@ -151,13 +144,13 @@ static int measure_pages(struct kch_handle *handle, const struct saving *s,
 	uint64_t largest = 0;
 	uint32_t i;
 
-	for (i = 0; i < s->count; i++) {
+	for (i = 0; i < s->vm.count; i++) {
 		const struct source *v = &s->vcpus[i];
 		struct kch_clock page = {
 			.system_time_ns = le64_to_cpu(v->page.system_time),
 			.tsc_offset = v->vcpu.offset,
 			.tsc_scaling_ratio = v->vcpu.ratio,
-			.tsc_scaling_frac_bits = s->frac_bits,
+			.tsc_scaling_frac_bits = s->vm.frac_bits,
 			.tsc_to_system_mul = le32_to_cpu(v->page.tsc_to_system_mul),
 			.tsc_shift = v->page.tsc_shift,
 		};
@@ -170,15 +163,15 @@ static int measure_pages(struct kch_handle *handle, const struct saving *s,
 						    page.system_time_ns,
 						    page.tsc_to_system_mul,
 						    page.tsc_shift,
-						    kch_clock_tsc(&page, s->now.host_tsc)) -
-				     s->now.clock_ns);
-		age_ns = kch_cycles_to_ns(s->now.host_tsc - v->reference,
-					  s->host_khz);
-		drift_ppb = kch_host_clock_ppb(&page, s->host_khz) + host_slack_ppb;
-		behind_ns = s->now.slack_ns + KCH_ROUNDING_NS +
+						    kch_clock_tsc(&page, s->vm.clock.host_tsc)) -
+				     s->vm.clock.clock_ns);
+		age_ns = kch_cycles_to_ns(s->vm.clock.host_tsc - v->reference,
+					  s->vm.host_khz);
+		drift_ppb = kch_host_clock_ppb(&page, s->vm.host_khz) + host_slack_ppb;
+		behind_ns = s->vm.clock.slack_ns + KCH_ROUNDING_NS +
 			    (uint64_t)((unsigned __int128)age_ns * drift_ppb /
 				       1000000000);
-		if (v->reference > s->now.host_tsc || ahead_ns > UINT32_MAX ||
+		if (v->reference > s->vm.clock.host_tsc || ahead_ns > UINT32_MAX ||
 		    ahead_ns < -(int64_t)behind_ns)
 			return fail_page(handle, v, ahead_ns);
 		if (ahead_ns < 0)
@@ -196,32 +189,11 @@ static const struct source *newest_page(const struct saving *s)
 	const struct source *newest = NULL;
 	uint32_t i;
 
-	for (i = 0; i < s->count; i++)
+	for (i = 0; i < s->vm.count; i++)
 		if (has_page(&s->vcpus[i]) &&
 		    (!newest || s->vcpus[i].reference > newest->reference))
 			newest = &s->vcpus[i];
 	return newest;
-}
-
-static int read_vm(struct kch_handle *handle, struct saving *s)
-{
-	uint32_t i;
-	int err;
-
-	err = kch_sort_vcpus(handle, s->vcpus, sizeof(s->vcpus[0]), s->count);
-	if (!err)
-		err = kch_kvm_khz(handle, &s->host_khz);
-	if (err)
-		return err;
-	s->frac_bits = kch_frac_bits(s->vm_fd);
-	for (i = 0; i < s->count; i++) {
-		err = read_vcpu(handle, s, &s->vcpus[i]);
-		if (err)
-			return err;
-	}
-	err = kch_read_clock(handle, s->vm_fd, s->host_khz, &s->now);
-	return err ? err : kch_check_members(handle, s->vm_fd, s->vcpus,
-					     sizeof(s->vcpus[0]), s->count);
 }
 
 /*
@@ -234,10 +206,10 @@ static int fill_reference(struct kch_handle *handle, const struct saving *s,
 	const struct source *newest = newest_page(s);
 	int err;
 
-	entry->master_cycle_now = cpu_to_le64(s->now.host_tsc);
-	entry->master_kernel_ns = cpu_to_le64(s->now.clock_ns);
-	if (!s->now.at_once) {
-		uint64_t slack_ns = s->now.slack_ns;
+	entry->master_cycle_now = cpu_to_le64(s->vm.clock.host_tsc);
+	entry->master_kernel_ns = cpu_to_le64(s->vm.clock.clock_ns);
+	if (!s->vm.clock.at_once) {
+		uint64_t slack_ns = s->vm.clock.slack_ns;
 
 		err = measure_pages(handle, s, &slack_ns);
 		if (err)
@@ -263,7 +235,7 @@ static void fill_vcpu(const struct saving *s, const struct source *v,
 		      struct kch_rec_vcpu *to)
 {
 	uint64_t ratio = v->vcpu.ratio;
-	uint32_t khz = (uint32_t)kch_scale_tsc(s->host_khz, ratio, s->frac_bits);
+	uint32_t khz = (uint32_t)kch_scale_tsc(s->vm.host_khz, ratio, s->vm.frac_bits);
 	uint32_t mul;
 
 	to->vcpu_id = cpu_to_le32(v->vcpu.vcpu_id);
@@ -293,8 +265,8 @@ static void fill_header(const struct saving *s, struct kch_rec_header *header)
 	kch_rec_header_init(header);
 	kch_this_machine(&machine);
 	header->flags = cpu_to_le32(KCH_REC_SEALED);
-	header->tsc_khz = cpu_to_le32(s->host_khz);
-	header->kvm_tsc_khz = cpu_to_le32(s->host_khz);
+	header->tsc_khz = cpu_to_le32(s->vm.host_khz);
+	header->kvm_tsc_khz = cpu_to_le32(s->vm.host_khz);
 	header->host_tsc = cpu_to_le64(machine.host_tsc);
 	header->realtime_ns = cpu_to_le64(machine.realtime_ns);
 	memcpy(header->machine_id, machine.id, sizeof(header->machine_id));
@@ -311,7 +283,7 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 			const uint8_t uuid[KCH_UUID_SIZE], const char name[KCH_NAME_SIZE],
 			void *buffer, size_t size)
 {
-	size_t entry_size = kch_rec_entry_size(s->count);
+	size_t entry_size = kch_rec_entry_size(s->vm.count);
 	struct kch_rec_vm *entry = calloc(1, entry_size);
 	struct kch_rec_vcpu *vcpus;
 	struct kch_rec_header header;
@@ -325,19 +297,19 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 	vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	memcpy(entry->uuid, uuid, sizeof(entry->uuid));
 	memcpy(entry->name, name, sizeof(entry->name));
-	entry->vcpu_count = cpu_to_le32(s->count);
-	entry->tsc_scaling_frac_bits = s->frac_bits;
+	entry->vcpu_count = cpu_to_le32(s->vm.count);
+	entry->tsc_scaling_frac_bits = s->vm.frac_bits;
 	entry->default_tsc_khz = cpu_to_le32(s->vcpus[0].vcpu.khz);
 	err = fill_reference(handle, s, entry);
 	if (err) {
 		free(entry);
 		return err;
 	}
-	for (i = 0; i < s->count; i++)
+	for (i = 0; i < s->vm.count; i++)
 		fill_vcpu(s, &s->vcpus[i], &vcpus[i]);
 	kch_clock_of(entry, &vcpus[0], &clock);
-	entry->host_tsc = cpu_to_le64(s->now.host_tsc);
-	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, s->now.host_tsc));
+	entry->host_tsc = cpu_to_le64(s->vm.clock.host_tsc);
+	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, s->vm.clock.host_tsc));
 	kch_rec_entry_close(entry);
 	fill_header(s, &header);
 	err = kch_record_write(buffer, size, &header, entry, entry_size, 1);
@@ -350,35 +322,35 @@ int kch_stock_save(struct kch_handle *handle, int vm_fd,
 		   const uint8_t uuid[KCH_UUID_SIZE], const char *name,
 		   void *buffer, size_t *size)
 {
-	struct saving s = { .vm_fd = vm_fd, .count = (uint32_t)count };
 	char name_bytes[KCH_NAME_SIZE];
+	struct saving s = {};
 	size_t room = *size;
-	size_t i;
+	uint32_t i;
 	int err;
 
 	kch_start(handle);
-	err = kch_check_count(handle, vcpus, count);
-	if (!err)
-		err = kch_check_uuid(handle, uuid);
+	err = kch_check_uuid(handle, uuid);
 	if (!err)
 		err = kch_copy_name(handle, name_bytes, name);
+	if (!err)
+		err = kch_members_take(handle, vm_fd, vcpus, sizeof(*vcpus), count, &s.vm);
 	if (err)
 		return err;
-	*size = sizeof(struct kch_rec_header) + kch_rec_entry_size(s.count);
-	if (room < *size)
-		return kch_fail(handle, -ENOBUFS, "%zu bytes, needed are %zu",
-				room, *size);
+	*size = sizeof(struct kch_rec_header) + kch_rec_entry_size(s.vm.count);
 	s.vcpus = calloc(count, sizeof(s.vcpus[0]));
-	if (!s.vcpus)
-		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
-	for (i = 0; i < count; i++) {
-		s.vcpus[i].vcpu.vcpu_id = vcpus[i].vcpu_id;
-		s.vcpus[i].vcpu.fd = vcpus[i].fd;
-		s.vcpus[i].pvclock = vcpus[i].pvclock;
+	if (room < *size)
+		err = kch_fail(handle, -ENOBUFS, "%zu bytes, needed are %zu", room, *size);
+	else if (!s.vcpus)
+		err = kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
+	else
+		err = kch_members_read(handle, &s.vm);
+	for (i = 0; !err && i < s.vm.count; i++) {
+		s.vcpus[i].vcpu = s.vm.vcpus[i];
+		err = read_vcpu(handle, &s, &s.vcpus[i]);
 	}
-	err = read_vm(handle, &s);
 	if (!err)
 		err = write_record(handle, &s, uuid, name_bytes, buffer, *size);
 	free(s.vcpus);
+	free(s.vm.vcpus);
 	return err;
 }

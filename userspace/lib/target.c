@@ -5,32 +5,27 @@
  */
 #include <linux/kvm.h>
 #include <stdlib.h>
-#include "members.h"
 #include "target.h"
 
 /* Are these the vCPUs that were saved? */
-static int match(struct kch_handle *handle, struct kch_target *target)
+static int match(struct kch_handle *handle, const struct kch_target *target)
 {
+	const struct kch_members *old = &target->old;
 	const struct kch_vm *saved = target->saved;
 	uint32_t i;
-	int err;
 
-	err = kch_sort_vcpus(handle, target->vcpus, sizeof(target->vcpus[0]),
-			     target->count);
-	if (err)
-		return err;
-	for (i = 0; i < target->count && i < saved->vcpu_count; i++) {
+	for (i = 0; i < old->count && i < saved->vcpu_count; i++) {
 		uint32_t id = le32_to_cpu(saved->vcpus[i].vcpu_id);
 
-		if (target->vcpus[i].old.vcpu_id != id)
+		if (old->vcpus[i].vcpu_id != id)
 			return kch_fail(handle, -ELNRNG,
 					"vCPU %u was saved, vCPU %u is there instead",
-					id, target->vcpus[i].old.vcpu_id);
+					id, old->vcpus[i].vcpu_id);
 	}
-	if (target->count != saved->vcpu_count)
+	if (old->count != saved->vcpu_count)
 		return kch_fail(handle, -ELNRNG,
 				"%u vCPUs were saved, there are %u",
-				saved->vcpu_count, target->count);
+				saved->vcpu_count, old->count);
 	return 0;
 }
 
@@ -46,31 +41,25 @@ static bool khz_differ(const struct kch_vm *saved)
 	return false;
 }
 
-static int read_old(struct kch_handle *handle, struct kch_target *target)
+/* What vCPUs will have, but for the ratio. */
+static int fill_new(struct kch_handle *handle, struct kch_target *target)
 {
 	uint32_t i;
-	int err;
 
-	for (i = 0; i < target->count; i++) {
-		struct kch_target_vcpu *vcpu = &target->vcpus[i];
+	for (i = 0; i < target->old.count; i++) {
 		const struct kch_rec_vcpu *saved = &target->saved->vcpus[i];
+		const struct kch_vcpu *old = &target->old.vcpus[i];
+		struct kch_vcpu *new = &target->vcpus[i];
 
-		err = kch_read_vcpu(handle, &vcpu->old);
-		if (err)
-			return err;
-		vcpu->new = vcpu->old;
-		vcpu->new.offset = le64_to_cpu(saved->tsc_offset);
-		vcpu->new.khz = le32_to_cpu(saved->virtual_tsc_khz);
-		if (vcpu->old.khz != vcpu->new.khz && !target->own_khz)
+		*new = *old;
+		new->offset = le64_to_cpu(saved->tsc_offset);
+		new->khz = le32_to_cpu(saved->virtual_tsc_khz);
+		if (old->khz != new->khz && !target->own_khz)
 			return kch_fail(handle, -ERANGE,
 					"vCPU %u has a TSC of %u kHz, %u kHz was saved: the frequency must be set before vCPUs are made",
-					vcpu->old.vcpu_id, vcpu->old.khz,
-					vcpu->new.khz);
+					old->vcpu_id, old->khz, new->khz);
 	}
-	err = kch_read_clock(handle, target->fd, target->host_khz,
-			     &target->old_clock);
-	return err ? err : kch_check_members(handle, target->fd, target->vcpus,
-					     sizeof(target->vcpus[0]), target->count);
+	return 0;
 }
 
 /*
@@ -79,31 +68,30 @@ static int read_old(struct kch_handle *handle, struct kch_target *target)
  */
 static int read_ratios(struct kch_handle *handle, struct kch_target *target)
 {
+	struct kch_members *members = &target->old;
 	struct kch_vm *live = NULL;
 	uint32_t i;
 	int err = 0;
 
 	/* Why the module does not tell, if it does not, makes no difference here. */
 	if (handle->fd >= 0 && !target->own_khz)
-		kch_vm_read(handle, target->fd, &live, NULL);
-	if (live && live->vcpu_count != target->count) {
+		kch_vm_read(handle, members->fd, &live, NULL);
+	if (live && live->vcpu_count != members->count) {
 		kch_vm_free(live);
 		live = NULL;
 	}
-	target->frac_bits = live ? live->entry.tsc_scaling_frac_bits :
-				   kch_frac_bits(target->fd);
-	for (i = 0; !err && i < target->count; i++) {
-		struct kch_target_vcpu *vcpu = &target->vcpus[i];
+	if (live)
+		members->frac_bits = live->entry.tsc_scaling_frac_bits;
+	for (i = 0; !err && i < members->count; i++) {
+		struct kch_vcpu *old = &members->vcpus[i], *new = &target->vcpus[i];
 
-		vcpu->old.ratio = live ? le64_to_cpu(live->vcpus[i].tsc_scaling_ratio) :
-					 kch_ratio(vcpu->old.khz, target->host_khz,
-						   target->frac_bits);
-		vcpu->new.ratio = vcpu->old.ratio;
-		if (vcpu->new.khz != vcpu->old.khz)
-			vcpu->new.ratio = kch_ratio(vcpu->new.khz, target->host_khz,
-						    target->frac_bits);
-		err = kch_check_tsc(handle, &vcpu->old, target->frac_bits,
-				    target->host_khz);
+		new->ratio = kch_ratio(new->khz, members->host_khz, members->frac_bits);
+		old->ratio = live ? le64_to_cpu(live->vcpus[i].tsc_scaling_ratio) :
+				    kch_ratio(old->khz, members->host_khz,
+					      members->frac_bits);
+		if (new->khz == old->khz)
+			new->ratio = old->ratio;
+		err = kch_check_tsc(handle, old, members->frac_bits, members->host_khz);
 	}
 	kch_vm_free(live);
 	return err;
@@ -114,37 +102,40 @@ int kch_target_new(struct kch_handle *handle, int vm_fd,
 		   const struct kch_vm *saved, bool own_khz,
 		   struct kch_target **result)
 {
+	struct kch_members old;
 	struct kch_target *target;
-	size_t i;
 	int err;
 
 	*result = NULL;
-	err = kch_check_count(handle, vcpus, count);
+	err = kch_members_take(handle, vm_fd, vcpus, sizeof(*vcpus), count, &old);
 	if (err)
 		return err;
 	target = calloc(1, sizeof(*target) + count * sizeof(target->vcpus[0]));
-	if (!target)
+	if (!target) {
+		free(old.vcpus);
 		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
-	target->fd = vm_fd;
+	}
+	target->old = old;
 	target->saved = saved;
 	target->own_khz = own_khz && khz_differ(saved);
-	target->count = (uint32_t)count;
-	for (i = 0; i < count; i++) {
-		target->vcpus[i].old.vcpu_id = vcpus[i].vcpu_id;
-		target->vcpus[i].old.fd = vcpus[i].fd;
-	}
 	err = match(handle, target);
 	if (!err)
-		err = kch_kvm_khz(handle, &target->host_khz);
+		err = kch_members_read(handle, &target->old);
 	if (!err)
-		err = read_old(handle, target);
+		err = fill_new(handle, target);
 	if (!err)
 		err = read_ratios(handle, target);
 	if (err)
-		free(target);
+		kch_target_free(target);
 	else
 		*result = target;
 	return err;
+}
+
+void kch_target_free(struct kch_target *target)
+{
+	free(target->old.vcpus);
+	free(target);
 }
 
 static int write_vcpu(const struct kch_target *target, const struct kch_vcpu *vcpu)
@@ -159,12 +150,12 @@ int kch_target_write_offsets(struct kch_handle *handle, struct kch_target *targe
 {
 	int err = 0;
 
-	while (!err && target->written < target->count)
-		err = write_vcpu(target, &target->vcpus[target->written++].new);
+	while (!err && target->written < target->old.count)
+		err = write_vcpu(target, &target->vcpus[target->written++]);
 	if (!err)
 		return 0;
 	return kch_fail(handle, err, "vCPU %u: its TSC offset%s cannot be set: %s",
-			target->vcpus[target->written - 1].new.vcpu_id,
+			target->vcpus[target->written - 1].vcpu_id,
 			target->own_khz ? " or frequency" : "", strerror(-err));
 }
 
@@ -172,7 +163,7 @@ static int write_clock(struct kch_target *target, uint64_t clock_ns)
 {
 	struct kvm_clock_data clock = { .clock = clock_ns };
 
-	return kch_call(target->fd, KVM_SET_CLOCK, &clock) < 0 ? -errno : 0;
+	return kch_call(target->old.fd, KVM_SET_CLOCK, &clock) < 0 ? -errno : 0;
 }
 
 int kch_target_write_clock(struct kch_handle *handle, struct kch_target *target)
@@ -188,21 +179,21 @@ int kch_target_write_clock(struct kch_handle *handle, struct kch_target *target)
 
 void kch_target_put_back(struct kch_handle *handle, struct kch_target *target)
 {
-	const struct kch_reading *clock = &target->old_clock;
+	const struct kch_reading *clock = &target->old.clock;
 	uint32_t i;
 	int err;
 
 	for (i = 0; i < target->written; i++) {
-		err = write_vcpu(target, &target->vcpus[i].old);
+		err = write_vcpu(target, &target->old.vcpus[i]);
 		if (err)
 			kch_also(handle, "; vCPU %u's old TSC offset could not be put back: %s",
-				 target->vcpus[i].old.vcpu_id, strerror(-err));
+				 target->old.vcpus[i].vcpu_id, strerror(-err));
 	}
 	if (!target->clock_written)
 		return;
 	err = write_clock(target, clock->clock_ns +
 			  kch_cycles_to_ns(__builtin_ia32_rdtsc() - clock->host_tsc,
-					   target->host_khz));
+					   target->old.host_khz));
 	if (err)
 		kch_also(handle, "; the VM's old clock could not be put back: %s",
 			 strerror(-err));

@@ -6,36 +6,29 @@
 #ifndef KCH_LIB_TARGET_H
 #define KCH_LIB_TARGET_H
 
-#include "kvm.h"
+#include "members.h"
 #include "vm.h"
 
-struct kch_target_vcpu {
-	struct kch_vcpu old;		/* as it was found */
-	struct kch_vcpu new;		/* as it will be */
-};
-
 struct kch_target {
-	int fd;
+	struct kch_members old;		/* as it was found */
 	const struct kch_vm *saved;	/* the caller's */
-	uint32_t host_khz;		/* the frequency KVM computes guest clocks from */
-	uint8_t frac_bits;		/* of the scaling ratios */
 	bool own_khz;			/* saved frequencies differ: each vCPU is set its own */
-	struct kch_reading old_clock;	/* as it was found */
 	uint32_t written;		/* vCPUs that were written, from the first */
 	bool clock_written;
-	uint32_t count;
-	struct kch_target_vcpu vcpus[];	/* ascending by vcpu_id */
+	struct kch_vcpu vcpus[];	/* as they will be, in the order of the old ones */
 };
 
 /*
  * Checks that @vcpus are the VM's and those that were saved, and reads what will be
  * overwritten.  Writes nothing.  @own_khz: vCPUs may have another frequency than was
- * saved, if those differ.  To be freed with free().
+ * saved, if those differ.
  */
 int kch_target_new(struct kch_handle *handle, int vm_fd,
 		   const struct kch_vcpu_fd *vcpus, size_t count,
 		   const struct kch_vm *saved, bool own_khz,
 		   struct kch_target **target);
+
+void kch_target_free(struct kch_target *target);
 
 /* Writes each vCPU's offset, and its frequency if each has its own. */
 int kch_target_write_offsets(struct kch_handle *handle, struct kch_target *target);

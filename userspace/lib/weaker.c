@@ -61,11 +61,11 @@ static uint64_t rounding_ns(const struct attempt *a)
 	uint64_t largest = 0;
 	uint32_t i;
 
-	for (i = 0; i < target->count; i++) {
-		const struct kch_vcpu *vcpu = &target->vcpus[i].new;
+	for (i = 0; i < target->old.count; i++) {
+		const struct kch_vcpu *vcpu = &target->vcpus[i];
 		uint64_t ns;
 
-		if (vcpu->ratio == 1ULL << target->frac_bits)
+		if (vcpu->ratio == 1ULL << target->old.frac_bits)
 			continue;
 		ns = kch_cycles_to_ns(2, vcpu->khz ? vcpu->khz : 1) + 1;
 		largest = larger(largest, ns);
@@ -79,13 +79,13 @@ static int measure(struct kch_handle *handle, struct attempt *a)
 	uint32_t i;
 	int err;
 
-	err = kch_read_clock(handle, a->target->fd, a->target->host_khz, &a->now);
+	err = kch_read_clock(handle, a->target->old.fd, a->target->old.host_khz, &a->now);
 	if (err)
 		return err;
 	a->now.slack_ns += le32_to_cpu(a->target->saved->entry.kvmclock_slack_ns) +
 			   rounding_ns(a);
 	a->error_ns = 0;
-	for (i = 0; i < a->target->count; i++) {
+	for (i = 0; i < a->target->old.count; i++) {
 		a->error_ns = worse(a->error_ns, (int64_t)(a->now.clock_ns -
 				    saved_ns(a->target, i, a->now.host_tsc)));
 	}
@@ -130,7 +130,7 @@ static int one_round(struct kch_handle *handle, struct attempt *a)
 		clock.clock = saved_ns(a->target, 0, __builtin_ia32_rdtsc());
 	}
 	clock.clock -= (uint64_t)delay_ns;
-	if (kch_call(a->target->fd, KVM_SET_CLOCK, &clock) < 0)
+	if (kch_call(a->target->old.fd, KVM_SET_CLOCK, &clock) < 0)
 		return kch_fail(handle, -errno, "KVM_SET_CLOCK: %s",
 				strerror(errno));
 	err = measure(handle, a);
@@ -193,15 +193,15 @@ static int search(struct kch_handle *handle, struct attempt *a,
 static int live_clock(struct kch_handle *handle, const struct attempt *a,
 		      uint32_t index, struct kch_clock *clock)
 {
-	struct kch_vcpu vcpu = a->target->vcpus[index].new;
-	uint64_t khz = kch_scale_tsc(a->target->host_khz, vcpu.ratio,
-				     a->target->frac_bits);
+	struct kch_vcpu vcpu = a->target->vcpus[index];
+	uint64_t khz = kch_scale_tsc(a->target->old.host_khz, vcpu.ratio,
+				     a->target->old.frac_bits);
 	int err;
 
 	clock->reference_cycles = a->now.host_tsc;
 	clock->system_time_ns = a->now.clock_ns;
 	clock->tsc_scaling_ratio = vcpu.ratio;
-	clock->tsc_scaling_frac_bits = a->target->frac_bits;
+	clock->tsc_scaling_frac_bits = a->target->old.frac_bits;
 	kch_pvclock_pair(khz, &clock->tsc_to_system_mul, &clock->tsc_shift);
 	err = kch_read_vcpu(handle, &vcpu);
 	clock->tsc_offset = vcpu.offset;
@@ -223,8 +223,8 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 	outcome->error_rate_ppb = 0;
 	result->tsc_rate_ppb = 0;
 	result->error_slack_ns = a->now.slack_ns;
-	for (i = 0; i < target->count; i++) {
-		const struct kch_vcpu *vcpu = &target->vcpus[i].new;
+	for (i = 0; i < target->old.count; i++) {
+		const struct kch_vcpu *vcpu = &target->vcpus[i];
 		struct kch_clock saved, live;
 		struct kch_clock_error error;
 		int err;
@@ -251,7 +251,7 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		rate_ppb = larger(rate_ppb, magnitude(error.rate_ppb) +
 					    !!error.rate_ppb);
 		rate_ppb = larger(rate_ppb,
-				  kch_host_clock_ppb(&saved, target->host_khz));
+				  kch_host_clock_ppb(&saved, target->old.host_khz));
 		result->tsc_rate_ppb =
 			worse(result->tsc_rate_ppb,
 			      kch_scaling_ppb(saved.tsc_scaling_ratio,
@@ -299,12 +299,12 @@ static bool same_ratio(const struct kch_target *target, uint32_t index)
 {
 	uint64_t saved = le64_to_cpu(target->saved->vcpus[index].tsc_scaling_ratio);
 	uint8_t saved_bits = target->saved->entry.tsc_scaling_frac_bits;
-	uint64_t ratio = target->vcpus[index].new.ratio;
+	uint64_t ratio = target->vcpus[index].ratio;
 
-	if (saved_bits == target->frac_bits)
+	if (saved_bits == target->old.frac_bits)
 		return ratio == saved;
 	/* A CPU with scaling and one without write only the ratio 1 alike. */
-	return saved == 1ULL << saved_bits && ratio == 1ULL << target->frac_bits;
+	return saved == 1ULL << saved_bits && ratio == 1ULL << target->old.frac_bits;
 }
 
 /* For other ratios: the offsets with which no vCPU's TSC jumps, at one host TSC. */
@@ -313,13 +313,13 @@ static void rederive(struct kch_target *target)
 	uint64_t now = __builtin_ia32_rdtsc();
 	uint32_t i;
 
-	for (i = 0; i < target->count; i++) {
-		struct kch_vcpu *vcpu = &target->vcpus[i].new;
+	for (i = 0; i < target->old.count; i++) {
+		struct kch_vcpu *vcpu = &target->vcpus[i];
 		struct kch_clock saved;
 
 		kch_vm_clock(target->saved, i, &saved);
 		vcpu->offset = kch_rederive_offset(&saved, vcpu->ratio,
-						   target->frac_bits, now);
+						   target->old.frac_bits, now);
 	}
 }
 
@@ -334,22 +334,22 @@ static int choose(struct kch_handle *handle, struct kch_target *target,
 		return kch_fail(handle, -ENOSYS,
 				"mode %s cannot be reached without the module",
 				kch_mode_name(weakest));
-	for (i = 0; i < target->count && same_ratio(target, i); i++)
+	for (i = 0; i < target->old.count && same_ratio(target, i); i++)
 		;
-	if (i == target->count)
+	if (i == target->old.count)
 		return 0;
 	*mode = KCH_MODE_CONTINUOUS;
 	if (weakest <= *mode) {
 		rederive(target);
 		return 0;
 	}
-	result->outcome.vcpu_id = (int32_t)target->vcpus[i].new.vcpu_id;
-	result->outcome.found = target->vcpus[i].new.ratio;
+	result->outcome.vcpu_id = (int32_t)target->vcpus[i].vcpu_id;
+	result->outcome.found = target->vcpus[i].ratio;
 	result->outcome.expected = le64_to_cpu(target->saved->vcpus[i].tsc_scaling_ratio);
 	return kch_fail(handle, -ERANGE,
 			"vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: its TSC would have another frequency, which only mode continuous allows",
-			target->vcpus[i].new.vcpu_id,
-			(unsigned long long)result->outcome.found, target->frac_bits,
+			target->vcpus[i].vcpu_id,
+			(unsigned long long)result->outcome.found, target->old.frac_bits,
 			(unsigned long long)result->outcome.expected,
 			target->saved->entry.tsc_scaling_frac_bits);
 }
@@ -378,6 +378,6 @@ int kch_restore_weaker(struct kch_handle *handle, int vm_fd,
 	if (err)
 		kch_target_put_back(handle, target);
 free:
-	free(target);
+	kch_target_free(target);
 	return err;
 }
