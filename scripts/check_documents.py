@@ -160,7 +160,7 @@ def name_faults(root: Path) -> Iterator[str]:
         "output fields of kvmclockctl",
         record_tables.shown_names(record_tables.read_rows(root)) +
         re.findall(r'^\t\{ "([a-z0-9_]+)", "', cli, re.M) +
-        re.findall(r'(?:output_(?:u32|s32|u64|s64|hex|bool|string|uuid|table)|add_errno)\([^"(\n]*"([a-z0-9_]+)"', cli),
+        re.findall(r'(?:output_(?:number|u64|s64|hex|bool|string|uuid|table)|add_errno)\([^"(\n]*"([a-z0-9_]+)"', cli),
         re.findall(r"^\.It Va ([a-z0-9_]*)", between(man8, r"\.Sh OUTPUT", r"\.Sh (?!OUT)"), re.M))
 
 

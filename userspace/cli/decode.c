@@ -151,7 +151,7 @@ static void add_slots(struct dump *dump, struct table *table)
 		const struct kch_record *record = &dump->records[i];
 		struct json_object *row = output_row(table);
 
-		output_u32(row, "slot", i);
+		output_number(row, "slot", i);
 		output_u64(row, "offset", i * dump->slot_size);
 		output_string(row, "state", slot_state(dump->errs[i]));
 		if (dump->errs[i]) {
@@ -160,7 +160,7 @@ static void add_slots(struct dump *dump, struct table *table)
 		}
 		output_u64(row, "sequence", record->sequence);
 		output_u64(row, "total_size", record->total_size);
-		output_u32(row, "vm_count", record->vm_count);
+		output_number(row, "vm_count", record->vm_count);
 	}
 }
 
@@ -169,7 +169,7 @@ static void add_damage(struct dump *dump, struct table *table, unsigned int slot
 {
 	struct json_object *row = output_row(table);
 
-	output_u32(row, "slot", slot);
+	output_number(row, "slot", slot);
 	output_string(row, "where", where);
 	output_string(row, "message", reason);
 	complain(dump->tool, xasprintf("slot %u: %s", slot, where), -EBADMSG, "%s", reason);
@@ -183,13 +183,13 @@ static void add_vm(struct table *vms, struct table *vcpus, unsigned int slot,
 	struct kch_rec_vcpu vcpu;
 	u32 i;
 
-	output_u32(row, "slot", slot);
+	output_number(row, "slot", slot);
 	output_u64(row, "offset", offset);
 	structure_add(row, kch_vm_fields, &vm->vm);
 	for (i = 0; i < vm->vcpu_count; i++) {
 		kch_record_vcpu(vm, i, &vcpu);
 		row = output_row(vcpus);
-		output_u32(row, "slot", slot);
+		output_number(row, "slot", slot);
 		output_uuid(row, "uuid", vm->vm.uuid);
 		structure_add(row, kch_vcpu_fields, &vcpu);
 	}
@@ -241,7 +241,7 @@ static int decode(struct dump *dump)
 	output_u64(out->document, "size", dump->size);
 	json_object_object_add(out->document, "newest_slot", NULL);
 	if (dump->newest >= 0) {
-		output_s32(out->document, "newest_slot", dump->newest);
+		output_number(out->document, "newest_slot", dump->newest);
 		structure_add(out->document, kch_header_fields,
 			      &dump->records[dump->newest].header);
 	}

@@ -22,7 +22,7 @@ int cmd_finish(struct tool *tool, int argc, char **argv)
 	if (err)
 		return complain(tool, NULL, err, "%s%s", kch_last_message(tool->handle),
 				err == -ENODATA || err == -ENODEV ? "" : "; the record is kept");
-	output_u32(tool->out.document, "restored", restored);
-	output_u32(tool->out.document, "left", left);
+	output_number(tool->out.document, "restored", restored);
+	output_number(tool->out.document, "left", left);
 	return EXIT_DONE;
 }

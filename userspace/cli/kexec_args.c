@@ -235,7 +235,7 @@ static void print_line(struct tool *tool, const struct kch_info *info, char *lin
 		puts(line);
 		return;
 	}
-	output_u32(out, "tsc_khz", info->tsc_khz);
+	output_number(out, "tsc_khz", info->tsc_khz);
 	output_string(out, "tsc_source", kch_tsc_source_name(info->tsc_source));
 	output_string(out, "args", line);
 }
@@ -246,7 +246,7 @@ static int ask_frequency(struct tool *tool, struct kch_info *info)
 	int err = kch_info(tool->handle, info);
 
 	if (err)
-		return complain(tool, NULL, err, "%s", kch_last_message(tool->handle));
+		return refuse(tool, NULL, err, "");
 	if (info->tsc_source == KCH_TSC_EARLY || !info->tsc_khz)
 		return complain(tool, NULL, -EAGAIN, "this kernel is still calibrating its TSC"
 				NOTHING_PRINTED "; try again in some seconds");

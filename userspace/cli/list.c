@@ -31,8 +31,8 @@ static void add_live(struct table *table, const struct live_vms *live)
 		output_string(row, "source", "live");
 		output_uuid(row, "uuid", vm->uuid);
 		output_string(row, "name", vm->name);
-		output_s32(row, "pid", vm->pid);
-		output_s32(row, "fd", vm->number);
+		output_number(row, "pid", vm->pid);
+		output_number(row, "fd", vm->number);
 	}
 }
 
@@ -54,9 +54,9 @@ static void add_entry(struct table *table, enum kch_which which,
 		return;
 	output_uuid(row, "uuid", entry->uuid);
 	output_string(row, "name", entry->name);
-	output_s32(row, "pid", entry->pid);
-	output_u32(row, "vcpu_count", entry->vcpu_count);
-	output_u32(row, "bytes", entry->bytes);
+	output_number(row, "pid", entry->pid);
+	output_number(row, "vcpu_count", entry->vcpu_count);
+	output_number(row, "bytes", entry->bytes);
 	output_bool(row, "live", entry->flags & KCH_ENTRY_LIVE);
 	output_string(row, "clock", clock_of(entry->flags));
 	if (which != KCH_INCOMING)

@@ -14,8 +14,8 @@
 #include "identity.h"
 #include "live.h"
 
+/* The file of a VM, and of a vCPU before its number.  QEMU has kvm-vcpu-stats, too. */
 #define VM_LINK		"anon_inode:kvm-vm"
-/* "anon_inode:kvm-vcpu:0"; and not "anon_inode:kvm-vcpu-stats:0", which QEMU has too */
 #define VCPU_LINK	"anon_inode:kvm-vcpu:"
 
 static bool is_number(const char *text)
@@ -39,21 +39,15 @@ static int compare_files(const void *a, const void *b)
 	return order == 1 ? -1 : order != 0;
 }
 
-static bool is_vm(int dir, const char *path)
+/* Is it the file @link, with its number if it has one? */
+static bool is_link(int dir, const char *path, const char *link)
 {
-	char target[sizeof(VM_LINK) + 1];
-	ssize_t length = readlinkat(dir, path, target, sizeof(target));
+	char target[64];
+	ssize_t length = readlinkat(dir, path, target, sizeof(target) - 1);
 
-	return length == (ssize_t)strlen(VM_LINK) && !memcmp(target, VM_LINK, strlen(VM_LINK));
-}
-
-static bool is_vcpu(int dir, const char *path)
-{
-	char target[sizeof(VCPU_LINK) + 12] = "";
-
-	return readlinkat(dir, path, target, sizeof(target) - 1) > 0 &&
-	       !strncmp(target, VCPU_LINK, strlen(VCPU_LINK)) &&
-	       is_number(target + strlen(VCPU_LINK));
+	target[length < 0 ? 0 : length] = '\0';
+	return !strncmp(target, link, strlen(link)) &&
+	       strspn(target + strlen(link), "0123456789") == strlen(target + strlen(link));
 }
 
 /* Negative errno. */
@@ -73,7 +67,7 @@ static DIR *open_fds(pid_t pid)
 }
 
 /* -ESRCH, -EBADF: gone in the meantime, or another file has that number now. */
-static int take_fd(int pidfd, int number, bool (*is_right)(int dir, const char *path))
+static int take_fd(int pidfd, int number, const char *link)
 {
 	char path[64];
 	int fd;
@@ -84,7 +78,7 @@ static int take_fd(int pidfd, int number, bool (*is_right)(int dir, const char *
 	if (fd < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (is_right(AT_FDCWD, path))
+	if (is_link(AT_FDCWD, path, link))
 		return fd;
 	close(fd);
 	return -EBADF;
@@ -145,9 +139,9 @@ static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 	while (dir && (entry = readdir(dir))) {
 		struct live_vm vm = { .pid = pid, .number = atoi(entry->d_name) };
 
-		if (!is_number(entry->d_name) || !is_vm(dirfd(dir), entry->d_name))
+		if (!is_number(entry->d_name) || !is_link(dirfd(dir), entry->d_name, VM_LINK))
 			continue;
-		vm.fd = take_fd(pidfd, vm.number, is_vm);
+		vm.fd = take_fd(pidfd, vm.number, VM_LINK);
 		if (vm.fd >= 0) {
 			if (!add_vm(tool, &vm, pidfd, &ordinal, live))
 				close(vm.fd);
@@ -232,7 +226,7 @@ int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
 	DIR *dir = NULL;
 
 	*vcpus = (struct live_vcpus){};
-	fd = take_fd(pidfd, vm->number, is_vm);
+	fd = take_fd(pidfd, vm->number, VM_LINK);
 	/* Where the kernel cannot compare files, it is taken for the same. */
 	if (fd < 0 || order_of(fd, vm->fd) > 0) {
 		err = -ESRCH;
@@ -244,9 +238,9 @@ int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
 	if (fd >= 0)
 		close(fd);
 	while (!err && (entry = readdir(dir))) {
-		if (!is_number(entry->d_name) || !is_vcpu(dirfd(dir), entry->d_name))
+		if (!is_number(entry->d_name) || !is_link(dirfd(dir), entry->d_name, VCPU_LINK))
 			continue;
-		fd = take_fd(pidfd, atoi(entry->d_name), is_vcpu);
+		fd = take_fd(pidfd, atoi(entry->d_name), VCPU_LINK);
 		/* A vCPU that is closed at this moment is missed by the module. */
 		if (fd == -EBADF)
 			continue;

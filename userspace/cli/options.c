@@ -146,6 +146,18 @@ static int choose_columns(struct tool *tool, const struct column *columns, const
 	return 0;
 }
 
+/* Is a VM chosen, if @needed, and what chooses it goes together? */
+static int check_vm(struct tool *tool, const struct vm_choice *choice, bool needed)
+{
+	if (needed && !choice->has_id && !choice->pid && !choice->all)
+		return bad_usage(tool, "which VM?");
+	if (choice->fd >= 0 && !choice->pid)
+		return bad_usage(tool, "--fd needs --pid");
+	if (choice->all && (choice->has_id || choice->pid))
+		return bad_usage(tool, "--all and a single VM do not go together");
+	return 0;
+}
+
 /* What getopt_long() did not take; @word is where it is. */
 static int bad_option(struct tool *tool, int value, const char *word)
 {
@@ -210,16 +222,9 @@ int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
 		*operand = argv[optind++];
 	if (optind < argc)
 		return bad_usage(tool, "unexpected operand: %s", argv[optind]);
-	return choose_columns(tool, columns, output);
-}
-
-int options_check_vm(struct tool *tool, const struct vm_choice *choice, bool needed)
-{
-	if (needed && !choice->has_id && !choice->pid && !choice->all)
-		return bad_usage(tool, "which VM?");
-	if (choice->fd >= 0 && !choice->pid)
-		return bad_usage(tool, "--fd needs --pid");
-	if (choice->all && (choice->has_id || choice->pid))
-		return bad_usage(tool, "--all and a single VM do not go together");
-	return 0;
+	code = choose_columns(tool, columns, output);
+	for (i = 0; !code && i < count; i++)
+		if (rows[i].type == OPTION_ID)
+			code = check_vm(tool, rows[i].to, *usage);
+	return code;
 }

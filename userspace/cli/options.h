@@ -53,13 +53,11 @@ struct vm_choice {
  * Reads the command line.  @usage: what follows the command's name in its help.
  * @own: its options, the last one without a name.  @columns: of the table that its
  * output is, or NULL.  @operand: where its one operand is kept, or NULL if it takes none.
+ * With an option of a VM's id, a @usage that is not empty says that a VM is to be chosen.
  * 0; EXIT_USAGE after a message; -1: help was asked for and printed.
  */
 int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
 		  const struct option_row *own, const struct column *columns,
 		  const char **operand);
-
-/* EXIT_USAGE after a message: nothing is chosen, but @needed; or what does not go together. */
-int options_check_vm(struct tool *tool, const struct vm_choice *choice, bool needed);
 
 #endif /* KCH_CLI_OPTIONS_H */

@@ -37,12 +37,7 @@ struct json_object *output_row(struct table *table)
 	return row;
 }
 
-void output_s32(struct json_object *to, const char *key, int32_t value)
-{
-	json_object_object_add(to, key, xcheck(json_object_new_int64(value)));
-}
-
-void output_u32(struct json_object *to, const char *key, uint32_t value)
+void output_number(struct json_object *to, const char *key, int64_t value)
 {
 	json_object_object_add(to, key, xcheck(json_object_new_int64(value)));
 }
@@ -62,7 +57,7 @@ void output_hex(struct json_object *to, const char *key, uint64_t value, int bit
 	if (bits > 32)
 		output_u64(to, key, value);
 	else
-		output_u32(to, key, (uint32_t)value);
+		output_number(to, key, (int64_t)value);
 	/* For text_of(). */
 	json_object_set_userdata(json_object_object_get(to, key),
 				 xasprintf("%#" PRIx64, value), NULL);

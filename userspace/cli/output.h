@@ -53,8 +53,8 @@ struct table *output_table(struct output *out, const char *name, const struct co
 struct json_object *output_row(struct table *table);
 
 /* Each sets a column of a row, or a field of the document. */
-void output_u32(struct json_object *to, const char *key, uint32_t value);
-void output_s32(struct json_object *to, const char *key, int32_t value);
+/* Of 32 bits, signed or not. */
+void output_number(struct json_object *to, const char *key, int64_t value);
 void output_u64(struct json_object *to, const char *key, uint64_t value);
 void output_s64(struct json_object *to, const char *key, int64_t value);
 /* As text in hexadecimal digits; @bits of the number, 32 or 64. */

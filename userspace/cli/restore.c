@@ -44,7 +44,7 @@ static void add_result(struct json_object *out, const struct live_vm *vm, bool h
 
 	output_uuid(out, "uuid", result->uuid);
 	output_string(out, "name", vm->name);
-	output_s32(out, "pid", vm->pid);
+	output_number(out, "pid", vm->pid);
 	output_string(out, "result", checked ? "restorable" : held ? "held" : "restored");
 	/* Of a hold that has only begun, all the following is still to come. */
 	if (held)
@@ -148,7 +148,7 @@ static int wait_in_background(struct tool *tool, const struct live_vm *vm, unsig
 	if (pid < 0)
 		return complain(tool, NULL, -errno, "%s; " AS_ITS_VMM, strerror(errno));
 	if (pid) {
-		output_s32(tool->out.document, "holder", pid);
+		output_number(tool->out.document, "holder", pid);
 		return EXIT_DONE;
 	}
 	setsid();
@@ -219,7 +219,6 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 	};
 
 	code = options_parse(tool, argc, argv, "--pid PID | --id UUID", options, NULL, NULL);
-	code = code ? code : options_check_vm(tool, &choice, true);
 	if (!code && wait && !hold_s)
 		code = bad_usage(tool, "--wait needs --hold");
 	code = code ? code : tool_open(tool);

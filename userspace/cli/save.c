@@ -22,7 +22,7 @@ static int save_one(struct tool *tool, struct table *table, const struct live_vm
 
 	output_uuid(row, "uuid", uuid);
 	output_string(row, "name", name);
-	output_s32(row, "pid", vm->pid);
+	output_number(row, "pid", vm->pid);
 	output_string(row, "result", err ? strerrorname_np(-err) :
 				     message[0] ? "replaced" : "saved");
 	return err ? complain(tool, live_label(vm), err, "%s; %s", message,
@@ -63,7 +63,6 @@ int cmd_save(struct tool *tool, int argc, char **argv)
 
 	code = options_parse(tool, argc, argv, "--all | --pid PID | --id UUID", options, columns,
 			     NULL);
-	code = code ? code : options_check_vm(tool, &choice, true);
 	if (!code && choice.all && name)
 		code = bad_usage(tool, "--all and --name do not go together");
 	if (!code && name && strlen(name) >= KCH_NAME_SIZE)

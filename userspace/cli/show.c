@@ -37,13 +37,13 @@ static int show_live(struct tool *tool, struct table *vcpus, const struct vm_cho
 	vm = live_choose(tool, choice, &live, &code);
 	err = vm ? kch_vm_read(tool->handle, vm->fd, &clock, &info) : 0;
 	if (err) {
-		code = complain(tool, live_label(vm), err, "%s", kch_last_message(tool->handle));
+		code = refuse(tool, live_label(vm), err, "");
 	} else if (vm) {
 		add_clock(tool, vcpus, "live", clock, choice->has_id ? choice->id : vm->uuid,
 			  vm->name);
 		output_s64(out, "rebase_step_ns", info.rebase_step_ns);
 		output_u64(out, "rebase_bound_ns", info.rebase_bound_ns);
-		output_u32(out, "kvm_tsc_khz", info.kvm_tsc_khz);
+		output_number(out, "kvm_tsc_khz", info.kvm_tsc_khz);
 	}
 	live_close(&live);
 	return code;
@@ -61,8 +61,7 @@ static int show_saved(struct tool *tool, struct table *vcpus, const struct vm_ch
 		err = kch_vm_get(tool->handle, first, choice->id, &clock);
 	}
 	if (err)
-		return complain(tool, vm_label(NULL, choice->id), err, "%s",
-				kch_last_message(tool->handle));
+		return refuse(tool, vm_label(NULL, choice->id), err, "");
 	add_clock(tool, vcpus, first == KCH_INCOMING ? "incoming" : "outgoing", clock,
 		  choice->id, NULL);
 	return EXIT_DONE;
@@ -83,7 +82,6 @@ int cmd_show(struct tool *tool, int argc, char **argv)
 	struct table *vcpus;
 
 	code = options_parse(tool, argc, argv, "--id UUID | --pid PID", options, NULL, NULL);
-	code = code ? code : options_check_vm(tool, &choice, true);
 	if (!code && choice.pid && which >= 0)
 		code = bad_usage(tool, "a process's VM is live, not in a record");
 	if (code)

@@ -46,7 +46,7 @@ static void add_writer(struct tool *tool)
 	if (kch_host(tool->handle, KCH_INCOMING, &host))
 		return;
 	output_u64(out, "incoming_sequence", host.sequence);
-	output_u32(out, "incoming_tsc_khz", host.tsc_khz);
+	output_number(out, "incoming_tsc_khz", host.tsc_khz);
 	output_string(out, "incoming_tsc_source", kch_tsc_source_name(host.tsc_source));
 	output_string(out, "incoming_kernel", host.kernel_release);
 	output_string(out, "incoming_module", host.module_version);
@@ -65,26 +65,26 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 		return code;
 	err = kch_info(tool->handle, &info);
 	if (err)
-		return complain(tool, NULL, err, "%s", kch_last_message(tool->handle));
-	output_u32(out, "abi_version", info.abi_version);
+		return refuse(tool, NULL, err, "");
+	output_number(out, "abi_version", info.abi_version);
 	add_modes(out, info.modes);
 	output_string(out, "backend", backend_name(info.backend));
 	output_hex(out, "region_start", info.region_start, 64);
 	output_u64(out, "region_size", info.region_size);
-	output_u32(out, "tsc_khz", info.tsc_khz);
+	output_number(out, "tsc_khz", info.tsc_khz);
 	output_string(out, "tsc_source", kch_tsc_source_name(info.tsc_source));
-	output_u32(out, "kvm_tsc_khz", info.kvm_tsc_khz);
+	output_number(out, "kvm_tsc_khz", info.kvm_tsc_khz);
 	output_bool(out, "selfchecked", info.flags & KCH_INFO_SELFCHECKED);
 	add_errno(out, "selfcheck_error", info.selfcheck_error);
 	output_u64(out, "generation", info.generation);
-	output_u32(out, "outgoing_vms", info.outgoing_vms);
+	output_number(out, "outgoing_vms", info.outgoing_vms);
 	output_u64(out, "outgoing_used", info.outgoing_used);
 	output_u64(out, "outgoing_capacity", info.outgoing_capacity);
 	output_bool(out, "incoming", info.flags & KCH_INFO_INCOMING);
 	output_bool(out, "incoming_sealed", info.flags & KCH_INFO_SEALED);
 	output_bool(out, "evidence", info.flags & KCH_INFO_EVIDENCE);
-	output_u32(out, "incoming_vms", info.incoming_vms);
-	output_u32(out, "restored_vms", info.restored_vms);
+	output_number(out, "incoming_vms", info.incoming_vms);
+	output_number(out, "restored_vms", info.restored_vms);
 	add_errno(out, "incoming_error", info.incoming_error);
 	add_writer(tool);
 	info.message[sizeof(info.message) - 1] = '\0';

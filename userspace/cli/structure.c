@@ -14,10 +14,8 @@ static void add_member(struct json_object *to, const struct kch_field *field,
 		output_bool(to, field->name, number);
 	} else if (field->kind == KCH_FIELD_HEX) {
 		output_hex(to, field->name, number, wide ? 64 : 32);
-	} else if (field->kind == KCH_FIELD_SIGNED && !wide) {
-		output_s32(to, field->name, (int32_t)number);
-	} else if (field->kind == KCH_FIELD_DECIMAL && !wide) {
-		output_u32(to, field->name, (uint32_t)number);
+	} else if (field->kind <= KCH_FIELD_SIGNED && !wide) {
+		output_number(to, field->name, (int64_t)number);
 	} else {
 		kch_field_text(field, structure, text);
 		output_string(to, field->name, text);

@@ -46,6 +46,10 @@ int complain_code(struct tool *tool, int code, const char *object, int err,
 #define complain(tool, object, err, ...) \
 	complain_code(tool, exit_code(err), object, err, __VA_ARGS__)
 
+/* What the library said of its last call, and @rest, a text. */
+#define refuse(tool, object, err, rest) \
+	complain(tool, object, err, "%s" rest, kch_last_message((tool)->handle))
+
 #define bad_usage(tool, ...) \
 	complain_code(tool, EXIT_USAGE, NULL, 0, __VA_ARGS__)
 

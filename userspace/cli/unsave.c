@@ -21,8 +21,8 @@ static int unsave_one(struct tool *tool, struct table *table, const uint8_t *uui
 	output_uuid(row, "uuid", uuid);
 	output_string(row, "name", name);
 	output_string(row, "result", err ? strerrorname_np(-err) : "unsaved");
-	return err ? complain(tool, vm_label(name, uuid), err, "%s; the record is unchanged",
-			      kch_last_message(tool->handle)) : EXIT_DONE;
+	return !err ? EXIT_DONE :
+	       refuse(tool, vm_label(name, uuid), err, "; the record is unchanged");
 }
 
 static int unsave_all(struct tool *tool, struct table *table)
@@ -33,7 +33,7 @@ static int unsave_all(struct tool *tool, struct table *table)
 
 	err = kch_list(tool->handle, KCH_OUTGOING, sizeof(*entries), &entries, &count);
 	if (err)
-		return complain(tool, NULL, err, "%s", kch_last_message(tool->handle));
+		return refuse(tool, NULL, err, "");
 	if (!count)
 		return complain(tool, NULL, -ENOENT, "no VM is saved");
 	for (i = 0; i < count; i++) {
@@ -56,7 +56,6 @@ int cmd_unsave(struct tool *tool, int argc, char **argv)
 	int code;
 
 	code = options_parse(tool, argc, argv, "--all | --id UUID", options, columns, NULL);
-	code = code ? code : options_check_vm(tool, &choice, true);
 	if (code)
 		return code;
 	table = output_table(&tool->out, "vms", columns);

@@ -115,7 +115,7 @@ static void add_vcpu(struct verify *v, const struct kch_entry *entry,
 	struct json_object *row = output_row(v->vcpus);
 
 	output_uuid(row, "uuid", entry->uuid);
-	output_u32(row, "vcpu_id", error->vcpu_id);
+	output_number(row, "vcpu_id", error->vcpu_id);
 	output_bool(row, "identical", error->identical);
 	add_error(row, error);
 }
@@ -217,7 +217,7 @@ static void add_vm(struct verify *v, const struct audit *audit)
 		output_string(row, "name", audit->entry->name);
 	}
 	if (audit->vm)
-		output_s32(row, "pid", audit->vm->pid);
+		output_number(row, "pid", audit->vm->pid);
 	if (!audit->live)
 		return;
 	add_error(row, &audit->worst);
@@ -284,8 +284,7 @@ static int verify(struct verify *v)
 
 	err = kch_list(v->tool->handle, v->which, sizeof(*entries), &entries, &count);
 	if (err)
-		return complain(v->tool, NULL, err, "%s; nothing to compare with",
-				kch_last_message(v->tool->handle));
+		return refuse(v->tool, NULL, err, "; nothing to compare with");
 	for (l = 0; l < v->live.count; l++)
 		xcheck(tsearch(&v->live.vms[l], &v->by_id, compare_ids));
 	for (i = 0; i < count; i++) {
@@ -313,7 +312,6 @@ int cmd_verify(struct tool *tool, int argc, char **argv)
 	};
 
 	code = options_parse(tool, argc, argv, "", options, vm_columns, NULL);
-	code = code ? code : options_check_vm(tool, &v.choice, false);
 	if (code)
 		return code;
 	if (v.which < 0)
