@@ -159,6 +159,17 @@ int kch_check_tsc(struct kch_handle *handle, const struct kch_vcpu *vcpu,
 			(unsigned long long)after);
 }
 
+bool kch_read_line(const char *path, char *line, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, line, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	line[length < 0 ? 0 : length] = '\0';
+	return length > 0;
+}
+
 /* --- the host's clock ----------------------------------------------------------------- */
 
 /*
@@ -168,15 +179,9 @@ int kch_check_tsc(struct kch_handle *handle, const struct kch_vcpu *vcpu,
  */
 static bool tsc_is_settled(void)
 {
-	char name[8] = "";
-	ssize_t length = -1;
-	int fd = open(CLOCKSOURCE_FILE, O_RDONLY | O_CLOEXEC);
+	char name[8];
 
-	if (fd >= 0) {
-		length = read(fd, name, sizeof(name) - 1);
-		close(fd);
-	}
-	return length > 0 && !strcmp(name, "tsc\n");
+	return kch_read_line(CLOCKSOURCE_FILE, name, sizeof(name)) && !strcmp(name, "tsc\n");
 }
 
 uint64_t kch_host_clock_slack_ppb(void)
@@ -324,15 +329,11 @@ int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
 
 static uint32_t tolerance_ppm(void)
 {
-	uint32_t ppm = TOLERANCE_PPM;
-	FILE *file = fopen(TOLERANCE_FILE, "re");
+	char line[16];
+	uint32_t ppm;
 
-	if (!file)
-		return ppm;
-	if (fscanf(file, "%u", &ppm) != 1)
-		ppm = TOLERANCE_PPM;
-	fclose(file);
-	return ppm;
+	return kch_read_line(TOLERANCE_FILE, line, sizeof(line)) &&
+	       sscanf(line, "%u", &ppm) == 1 ? ppm : TOLERANCE_PPM;
 }
 
 bool kch_khz_is_unscaled(uint32_t khz, uint32_t host_khz)

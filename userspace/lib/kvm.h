@@ -25,6 +25,9 @@ struct kch_reading {
 	bool at_once;		/* KVM gave all three of one instant: it has a master clock */
 };
 
+/* The beginning of a small file.  False: it is empty, or cannot be read. */
+bool kch_read_line(const char *path, char *line, size_t size);
+
 /* This process's descriptors; a thread may have a table of its own. */
 #define KCH_FD_DIR	"/proc/thread-self/fd"
 

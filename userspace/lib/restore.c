@@ -15,17 +15,13 @@
 static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
 		     uint32_t *khz)
 {
-	uint32_t i;
+	const struct kch_rec_vcpu *other = kch_vm_other_khz(vm);
 
 	*khz = le32_to_cpu(vm->vcpu_count ? vm->vcpus[0].virtual_tsc_khz :
 					    vm->entry.default_tsc_khz);
-	for (i = 1; i < vm->vcpu_count; i++)
-		if (le32_to_cpu(vm->vcpus[i].virtual_tsc_khz) != *khz)
-			return kch_fail(handle, -ERANGE,
-					"saved vCPUs have TSC frequencies of %u and %u kHz: a VM has one frequency for new vCPUs",
-					*khz,
-					le32_to_cpu(vm->vcpus[i].virtual_tsc_khz));
-	return 0;
+	return !other ? 0 : kch_fail(handle, -ERANGE,
+				     "saved vCPUs have TSC frequencies of %u and %u kHz: a VM has one frequency for new vCPUs",
+				     *khz, le32_to_cpu(other->virtual_tsc_khz));
 }
 
 int kch_vm_prepare(struct kch_handle *handle, int vm_fd,

@@ -16,30 +16,6 @@
 /* Of this many readings of two clocks the one that took the shortest is used. */
 #define BRACKETS		16
 
-/* All zero if there is none, or if it cannot be read: so it was when the clock was saved. */
-static void machine_id(uint8_t id[16])
-{
-	char line[KCH_UUID_TEXT_SIZE] = "";
-	FILE *file = fopen(PRODUCT_UUID_FILE, "re");
-
-	memset(id, 0, 16);
-	if (!file)
-		return;
-	if (fgets(line, sizeof(line), file))
-		kch_uuid_parse(line, id);
-	fclose(file);
-}
-
-static void cpu(struct kch_machine *machine)
-{
-	unsigned int a, b, c, d;
-
-	__cpuid(0, a, b, c, d);
-	memcpy(machine->cpu_vendor, &b, sizeof(machine->cpu_vendor));
-	__cpuid(1, a, b, c, d);
-	machine->cpu_signature = a;
-}
-
 static void instant(struct kch_machine *machine)
 {
 	uint64_t narrowest = UINT64_MAX;
@@ -62,9 +38,17 @@ static void instant(struct kch_machine *machine)
 
 void kch_this_machine(struct kch_machine *machine)
 {
+	char line[KCH_UUID_TEXT_SIZE];
+	unsigned int a, b, c, d;
+
 	memset(machine, 0, sizeof(*machine));
-	machine_id(machine->id);
-	cpu(machine);
+	/* All zero if it cannot be read: so it was when the clock was saved. */
+	if (kch_read_line(PRODUCT_UUID_FILE, line, sizeof(line)))
+		kch_uuid_parse(line, machine->id);
+	__cpuid(0, a, b, c, d);
+	memcpy(machine->cpu_vendor, &b, sizeof(machine->cpu_vendor));
+	__cpuid(1, a, b, c, d);
+	machine->cpu_signature = a;
 	instant(machine);
 }
 

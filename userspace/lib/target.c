@@ -29,18 +29,6 @@ static int match(struct kch_handle *handle, const struct kch_target *target)
 	return 0;
 }
 
-/* Rarely do a VM's vCPUs differ in frequency; KVM has no master clock then. */
-static bool khz_differ(const struct kch_vm *saved)
-{
-	uint32_t i;
-
-	for (i = 1; i < saved->vcpu_count; i++)
-		if (saved->vcpus[i].virtual_tsc_khz !=
-		    saved->vcpus[0].virtual_tsc_khz)
-			return true;
-	return false;
-}
-
 /* What vCPUs will have, but for the ratio. */
 static int fill_new(struct kch_handle *handle, struct kch_target *target)
 {
@@ -117,7 +105,7 @@ int kch_target_new(struct kch_handle *handle, int vm_fd,
 	}
 	target->old = old;
 	target->saved = saved;
-	target->own_khz = own_khz && khz_differ(saved);
+	target->own_khz = own_khz && kch_vm_other_khz(saved);
 	err = match(handle, target);
 	if (!err)
 		err = kch_members_read(handle, &target->old);

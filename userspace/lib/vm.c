@@ -234,6 +234,16 @@ int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
 			  sizeof(info));
 }
 
+const struct kch_rec_vcpu *kch_vm_other_khz(const struct kch_vm *vm)
+{
+	uint32_t i;
+
+	for (i = 1; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i].virtual_tsc_khz != vm->vcpus[0].virtual_tsc_khz)
+			return &vm->vcpus[i];
+	return NULL;
+}
+
 static bool has_run(const struct kch_rec_vcpu *vcpu)
 {
 	return le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID;
