@@ -169,16 +169,6 @@ static int add_region(struct tool *tool, const struct kch_info *info,
 	}
 }
 
-static void add_pin(const struct kch_info *info, struct words *words)
-{
-	/* A frequency that the CPU tells is the same in every kernel. */
-	if (info->tsc_source == KCH_TSC_KNOWN)
-		return;
-	add_word(words, xasprintf("tsc_early_khz=%u", info->tsc_khz));
-	add_word(words, "hpet=disable");
-	add_word(words, "pmtmr=0");
-}
-
 /* The whole line: what is there now, with our words before those for init. */
 static void merge(const struct words *now, const struct kch_info *info, const char *label,
 		  const struct words *ours, struct words *merged)
@@ -226,20 +216,6 @@ static char *quote(const char *line, enum quoting quoting)
 	return result;
 }
 
-/* For people and scripts the line is all there is. */
-static void print_line(struct tool *tool, const struct kch_info *info, char *line)
-{
-	struct json_object *out = tool->out.document;
-
-	if (!tool->out.json) {
-		puts(line);
-		return;
-	}
-	output_number(out, "tsc_khz", info->tsc_khz);
-	output_string(out, "tsc_source", kch_tsc_source_name(info->tsc_source));
-	output_string(out, "args", line);
-}
-
 /* EXIT_DONE: this kernel's frequency is settled, as far as can be told. */
 static int ask_frequency(struct tool *tool, struct kch_info *info)
 {
@@ -259,6 +235,7 @@ static int ask_frequency(struct tool *tool, struct kch_info *info)
 int cmd_kexec_args(struct tool *tool, int argc, char **argv)
 {
 	struct kch_info info = { .size = sizeof(info) };
+	struct json_object *out = tool->out.document;
 	struct words now = {}, ours = {}, merged = {};
 	int quoting = QUOTE_NONE, append = 0, code;
 	const char *label = NULL, *line = NULL;
@@ -289,12 +266,20 @@ int cmd_kexec_args(struct tool *tool, int argc, char **argv)
 	code = add_region(tool, &info, &now, label, &ours);
 	if (code)
 		return code;
-	add_pin(&info, &ours);
+	/* A frequency that the CPU tells is the same in every kernel. */
+	if (info.tsc_source != KCH_TSC_KNOWN)
+		split(&ours, xasprintf("tsc_early_khz=%u hpet=disable pmtmr=0", info.tsc_khz));
 	if (append) {
 		merge(&now, &info, label, &ours, &merged);
 		ours = merged;
 	}
 	argz_stringify(ours.argz, ours.size, ' ');
-	print_line(tool, &info, quote(ours.argz, quoting));
+	line = quote(ours.argz, quoting);
+	/* For people and scripts the line is all there is. */
+	if (!tool->out.json)
+		return puts(line) < 0 ? EXIT_FAILED : EXIT_DONE;
+	output_number(out, "tsc_khz", info.tsc_khz);
+	output_string(out, "tsc_source", kch_tsc_source_name(info.tsc_source));
+	output_string(out, "args", line);
 	return EXIT_DONE;
 }

@@ -19,6 +19,12 @@
  * measured and reported, and runs at the rate of the new kernel: that is mode
  * converged; the module gives identical.  kvmclock-handover.h has the conventions.
  * Nothing here needs CAP_SYS_ADMIN, but only the process that made the VM can do it.
+ *
+ * Errnos with the same meaning for all functions: -EBADF, -EBADFD (@vm_fd is not a VM, or
+ * a descriptor not a vCPU), -EIO (the VM was not made by this process, or is dead),
+ * -ENOSYS (no KVM_VCPU_TSC_OFFSET), -ENXIO (KVM's frequency cannot be asked), -EXDEV (a
+ * vCPU is of another VM), -EMLINK (the VM has one more vCPU), -ELIBBAD (a vCPU's TSC
+ * disagrees with its offset and frequency).
  */
 #ifndef KVMCLOCK_HANDOVER_STOCK_H
 #define KVMCLOCK_HANDOVER_STOCK_H
@@ -83,14 +89,11 @@ struct kch_stock_vcpu {
  *
  * Return: 0; -ENOBUFS (*@size tells what is needed); -EINVAL (no vCPU, one
  * given twice or by the id of another, @vcpus is NULL, @uuid is all zero), -ENAMETOOLONG,
- * -EBADF, -EBADFD (@vm_fd is not a VM, or a descriptor not a vCPU), -EIO (the VM was
- * not made by this process, or is dead), -ENOSYS (no KVM_VCPU_TSC_OFFSET), -ENXIO
- * (KVM's frequency cannot be asked), -EBADMSG (@pvclock is not a pvclock page),
- * -ESTALE (a page disagrees with KVM's clock: it is other memory, or KVM's clock was
- * set and the vCPU has not run since), -EXDEV (a vCPU is of another VM), -EMLINK (the
- * VM has one more vCPU), -EOVERFLOW (the slack does not fit kvmclock_slack_ns),
- * -ELIBBAD (a vCPU's TSC disagrees with its offset and frequency), -ENOTRECOVERABLE
- * (KVM changes a vCPU's TSC offset itself: catch-up), -ENOMEM.
+ * -EBADMSG (@pvclock is not a pvclock page), -ESTALE (a page disagrees with KVM's clock:
+ * it is other memory, or KVM's clock was set and the vCPU has not run since), -EOVERFLOW
+ * (the slack does not fit kvmclock_slack_ns), -ENOTRECOVERABLE (KVM changes a vCPU's TSC
+ * offset itself: catch-up); -EBADF, -EBADFD, -EIO, -ENOSYS, -ENXIO, -EXDEV, -EMLINK,
+ * -ELIBBAD, -ENOMEM.
  */
 KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd,
 			   const struct kch_stock_vcpu *vcpus, size_t count,
@@ -119,12 +122,10 @@ KCH_API int kch_stock_vm(struct kch_handle *handle, const void *buffer,
  * @buffer: in: what kch_stock_save() made
  * @size: in: its length, bytes
  *
- * Return: 0, or as kch_stock_vm(); -EBADF, -EBADFD (@vm_fd is not a KVM VM), -EIO
- * (not made by this process, or dead); -ERANGE (the host's TSC cannot give the
- * saved frequency); -EINVAL (the frequency is above what KVM allows, or the VM
- * has vCPUs already and another frequency); -ENXIO (KVM's frequency cannot be
- * asked).  Older kernels do not check for vCPUs: then kch_stock_restore() refuses,
- * with -ERANGE.
+ * Return: 0, or as kch_stock_vm(); -ERANGE (the host's TSC cannot give the saved
+ * frequency); -EINVAL (the frequency is above what KVM allows, or the VM has vCPUs
+ * already and another frequency); -EBADF, -EBADFD, -EIO, -ENXIO.  Older kernels do not
+ * check for vCPUs: then kch_stock_restore() refuses, with -ERANGE.
  */
 KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
 			      const void *buffer, size_t size);
@@ -162,13 +163,9 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * within the duration of the call.
  *
  * Return: 0, or as kch_stock_vm(); -EREMCHG (of another machine), -ETIME (the
- * host TSC did not run on), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has one
- * more vCPU), -ELNRNG, -EINVAL, -EBADF, -EBADFD, -ERANGE, -ENOSYS,
- * -EIO as kch_vm_restore(); -ENOSYS (the weakest mode accepted is identical, which needs
- * the module); -EDOM (the error stayed above the bound; not with
- * KCH_RESTORE_BEST_EFFORT); -EOVERFLOW (an offset did not read back as written);
- * -ELIBBAD (a vCPU's TSC disagrees with its offset and frequency); -ENXIO, -E2BIG,
- * -ENOMEM.
+ * host TSC did not run on); -EINVAL, -ELNRNG, -ERANGE, -EDOM, -EOVERFLOW, -E2BIG as
+ * kch_vm_restore(); -ENOSYS also where the weakest mode accepted is identical, which
+ * needs the module; -EBADF, -EBADFD, -EIO, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO, -ENOMEM.
  */
 KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd,
 			      const struct kch_vcpu_fd *vcpus, size_t count,

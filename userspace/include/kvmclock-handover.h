@@ -78,8 +78,6 @@ struct kch_open_opts {
  * kch_open() - open the device
  * @opts: in: options, or NULL
  *
- * Callable at any time.
- *
  * Return: the handle, to be closed with kch_close(); NULL with errno set:
  * ENOENT (the module is not loaded), EPERM or EACCES (not privileged), ENOTTY
  * (the file is not the device), EINVAL (@opts is too short), E2BIG (@opts has
@@ -137,8 +135,6 @@ KCH_API const char *kch_last_message(const struct kch_handle *handle);
  * kch_info() - what the module is and has
  * @handle: what kch_open() returned
  * @info: in: its size member, sizeof(struct kch_info); out: the rest
- *
- * Callable at any time.
  *
  * Return: 0, or an errno of every ioctl.
  */
@@ -583,14 +579,13 @@ struct kch_restore_result {
  * MSR_IA32_TSC_ADJUST is not changed: it is guest state, which the VMM saves and
  * restores like any other, before this call.
  *
- * Return: 0, or any errno of KCH_IOC_RESTORE; -EBADF, -EBADFD (a member of
- * @vcpus is not a vCPU), -ELNRNG (@vcpus are not those that were saved),
- * -ERANGE (a vCPU's frequency is not the saved one: call kch_vm_prepare()
- * before making vCPUs), -ENOSYS (this kernel has no KVM_VCPU_TSC_OFFSET), -EIO
- * (not made by this process), -EINVAL (bad @opts, or @vcpus names a vCPU twice
- * or by the id of another), -EXDEV (a vCPU is of another VM), -EMLINK (the VM has one
- * more vCPU), -E2BIG (unknown @opts), -EDOM (a weaker mode's error
- * stayed above @opts->bound_ns), -ENOMEM.
+ * Return: 0, or any errno of KCH_IOC_RESTORE; -EINVAL (bad @opts, or @vcpus names a
+ * vCPU twice or by the id of another), -E2BIG (unknown @opts), -ELNRNG (@vcpus are not
+ * those that were saved), -ERANGE (a vCPU's frequency is not the saved one: call
+ * kch_vm_prepare() before making vCPUs), -EDOM (a weaker mode's error stayed above
+ * @opts->bound_ns, without KCH_RESTORE_BEST_EFFORT), -EOVERFLOW (an offset did not read
+ * back as written); -EBADF, -EBADFD, -EIO, -ENOSYS, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO as
+ * kvmclock-handover-stock.h says; -ENOMEM.
  */
 KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 			   const struct kch_vcpu_fd *vcpus, size_t count,

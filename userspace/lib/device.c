@@ -102,8 +102,8 @@ int kch_list(struct kch_handle *handle, enum kch_which which, size_t entry_size,
 	return 0;
 }
 
-static int get_header(struct kch_handle *handle, enum kch_which which,
-		      struct kch_rec_header *header)
+int kch_host(struct kch_handle *handle, enum kch_which which,
+	     struct kch_host_info *host)
 {
 	uint8_t buffer[KCH_REC_SIZE_MAX] = {};
 	struct kch_get get = {
@@ -112,8 +112,11 @@ static int get_header(struct kch_handle *handle, enum kch_which which,
 		.buffer_size = sizeof(buffer),
 		.buffer = (uintptr_t)buffer,
 	};
+	struct kch_host_info info = {};
+	struct kch_rec_header header;
 	int err;
 
+	kch_start(handle);
 	err = kch_ioctl(handle, KCH_IOC_GET, &get, get.message);
 	if (err)
 		return err;
@@ -121,21 +124,7 @@ static int get_header(struct kch_handle *handle, enum kch_which which,
 		return kch_fail(handle, -EBADMSG,
 				"record header of %u bytes, expected at least %u",
 				get.buffer_size, KCH_REC_HEADER_SIZE);
-	memcpy(header, buffer, sizeof(*header));
-	return 0;
-}
-
-int kch_host(struct kch_handle *handle, enum kch_which which,
-	     struct kch_host_info *host)
-{
-	struct kch_host_info info = {};
-	struct kch_rec_header header;
-	int err;
-
-	kch_start(handle);
-	err = get_header(handle, which, &header);
-	if (err)
-		return err;
+	memcpy(&header, buffer, sizeof(header));
 	info.vm_count = le32_to_cpu(header.vm_count);
 	info.sealed = !!(le32_to_cpu(header.flags) & KCH_REC_SEALED);
 	info.sequence = le64_to_cpu(header.sequence);
