@@ -69,9 +69,8 @@ static void open_slots(struct dump *dump)
 	dump->slot_size = dump->is_record ? dump->size : kch_slot_size(dump->size);
 	dump->newest = -1;
 	for (i = 0; i < dump->slots; i++) {
-		dump->errs[i] = kch_record_open(dump->data + i * dump->slot_size,
-						dump->slot_size, &dump->records[i],
-						&dump->reasons[i]);
+		dump->errs[i] = kch_record_open(dump->data + i * dump->slot_size, dump->slot_size,
+						&dump->records[i], &dump->reasons[i]);
 		if (dump->errs[i] == -EBADMSG)
 			dump->damaged = true;
 	}
@@ -277,8 +276,7 @@ static const u8 *read_dump(struct dump *dump)
 			dump->size = region_size;
 		else
 			dump->is_record |= looks_like_record(data, dump->size);
-		if (dump->is_record ||
-		    kch_slot_size(dump->size) >= sizeof(struct kch_rec_header))
+		if (dump->is_record || kch_slot_size(dump->size) >= sizeof(struct kch_rec_header))
 			return data;
 		text = "too small for a region of two records; use --record for a dump of one";
 	}

@@ -42,8 +42,7 @@ static const char *clock_of(uint32_t flags)
 	       flags & KCH_ENTRY_NO_MASTER_CLOCK ? "no master clock" : "exact";
 }
 
-static void add_entry(struct table *table, enum kch_which which,
-		      const struct kch_entry *entry)
+static void add_entry(struct table *table, enum kch_which which, const struct kch_entry *entry)
 {
 	struct json_object *row = output_row(table);
 

@@ -146,9 +146,8 @@ static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 			if (!add_vm(tool, &vm, pidfd, &ordinal, live))
 				close(vm.fd);
 		} else if (vm.fd != -ESRCH && vm.fd != -EBADF) {
-			live->code = complain_code(tool, EXIT_FAILED,
-						   xasprintf("process %d", pid), vm.fd,
-						   "%s; its VM cannot be looked at",
+			live->code = complain_code(tool, EXIT_FAILED, xasprintf("process %d", pid),
+						   vm.fd, "%s; its VM cannot be looked at",
 						   strerror(-vm.fd));
 		}
 	}
@@ -218,8 +217,7 @@ struct live_vm *live_choose(struct tool *tool, const struct vm_choice *choice,
 	return *code ? NULL : chosen;
 }
 
-int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
-		    char *message, size_t size)
+int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus, char *message, size_t size)
 {
 	int pidfd = open_process(vm->pid), fd, err;
 	struct dirent *entry;

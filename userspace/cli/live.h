@@ -45,8 +45,7 @@ struct live_vcpus {
  * that is not the process any more that the VM was found in; another errno if
  * one of them cannot be had.  @message says so.
  */
-int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus,
-		    char *message, size_t size);
+int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus, char *message, size_t size);
 void live_close_vcpus(struct live_vcpus *vcpus);
 
 /* Its name, or what can be said without. */

@@ -41,9 +41,8 @@ static void print_line(const char *left, const char *right)
 		printf("  %s\n  %*s%s\n", left, HELP_WIDTH, "", right);
 }
 
-static void print_help(const struct tool *tool, const char *usage,
-		       const struct option_row *rows, size_t count,
-		       const struct column *columns)
+static void print_help(const struct tool *tool, const char *usage, const struct option_row *rows,
+		       size_t count, const struct column *columns)
 {
 	size_t i;
 
@@ -181,8 +180,7 @@ static size_t row_of(const struct option_row *rows, int value)
 }
 
 int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
-		  const struct option_row *own, const struct column *columns,
-		  const char **operand)
+		  const struct option_row *own, const struct column *columns, const char **operand)
 {
 	struct option_row rows[ROWS_MAX] = {};
 	struct option options[ROWS_MAX + 1] = {};

@@ -57,7 +57,6 @@ struct vm_choice {
  * 0; EXIT_USAGE after a message; -1: help was asked for and printed.
  */
 int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
-		  const struct option_row *own, const struct column *columns,
-		  const char **operand);
+		  const struct option_row *own, const struct column *columns, const char **operand);
 
 #endif /* KCH_CLI_OPTIONS_H */

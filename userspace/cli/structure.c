@@ -3,8 +3,7 @@
 #include "structure.h"
 #include "util.h"
 
-static void add_member(struct json_object *to, const struct kch_field *field,
-		       const void *structure)
+static void add_member(struct json_object *to, const struct kch_field *field, const void *structure)
 {
 	const uint64_t number = kch_field_number(field, structure);
 	const bool wide = field->size > sizeof(uint32_t);
@@ -22,16 +21,14 @@ static void add_member(struct json_object *to, const struct kch_field *field,
 	}
 }
 
-void structure_add(struct json_object *to, const struct kch_field *fields,
-		   const void *structure)
+void structure_add(struct json_object *to, const struct kch_field *fields, const void *structure)
 {
 	for (; fields->name; fields++)
 		if (kch_field_shown(fields))
 			add_member(to, fields, structure);
 }
 
-const struct column *structure_columns(const struct column *first,
-				       const struct kch_field *fields)
+const struct column *structure_columns(const struct column *first, const struct kch_field *fields)
 {
 	struct column *columns = xcalloc(OUTPUT_COLUMNS_MAX + 1, sizeof(*columns));
 	size_t count = 0;

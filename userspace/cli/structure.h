@@ -10,7 +10,6 @@
 void structure_add(struct json_object *to, const struct kch_field *fields, const void *structure);
 
 /* Columns of a table: those of @first, the last without a name, or NULL; and the members. */
-const struct column *structure_columns(const struct column *first,
-				       const struct kch_field *fields);
+const struct column *structure_columns(const struct column *first, const struct kch_field *fields);
 
 #endif /* KCH_CLI_STRUCTURE_H */

@@ -51,8 +51,7 @@ int exit_code(int err)
 	}
 }
 
-int complain_code(struct tool *tool, int code, const char *object, int err,
-		  const char *format, ...)
+int complain_code(struct tool *tool, int code, const char *object, int err, const char *format, ...)
 {
 	static const char *const words[] = {
 		"warning", "failed", "usage", "nothing", "refused", "missing",

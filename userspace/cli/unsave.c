@@ -12,8 +12,7 @@ static const struct column columns[] = {
 	{}
 };
 
-static int unsave_one(struct tool *tool, struct table *table, const uint8_t *uuid,
-		      const char *name)
+static int unsave_one(struct tool *tool, struct table *table, const uint8_t *uuid, const char *name)
 {
 	struct json_object *row = output_row(table);
 	int err = kch_vm_unsave(tool->handle, uuid);

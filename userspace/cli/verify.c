@@ -130,8 +130,7 @@ static int compare_vcpus(struct verify *v, struct audit *audit)
 
 	kch_vm_info(audit->saved, &saved);
 	for (i = 0; i < saved.vcpu_count; i++) {
-		err = kch_vm_compare(audit->saved, audit->live, i, audit->info.host_tsc,
-				     &error);
+		err = kch_vm_compare(audit->saved, audit->live, i, audit->info.host_tsc, &error);
 		if (err)
 			return err;
 		if (i == 0 || is_worse(&error, &audit->worst))

@@ -95,9 +95,8 @@ struct kch_stock_vcpu {
  * offset itself: catch-up); -EBADF, -EBADFD, -EIO, -ENOSYS, -ENXIO, -EXDEV, -EMLINK,
  * -ELIBBAD, -ENOMEM.
  */
-KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd,
-			   const struct kch_stock_vcpu *vcpus, size_t count,
-			   const uint8_t uuid[KCH_UUID_SIZE], const char *name,
+KCH_API int kch_stock_save(struct kch_handle *handle, int vm_fd, const struct kch_stock_vcpu *vcpus,
+			   size_t count, const uint8_t uuid[KCH_UUID_SIZE], const char *name,
 			   void *buffer, size_t *size);
 
 /**
@@ -167,9 +166,8 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * kch_vm_restore(); -ENOSYS also where the weakest mode accepted is identical, which
  * needs the module; -EBADF, -EBADFD, -EIO, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO, -ENOMEM.
  */
-KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd,
-			      const struct kch_vcpu_fd *vcpus, size_t count,
-			      const void *buffer, size_t size,
+KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+			      size_t count, const void *buffer, size_t size,
 			      const struct kch_restore_opts *opts,
 			      struct kch_restore_result *result);
 

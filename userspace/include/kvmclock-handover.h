@@ -150,9 +150,8 @@ KCH_API int kch_info(struct kch_handle *handle, struct kch_info *info);
  *
  * Return: 0, or -ENODATA: there is no incoming record.
  */
-KCH_API int kch_list(struct kch_handle *handle, enum kch_which which,
-		     size_t entry_size, struct kch_entry **entries,
-		     uint32_t *count);
+KCH_API int kch_list(struct kch_handle *handle, enum kch_which which, size_t entry_size,
+		     struct kch_entry **entries, uint32_t *count);
 
 /**
  * struct kch_host_info - what a record says of the host that wrote it
@@ -208,8 +207,7 @@ struct kch_host_info {
  * Return: 0, or -ENODATA (there is no such record), -EBADMSG (it is shorter
  * than any version of it was), -EINVAL (sz is too small).
  */
-KCH_API int kch_host(struct kch_handle *handle, enum kch_which which,
-		     struct kch_host_info *host);
+KCH_API int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_info *host);
 
 /**
  * kch_vm_get() - one VM's clock from a record
@@ -362,8 +360,7 @@ struct kch_vcpu_info {
  *
  * Return: 0, or -EINVAL: sz is too small, or @index too large.
  */
-KCH_API int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
-			struct kch_vcpu_info *info);
+KCH_API int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index, struct kch_vcpu_info *info);
 
 /**
  * struct kch_vcpu_error - how far a vCPU's live clock is from the saved one
@@ -405,8 +402,7 @@ struct kch_vcpu_error {
  * reference), -ENOENT (@live has no such vCPU), -EOPNOTSUPP (@saved was read without
  * a master clock; or @live was, and its clock is not known at @host_tsc).
  */
-KCH_API int kch_vm_compare(const struct kch_vm *saved,
-			   const struct kch_vm *live, uint32_t index,
+KCH_API int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live, uint32_t index,
 			   uint64_t host_tsc, struct kch_vcpu_error *error);
 
 /**
@@ -437,9 +433,8 @@ struct kch_save_opts {
  * -EPFNOSUPPORT, -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
  * KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL or -E2BIG (@opts).
  */
-KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd,
-			const uint8_t uuid[KCH_UUID_SIZE], const char *name,
-			const struct kch_save_opts *opts);
+KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
+			const char *name, const struct kch_save_opts *opts);
 
 /**
  * kch_vm_unsave() - take a VM out of the record for the next kernel
@@ -448,8 +443,7 @@ KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd,
  *
  * Return: 0, or -ENODEV, -ENOENT, -ESHUTDOWN, -EREMOTEIO as KCH_IOC_UNPRESERVE.
  */
-KCH_API int kch_vm_unsave(struct kch_handle *handle,
-			  const uint8_t uuid[KCH_UUID_SIZE]);
+KCH_API int kch_vm_unsave(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE]);
 
 /**
  * kch_vm_prepare() - give a new VM the saved TSC frequency
@@ -469,8 +463,7 @@ KCH_API int kch_vm_unsave(struct kch_handle *handle,
  * saved vCPUs had different ones); -EINVAL (the frequency is above what KVM
  * allows).
  */
-KCH_API int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
-			   const uint8_t uuid[KCH_UUID_SIZE]);
+KCH_API int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE]);
 
 /**
  * struct kch_vcpu_fd - a vCPU of the new VM
@@ -587,11 +580,9 @@ struct kch_restore_result {
  * back as written); -EBADF, -EBADFD, -EIO, -ENOSYS, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO as
  * kvmclock-handover-stock.h says; -ENOMEM.
  */
-KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
-			   const struct kch_vcpu_fd *vcpus, size_t count,
-			   const uint8_t uuid[KCH_UUID_SIZE],
-			   const struct kch_restore_opts *opts,
-			   struct kch_restore_result *result);
+KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+			   size_t count, const uint8_t uuid[KCH_UUID_SIZE],
+			   const struct kch_restore_opts *opts, struct kch_restore_result *result);
 
 /**
  * kch_vm_adopt() - give added vCPUs the clock their VM has
@@ -606,8 +597,7 @@ KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd,
  *
  * Return: 0, or any errno of KCH_IOC_ADOPT.
  */
-KCH_API int kch_vm_adopt(struct kch_handle *handle, int vm_fd,
-			 uint32_t *adopted);
+KCH_API int kch_vm_adopt(struct kch_handle *handle, int vm_fd, uint32_t *adopted);
 
 /**
  * kch_finish() - drop the incoming record
@@ -636,8 +626,7 @@ KCH_API int kch_uuid_parse(const char *text, uint8_t uuid[KCH_UUID_SIZE]);
  * @uuid: in: its bytes
  * @text: out: 36 characters and a NUL
  */
-KCH_API void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE],
-			     char text[KCH_UUID_TEXT_SIZE]);
+KCH_API void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE], char text[KCH_UUID_TEXT_SIZE]);
 
 /**
  * kch_mode_name() - the name of a mode

@@ -7,9 +7,8 @@
 #include <linux/kvmclock_handover_record.h>
 #include "handle.h"
 
-int kch_vm_save(struct kch_handle *handle, int vm_fd,
-		const uint8_t uuid[KCH_UUID_SIZE], const char *name,
-		const struct kch_save_opts *opts)
+int kch_vm_save(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
+		const char *name, const struct kch_save_opts *opts)
 {
 	struct kch_preserve preserve = {
 		.size = sizeof(preserve),
@@ -27,8 +26,7 @@ int kch_vm_save(struct kch_handle *handle, int vm_fd,
 	if (err)
 		return err;
 	if (save_opts.reserved)
-		return kch_fail(handle, -EINVAL,
-				"struct kch_save_opts: reserved is not zero");
+		return kch_fail(handle, -EINVAL, "struct kch_save_opts: reserved is not zero");
 	preserve.flags = save_opts.flags;
 	memcpy(preserve.uuid, uuid, sizeof(preserve.uuid));
 	err = kch_ioctl(handle, KCH_IOC_PRESERVE, &preserve, preserve.message);
@@ -45,8 +43,7 @@ int kch_vm_unsave(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE])
 
 	kch_start(handle);
 	memcpy(unpreserve.uuid, uuid, sizeof(unpreserve.uuid));
-	return kch_ioctl(handle, KCH_IOC_UNPRESERVE, &unpreserve,
-			 unpreserve.message);
+	return kch_ioctl(handle, KCH_IOC_UNPRESERVE, &unpreserve, unpreserve.message);
 }
 
 int kch_clock_fd(struct kch_handle *handle, int vm_fd,
@@ -85,8 +82,7 @@ int kch_list(struct kch_handle *handle, enum kch_which which, size_t entry_size,
 		free(array);
 		array = calloc(room, entry_size);
 		if (!array && room)
-			return kch_fail(handle, -ENOMEM, "no memory for %u entries",
-					room);
+			return kch_fail(handle, -ENOMEM, "no memory for %u entries", room);
 		list.entries = (uintptr_t)array;
 		err = kch_ioctl(handle, KCH_IOC_LIST, &list, list.message);
 	} while (list.count > room && (!err || err == -ENOBUFS));
@@ -102,8 +98,7 @@ int kch_list(struct kch_handle *handle, enum kch_which which, size_t entry_size,
 	return 0;
 }
 
-int kch_host(struct kch_handle *handle, enum kch_which which,
-	     struct kch_host_info *host)
+int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_info *host)
 {
 	uint8_t buffer[KCH_REC_SIZE_MAX] = {};
 	struct kch_get get = {
@@ -121,8 +116,7 @@ int kch_host(struct kch_handle *handle, enum kch_which which,
 	if (err)
 		return err;
 	if (get.buffer_size < KCH_REC_HEADER_SIZE)
-		return kch_fail(handle, -EBADMSG,
-				"record header of %u bytes, expected at least %u",
+		return kch_fail(handle, -EBADMSG, "record header of %u bytes, expected at least %u",
 				get.buffer_size, KCH_REC_HEADER_SIZE);
 	memcpy(&header, buffer, sizeof(header));
 	info.vm_count = le32_to_cpu(header.vm_count);
@@ -141,17 +135,13 @@ int kch_host(struct kch_handle *handle, enum kch_which which,
 	memcpy(info.boot_id, header.boot_id, sizeof(info.boot_id));
 	memcpy(info.machine_id, header.machine_id, sizeof(info.machine_id));
 	memcpy(info.cpu_vendor, header.cpu_vendor, sizeof(header.cpu_vendor));
-	memcpy(info.kernel_release, header.kernel_release,
-	       sizeof(info.kernel_release) - 1);
-	memcpy(info.module_version, header.module_version,
-	       sizeof(info.module_version) - 1);
+	memcpy(info.kernel_release, header.kernel_release, sizeof(info.kernel_release) - 1);
+	memcpy(info.module_version, header.module_version, sizeof(info.module_version) - 1);
 	return kch_output(handle, "struct kch_host_info", host,
-			  offsetofend(struct kch_host_info, module_version), &info,
-			  sizeof(info));
+			  offsetofend(struct kch_host_info, module_version), &info, sizeof(info));
 }
 
-int kch_finish(struct kch_handle *handle, uint32_t flags, uint32_t *restored,
-	       uint32_t *left)
+int kch_finish(struct kch_handle *handle, uint32_t flags, uint32_t *restored, uint32_t *left)
 {
 	struct kch_finish finish = { .size = sizeof(finish), .flags = flags };
 	int err;

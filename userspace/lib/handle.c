@@ -41,8 +41,7 @@ void kch_also(struct kch_handle *handle, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(handle->message + used, sizeof(handle->message) - used,
-		  format, args);
+	vsnprintf(handle->message + used, sizeof(handle->message) - used, format, args);
 	va_end(args);
 }
 
@@ -86,8 +85,7 @@ static int fd_for(const struct kch_handle *handle, unsigned long request)
 	}
 }
 
-int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
-	      const char *message)
+int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg, const char *message)
 {
 	int fd = fd_for(handle, request);
 	int err;
@@ -115,13 +113,11 @@ int kch_options(struct kch_handle *handle, const char *name, const void *from,
 		return 0;
 	memcpy(&from_size, from, sizeof(from_size));
 	if (from_size < min)
-		return kch_fail(handle, -EINVAL,
-				"%s of %zu bytes, expected at least %zu", name,
+		return kch_fail(handle, -EINVAL, "%s of %zu bytes, expected at least %zu", name,
 				from_size, min);
 	for (i = size; i < from_size; i++)
 		if (bytes[i])
-			return kch_fail(handle, -E2BIG, "%s is of a newer version",
-					name);
+			return kch_fail(handle, -E2BIG, "%s is of a newer version", name);
 	memcpy(to, from, from_size < size ? from_size : size);
 	return 0;
 }
@@ -133,8 +129,7 @@ int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min
 
 	memcpy(&to_size, to, sizeof(to_size));
 	if (to_size < min)
-		return kch_fail(handle, -EINVAL,
-				"%s of %zu bytes, expected at least %zu", name,
+		return kch_fail(handle, -EINVAL, "%s of %zu bytes, expected at least %zu", name,
 				to_size, min);
 	memset(to, 0, to_size);
 	memcpy(to, from, to_size < size ? to_size : size);
@@ -142,15 +137,13 @@ int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min
 	return 0;
 }
 
-int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE],
-		  const char *name)
+int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE], const char *name)
 {
 	size_t length = name ? strlen(name) : 0;
 
 	if (length >= KCH_NAME_SIZE)
-		return kch_fail(handle, -ENAMETOOLONG,
-				"name of %zu bytes, expected at most %d", length,
-				KCH_NAME_SIZE - 1);
+		return kch_fail(handle, -ENAMETOOLONG, "name of %zu bytes, expected at most %d",
+				length, KCH_NAME_SIZE - 1);
 	memset(to, 0, KCH_NAME_SIZE);
 	memcpy(to, name ? name : "", length);
 	return 0;
@@ -182,8 +175,7 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 	int err;
 
 	err = kch_options(NULL, "struct kch_open_opts", opts,
-			  offsetofend(struct kch_open_opts, device), &open_opts,
-			  sizeof(open_opts));
+			  offsetofend(struct kch_open_opts, device), &open_opts, sizeof(open_opts));
 	if (err)
 		return NULL;
 	if (open_opts.reserved || open_opts.clock_fd < 0) {
@@ -194,8 +186,7 @@ struct kch_handle *kch_open(const struct kch_open_opts *opts)
 	if (!handle)
 		return NULL;
 	handle->clock_fd = open_opts.clock_fd;
-	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE,
-			  O_RDWR | O_CLOEXEC);
+	handle->fd = open(open_opts.device ? open_opts.device : KCH_DEVICE, O_RDWR | O_CLOEXEC);
 	err = handle->fd < 0 ? -errno : 0;
 	/*
 	 * A process that was given a clock's descriptor may not be able to open the

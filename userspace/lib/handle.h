@@ -41,8 +41,7 @@ int kch_call(int fd, unsigned long request, void *arg);
  * An ioctl of the device, by kch_call().  After an error the handle's message is
  * @message, the one in the structure, or the errno's text if that is empty.
  */
-int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg,
-	      const char *message);
+int kch_ioctl(struct kch_handle *handle, unsigned long request, void *arg, const char *message);
 
 /*
  * Copies a caller's options of the structure @name to @to of @size bytes; zeros for
@@ -56,8 +55,7 @@ int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min
 	       const void *from, size_t size);
 
 /* Copies a VM's name; NULL is none.  -ENAMETOOLONG. */
-int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE],
-		  const char *name);
+int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE], const char *name);
 
 /* -EINVAL: all zero. */
 int kch_check_uuid(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE]);

@@ -50,8 +50,7 @@ static uint64_t ordered_tsc(void)
 }
 
 /* The errno and the message for what KVM answers when @fd is not what was expected. */
-static int fail(struct kch_handle *handle, int err, const char *what, int fd,
-		const char *kind)
+static int fail(struct kch_handle *handle, int err, const char *what, int fd, const char *kind)
 {
 	switch (err) {
 	case -EBADF:
@@ -61,12 +60,10 @@ static int fail(struct kch_handle *handle, int err, const char *what, int fd,
 		return kch_fail(handle, -EBADFD, "%s: file descriptor %d is not a %s",
 				what, fd, kind);
 	case -EIO:
-		return kch_fail(handle, err,
-				"%s: the VM was not made by this process, or is dead",
+		return kch_fail(handle, err, "%s: the VM was not made by this process, or is dead",
 				what);
 	default:
-		return kch_fail(handle, err, "%s cannot be read: %s", what,
-				strerror(-err));
+		return kch_fail(handle, err, "%s cannot be read: %s", what, strerror(-err));
 	}
 }
 
@@ -95,16 +92,14 @@ int kch_read_vcpu(struct kch_handle *handle, struct kch_vcpu *vcpu)
 	int khz;
 
 	if (err == -ENXIO)
-		return kch_fail(handle, -ENOSYS,
-				"this kernel has no KVM_VCPU_TSC_OFFSET");
+		return kch_fail(handle, -ENOSYS, "this kernel has no KVM_VCPU_TSC_OFFSET");
 	snprintf(what, sizeof(what), "vCPU %u's TSC offset", vcpu->vcpu_id);
 	if (err)
 		return fail(handle, err, what, vcpu->fd, "vCPU");
 	khz = kch_call(vcpu->fd, KVM_GET_TSC_KHZ, NULL);
 	if (khz <= 0)
 		return kch_fail(handle, khz < 0 ? -errno : -ERANGE,
-				"vCPU %u: KVM_GET_TSC_KHZ says %d", vcpu->vcpu_id,
-				khz);
+				"vCPU %u: KVM_GET_TSC_KHZ says %d", vcpu->vcpu_id, khz);
 	vcpu->khz = (uint32_t)khz;
 	return 0;
 }
@@ -146,17 +141,15 @@ int kch_check_tsc(struct kch_handle *handle, const struct kch_vcpu *vcpu,
 
 	before = kch_scale_tsc(ordered_tsc(), vcpu->ratio, frac_bits) + vcpu->offset;
 	if (!kch_get_msr(vcpu->fd, MSR_IA32_TSC, &tsc))
-		return kch_fail(handle, -EBADFD,
-				"vCPU %u: MSR_IA32_TSC cannot be read",
+		return kch_fail(handle, -EBADFD, "vCPU %u: MSR_IA32_TSC cannot be read",
 				vcpu->vcpu_id);
 	after = kch_scale_tsc(ordered_tsc(), vcpu->ratio, frac_bits) + vcpu->offset;
 	if (tsc - before <= after - before)
 		return 0;
 	return kch_fail(handle, -ELIBBAD,
 			"vCPU %u: KVM has a TSC of %llu, by its offset and %u kHz on a host of %u kHz it is %llu to %llu",
-			vcpu->vcpu_id, (unsigned long long)tsc, vcpu->khz,
-			host_khz, (unsigned long long)before,
-			(unsigned long long)after);
+			vcpu->vcpu_id, (unsigned long long)tsc, vcpu->khz, host_khz,
+			(unsigned long long)before, (unsigned long long)after);
 }
 
 bool kch_read_line(const char *path, char *line, size_t size)
@@ -197,10 +190,8 @@ uint64_t kch_host_clock_ppb(const struct kch_clock *clock, uint32_t host_khz)
 {
 	/* ns per host cycle; a ratio may be anything, so rates cannot be added. */
 	long double host_ns = 1e6L / host_khz;
-	long double clock_ns = ldexpl(clock->tsc_to_system_mul,
-				      clock->tsc_shift - 32) *
-			       ldexpl(clock->tsc_scaling_ratio,
-				      -clock->tsc_scaling_frac_bits);
+	long double clock_ns = ldexpl(clock->tsc_to_system_mul, clock->tsc_shift - 32) *
+			       ldexpl(clock->tsc_scaling_ratio, -clock->tsc_scaling_frac_bits);
 	long double ppb = fabsl((host_ns / clock_ns - 1) * 1e9L);
 
 	return ppb < INT32_MAX ? (uint64_t)ppb + (ppb > (uint64_t)ppb) : INT32_MAX;
@@ -298,8 +289,7 @@ int kch_read_clock(struct kch_handle *handle, int vm_fd, uint32_t host_khz,
 	return err ? fail(handle, err, "the VM's clock", vm_fd, "KVM virtual machine") : 0;
 }
 
-int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
-		uint32_t host_khz)
+int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz, uint32_t host_khz)
 {
 	int now_khz = kch_call(vm_fd, KVM_GET_TSC_KHZ, NULL);
 

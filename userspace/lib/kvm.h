@@ -63,8 +63,7 @@ int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz);
  * KVM_SET_TSC_KHZ on a VM that has another frequency.  -ERANGE: KVM could only
  * emulate it on this host.
  */
-int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz,
-		uint32_t host_khz);
+int kch_set_khz(struct kch_handle *handle, int vm_fd, uint32_t khz, uint32_t host_khz);
 
 /* Whether KVM runs vCPUs of @khz without scaling on this host. */
 bool kch_khz_is_unscaled(uint32_t khz, uint32_t host_khz);

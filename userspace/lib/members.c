@@ -28,8 +28,7 @@ static int check_ids(struct kch_handle *handle, const struct kch_members *m)
 		int id = kch_vcpu_id_of(vcpu->fd);
 
 		if (i && vcpu->vcpu_id == vcpu[-1].vcpu_id)
-			return kch_fail(handle, -EINVAL, "vCPU %u is given twice",
-					vcpu->vcpu_id);
+			return kch_fail(handle, -EINVAL, "vCPU %u is given twice", vcpu->vcpu_id);
 		if (id >= 0 && (uint32_t)id != vcpu->vcpu_id)
 			return kch_fail(handle, -EINVAL,
 					"file descriptor %d is vCPU %d, given as vCPU %u",
@@ -54,8 +53,7 @@ int kch_members_take(struct kch_handle *handle, int vm_fd, const void *vcpus,
 	if (!members->vcpus)
 		return kch_fail(handle, -ENOMEM, "no memory for %zu vCPUs", count);
 	for (i = 0; i < count; i++) {
-		const struct kch_vcpu_fd *given =
-			(const void *)((const char *)vcpus + i * stride);
+		const struct kch_vcpu_fd *given = (const void *)((const char *)vcpus + i * stride);
 
 		members->vcpus[i] = (struct kch_vcpu){
 			.given = given, .vcpu_id = given->vcpu_id, .fd = given->fd,
@@ -125,14 +123,12 @@ static int get_event(int vcpu_fd, bool *on)
  * from the vCPU: if that is of another VM, this VM gets the other's setting.  A VMM
  * has one setting for all of its VMs.
  */
-static int check_vm(struct kch_handle *handle, int vm_fd,
-		    const struct kch_vcpu *vcpu)
+static int check_vm(struct kch_handle *handle, int vm_fd, const struct kch_vcpu *vcpu)
 {
 	bool before, after;
 	int err, back_err;
 
-	if (kch_call(vm_fd, KVM_CHECK_EXTENSION,
-		     (void *)KVM_CAP_X86_TRIPLE_FAULT_EVENT) <= 0)
+	if (kch_call(vm_fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_X86_TRIPLE_FAULT_EVENT) <= 0)
 		return 0;
 	err = get_event(vcpu->fd, &before);
 	if (!err) {
@@ -143,8 +139,7 @@ static int check_vm(struct kch_handle *handle, int vm_fd,
 		err = err ? err : back_err;
 	}
 	if (err)
-		return kch_fail(handle, err,
-				"vCPU %u: whether the VM has it cannot be asked: %s",
+		return kch_fail(handle, err, "vCPU %u: whether the VM has it cannot be asked: %s",
 				vcpu->vcpu_id, strerror(-err));
 	if (after != before)
 		return 0;
@@ -171,8 +166,7 @@ static int check_open(struct kch_handle *handle, const struct kch_members *m, in
 
 static int check_rings(struct kch_handle *handle, const struct kch_members *m)
 {
-	int ring_page = kch_call(m->fd, KVM_CHECK_EXTENSION,
-				 (void *)KVM_CAP_COALESCED_MMIO);
+	int ring_page = kch_call(m->fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_COALESCED_MMIO);
 	const struct kch_vcpu *first = m->vcpus;
 	struct dirent *entry;
 	uint64_t tag;
@@ -191,8 +185,7 @@ static int check_rings(struct kch_handle *handle, const struct kch_members *m)
 		if (ring_tag(m->vcpus[i].fd, ring_page) != tag)
 			return kch_fail(handle, -EXDEV,
 					"vCPU %u (file descriptor %d) is of another VM than file descriptor %d, of which vCPU %u is",
-					m->vcpus[i].vcpu_id, m->vcpus[i].fd, m->fd,
-					first->vcpu_id);
+					m->vcpus[i].vcpu_id, m->vcpus[i].fd, m->fd, first->vcpu_id);
 	dir = opendir(KCH_FD_DIR);
 	while (dir && !err && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
@@ -211,8 +204,7 @@ int kch_members_read(struct kch_handle *handle, struct kch_members *members)
 	for (i = 0; !err && i < members->count; i++)
 		err = kch_read_vcpu(handle, &members->vcpus[i]);
 	if (!err)
-		err = kch_read_clock(handle, members->fd, members->host_khz,
-				     &members->clock);
+		err = kch_read_clock(handle, members->fd, members->host_khz, &members->clock);
 	if (!err)
 		err = check_vm(handle, members->fd, &members->vcpus[0]);
 	if (err)

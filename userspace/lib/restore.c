@@ -12,8 +12,7 @@
 #define RESULT_MIN	offsetofend(struct kch_restore_result, outcome)
 
 /* The one frequency that all saved vCPUs had, for the new ones. */
-static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
-		     uint32_t *khz)
+static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm, uint32_t *khz)
 {
 	const struct kch_rec_vcpu *other = kch_vm_other_khz(vm);
 
@@ -24,8 +23,7 @@ static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm,
 				     *khz, le32_to_cpu(other->virtual_tsc_khz));
 }
 
-int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
-		   const uint8_t uuid[KCH_UUID_SIZE])
+int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE])
 {
 	struct kch_info info = { .size = sizeof(info) };
 	struct kch_vm *vm, *live;
@@ -55,14 +53,11 @@ int kch_vm_prepare(struct kch_handle *handle, int vm_fd,
 		return err;
 	kch_start(handle);
 
-	return kch_set_khz(handle, vm_fd, khz,
-			   info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz);
+	return kch_set_khz(handle, vm_fd, khz, info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz);
 }
 
-static int ask_module(struct kch_handle *handle, int vm_fd,
-		      const uint8_t uuid[KCH_UUID_SIZE],
-		      const struct kch_restore_opts *opts,
-		      struct kch_restore_result *result)
+static int ask_module(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
+		      const struct kch_restore_opts *opts, struct kch_restore_result *result)
 {
 	struct kch_restore restore = {
 		.size = sizeof(restore),
@@ -105,9 +100,8 @@ static bool leaves_weaker_modes(int err)
  * The strongest of the weaker modes, by KVM's own ioctls.  The message then says why
  * the module refused, which was with @refusal.
  */
-static int restore_weaker(struct kch_handle *handle, int vm_fd,
-			  const struct kch_vcpu_fd *vcpus, size_t count,
-			  const uint8_t uuid[KCH_UUID_SIZE],
+static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+			  size_t count, const uint8_t uuid[KCH_UUID_SIZE],
 			  const struct kch_restore_opts *opts, int refusal,
 			  struct kch_restore_result *result)
 {
@@ -133,21 +127,17 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd,
 	return 0;
 }
 
-int kch_restore_opts_read(struct kch_handle *handle,
-			  const struct kch_restore_opts *opts,
-			  const struct kch_restore_result *result,
-			  struct kch_restore_opts *to)
+int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_opts *opts,
+			  const struct kch_restore_result *result, struct kch_restore_opts *to)
 {
 	int err;
 
 	err = kch_options(handle, "struct kch_restore_opts", opts,
-			  offsetofend(struct kch_restore_opts, mode), to,
-			  sizeof(*to));
+			  offsetofend(struct kch_restore_opts, mode), to, sizeof(*to));
 	if (err)
 		return err;
 	if (to->reserved)
-		return kch_fail(handle, -EINVAL,
-				"struct kch_restore_opts: reserved is not zero");
+		return kch_fail(handle, -EINVAL, "struct kch_restore_opts: reserved is not zero");
 	if (to->rounds_max > KCH_ROUNDS_MAX)
 		return kch_fail(handle, -EINVAL, "%u rounds, expected at most %u",
 				to->rounds_max, KCH_ROUNDS_MAX);
@@ -167,11 +157,9 @@ int kch_restore_output(struct kch_restore_result *result,
 	return err ? kch_error(err) : 0;
 }
 
-int kch_vm_restore(struct kch_handle *handle, int vm_fd,
-		   const struct kch_vcpu_fd *vcpus, size_t count,
-		   const uint8_t uuid[KCH_UUID_SIZE],
-		   const struct kch_restore_opts *opts,
-		   struct kch_restore_result *result)
+int kch_vm_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		   size_t count, const uint8_t uuid[KCH_UUID_SIZE],
+		   const struct kch_restore_opts *opts, struct kch_restore_result *result)
 {
 	struct kch_restore_result out = { .outcome.vcpu_id = -1 };
 	struct kch_restore_opts restore_opts;
@@ -186,7 +174,6 @@ int kch_vm_restore(struct kch_handle *handle, int vm_fd,
 	err = ask_module(handle, vm_fd, uuid, &restore_opts, &out);
 	if (err && vcpus && restore_opts.mode &&
 	    restore_opts.mode < KCH_MODE_IDENTICAL && leaves_weaker_modes(err))
-		err = restore_weaker(handle, vm_fd, vcpus, count, uuid,
-				     &restore_opts, err, &out);
+		err = restore_weaker(handle, vm_fd, vcpus, count, uuid, &restore_opts, err, &out);
 	return kch_restore_output(result, &out, err);
 }

@@ -65,17 +65,14 @@ static int take_page(struct kch_handle *handle, struct source *v)
 		return kch_fail(handle, -EBADMSG,
 				"vCPU %u: its pvclock page has the odd version %u: it is being written",
 				id, le32_to_cpu(v->page.version));
-	if (!v->page.tsc_to_system_mul || v->page.tsc_shift < -31 ||
-	    v->page.tsc_shift > 31)
+	if (!v->page.tsc_to_system_mul || v->page.tsc_shift < -31 || v->page.tsc_shift > 31)
 		return kch_fail(handle, -EBADMSG,
-				"vCPU %u: its pvclock page has mul %u and shift %d: it is none",
-				id, le32_to_cpu(v->page.tsc_to_system_mul),
-				v->page.tsc_shift);
+				"vCPU %u: its pvclock page has mul %u and shift %d: it is none", id,
+				le32_to_cpu(v->page.tsc_to_system_mul), v->page.tsc_shift);
 	return 0;
 }
 
-static int read_vcpu(struct kch_handle *handle, const struct saving *s,
-		     struct source *v)
+static int read_vcpu(struct kch_handle *handle, const struct saving *s, struct source *v)
 {
 	int err = take_page(handle, v);
 
@@ -89,14 +86,12 @@ static int read_vcpu(struct kch_handle *handle, const struct saving *s,
 	if (!kch_get_msr(v->vcpu.fd, MSR_IA32_TSC_ADJUST, &v->adjust))
 		v->adjust = 0;
 	if (has_page(v))
-		v->reference = kch_unscale_tsc(le64_to_cpu(v->page.tsc_timestamp) -
-					       v->vcpu.offset, v->vcpu.ratio,
-					       s->vm.frac_bits);
+		v->reference = kch_unscale_tsc(le64_to_cpu(v->page.tsc_timestamp) - v->vcpu.offset,
+					       v->vcpu.ratio, s->vm.frac_bits);
 	return kch_check_tsc(handle, &v->vcpu, s->vm.frac_bits, s->vm.host_khz);
 }
 
-static int fail_page(struct kch_handle *handle, const struct source *v,
-		     int64_t apart_ns)
+static int fail_page(struct kch_handle *handle, const struct source *v, int64_t apart_ns)
 {
 	return kch_fail(handle, -ESTALE,
 			"vCPU %u: by its pvclock page kvmclock is %lld ns from what KVM says: it is another page, or KVM's clock was set and the vCPU has not run since",
@@ -108,8 +103,7 @@ static int fail_page(struct kch_handle *handle, const struct source *v,
  * present frequency, which need not be the one that the page's mul was made from.
  * Evaluated in the same way the page's reference must give KVM's clock.
  */
-static int check_page(struct kch_handle *handle, const struct saving *s,
-		      const struct source *v)
+static int check_page(struct kch_handle *handle, const struct saving *s, const struct source *v)
 {
 	/*
 	 * When the TSC is scaled KVM's own evaluation and the page's are rounded
@@ -122,9 +116,8 @@ static int check_page(struct kch_handle *handle, const struct saving *s,
 	int8_t shift;
 
 	kch_pvclock_pair(s->vm.host_khz, &mul, &shift);
-	apart = (int64_t)(kch_pvclock_ns(v->reference,
-					 le64_to_cpu(v->page.system_time), mul,
-					 shift, s->vm.clock.host_tsc) - s->vm.clock.clock_ns);
+	apart = (int64_t)(kch_pvclock_ns(v->reference, le64_to_cpu(v->page.system_time), mul, shift,
+					 s->vm.clock.host_tsc) - s->vm.clock.clock_ns);
 	if (apart <= (int64_t)slack && apart >= -(int64_t)slack)
 		return 0;
 	return fail_page(handle, v, apart);
@@ -137,8 +130,7 @@ static int check_page(struct kch_handle *handle, const struct saving *s,
  * is no bound, so it is measured.  It is behind only by what the two clocks have
  * drifted apart since.
  */
-static int measure_pages(struct kch_handle *handle, const struct saving *s,
-			 uint64_t *slack_ns)
+static int measure_pages(struct kch_handle *handle, const struct saving *s, uint64_t *slack_ns)
 {
 	const uint64_t host_slack_ppb = kch_host_clock_slack_ppb();
 	uint64_t largest = 0;
@@ -165,12 +157,10 @@ static int measure_pages(struct kch_handle *handle, const struct saving *s,
 						    page.tsc_shift,
 						    kch_clock_tsc(&page, s->vm.clock.host_tsc)) -
 				     s->vm.clock.clock_ns);
-		age_ns = kch_cycles_to_ns(s->vm.clock.host_tsc - v->reference,
-					  s->vm.host_khz);
+		age_ns = kch_cycles_to_ns(s->vm.clock.host_tsc - v->reference, s->vm.host_khz);
 		drift_ppb = kch_host_clock_ppb(&page, s->vm.host_khz) + host_slack_ppb;
 		behind_ns = s->vm.clock.slack_ns + KCH_ROUNDING_NS +
-			    (uint64_t)((unsigned __int128)age_ns * drift_ppb /
-				       1000000000);
+			    (uint64_t)((unsigned __int128)age_ns * drift_ppb / 1000000000);
 		if (v->reference > s->vm.clock.host_tsc || ahead_ns > UINT32_MAX ||
 		    ahead_ns < -(int64_t)behind_ns)
 			return fail_page(handle, v, ahead_ns);
@@ -231,8 +221,7 @@ static int fill_reference(struct kch_handle *handle, const struct saving *s,
 	return 0;
 }
 
-static void fill_vcpu(const struct saving *s, const struct source *v,
-		      struct kch_rec_vcpu *to)
+static void fill_vcpu(const struct saving *s, const struct source *v, struct kch_rec_vcpu *to)
 {
 	uint64_t ratio = v->vcpu.ratio;
 	uint32_t khz = (uint32_t)kch_scale_tsc(s->vm.host_khz, ratio, s->vm.frac_bits);
@@ -273,10 +262,8 @@ static void fill_header(const struct saving *s, struct kch_rec_header *header)
 	header->cpu_signature = cpu_to_le32(machine.cpu_signature);
 	memcpy(header->cpu_vendor, machine.cpu_vendor, sizeof(header->cpu_vendor));
 	uname(&name);
-	snprintf(header->kernel_release, sizeof(header->kernel_release), "%.63s",
-		 name.release);
-	snprintf(header->module_version, sizeof(header->module_version), "%s",
-		 KCH_VERSION);
+	snprintf(header->kernel_release, sizeof(header->kernel_release), "%.63s", name.release);
+	snprintf(header->module_version, sizeof(header->module_version), "%s", KCH_VERSION);
 }
 
 static int write_record(struct kch_handle *handle, const struct saving *s,
@@ -292,8 +279,7 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 	int err;
 
 	if (!entry)
-		return kch_fail(handle, -ENOMEM, "no memory for %zu bytes",
-				entry_size);
+		return kch_fail(handle, -ENOMEM, "no memory for %zu bytes", entry_size);
 	vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	memcpy(entry->uuid, uuid, sizeof(entry->uuid));
 	memcpy(entry->name, name, sizeof(entry->name));
@@ -317,10 +303,9 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 	return err ? kch_fail(handle, err, "%s", strerror(-err)) : 0;
 }
 
-int kch_stock_save(struct kch_handle *handle, int vm_fd,
-		   const struct kch_stock_vcpu *vcpus, size_t count,
-		   const uint8_t uuid[KCH_UUID_SIZE], const char *name,
-		   void *buffer, size_t *size)
+int kch_stock_save(struct kch_handle *handle, int vm_fd, const struct kch_stock_vcpu *vcpus,
+		   size_t count, const uint8_t uuid[KCH_UUID_SIZE], const char *name, void *buffer,
+		   size_t *size)
 {
 	char name_bytes[KCH_NAME_SIZE];
 	struct saving s = {};

@@ -63,14 +63,11 @@ static int check_vm(struct kch_handle *handle, const struct kch_vm *vm)
 		const struct kch_rec_vcpu *vcpu = &vm->vcpus[i];
 
 		if (i && le32_to_cpu(vcpu->vcpu_id) <= le32_to_cpu(vcpu[-1].vcpu_id))
-			return kch_fail(handle, -EBADMSG,
-					"vCPU %u follows vCPU %u",
-					le32_to_cpu(vcpu->vcpu_id),
-					le32_to_cpu(vcpu[-1].vcpu_id));
+			return kch_fail(handle, -EBADMSG, "vCPU %u follows vCPU %u",
+					le32_to_cpu(vcpu->vcpu_id), le32_to_cpu(vcpu[-1].vcpu_id));
 		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID) ||
 		    !vcpu->tsc_to_system_mul || !vcpu->tsc_scaling_ratio)
-			return kch_fail(handle, -EBADMSG,
-					"vCPU %u without a clock",
+			return kch_fail(handle, -EBADMSG, "vCPU %u without a clock",
 					le32_to_cpu(vcpu->vcpu_id));
 	}
 	return 0;
@@ -98,8 +95,7 @@ static int parse(struct kch_handle *handle, const void *buffer, size_t size,
 		return kch_fail(handle, err, "%s",
 				message.text[0] ? message.text : "no VM is in it");
 	if (record.vm_count != 1 || offset != record.total_size)
-		return kch_fail(handle, -EBADMSG, "%u VMs, expected 1",
-				record.vm_count);
+		return kch_fail(handle, -EBADMSG, "%u VMs, expected 1", record.vm_count);
 	vm = kch_vm_new(handle, &found.vm, found.vcpu_count);
 	if (!vm)
 		return -ENOMEM;
@@ -115,8 +111,7 @@ static int parse(struct kch_handle *handle, const void *buffer, size_t size,
 	return 0;
 }
 
-int kch_stock_vm(struct kch_handle *handle, const void *buffer, size_t size,
-		 struct kch_vm **vm)
+int kch_stock_vm(struct kch_handle *handle, const void *buffer, size_t size, struct kch_vm **vm)
 {
 	struct kch_rec_header header;
 
@@ -124,8 +119,7 @@ int kch_stock_vm(struct kch_handle *handle, const void *buffer, size_t size,
 	return parse(handle, buffer, size, &header, vm);
 }
 
-int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
-		      size_t size)
+int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer, size_t size)
 {
 	struct kch_rec_header header;
 	struct kch_reading clock;
@@ -147,9 +141,8 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer,
 	return err ? err : kch_set_khz(handle, vm_fd, khz, host_khz);
 }
 
-static int same_machine(struct kch_handle *handle,
-			const struct kch_rec_header *header, uint32_t flags,
-			struct kch_restore_result *result)
+static int same_machine(struct kch_handle *handle, const struct kch_rec_header *header,
+			uint32_t flags, struct kch_restore_result *result)
 {
 	struct kch_machine machine;
 	struct kch_message message = {};
@@ -161,11 +154,9 @@ static int same_machine(struct kch_handle *handle,
 	return err ? kch_fail(handle, err, "%s", message.text) : 0;
 }
 
-int kch_stock_restore(struct kch_handle *handle, int vm_fd,
-		      const struct kch_vcpu_fd *vcpus, size_t count,
-		      const void *buffer, size_t size,
-		      const struct kch_restore_opts *opts,
-		      struct kch_restore_result *result)
+int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		      size_t count, const void *buffer, size_t size,
+		      const struct kch_restore_opts *opts, struct kch_restore_result *result)
 {
 	struct kch_restore_result out = { .outcome.vcpu_id = -1 };
 	struct kch_restore_opts restore_opts;

@@ -23,8 +23,7 @@ static int match(struct kch_handle *handle, const struct kch_target *target)
 					id, old->vcpus[i].vcpu_id);
 	}
 	if (old->count != saved->vcpu_count)
-		return kch_fail(handle, -ELNRNG,
-				"%u vCPUs were saved, there are %u",
+		return kch_fail(handle, -ELNRNG, "%u vCPUs were saved, there are %u",
 				saved->vcpu_count, old->count);
 	return 0;
 }
@@ -75,8 +74,7 @@ static int read_ratios(struct kch_handle *handle, struct kch_target *target)
 
 		new->ratio = kch_ratio(new->khz, members->host_khz, members->frac_bits);
 		old->ratio = live ? le64_to_cpu(live->vcpus[i].tsc_scaling_ratio) :
-				    kch_ratio(old->khz, members->host_khz,
-					      members->frac_bits);
+				    kch_ratio(old->khz, members->host_khz, members->frac_bits);
 		if (new->khz == old->khz)
 			new->ratio = old->ratio;
 		err = kch_check_tsc(handle, old, members->frac_bits, members->host_khz);
@@ -85,9 +83,8 @@ static int read_ratios(struct kch_handle *handle, struct kch_target *target)
 	return err;
 }
 
-int kch_target_new(struct kch_handle *handle, int vm_fd,
-		   const struct kch_vcpu_fd *vcpus, size_t count,
-		   const struct kch_vm *saved, bool own_khz,
+int kch_target_new(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		   size_t count, const struct kch_vm *saved, bool own_khz,
 		   struct kch_target **result)
 {
 	struct kch_members old;
@@ -183,6 +180,5 @@ void kch_target_put_back(struct kch_handle *handle, struct kch_target *target)
 			  kch_cycles_to_ns(__builtin_ia32_rdtsc() - clock->host_tsc,
 					   target->old.host_khz));
 	if (err)
-		kch_also(handle, "; the VM's old clock could not be put back: %s",
-			 strerror(-err));
+		kch_also(handle, "; the VM's old clock could not be put back: %s", strerror(-err));
 }

@@ -23,9 +23,8 @@ struct kch_target {
  * overwritten.  Writes nothing.  @own_khz: vCPUs may have another frequency than was
  * saved, if those differ.
  */
-int kch_target_new(struct kch_handle *handle, int vm_fd,
-		   const struct kch_vcpu_fd *vcpus, size_t count,
-		   const struct kch_vm *saved, bool own_khz,
+int kch_target_new(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		   size_t count, const struct kch_vm *saved, bool own_khz,
 		   struct kch_target **target);
 
 void kch_target_free(struct kch_target *target);

@@ -22,8 +22,7 @@ int kch_uuid_parse(const char *text, uint8_t uuid[KCH_UUID_SIZE])
 	for (i = 0; i < 2 * KCH_UUID_SIZE; i++) {
 		int digit;
 
-		if (hyphens && (i == 8 || i == 12 || i == 16 || i == 20) &&
-		    *text++ != '-')
+		if (hyphens && (i == 8 || i == 12 || i == 16 || i == 20) && *text++ != '-')
 			return kch_error(-EINVAL);
 		digit = hex_digit(*text++);
 		if (digit < 0)
@@ -37,14 +36,12 @@ int kch_uuid_parse(const char *text, uint8_t uuid[KCH_UUID_SIZE])
 	return 0;
 }
 
-void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE],
-		     char text[KCH_UUID_TEXT_SIZE])
+void kch_uuid_format(const uint8_t uuid[KCH_UUID_SIZE], char text[KCH_UUID_TEXT_SIZE])
 {
 	size_t i;
 
 	for (i = 0; i < KCH_UUID_SIZE; i++)
-		text += sprintf(text, "%s%02x",
-				i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+		text += sprintf(text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
 				uuid[i]);
 }
 

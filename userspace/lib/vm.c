@@ -58,17 +58,14 @@ static int parse(struct kch_handle *handle, const uint8_t *buffer, size_t size,
 	if (vm_size < KCH_REC_VM_SIZE || vcpu_size < KCH_REC_VCPU_SIZE)
 		return kch_fail(handle, -EBADMSG,
 				"the module says that its VM and vCPU entries have %zu and %zu bytes, expected at least %u and %u",
-				vm_size, vcpu_size, KCH_REC_VM_SIZE,
-				KCH_REC_VCPU_SIZE);
+				vm_size, vcpu_size, KCH_REC_VM_SIZE, KCH_REC_VCPU_SIZE);
 	if (size < sizeof(entry))
-		return kch_fail(handle, -EBADMSG,
-				"VM entry of %zu bytes, expected at least %zu",
+		return kch_fail(handle, -EBADMSG, "VM entry of %zu bytes, expected at least %zu",
 				size, sizeof(entry));
 	memcpy(&entry, buffer, sizeof(entry));
 	count = le32_to_cpu(entry.vcpu_count);
 	if (count > KCH_REC_VCPUS_MAX || entry.tsc_scaling_frac_bits > 63)
-		return kch_fail(handle, -EBADMSG,
-				"VM entry with %u vCPUs and %u fraction bits",
+		return kch_fail(handle, -EBADMSG, "VM entry with %u vCPUs and %u fraction bits",
 				count, entry.tsc_scaling_frac_bits);
 	if (size != vm_size + count * vcpu_size)
 		return kch_fail(handle, -EBADMSG,
@@ -80,14 +77,12 @@ static int parse(struct kch_handle *handle, const uint8_t *buffer, size_t size,
 	for (i = 0; i < count; i++) {
 		struct kch_rec_vcpu *vcpu = &vm->vcpus[i];
 
-		memcpy(vcpu, buffer + vm_size + i * vcpu_size,
-		       sizeof(*vcpu));
+		memcpy(vcpu, buffer + vm_size + i * vcpu_size, sizeof(*vcpu));
 		if (vcpu->tsc_shift < -31 || vcpu->tsc_shift > 31) {
 			err = vcpu->tsc_shift;
 			free(vm);
 			return kch_fail(handle, -EBADMSG,
-					"vCPU entry %u with shift %d, expected -31 to 31",
-					i, err);
+					"vCPU entry %u with shift %d, expected -31 to 31", i, err);
 		}
 	}
 	/* Only a forged record is not in this order; kch_vm_compare() relies on it. */
@@ -97,9 +92,8 @@ static int parse(struct kch_handle *handle, const uint8_t *buffer, size_t size,
 }
 
 /* Calls @request until the buffer is large enough. */
-static int fetch(struct kch_handle *handle, unsigned long request, void *arg,
-		 uint32_t *buffer_size, __u64 *buffer, const char *message,
-		 uint8_t **result)
+static int fetch(struct kch_handle *handle, unsigned long request, void *arg, uint32_t *buffer_size,
+		 __u64 *buffer, const char *message, uint8_t **result)
 {
 	uint32_t size = FIRST_BUFFER_SIZE;
 	uint8_t *bytes = NULL;
@@ -110,8 +104,7 @@ static int fetch(struct kch_handle *handle, unsigned long request, void *arg,
 		free(bytes);
 		bytes = calloc(1, size);
 		if (!bytes)
-			return kch_fail(handle, -ENOMEM, "no memory for %u bytes",
-					size);
+			return kch_fail(handle, -ENOMEM, "no memory for %u bytes", size);
 		*buffer_size = size;
 		*buffer = (uintptr_t)bytes;
 		err = kch_ioctl(handle, request, arg, message);
@@ -125,8 +118,7 @@ static int fetch(struct kch_handle *handle, unsigned long request, void *arg,
 	}
 	if (*buffer_size > size) {
 		free(bytes);
-		return kch_fail(handle, -EBADMSG,
-				"answer of %u bytes in a buffer of %u",
+		return kch_fail(handle, -EBADMSG, "answer of %u bytes in a buffer of %u",
 				*buffer_size, size);
 	}
 	kch_start(handle);
@@ -147,8 +139,7 @@ int kch_vm_get(struct kch_handle *handle, enum kch_which which,
 	if (err)
 		return err;
 	memcpy(get.uuid, uuid, sizeof(get.uuid));
-	err = fetch(handle, KCH_IOC_GET, &get, &get.buffer_size, &get.buffer,
-		    get.message, &bytes);
+	err = fetch(handle, KCH_IOC_GET, &get, &get.buffer_size, &get.buffer, get.message, &bytes);
 	if (err)
 		return err;
 	err = parse(handle, bytes, get.buffer_size, vm);
@@ -209,8 +200,7 @@ int kch_vm_info(const struct kch_vm *vm, struct kch_vm_info *result)
 			  &info, sizeof(info));
 }
 
-int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
-		struct kch_vcpu_info *result)
+int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index, struct kch_vcpu_info *result)
 {
 	struct kch_vcpu_info info = {};
 	const struct kch_rec_vcpu *vcpu;
@@ -229,9 +219,8 @@ int kch_vm_vcpu(const struct kch_vm *vm, uint32_t index,
 	info.tsc_to_system_mul = le32_to_cpu(vcpu->tsc_to_system_mul);
 	info.tsc_shift = vcpu->tsc_shift;
 	info.pvclock_flags = vcpu->pvclock_flags;
-	return kch_output(NULL, NULL, result,
-			  offsetofend(struct kch_vcpu_info, pvclock_flags), &info,
-			  sizeof(info));
+	return kch_output(NULL, NULL, result, offsetofend(struct kch_vcpu_info, pvclock_flags),
+			  &info, sizeof(info));
 }
 
 const struct kch_rec_vcpu *kch_vm_other_khz(const struct kch_vm *vm)
@@ -249,8 +238,7 @@ static bool has_run(const struct kch_rec_vcpu *vcpu)
 	return le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID;
 }
 
-bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
-		  struct kch_clock *clock)
+bool kch_vm_clock(const struct kch_vm *vm, uint32_t index, struct kch_clock *clock)
 {
 	const struct kch_rec_vcpu *vcpu = &vm->vcpus[index];
 	uint32_t khz = le32_to_cpu(vcpu->virtual_tsc_khz);
@@ -277,8 +265,7 @@ bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
 		}
 	}
 	if (khz)
-		kch_pvclock_pair(khz, &clock->tsc_to_system_mul,
-				 &clock->tsc_shift);
+		kch_pvclock_pair(khz, &clock->tsc_to_system_mul, &clock->tsc_shift);
 	return false;
 }
 
@@ -286,23 +273,20 @@ bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
  * The live VM has no master clock: its kvmclock is known only at the instant it was
  * read.  It is compared there; its rate is that of the host's clocksource, unknown.
  */
-static int compare_without_master(const struct kch_rec_vm *live,
-				  const struct kch_clock *saved,
+static int compare_without_master(const struct kch_rec_vm *live, const struct kch_clock *saved,
 				  uint64_t host_tsc, struct kch_vcpu_error *out)
 {
 	if (!live->kvmclock_slack_ns || host_tsc != le64_to_cpu(live->host_tsc))
 		return -EOPNOTSUPP;
 	out->slack_ns = le32_to_cpu(live->kvmclock_slack_ns);
-	out->ns = (int64_t)(le64_to_cpu(live->kvmclock_ns) -
-			    kch_clock_ns(saved, host_tsc));
+	out->ns = (int64_t)(le64_to_cpu(live->kvmclock_ns) - kch_clock_ns(saved, host_tsc));
 	out->rate_ppb = INT64_MAX;
 	out->identical = 0;
 	return 0;
 }
 
-int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
-		   uint32_t index, uint64_t host_tsc,
-		   struct kch_vcpu_error *result)
+int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live, uint32_t index,
+		   uint64_t host_tsc, struct kch_vcpu_error *result)
 {
 	struct kch_vcpu_error out = {};
 	struct kch_clock saved_clock, live_clock;
@@ -319,13 +303,11 @@ int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
 	if (!same)
 		return kch_error(-ENOENT);
 	/* A clock that is marked out of date had a master clock when it was read. */
-	if (!(le32_to_cpu(saved->entry.flags) &
-	      (KCH_VM_MASTER_CLOCK | KCH_VM_STALE)))
+	if (!(le32_to_cpu(saved->entry.flags) & (KCH_VM_MASTER_CLOCK | KCH_VM_STALE)))
 		return kch_error(-EOPNOTSUPP);
 	master_clock = le32_to_cpu(live->entry.flags) & KCH_VM_MASTER_CLOCK;
 	saved_has_run = kch_vm_clock(saved, index, &saved_clock);
-	live_has_run = kch_vm_clock(live, (uint32_t)(same - live->vcpus),
-				    &live_clock);
+	live_has_run = kch_vm_clock(live, (uint32_t)(same - live->vcpus), &live_clock);
 	if (!host_tsc)
 		host_tsc = le64_to_cpu(live->entry.host_tsc);
 	/* KVM counts cycles since the reference, unsigned: before it there is no clock. */
@@ -340,12 +322,10 @@ int kch_vm_compare(const struct kch_vm *saved, const struct kch_vm *live,
 	out.cycles = error.cycles;
 	out.rate_ppb = error.rate_ppb;
 	if (!master_clock) {
-		err = compare_without_master(&live->entry, &saved_clock, host_tsc,
-					     &out);
+		err = compare_without_master(&live->entry, &saved_clock, host_tsc, &out);
 		if (err)
 			return kch_error(err);
 	}
-	return kch_output(NULL, NULL, result,
-			  offsetofend(struct kch_vcpu_error, rate_ppb), &out,
+	return kch_output(NULL, NULL, result, offsetofend(struct kch_vcpu_error, rate_ppb), &out,
 			  sizeof(out));
 }

@@ -20,7 +20,6 @@ struct kch_vm *kch_vm_new(struct kch_handle *handle,
 const struct kch_rec_vcpu *kch_vm_other_khz(const struct kch_vm *vm);
 
 /* The clock of vCPU @index.  False: it has not run, mul and shift are expected ones. */
-bool kch_vm_clock(const struct kch_vm *vm, uint32_t index,
-		  struct kch_clock *clock);
+bool kch_vm_clock(const struct kch_vm *vm, uint32_t index, struct kch_clock *clock);
 
 #endif /* KCH_LIB_VM_H */

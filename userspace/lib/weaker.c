@@ -42,8 +42,7 @@ static int64_t worse(int64_t a, int64_t b)
 	return magnitude(b) > magnitude(a) ? b : a;
 }
 
-static uint64_t saved_ns(const struct kch_target *target, uint32_t index,
-			 uint64_t host_tsc)
+static uint64_t saved_ns(const struct kch_target *target, uint32_t index, uint64_t host_tsc)
 {
 	struct kch_clock clock;
 
@@ -131,8 +130,7 @@ static int one_round(struct kch_handle *handle, struct attempt *a)
 	}
 	clock.clock -= (uint64_t)delay_ns;
 	if (kch_call(a->target->old.fd, KVM_SET_CLOCK, &clock) < 0)
-		return kch_fail(handle, -errno, "KVM_SET_CLOCK: %s",
-				strerror(errno));
+		return kch_fail(handle, -errno, "KVM_SET_CLOCK: %s", strerror(errno));
 	err = measure(handle, a);
 	if (err)
 		return err;
@@ -145,8 +143,7 @@ static int one_round(struct kch_handle *handle, struct attempt *a)
  * half of the rounds finds the smallest error there is, the next quarter stops at one
  * that is as small, and the last quarter at one that is at most twice as large.
  */
-static bool settle(uint64_t error_ns, uint32_t round, uint32_t rounds_max,
-		   uint64_t *best_ns)
+static bool settle(uint64_t error_ns, uint32_t round, uint32_t rounds_max, uint64_t *best_ns)
 {
 	if (round < rounds_max / 2) {
 		if (error_ns < *best_ns)
@@ -194,8 +191,7 @@ static int live_clock(struct kch_handle *handle, const struct attempt *a,
 		      uint32_t index, struct kch_clock *clock)
 {
 	struct kch_vcpu vcpu = a->target->vcpus[index];
-	uint64_t khz = kch_scale_tsc(a->target->old.host_khz, vcpu.ratio,
-				     a->target->old.frac_bits);
+	uint64_t khz = kch_scale_tsc(a->target->old.host_khz, vcpu.ratio, a->target->old.frac_bits);
 	int err;
 
 	clock->reference_cycles = a->now.host_tsc;
@@ -245,28 +241,23 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		kch_clock_compare(&saved, &live, a->now.host_tsc, &error);
 		outcome->error_ns = worse(outcome->error_ns, error.ns);
 		outcome->error_cycles = worse(outcome->error_cycles, error.cycles);
-		outcome->error_rate_ppb = worse(outcome->error_rate_ppb,
-						error.rate_ppb);
+		outcome->error_rate_ppb = worse(outcome->error_rate_ppb, error.rate_ppb);
 		/* Rates are rounded toward zero. */
-		rate_ppb = larger(rate_ppb, magnitude(error.rate_ppb) +
-					    !!error.rate_ppb);
-		rate_ppb = larger(rate_ppb,
-				  kch_host_clock_ppb(&saved, target->old.host_khz));
-		result->tsc_rate_ppb =
-			worse(result->tsc_rate_ppb,
-			      kch_scaling_ppb(saved.tsc_scaling_ratio,
-					      saved.tsc_scaling_frac_bits,
-					      live.tsc_scaling_ratio,
-					      live.tsc_scaling_frac_bits));
+		rate_ppb = larger(rate_ppb, magnitude(error.rate_ppb) + !!error.rate_ppb);
+		rate_ppb = larger(rate_ppb, kch_host_clock_ppb(&saved, target->old.host_khz));
+		result->tsc_rate_ppb = worse(result->tsc_rate_ppb,
+					     kch_scaling_ppb(saved.tsc_scaling_ratio,
+							     saved.tsc_scaling_frac_bits,
+							     live.tsc_scaling_ratio,
+							     live.tsc_scaling_frac_bits));
 	}
 	outcome->vcpu_id = -1;
 	result->error_growth_ppb = rate_ppb + kch_host_clock_slack_ppb();
 	return 0;
 }
 
-static int converge(struct kch_handle *handle, struct kch_target *target,
-		    uint32_t mode, const struct kch_restore_opts *opts,
-		    struct kch_restore_result *result)
+static int converge(struct kch_handle *handle, struct kch_target *target, uint32_t mode,
+		    const struct kch_restore_opts *opts, struct kch_restore_result *result)
 {
 	struct attempt a = { .target = target };
 	uint64_t error_ns;
@@ -318,21 +309,18 @@ static void rederive(struct kch_target *target)
 		struct kch_clock saved;
 
 		kch_vm_clock(target->saved, i, &saved);
-		vcpu->offset = kch_rederive_offset(&saved, vcpu->ratio,
-						   target->old.frac_bits, now);
+		vcpu->offset = kch_rederive_offset(&saved, vcpu->ratio, target->old.frac_bits, now);
 	}
 }
 
-static int choose(struct kch_handle *handle, struct kch_target *target,
-		  uint32_t weakest, uint32_t *mode,
-		  struct kch_restore_result *result)
+static int choose(struct kch_handle *handle, struct kch_target *target, uint32_t weakest,
+		  uint32_t *mode, struct kch_restore_result *result)
 {
 	uint32_t i;
 
 	*mode = KCH_MODE_CONVERGED;
 	if (weakest > *mode)
-		return kch_fail(handle, -ENOSYS,
-				"mode %s cannot be reached without the module",
+		return kch_fail(handle, -ENOSYS, "mode %s cannot be reached without the module",
 				kch_mode_name(weakest));
 	for (i = 0; i < target->old.count && same_ratio(target, i); i++)
 		;
@@ -348,17 +336,14 @@ static int choose(struct kch_handle *handle, struct kch_target *target,
 	result->outcome.expected = le64_to_cpu(target->saved->vcpus[i].tsc_scaling_ratio);
 	return kch_fail(handle, -ERANGE,
 			"vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: its TSC would have another frequency, which only mode continuous allows",
-			target->vcpus[i].vcpu_id,
-			(unsigned long long)result->outcome.found, target->old.frac_bits,
-			(unsigned long long)result->outcome.expected,
+			target->vcpus[i].vcpu_id, (unsigned long long)result->outcome.found,
+			target->old.frac_bits, (unsigned long long)result->outcome.expected,
 			target->saved->entry.tsc_scaling_frac_bits);
 }
 
-int kch_restore_weaker(struct kch_handle *handle, int vm_fd,
-		       const struct kch_vcpu_fd *vcpus, size_t count,
-		       const struct kch_vm *saved, bool own_khz, uint32_t weakest,
-		       const struct kch_restore_opts *opts,
-		       struct kch_restore_result *result)
+int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		       size_t count, const struct kch_vm *saved, bool own_khz, uint32_t weakest,
+		       const struct kch_restore_opts *opts, struct kch_restore_result *result)
 {
 	struct kch_target *target;
 	uint32_t mode;

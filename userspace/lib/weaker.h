@@ -16,10 +16,8 @@
  * -EOVERFLOW: an offset did not read back as written.  And what tells that @vcpus are
  * not those of the VM, or not those that were saved.
  */
-int kch_restore_weaker(struct kch_handle *handle, int vm_fd,
-		       const struct kch_vcpu_fd *vcpus, size_t count,
-		       const struct kch_vm *saved, bool own_khz, uint32_t weakest,
-		       const struct kch_restore_opts *opts,
-		       struct kch_restore_result *result);
+int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		       size_t count, const struct kch_vm *saved, bool own_khz, uint32_t weakest,
+		       const struct kch_restore_opts *opts, struct kch_restore_result *result);
 
 #endif /* KCH_LIB_WEAKER_H */
