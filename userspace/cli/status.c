@@ -19,16 +19,12 @@ static const char *backend_name(uint32_t backend)
 
 static void add_modes(struct json_object *out, uint32_t modes)
 {
-	char text[128] = "";
+	char *text = "";
 	uint32_t mode;
 
-	for (mode = KCH_MODE_REALTIME; mode <= KCH_MODE_IDENTICAL; mode++) {
-		if (!(modes & (1U << mode)))
-			continue;
-		if (text[0])
-			strcat(text, " ");
-		strcat(text, kch_mode_name(mode));
-	}
+	for (mode = KCH_MODE_REALTIME; mode <= KCH_MODE_IDENTICAL; mode++)
+		if (modes & 1U << mode)
+			text = xasprintf("%s%s%s", text, *text ? " " : "", kch_mode_name(mode));
 	output_string(out, "modes", text);
 }
 

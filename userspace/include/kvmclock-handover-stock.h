@@ -149,13 +149,9 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  *	|error| <= |error_ns| + error_slack_ns + KCH_ROUNDING_NS
  *		   + error_growth_ppb * time since host_tsc
  *
- * That error is the difference between KVM's clock, as KVM_GET_CLOCK returns it, and
- * what the guest's old page would give at the same host TSC.  While the VM has a master
- * clock, KVM's clock is what the guest reads.  Without one, a new page is ahead of KVM's
- * clock, as the old one was.  By how much depends on what interrupts the host while it
- * writes the page: there is no bound in advance, but it can be measured, with a
- * kch_stock_save() that is given the new pages.  What the guest reads is off by the above
- * plus at most the kvmclock_slack_ns of that save.
+ * That is the error of KVM's clock, which is what the guest reads while the VM has a master
+ * clock.  Without one, what it reads is off by at most the kvmclock_slack_ns more that a
+ * kch_stock_save() of the new pages gives; vmm-integration.rst says why.
  *
  * @vcpus must be all of the VM's, as for kch_stock_save(), and that is checked in the
  * same way.  After a refusal the old TSC offsets are back, and so is the old clock, to

@@ -452,16 +452,13 @@ KCH_API int kch_vm_unsave(struct kch_handle *handle, const uint8_t uuid[KCH_UUID
  * @uuid: in: the id it was saved under
  *
  * Callable after KVM_CREATE_VM and before the first KVM_CREATE_VCPU.  Uses
- * KVM_SET_TSC_KHZ on the VM, unless the VM has that frequency already.  On a
- * CPU without TSC scaling a frequency further from the host's than KVM
- * tolerates (250 ppm by default) is refused: KVM would emulate it by changing the
- * TSC offset all the time, and the guest's TSC could not be the saved one.
+ * KVM_SET_TSC_KHZ on the VM, unless the VM has that frequency already.
  *
  * Return: 0, or -ENODATA, -ENOENT as kch_vm_get(); -EBADFD (@vm_fd is not a KVM
  * VM), -EBADF, -EIO (not made by this process, or dead); -EBUSY (it has vCPUs
- * already); -ERANGE (the host's TSC cannot give the saved frequency, or the
- * saved vCPUs had different ones); -EINVAL (the frequency is above what KVM
- * allows).
+ * already); -ERANGE (without TSC scaling the host's TSC is further off the saved
+ * frequency than KVM tolerates, 250 ppm by default, or the saved vCPUs had different
+ * ones); -EINVAL (the frequency is above what KVM allows).
  */
 KCH_API int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE]);
 
@@ -556,10 +553,8 @@ struct kch_restore_result {
  * files, not in @vcpus.  After it, do not use KVM_SET_CLOCK and do not write
  * MSR_IA32_TSC or MSR_IA32_TSC_ADJUST: that changes the clock again.
  *
- * The module checks everything first.  Then it sets what is not as saved (the vCPUs'
- * frequency and KVM_VCPU_TSC_OFFSET), writes each armed MSR_IA32_TSC_DEADLINE again,
- * lets KVM take a reference, and replaces that with the exact clock.  If it has to
- * refuse after that began, it puts everything back.
+ * The module checks everything before it writes, and puts everything back if it has to
+ * refuse later; user-abi.rst says what it writes.
  *
  * If @opts->mode is weaker than identical, and the module refuses for a reason that
  * still allows a weaker mode (EOPNOTSUPP, EAGAIN, EPFNOSUPPORT, ERANGE, EOVERFLOW,

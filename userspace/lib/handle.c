@@ -2,7 +2,7 @@
 /*
  * The handle: opening and closing it, ioctls through it, the message of the last
  * call.  And what public functions do with their arguments: structures that grow,
- * names and ids.
+ * the options of a restore, names and ids.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -11,6 +11,9 @@
 #include <unistd.h>
 #include <kvmclock-handover-stock.h>
 #include "handle.h"
+
+/* Bytes of struct kch_restore_result in its first version. */
+#define RESULT_MIN	offsetofend(struct kch_restore_result, outcome)
 
 void kch_start(struct kch_handle *handle)
 {
@@ -135,6 +138,37 @@ int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min
 	memcpy(to, from, to_size < size ? to_size : size);
 	memcpy(to, &to_size, sizeof(to_size));
 	return 0;
+}
+
+int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_opts *opts,
+			  const struct kch_restore_result *result, struct kch_restore_opts *to)
+{
+	int err;
+
+	err = kch_options(handle, "struct kch_restore_opts", opts,
+			  offsetofend(struct kch_restore_opts, mode), to, sizeof(*to));
+	if (err)
+		return err;
+	if (to->reserved)
+		return kch_fail(handle, -EINVAL, "struct kch_restore_opts: reserved is not zero");
+	if (to->rounds_max > KCH_ROUNDS_MAX)
+		return kch_fail(handle, -EINVAL, "%u rounds, expected at most %u",
+				to->rounds_max, KCH_ROUNDS_MAX);
+	/* Checked now, because later everything is written already. */
+	if (result && result->sz < RESULT_MIN)
+		return kch_fail(handle, -EINVAL,
+				"struct kch_restore_result of %zu bytes, expected at least %zu",
+				result->sz, RESULT_MIN);
+	return 0;
+}
+
+int kch_restore_output(struct kch_restore_result *result,
+		       const struct kch_restore_result *from, int err)
+{
+	if (result)
+		kch_output(NULL, "struct kch_restore_result", result, RESULT_MIN, from,
+			   sizeof(*from));
+	return err ? kch_error(err) : 0;
 }
 
 int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE], const char *name)

@@ -54,6 +54,17 @@ int kch_options(struct kch_handle *handle, const char *name, const void *from,
 int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min,
 	       const void *from, size_t size);
 
+/*
+ * Reads the caller's options, and checks that @result, if not NULL, is long enough for
+ * kch_restore_output(), which then cannot fail.
+ */
+int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_opts *opts,
+			  const struct kch_restore_result *result, struct kch_restore_opts *to);
+
+/* Fills in the caller's result, if it is not NULL; returns @err, with errno set. */
+int kch_restore_output(struct kch_restore_result *result,
+		       const struct kch_restore_result *from, int err);
+
 /* Copies a VM's name; NULL is none.  -ENAMETOOLONG. */
 int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE], const char *name);
 

@@ -5,11 +5,7 @@
  * if the caller accepts that.
  */
 #include "kvm.h"
-#include "restore.h"
 #include "weaker.h"
-
-/* Bytes of struct kch_restore_result in its first version. */
-#define RESULT_MIN	offsetofend(struct kch_restore_result, outcome)
 
 /* The one frequency that all saved vCPUs had, for the new ones. */
 static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm, uint32_t *khz)
@@ -125,36 +121,6 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch
 		 check ? "not identical" : "mode ",
 		 check ? "" : kch_mode_name(result->outcome.mode), why);
 	return 0;
-}
-
-int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_opts *opts,
-			  const struct kch_restore_result *result, struct kch_restore_opts *to)
-{
-	int err;
-
-	err = kch_options(handle, "struct kch_restore_opts", opts,
-			  offsetofend(struct kch_restore_opts, mode), to, sizeof(*to));
-	if (err)
-		return err;
-	if (to->reserved)
-		return kch_fail(handle, -EINVAL, "struct kch_restore_opts: reserved is not zero");
-	if (to->rounds_max > KCH_ROUNDS_MAX)
-		return kch_fail(handle, -EINVAL, "%u rounds, expected at most %u",
-				to->rounds_max, KCH_ROUNDS_MAX);
-	/* Checked now, because later everything is written already. */
-	if (result && result->sz < RESULT_MIN)
-		return kch_fail(handle, -EINVAL,
-				"struct kch_restore_result of %zu bytes, expected at least %zu",
-				result->sz, RESULT_MIN);
-	return 0;
-}
-
-int kch_restore_output(struct kch_restore_result *result,
-		       const struct kch_restore_result *from, int err)
-{
-	if (result)
-		kch_output(NULL, NULL, result, RESULT_MIN, from, sizeof(*from));
-	return err ? kch_error(err) : 0;
 }
 
 int kch_vm_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,

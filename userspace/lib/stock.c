@@ -8,7 +8,6 @@
 #include <x86intrin.h>
 #include <kvmclock-handover-stock.h>
 #include "kvm.h"
-#include "restore.h"
 #include "stock.h"
 #include "weaker.h"
 
