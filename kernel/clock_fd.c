@@ -7,10 +7,8 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
-#include <asm/tsc.h>
 
 #include "clock_fd.h"
-#include "host/host.h"
 #include "ioctl/ioctl.h"
 #include "ioctl/records.h"
 #include "kvm/common.h"
@@ -55,18 +53,8 @@ static int check_id(const struct kch_clock_file *clock, const u8 uuid[KCH_UUID_S
 static int clock_info(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_info *info = arg;
-	struct kch_kvm_facts facts;
 
-	memset_startat(info, 0, flags);
-	if (!kch_kvm_known(&facts, message))
-		info->flags = KCH_INFO_SELFCHECKED;
-	info->abi_version = KCH_ABI_VERSION;
-	info->modes = 1U << KCH_MODE_IDENTICAL;
-	info->tsc_source = kch_host_tsc_source();
-	info->tsc_khz = tsc_khz;
-	info->kvm_tsc_khz = facts.kvm_khz;
-	info->rec_vm_size = sizeof(struct kch_rec_vm);
-	info->rec_vcpu_size = sizeof(struct kch_rec_vcpu);
+	kch_info_of_host(info, message);
 	return 0;
 }
 
@@ -199,29 +187,14 @@ static int clock_wait(void *context, void *arg, struct kch_message *message)
 /* Who was given the descriptor may use it: no capability is asked for. */
 static long clock_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	static const struct kch_ioctl_op info = KCH_IOCTL_OP(clock_info, kch_info),
-		get = KCH_IOCTL_OP(clock_get, kch_get),
-		restore = KCH_IOCTL_OP(clock_restore, kch_restore),
-		wait = KCH_IOCTL_OP(clock_wait, kch_restore);
-	const struct kch_ioctl_op *op;
+	static const struct kch_ioctl_op ops[] = {
+		[_IOC_NR(KCH_IOC_INFO)] = KCH_IOCTL_OP(clock_info, kch_info),
+		[_IOC_NR(KCH_IOC_GET)] = KCH_IOCTL_OP(clock_get, kch_get),
+		[_IOC_NR(KCH_IOC_RESTORE)] = KCH_IOCTL_OP(clock_restore, kch_restore),
+		[_IOC_NR(KCH_IOC_WAIT)] = KCH_IOCTL_OP(clock_wait, kch_restore),
+	};
 
-	switch (cmd) {
-	case KCH_IOC_INFO:
-		op = &info;
-		break;
-	case KCH_IOC_GET:
-		op = &get;
-		break;
-	case KCH_IOC_RESTORE:
-		op = &restore;
-		break;
-	case KCH_IOC_WAIT:
-		op = &wait;
-		break;
-	default:
-		return -ENOTTY;
-	}
-	return kch_ioctl_run(op, file->private_data, (void __user *)arg);
+	return kch_ioctl_run(ops, ARRAY_SIZE(ops), file->private_data, cmd, arg);
 }
 
 static void clock_fdinfo(struct seq_file *m, struct file *file)
@@ -300,20 +273,14 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 
 static int check_arguments(const struct kch_clock_fd *c, struct kch_message *message)
 {
-	int err = kch_ioctl_flags(c->flags, 0, message);
+	int err = kch_ioctl_flags(c->flags, 0, message) ?:
+		  kch_ioctl_names(c->uuid, c->name, message);
 
-	if (err)
-		return err;
-	if (!memchr_inv(c->uuid, 0, sizeof(c->uuid)))
-		kch_say(message, "the id is all zero");
-	else if (!memchr(c->name, '\0', sizeof(c->name)))
-		kch_say(message, "the name has no end within %zu bytes",
-			sizeof(c->name));
-	else if (c->vm_fd == -1 && c->name[0])
+	if (!err && c->vm_fd == -1 && c->name[0]) {
 		kch_say(message, "a name is given, but the record has one");
-	else
-		return 0;
-	return -EINVAL;
+		return -EINVAL;
+	}
+	return err;
 }
 
 static int open_fd(struct kch_clock_file *clock)

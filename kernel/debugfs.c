@@ -8,7 +8,6 @@
 #include <linux/debugfs.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/mm.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
@@ -63,13 +62,12 @@ static void show_entry(struct seq_file *m, const struct kch_rec_vm *entry)
 		show_fields(m, kch_vcpu_fields, vcpu + i);
 }
 
-static int status_show(struct seq_file *m, void *unused)
+static void show_status(struct seq_file *m)
 {
 	struct kch_message message = { "" };
 	struct kch_kvm_facts facts;
 	int err;
 
-	mutex_lock(&kch_lock);
 	seq_printf(m, "module_version: %s\n", KCH_MODULE_VERSION);
 	seq_printf(m, "abi_version: %u\n", KCH_ABI_VERSION);
 	seq_printf(m, "backend: %s\n", backend_names[kch.region.backend]);
@@ -94,29 +92,23 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "tsc_scaling_frac_bits: %u\n", facts.frac_bits);
 	seq_printf(m, "selfcheck: %s\n", !err ? "passed" : err == -ENODATA ? "not yet" : "failed");
 	seq_printf(m, "selfcheck_message: %s\n", message.text);
-	mutex_unlock(&kch_lock);
-	return 0;
 }
 
-static int outgoing_show(struct seq_file *m, void *unused)
+static void show_outgoing(struct seq_file *m)
 {
 	struct kch_outgoing_vm *vm;
 
-	mutex_lock(&kch_lock);
 	if (le64_to_cpu(kch.outgoing.header.sequence))
 		show_fields(m, kch_header_fields, &kch.outgoing.header);
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
 		show_entry(m, vm->entry);
-	mutex_unlock(&kch_lock);
-	return 0;
 }
 
-static int incoming_show(struct seq_file *m, void *unused)
+static void show_incoming(struct seq_file *m)
 {
 	struct kch_rec_vcpu vcpu;
 	u32 i, n;
 
-	mutex_lock(&kch_lock);
 	seq_printf(m, "errno: %d\n", -kch.incoming.error);
 	if (kch.incoming.error) {
 		seq_printf(m, "message: %s\n", kch.incoming.message.text);
@@ -134,8 +126,6 @@ static int incoming_show(struct seq_file *m, void *unused)
 			}
 		}
 	}
-	mutex_unlock(&kch_lock);
-	return 0;
 }
 
 /* The live clock of the VM under watch; returns it, or NULL if it is gone. */
@@ -165,13 +155,12 @@ static void show_live(struct seq_file *m, const struct kch_rec_vm *known,
 	kvfree(live);
 }
 
-static int vms_show(struct seq_file *m, void *unused)
+static void show_vms(struct seq_file *m)
 {
 	struct kch_kvm_facts facts;
 	struct kch_outgoing_vm *vm;
 	u32 i;
 
-	mutex_lock(&kch_lock);
 	kch_kvm_known(&facts, NULL);
 	list_for_each_entry(vm, &kch.outgoing.vms, link)
 		show_live(m, vm->entry, vm->watch, facts.frac_bits);
@@ -182,30 +171,24 @@ static int vms_show(struct seq_file *m, void *unused)
 		if (!kch_outgoing_find(&kch.outgoing, in->vm.vm.uuid))
 			show_live(m, &in->vm.vm, in->watch, facts.frac_bits);
 	}
-	mutex_unlock(&kch_lock);
-	return 0;
 }
 
 static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 			    const struct kch_rec_vm *live)
 {
-	const struct kch_rec_vcpu *vcpus = (const void *)(live + 1);
-	const struct kch_rec_vcpu *were = (const void *)(saved + 1);
-	u32 count = le32_to_cpu(saved->vcpu_count);
+	const struct kch_rec_vcpu *vcpu = (const void *)(live + 1), *was;
 	struct kch_clock saved_clock, live_clock;
 	struct kch_clock_error error;
-	u32 i, n;
+	u32 n;
 
-	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
-		seq_printf(m, "vcpu_id: %u\n", le32_to_cpu(vcpus[i].vcpu_id));
-		for (n = 0; n < count; n++)
-			if (were[n].vcpu_id == vcpus[i].vcpu_id)
-				break;
-		seq_printf(m, "in_record: %u\n", n < count);
-		if (n == count)
+	for (n = le32_to_cpu(live->vcpu_count); n; n--, vcpu++) {
+		was = kch_entry_vcpu(saved, le32_to_cpu(vcpu->vcpu_id));
+		seq_printf(m, "vcpu_id: %u\n", le32_to_cpu(vcpu->vcpu_id));
+		seq_printf(m, "in_record: %u\n", !!was);
+		if (!was)
 			continue;
-		kch_clock_of(saved, &were[n], &saved_clock);
-		kch_clock_of(live, &vcpus[i], &live_clock);
+		kch_clock_of(saved, was, &saved_clock);
+		kch_clock_of(live, vcpu, &live_clock);
 		kch_clock_compare(&saved_clock, &live_clock,
 				  le64_to_cpu(live->host_tsc), &error);
 		seq_printf(m, "saved_tsc_offset: %lld\n", (s64)saved_clock.tsc_offset);
@@ -221,12 +204,11 @@ static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 	}
 }
 
-static int restored_show(struct seq_file *m, void *unused)
+static void show_restored(struct seq_file *m)
 {
 	struct kch_kvm_facts facts;
 	u32 i;
 
-	mutex_lock(&kch_lock);
 	kch_kvm_known(&facts, NULL);
 	for (i = 0; i < kch.incoming.count; i++) {
 		struct kch_incoming_vm *in = &kch.incoming.vms[i];
@@ -247,82 +229,81 @@ static int restored_show(struct seq_file *m, void *unused)
 		kvfree(live);
 		kvfree(saved);
 	}
+}
+
+static const struct text_file {
+	const char *name;
+	void (*show)(struct seq_file *m);
+} text_files[] = {
+	{ "status", show_status },
+	{ "outgoing", show_outgoing },
+	{ "incoming", show_incoming },
+	{ "vms", show_vms },
+	{ "restored", show_restored },
+};
+
+static int text_show(struct seq_file *m, void *unused)
+{
+	const struct text_file *file = m->private;
+
+	mutex_lock(&kch_lock);
+	file->show(m);
 	mutex_unlock(&kch_lock);
 	return 0;
 }
 
 /* Mode 0400 alone would let a process that lost its capabilities read on. */
-#define KCH_SHOW(name)							\
-static int name##_open(struct inode *inode, struct file *file)		\
-{									\
-	return capable(CAP_SYS_ADMIN) ?					\
-	       single_open(file, name##_show, NULL) : -EPERM;		\
-}									\
-static const struct file_operations name##_fops = {			\
-	.owner = THIS_MODULE,						\
-	.open = name##_open,						\
-	.read = seq_read,						\
-	.llseek = seq_lseek,						\
-	.release = single_release,					\
+static int text_open(struct inode *inode, struct file *file)
+{
+	return capable(CAP_SYS_ADMIN) ?
+	       single_open(file, text_show, inode->i_private) : -EPERM;
 }
 
-KCH_SHOW(status);
-KCH_SHOW(outgoing);
-KCH_SHOW(incoming);
-KCH_SHOW(vms);
-KCH_SHOW(restored);
+static const struct file_operations text_fops = {
+	.owner = THIS_MODULE,
+	.open = text_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
 
 static int raw_open(struct inode *inode, struct file *file)
 {
+	file->private_data = inode->i_private;
 	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
 
-static ssize_t region_raw_read(struct file *file, char __user *to, size_t size,
-			       loff_t *pos)
+static ssize_t raw_read(struct file *file, char __user *to, size_t size, loff_t *pos)
 {
 	ssize_t n;
 
 	mutex_lock(&kch_lock);
-	n = simple_read_from_buffer(to, size, pos, kch.region.memory, kch.region.size);
+	if (file->private_data == &kch.region)
+		n = simple_read_from_buffer(to, size, pos, kch.region.memory,
+					    kch.region.size);
+	else
+		n = simple_read_from_buffer(to, size, pos, kch.incoming.copy,
+					    kch.incoming.size);
 	mutex_unlock(&kch_lock);
 	return n;
 }
 
-static ssize_t incoming_raw_read(struct file *file, char __user *to, size_t size,
-				 loff_t *pos)
-{
-	ssize_t n;
-
-	mutex_lock(&kch_lock);
-	n = simple_read_from_buffer(to, size, pos, kch.incoming.copy, kch.incoming.size);
-	mutex_unlock(&kch_lock);
-	return n;
-}
-
-static const struct file_operations region_raw_fops = {
+static const struct file_operations raw_fops = {
 	.owner = THIS_MODULE,
 	.open = raw_open,
-	.read = region_raw_read,
-	.llseek = default_llseek,
-};
-
-static const struct file_operations incoming_raw_fops = {
-	.owner = THIS_MODULE,
-	.open = raw_open,
-	.read = incoming_raw_read,
+	.read = raw_read,
 	.llseek = default_llseek,
 };
 
 void kch_debugfs_register(void)
 {
+	const struct text_file *text;
+
 	dir = debugfs_create_dir("kvmclock_handover", NULL);
-	debugfs_create_file("status", 0400, dir, NULL, &status_fops);
-	debugfs_create_file("outgoing", 0400, dir, NULL, &outgoing_fops);
-	debugfs_create_file("incoming", 0400, dir, NULL, &incoming_fops);
-	debugfs_create_file("vms", 0400, dir, NULL, &vms_fops);
-	debugfs_create_file("restored", 0400, dir, NULL, &restored_fops);
-	debugfs_create_file("region_raw", 0400, dir, NULL, &region_raw_fops);
-	debugfs_create_file("incoming_raw", 0400, dir, NULL, &incoming_raw_fops);
+	for (text = text_files; text < text_files + ARRAY_SIZE(text_files); text++)
+		debugfs_create_file(text->name, 0400, dir, (void *)text, &text_fops);
+	debugfs_create_file("region_raw", 0400, dir, &kch.region, &raw_fops);
+	debugfs_create_file("incoming_raw", 0400, dir, &kch.incoming, &raw_fops);
 }
 
 void kch_debugfs_unregister(void)

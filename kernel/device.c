@@ -5,7 +5,6 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "clock_fd.h"
 #include "device.h"
@@ -39,17 +38,10 @@ static const struct kch_ioctl_op ops[] = {
 	[_IOC_NR(KCH_IOC_WAIT)] = KCH_IOCTL_OP(do_wait, kch_restore),
 };
 
-static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long user_arg)
+static long kch_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	void __user *user = (void __user *)user_arg;
-	unsigned int nr = _IOC_NR(cmd);
-
-	if (!capable(CAP_SYS_ADMIN))
-		return -EPERM;
-	if (_IOC_TYPE(cmd) != KCH_IOC_TYPE || nr >= ARRAY_SIZE(ops) ||
-	    !ops[nr].fn || cmd != _IO(KCH_IOC_TYPE, nr))
-		return -ENOTTY;
-	return kch_ioctl_run(&ops[nr], file->private_data, user);
+	return capable(CAP_SYS_ADMIN) ?
+	       kch_ioctl_run(ops, ARRAY_SIZE(ops), file->private_data, cmd, arg) : -EPERM;
 }
 
 static int kch_open(struct inode *inode, struct file *file)

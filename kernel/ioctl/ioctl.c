@@ -35,6 +35,18 @@ int kch_ioctl_reserved(u32 reserved, struct kch_message *message)
 	return -EINVAL;
 }
 
+int kch_ioctl_names(const u8 uuid[KCH_UUID_SIZE], const char name[KCH_NAME_SIZE],
+		    struct kch_message *message)
+{
+	if (!memchr_inv(uuid, 0, KCH_UUID_SIZE))
+		kch_say(message, "the id is all zero");
+	else if (!memchr(name, '\0', KCH_NAME_SIZE))
+		kch_say(message, "the name has no end within %u bytes", KCH_NAME_SIZE);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what,
 			 struct kch_message *message)
 {
@@ -58,13 +70,18 @@ int kch_ioctl_give(u64 buffer, u32 *buffer_size, const void *data, size_t size,
 	return kch_ioctl_give_bytes(buffer, data, size, "buffer", message);
 }
 
-long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user)
+long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *context,
+		   unsigned int cmd, unsigned long user_arg)
 {
+	const struct kch_ioctl_op *op = ops + _IOC_NR(cmd);
+	void __user *user = (void __user *)user_arg;
 	struct kch_message *message;
 	void *arg;
 	u32 size;
 	int err;
 
+	if (_IOC_NR(cmd) >= count || cmd != _IO(KCH_IOC_TYPE, _IOC_NR(cmd)) || !op->fn)
+		return -ENOTTY;
 	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
 	/* There is one version so far: nobody has a shorter structure. */

@@ -5,17 +5,15 @@
 
 #include "core/record.h"
 
-/**
- * struct kch_ioctl_op - one ioctl
- * @fn: does it, and takes the lock for as long as it needs the state; never while
- *	it uses user memory or waits for a vCPU.  @context is of the open file
- * @size: of its structure, which starts with its size
- * @message: where in the structure the message is, at the end
- */
+/* One ioctl.  Its structure @arg starts with its size. */
 struct kch_ioctl_op {
+	/*
+	 * Takes the lock for as long as it needs the state; never while it uses user
+	 * memory or waits for a vCPU.  @context is of the open file.
+	 */
 	int (*fn)(void *context, void *arg, struct kch_message *message);
-	u32 size;
-	u32 message;
+	u32 size;	/* of the structure */
+	u32 message;	/* where in it the message is */
 };
 
 /* Every structure ends with its message, which the kernel only writes. */
@@ -25,12 +23,20 @@ struct kch_ioctl_op {
 	.message = offsetof(struct type, message),			\
 }
 
-/* Takes the structure from @user, and gives it back with the answer. */
-long kch_ioctl_run(const struct kch_ioctl_op *op, void *context, void __user *user);
+/*
+ * The ioctl of number @cmd, one of @count @ops: takes its structure from user space, and
+ * gives it back with the answer.  -ENOTTY.
+ */
+long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *context,
+		   unsigned int cmd, unsigned long user_arg);
 
 /* -EINVAL unless there are only @known flags; unless it is 0. */
 int kch_ioctl_flags(u32 flags, u32 known, struct kch_message *message);
 int kch_ioctl_reserved(u32 reserved, struct kch_message *message);
+
+/* -EINVAL unless a VM can go by that id and that name. */
+int kch_ioctl_names(const u8 uuid[KCH_UUID_SIZE], const char name[KCH_NAME_SIZE],
+		    struct kch_message *message);
 
 /* Writes to user memory; without the lock.  @what it is, for people.  -EFAULT. */
 int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what,

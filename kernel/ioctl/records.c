@@ -14,6 +14,25 @@
 #include "state/state.h"
 #include "watch/watch.h"
 
+int kch_info_of_host(struct kch_info *info, struct kch_message *message)
+{
+	struct kch_kvm_facts facts;
+	int err;
+
+	memset_startat(info, 0, flags);
+	err = kch_kvm_known(&facts, message);
+	if (!err)
+		info->flags = KCH_INFO_SELFCHECKED;
+	info->abi_version = KCH_ABI_VERSION;
+	info->modes = 1U << KCH_MODE_IDENTICAL;
+	info->tsc_source = kch_host_tsc_source();
+	info->tsc_khz = tsc_khz;
+	info->kvm_tsc_khz = facts.kvm_khz;
+	info->rec_vm_size = sizeof(struct kch_rec_vm);
+	info->rec_vcpu_size = sizeof(struct kch_rec_vcpu);
+	return err;
+}
+
 int kch_do_info(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_info *info = arg;
@@ -22,27 +41,16 @@ int kch_do_info(void *context, void *arg, struct kch_message *message)
 	bool has_tsc;
 	int err;
 
-	memset_startat(info, 0, abi_version);
-	info->flags = 0;
 	/* Asks KVM if that was not done yet; without it there is less to say. */
 	err = kch_kvm_ask(&facts, NULL);
 	if (err == -EINTR)
 		return err;
-	err = kch_kvm_known(&facts, &why);
+	err = kch_info_of_host(info, &why);
 	has_tsc = !kch_host_tsc_used(&never);
 	if (mutex_lock_killable(&kch_lock))
 		return -EINTR;
-	if (!err)
-		info->flags |= KCH_INFO_SELFCHECKED;
 	info->selfcheck_error = err == -ENODATA ? 0 : -err;
-	info->kvm_tsc_khz = facts.kvm_khz;
-	info->abi_version = KCH_ABI_VERSION;
-	info->modes = 1U << KCH_MODE_IDENTICAL;
-	info->rec_vm_size = sizeof(struct kch_rec_vm);
-	info->rec_vcpu_size = sizeof(struct kch_rec_vcpu);
 	info->backend = kch.region.backend;
-	info->tsc_source = kch_host_tsc_source();
-	info->tsc_khz = tsc_khz;
 	info->region_start = kch.region.start;
 	info->region_size = kch.region.size;
 	if (kch.region.memory) {

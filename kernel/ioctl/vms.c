@@ -43,18 +43,10 @@ int kch_do_preserve(void *context, void *arg, struct kch_message *message)
 
 	memset_startat(p, 0, needed);
 	err = kch_ioctl_flags(p->flags, 0, message) ?:
-	      kch_ioctl_reserved(p->reserved, message);
+	      kch_ioctl_reserved(p->reserved, message) ?:
+	      kch_ioctl_names(p->uuid, p->name, message);
 	if (err)
 		return err;
-	if (!memchr_inv(p->uuid, 0, sizeof(p->uuid))) {
-		kch_say(message, "the id is all zero");
-		return -EINVAL;
-	}
-	if (!memchr(p->name, '\0', sizeof(p->name))) {
-		kch_say(message, "the name has no end within %zu bytes",
-			sizeof(p->name));
-		return -EINVAL;
-	}
 	vm_file = kch_kvm_get_vm(p->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
@@ -90,9 +82,7 @@ int kch_do_unpreserve(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_unpreserve *u = arg;
 	struct kch_kvm_facts facts = { };
-
-	int err = kch_ioctl_flags(u->flags, 0, message) ?:
-		  need_region(message);
+	int err = kch_ioctl_flags(u->flags, 0, message) ?: need_region(message);
 
 	if (err)
 		return err;
@@ -196,9 +186,9 @@ int kch_do_adopt(void *context, void *arg, struct kch_message *message)
 	vm_file = kch_kvm_get_vm(a->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	err = kch_host_tsc_used(message) ?: kch_kvm_ask(&facts, message);
-	if (!err)
-		err = kch_kvm_adopt(kch_kvm_of(vm_file), &facts, a, message);
+	err = kch_host_tsc_used(message) ?:
+	      kch_kvm_ask(&facts, message) ?:
+	      kch_kvm_adopt(kch_kvm_of(vm_file), &facts, a, message);
 	fput(vm_file);
 	return err;
 }
