@@ -38,18 +38,12 @@ static struct {
 /* Set when a KVM module comes or goes; not under known.lock (module locks). */
 static atomic_t kvm_changed = ATOMIC_INIT(0);
 
-/**
- * struct scratch_vm - a VM of our own in the calling process
- * @vm: its file
- * @vcpu: the file of its vCPU
- * @user: address of a page in the process, for arguments
- * @step: what is being done, for the message if that fails
- */
+/* A VM of our own in the calling process. */
 struct scratch_vm {
 	struct file *vm;
 	struct file *vcpu;
-	unsigned long user;
-	const char *step;
+	void __user *user;	/* a page in the process, for arguments */
+	const char *step;	/* what is being done, for the message if that fails */
 };
 
 /*
@@ -93,20 +87,24 @@ static int misread(int err)
 }
 
 /* An ioctl that returns a new descriptor, of which only the file is kept. */
-static struct file *call_for_file(struct file *file, unsigned int cmd)
+static int call_for_file(struct file *file, unsigned int cmd, enum kch_kvm_file kind,
+			 struct file **made)
 {
-	struct file *made;
 	long fd = kch_kvm_ioctl(file, cmd, 0);
 
 	if (fd < 0)
-		return ERR_PTR(fd);
-	made = fget(fd);
+		return fd;
+	*made = fget(fd);
 	close_fd(fd);
-	return made ?: ERR_PTR(-EBADF);
+	if (!*made)
+		return -EBADF;
+	/* Another thread may have put another file at the descriptor. */
+	return kch_kvm_file_kind(*made) == kind ? 0 : -ENODEV;
 }
 
 static int scratch_create(struct scratch_vm *s)
 {
+	unsigned long page;
 	struct file *dev;
 	int err;
 
@@ -123,32 +121,19 @@ static int scratch_create(struct scratch_vm *s)
 		goto close;
 	}
 	s->step = "mapping a page";
-	s->user = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	if (IS_ERR_VALUE(s->user)) {
-		err = s->user;
-		s->user = 0;
+	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(page)) {
+		err = page;
 		goto close;
 	}
+	s->user = (void __user *)page;
 	s->step = "KVM_CREATE_VM";
-	s->vm = call_for_file(dev, KVM_CREATE_VM);
-	if (IS_ERR(s->vm)) {
-		err = PTR_ERR(s->vm);
-		s->vm = NULL;
-		goto close;
-	}
-	/* Another thread may have put another file at the descriptor. */
-	if (kch_kvm_file_kind(s->vm) != KCH_KVM_FILE_VM) {
-		err = -ENODEV;
-		goto close;
-	}
-	s->step = "KVM_CREATE_VCPU";
-	s->vcpu = call_for_file(s->vm, KVM_CREATE_VCPU);
-	err = PTR_ERR_OR_ZERO(s->vcpu);
+	err = call_for_file(dev, KVM_CREATE_VM, KCH_KVM_FILE_VM, &s->vm);
 	if (err)
-		s->vcpu = NULL;
-	else if (kch_kvm_file_kind(s->vcpu) != KCH_KVM_FILE_VCPU)
-		err = -ENODEV;
+		goto close;
+	s->step = "KVM_CREATE_VCPU";
+	err = call_for_file(s->vm, KVM_CREATE_VCPU, KCH_KVM_FILE_VCPU, &s->vcpu);
 close:
 	filp_close(dev, NULL);
 	return err;
@@ -180,7 +165,7 @@ static void scratch_destroy(struct scratch_vm *s)
 	doomed[1] = s->vm;
 	schedule_work(&doomed_work);
 	if (s->user)
-		vm_munmap(s->user, PAGE_SIZE);
+		vm_munmap((unsigned long)s->user, PAGE_SIZE);
 }
 
 static int get_clock(struct file *vm, struct kvm_clock_data *clock,
@@ -213,9 +198,11 @@ static int run_once(struct scratch_vm *s)
 	return err;
 }
 
-static int differs(struct kch_message *message, const char *what, u64 found,
+static int compare(struct kch_message *message, const char *what, u64 found,
 		   u64 expected)
 {
+	if (found == expected)
+		return 0;
 	kch_say(message, "%s: this module reads %#llx, KVM says %#llx: it was built for another KVM; nothing is written to any VM",
 		what, found, expected);
 	return -ELIBBAD;
@@ -236,7 +223,6 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
 	struct kvm_clock_data says;
 	struct kch_clock clock;
 	int err, tries = 0;
-	u64 ns;
 
 	/* A running VM may take a new reference between the two readings. */
 	do {
@@ -250,18 +236,15 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
 		  before.flags != after.flags) &&
 		 tries++ < 8);
 
-	if (!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK) !=
-	    !(says.flags & KVM_CLOCK_TSC_STABLE))
-		return differs(message, "master clock in use",
-			       !!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK),
-			       !!(says.flags & KVM_CLOCK_TSC_STABLE));
-	if (!(says.flags & KVM_CLOCK_HOST_TSC))
-		return 0;
+	err = compare(message, "master clock in use",
+		      !!(le32_to_cpu(after.flags) & KCH_VM_MASTER_CLOCK),
+		      !!(says.flags & KVM_CLOCK_TSC_STABLE));
+	if (err || !(says.flags & KVM_CLOCK_HOST_TSC))
+		return err;
 	kch_clock_of(&after, &unscaled, &clock);
 	kch_pvclock_pair(kvm_khz, &clock.tsc_to_system_mul, &clock.tsc_shift);
-	ns = kch_clock_ns(&clock, says.host_tsc);
-	return ns == says.clock ? 0 :
-	       differs(message, "kvmclock in ns", ns, says.clock);
+	return compare(message, "kvmclock in ns", kch_clock_ns(&clock, says.host_tsc),
+		       says.clock);
 }
 
 /* Does KVM agree with the page of the clock that was restored? */
@@ -275,7 +258,7 @@ static int check_agreement(struct scratch_vm *s, const struct kch_rec_vm *live,
 	s64 off_ns;
 	int err;
 
-	err = get_clock(s->vm, &says, (void __user *)s->user);
+	err = get_clock(s->vm, &says, s->user);
 	if (err || !(says.flags & KVM_CLOCK_HOST_TSC))
 		return err;
 	kch_clock_of(live, (const struct kch_rec_vcpu *)(live + 1), &clock);
@@ -318,8 +301,7 @@ static int check_restore(struct scratch_vm *s, const struct kch_kvm_facts *facts
 	if (err)
 		goto out;
 	err = run_once(s) ?:
-	      check_clock(s->vm, facts->kvm_khz, (void __user *)s->user,
-			  message) ?:
+	      check_clock(s->vm, facts->kvm_khz, s->user, message) ?:
 	      misread(kch_kvm_read(kvm, facts->frac_bits, &live, message)) ?:
 	      kch_entry_exact(live, NULL);
 	if (err)
@@ -343,28 +325,26 @@ out:
 static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 			 struct kch_message *message)
 {
-	void __user *user = (void __user *)s->user;
-	struct kvm *kvm = kch_kvm_of(s->vm);
 	struct kch_rec_vm *entry = NULL;
 	struct kch_rec_vcpu *vcpu;
-	u64 offset = TEST_OFFSET, ratio;
+	u64 offset = 0, ratio;
 	u32 hw_khz, mul;
 	long khz;
-	bool moves;
+	bool moves, near;
 	s8 shift;
 	int err;
 
 	s->step = "setting its offset and clock";
-	err = kch_kvm_offset(s->vcpu, KVM_SET_DEVICE_ATTR, &offset, user) ?:
-	      kch_kvm_set_clock(s->vm, TEST_CLOCK_NS, user) ?:
+	err = kch_kvm_set_offset(s->vcpu, TEST_OFFSET, s->user) ?:
+	      kch_kvm_set_clock(s->vm, TEST_CLOCK_NS, s->user) ?:
 	      run_once(s) ?:
-	      kch_kvm_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, user);
+	      kch_kvm_offset(s->vcpu, KVM_GET_DEVICE_ATTR, &offset, s->user);
 	if (err)
 		return err;
 	khz = kch_kvm_ioctl(s->vcpu, KVM_GET_TSC_KHZ, 0);
 	if (khz < 0)
 		return khz;
-	err = misread(kch_kvm_read(kvm, 0, &entry, message));
+	err = misread(kch_kvm_read(kch_kvm_of(s->vm), 0, &entry, message));
 	if (err)
 		return err;
 	vcpu = (struct kch_rec_vcpu *)(entry + 1);
@@ -373,40 +353,31 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 
 	/* Where the TSC is not stable, KVM moves the offset at every ioctl. */
 	moves = le32_to_cpu(vcpu->flags) & KCH_VCPU_CATCHUP || check_tsc_unstable();
-	if (!moves && le64_to_cpu(vcpu->tsc_offset) != offset)
-		err = differs(message, "TSC offset",
-			      le64_to_cpu(vcpu->tsc_offset), offset);
-	else if (!moves && offset != TEST_OFFSET)
-		err = differs(message, "TSC offset as it was set", offset,
-			      TEST_OFFSET);
-	else if (le32_to_cpu(vcpu->virtual_tsc_khz) != khz)
-		err = differs(message, "guest's frequency in kHz",
-			      le32_to_cpu(vcpu->virtual_tsc_khz), khz);
-	else if (!is_power_of_2(ratio))
-		err = differs(message, "scaling ratio of an unscaled vCPU",
-			      ratio, 1);
+	if (!moves)
+		err = compare(message, "TSC offset", le64_to_cpu(vcpu->tsc_offset),
+			      offset) ?:
+		      compare(message, "TSC offset as it was set", offset, TEST_OFFSET);
 	/* Early calibration may be some percent off, but not a third. */
-	else if (hw_khz < tsc_khz / 3 * 2 || hw_khz > tsc_khz / 2 * 3)
-		err = differs(message, "frequency of kvmclock in kHz", hw_khz,
-			      tsc_khz);
-	if (err)
-		goto out;
+	near = hw_khz >= tsc_khz / 3 * 2 && hw_khz <= tsc_khz / 2 * 3;
 	kch_pvclock_pair(hw_khz, &mul, &shift);
-	if (le32_to_cpu(vcpu->tsc_to_system_mul) != mul ||
-	    vcpu->tsc_shift != shift) {
-		err = differs(message, "tsc_to_system_mul",
-			      le32_to_cpu(vcpu->tsc_to_system_mul), mul);
-		goto out;
+	err = err ?:
+	      compare(message, "guest's frequency in kHz",
+		      le32_to_cpu(vcpu->virtual_tsc_khz), khz) ?:
+	      compare(message, "scaling ratio of an unscaled vCPU", ratio,
+		      is_power_of_2(ratio) ? ratio : 1) ?:
+	      compare(message, "frequency of kvmclock in kHz", hw_khz,
+		      near ? hw_khz : tsc_khz) ?:
+	      compare(message, "tsc_to_system_mul",
+		      le32_to_cpu(vcpu->tsc_to_system_mul), mul) ?:
+	      compare(message, "tsc_shift", vcpu->tsc_shift, shift);
+	if (!err) {
+		facts->kvm_khz = hw_khz;
+		facts->frac_bits = ilog2(ratio);
+		err = check_clock(s->vm, hw_khz, s->user, message);
 	}
-	facts->kvm_khz = hw_khz;
-	facts->frac_bits = ilog2(ratio);
-	err = check_clock(s->vm, hw_khz, user, message);
-	if (err)
-		goto out;
 	/* Where this host cannot restore at all, the restore says why. */
-	if (!kch_entry_exact(entry, NULL))
+	if (!err && !kch_entry_exact(entry, NULL))
 		err = check_restore(s, facts, message);
-out:
 	kvfree(entry);
 	return err;
 }
@@ -497,10 +468,9 @@ static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
 		if (!vcpu)
 			continue;
 		offset = 0;
-		err = kch_kvm_offset(vcpus[i], KVM_GET_DEVICE_ATTR, &offset, user);
-		if (!err && le64_to_cpu(vcpu->tsc_offset) != offset)
-			err = differs(message, "TSC offset",
-				      le64_to_cpu(vcpu->tsc_offset), offset);
+		err = kch_kvm_offset(vcpus[i], KVM_GET_DEVICE_ATTR, &offset, user) ?:
+		      compare(message, "TSC offset", le64_to_cpu(vcpu->tsc_offset),
+			      offset);
 	}
 	kvfree(entry);
 	return err;

@@ -13,32 +13,26 @@
 #include "kvm/common.h"
 #include "kvm/stock.h"
 
-/* How many vCPUs were locked: all, or those before @busy. */
-static u32 trylock_vcpus(struct kvm *kvm, struct kvm_vcpu **busy)
+/* NULL: all vCPUs are locked now; else one that is @busy, and those before it are. */
+static struct kvm_vcpu *trylock_vcpus(struct kvm *kvm)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
-	u32 locked = 0;
 
-	*busy = NULL;
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
 		/* With the VM's lock held lockdep counts them all as one. */
-		if (!mutex_trylock_nest_lock(&vcpu->mutex, &kvm->lock)) {
-			*busy = vcpu;
-			break;
-		}
-		locked++;
-	}
-	return locked;
+		if (!mutex_trylock_nest_lock(&vcpu->mutex, &kvm->lock))
+			return vcpu;
+	return NULL;
 }
 
-static void unlock_vcpus(struct kvm *kvm, u32 locked)
+static void unlock_vcpus(struct kvm *kvm, const struct kvm_vcpu *busy)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (!locked--)
+		if (vcpu == busy)
 			break;
 		mutex_unlock(&vcpu->mutex);
 	}
@@ -59,23 +53,14 @@ static void unlock_vcpus(struct kvm *kvm, u32 locked)
 
 #define PAGES_MAX_S	5
 
-static void bar(struct kvm *kvm, unsigned int request)
+static void bar(struct kvm *kvm, unsigned int request, bool barred)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 
 	kvm_for_each_vcpu(i, vcpu, kvm)
-		set_bit(request, (unsigned long *)&vcpu->requests);
+		assign_bit(request, (unsigned long *)&vcpu->requests, barred);
 	smp_mb__after_atomic();	/* the request before vcpu->mode is read */
-}
-
-static void unbar(struct kvm *kvm, unsigned int request)
-{
-	struct kvm_vcpu *vcpu;
-	unsigned long i;
-
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		clear_bit(request, (unsigned long *)&vcpu->requests);
 }
 
 static bool is_barred(struct kvm *kvm, unsigned int request)
@@ -91,8 +76,8 @@ static bool is_barred(struct kvm *kvm, unsigned int request)
 
 void kch_kvm_unbar(struct kvm *kvm)
 {
-	unbar(kvm, REQ_WROTE);
-	unbar(kvm, REQ_RESTORED);
+	bar(kvm, REQ_WROTE, false);
+	bar(kvm, REQ_RESTORED, false);
 }
 
 static void leave_guest(void *unused)
@@ -151,24 +136,20 @@ static void write_reference(struct kvm_arch *ka, const struct kch_rec_vm *entry)
 	ka->master_kernel_ns = le64_to_cpu(entry->master_kernel_ns);
 }
 
-/* vCPUs that have done what was requested before: their pages are of the clock before. */
-static void mark_written(struct kvm *kvm)
+/*
+ * @mark: vCPUs that have done what was requested before, whose pages are of the clock
+ * before.
+ */
+static void request_pages(struct kvm *kvm, bool mark)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		if (!kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu))
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (mark && !kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu))
 			set_bit(REQ_WROTE, (unsigned long *)&vcpu->requests);
-}
-
-static void request_pages(struct kvm *kvm)
-{
-	struct kvm_vcpu *vcpu;
-	unsigned long i;
-
-	kvm_for_each_vcpu(i, vcpu, kvm)
 		kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
+	}
 }
 
 #ifdef KCH_HAVE_KVM_HYPERV
@@ -255,7 +236,7 @@ static void remake_hyperv_page(struct kvm *kvm)
 		return;
 	wait_for_pages(kvm);
 	renew_hyperv_page(kvm);
-	request_pages(kvm);
+	request_pages(kvm, false);
 }
 
 void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
@@ -314,9 +295,7 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 	write_seqcount_end(&ka->pvclock_sc);
 unlock:
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
-	if (!pairs)
-		mark_written(kvm);
-	request_pages(kvm);
+	request_pages(kvm, !pairs);
 	/* The one reason that is not under the lock, and may have come since. */
 	if (!why && !kch_host_tsc_is_clocksource())
 		why = "the host's clocksource is not the TSC";
@@ -335,15 +314,13 @@ static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
 	int err;
 
 	err = kch_entry_exact(r->saved, message) ?:
-	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message);
-	if (err)
-		return err;
-	err = kch_check_ready(before, r, message);
+	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message) ?:
+	      kch_check_ready(before, r, message);
 	if (!err && !r->check_only)
 		err = kch_kvm_write_and_check(kvm, r, before, true, message);
 	/* While they are locked: none is in KVM_RUN. */
 	if (!err && !r->check_only)
-		bar(kvm, REQ_RESTORED);
+		bar(kvm, REQ_RESTORED, true);
 	kvfree(before);
 	return err;
 }
@@ -352,14 +329,13 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		    struct kch_message *message)
 {
 	struct kvm_vcpu *busy;
-	u32 locked;
 	int err;
 
 	r->outcome.vcpu_id = -1;
 	/* Held over all: no vCPU is created, none runs.  KVM's own lock order. */
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
-	locked = trylock_vcpus(kvm, &busy);
+	busy = trylock_vcpus(kvm);
 	if (busy) {
 		kch_say(message, "vCPU %d is running, or in an ioctl",
 			busy->vcpu_id);
@@ -371,7 +347,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 	} else {
 		err = restore_locked(kvm, r, message);
 	}
-	unlock_vcpus(kvm, locked);
+	unlock_vcpus(kvm, busy);
 	mutex_unlock(&kvm->lock);
 	return err;
 }
@@ -389,10 +365,8 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 	r->outcome.vcpu_id = -1;
 	if (mutex_lock_killable(&kvm->lock))
 		return -EINTR;
-	err = kch_kvm_read(kvm, r->facts.frac_bits, &before, message);
-	if (err)
-		goto unlock;
-	err = kch_check_ready(before, r, message);
+	err = kch_kvm_read(kvm, r->facts.frac_bits, &before, message) ?:
+	      kch_check_ready(before, r, message);
 	/* Also where it is as saved: the offset is of an earlier moment. */
 	if (!err || err == -EALREADY)
 		err = kch_kvm_write_and_check(kvm, r, before, false, message);
@@ -401,7 +375,6 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 		wait_for_pages(kvm);
 	}
 	kvfree(before);
-unlock:
 	mutex_unlock(&kvm->lock);
 	return err;
 }
@@ -460,37 +433,37 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	 * rest of the reference, without a lock: no vCPU is in the guest while
 	 * one of them may make a page of the old reference and the new offset.
 	 */
-	bar(kvm, REQ_KEPT);
+	bar(kvm, REQ_KEPT, true);
 	err = wait_out_of_guest(kvm);
 	page = hyperv_page_state(kvm);
 	if (!err && !hyperv_page_is_due(kvm) &&
 	    write_kept(kvm, &was, entry, keep)) {
-		request_pages(kvm);
+		request_pages(kvm, false);
 		if (page != hyperv_page_state(kvm))
 			remake_hyperv_page(kvm);
 	}
-	unbar(kvm, REQ_KEPT);
+	bar(kvm, REQ_KEPT, false);
 out:
 	kvfree(entry);
 	return err;
 }
 
-/* Under the VM's lock: no vCPU is added meanwhile. */
-static int adopt_locked(struct kvm *kvm, const struct kch_kvm_facts *facts,
-			struct kch_adopt *a, struct kch_message *message)
+int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
+		  struct kch_adopt *a, struct kch_message *message)
 {
-	struct kch_rec_vm *entry;
+	struct kch_rec_vm *entry = NULL;
 	struct kvm_vcpu *vcpu;
 	unsigned long i, done;
 	int err;
 
-	err = kch_kvm_read(kvm, facts->frac_bits, &entry, message);
-	if (err)
-		return err;
-	err = kch_entry_exact(entry, message) ?:
+	/* No vCPU is added meanwhile. */
+	if (mutex_lock_killable(&kvm->lock))
+		return -EINTR;
+	err = kch_kvm_read(kvm, facts->frac_bits, &entry, message) ?:
+	      kch_entry_exact(entry, message) ?:
 	      kch_check_added(entry, a, message);
 	if (err)
-		goto free;
+		goto unlock;
 	/* From here on a vCPU that has not run does not start to. */
 	done = ULONG_MAX;
 	kvm_for_each_vcpu(i, vcpu, kvm) {
@@ -524,19 +497,8 @@ static int adopt_locked(struct kvm *kvm, const struct kch_kvm_facts *facts,
 		}
 		mutex_unlock(&vcpu->mutex);
 	}
-free:
-	kvfree(entry);
-	return err;
-}
-
-int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
-		  struct kch_adopt *a, struct kch_message *message)
-{
-	int err;
-
-	if (mutex_lock_killable(&kvm->lock))
-		return -EINTR;
-	err = adopt_locked(kvm, facts, a, message);
+unlock:
 	mutex_unlock(&kvm->lock);
+	kvfree(entry);
 	return err;
 }
