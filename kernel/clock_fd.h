@@ -11,25 +11,19 @@
 
 struct file;
 
-/**
- * struct kch_clock_file - what the descriptor stands for; under kch_lock
- * @vm_file: the VM it is the clock of.  With a reference: who preserves the
- *	descriptor may be a service manager whose service has ended by then.
- *	NULL: it came from before the kexec and was not restored yet
- * @uuid: the VM's id
- * @name: the VM's name
- * @generation: kexecs it has passed through
- * @record: what it is restored from: @incoming, or the module's record
- * @incoming: a record of its own, which LUO carried; without one, its error says so
- * @holder: its hold
- */
+/* What the descriptor stands for; under kch_lock. */
 struct kch_clock_file {
+	/*
+	 * The VM it is the clock of.  With a reference: who preserves the descriptor may
+	 * be a service manager whose service has ended by then.  NULL: it came from
+	 * before the kexec and was not restored yet.
+	 */
 	struct file *vm_file;
 	u8 uuid[KCH_UUID_SIZE];
 	char name[KCH_NAME_SIZE];
-	u64 generation;
-	struct kch_incoming *record;
-	struct kch_incoming incoming;
+	u64 generation;			/* kexecs it has passed through */
+	struct kch_incoming *record;	/* it is restored from: @incoming, or the module's */
+	struct kch_incoming incoming;	/* that LUO carried; without one, its error says so */
 	struct kch_holder holder;
 };
 

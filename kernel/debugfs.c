@@ -62,7 +62,7 @@ static void show_entry(struct seq_file *m, const struct kch_rec_vm *entry)
 		show_fields(m, kch_vcpu_fields, vcpu + i);
 }
 
-static void show_status(struct seq_file *m)
+static void status_show(struct seq_file *m)
 {
 	struct kch_message message = { "" };
 	struct kch_kvm_facts facts;
@@ -94,7 +94,7 @@ static void show_status(struct seq_file *m)
 	seq_printf(m, "selfcheck_message: %s\n", message.text);
 }
 
-static void show_outgoing(struct seq_file *m)
+static void outgoing_show(struct seq_file *m)
 {
 	struct kch_outgoing_vm *vm;
 
@@ -104,7 +104,7 @@ static void show_outgoing(struct seq_file *m)
 		show_entry(m, vm->entry);
 }
 
-static void show_incoming(struct seq_file *m)
+static void incoming_show(struct seq_file *m)
 {
 	struct kch_rec_vcpu vcpu;
 	u32 i, n;
@@ -155,7 +155,7 @@ static void show_live(struct seq_file *m, const struct kch_rec_vm *known,
 	kvfree(live);
 }
 
-static void show_vms(struct seq_file *m)
+static void vms_show(struct seq_file *m)
 {
 	struct kch_kvm_facts facts;
 	struct kch_outgoing_vm *vm;
@@ -204,7 +204,7 @@ static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 	}
 }
 
-static void show_restored(struct seq_file *m)
+static void restored_show(struct seq_file *m)
 {
 	struct kch_kvm_facts facts;
 	u32 i;
@@ -231,23 +231,12 @@ static void show_restored(struct seq_file *m)
 	}
 }
 
-static const struct text_file {
-	const char *name;
-	void (*show)(struct seq_file *m);
-} text_files[] = {
-	{ "status", show_status },
-	{ "outgoing", show_outgoing },
-	{ "incoming", show_incoming },
-	{ "vms", show_vms },
-	{ "restored", show_restored },
-};
-
 static int text_show(struct seq_file *m, void *unused)
 {
-	const struct text_file *file = m->private;
+	void (*show)(struct seq_file *m) = m->private;
 
 	mutex_lock(&kch_lock);
-	file->show(m);
+	show(m);
 	mutex_unlock(&kch_lock);
 	return 0;
 }
@@ -297,11 +286,12 @@ static const struct file_operations raw_fops = {
 
 void kch_debugfs_register(void)
 {
-	const struct text_file *text;
-
 	dir = debugfs_create_dir("kvmclock_handover", NULL);
-	for (text = text_files; text < text_files + ARRAY_SIZE(text_files); text++)
-		debugfs_create_file(text->name, 0400, dir, (void *)text, &text_fops);
+	debugfs_create_file("status", 0400, dir, status_show, &text_fops);
+	debugfs_create_file("outgoing", 0400, dir, outgoing_show, &text_fops);
+	debugfs_create_file("incoming", 0400, dir, incoming_show, &text_fops);
+	debugfs_create_file("vms", 0400, dir, vms_show, &text_fops);
+	debugfs_create_file("restored", 0400, dir, restored_show, &text_fops);
 	debugfs_create_file("region_raw", 0400, dir, &kch.region, &raw_fops);
 	debugfs_create_file("incoming_raw", 0400, dir, &kch.incoming, &raw_fops);
 }

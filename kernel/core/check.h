@@ -9,48 +9,33 @@
 #include "clock.h"
 #include "record.h"
 
-/**
- * struct kch_kvm_facts - what KVM says of itself
- * @kvm_khz: frequency it computes guest clocks from, kHz
- * @frac_bits: fraction bits of its TSC scaling ratios
- */
+/* What KVM says of itself. */
 struct kch_kvm_facts {
-	u32 kvm_khz;
-	u8 frac_bits;
+	u32 kvm_khz;	/* frequency it computes guest clocks from */
+	u8 frac_bits;	/* fraction bits of its TSC scaling ratios */
 };
 
-/**
- * struct kch_kvm_restore - one restore, see kch_kvm_restore()
- * @saved: in: the entry to restore, in this version's layout, every vCPU's
- *	pair filled in
- * @facts: in: of this host's KVM
- * @check_only: in: stop before the first write
- * @sets_vcpus: in: with @check_only: frequencies and TSC offsets are still to be
- *	set, and a master clock still to come, so that they are no reason to refuse
- * @reference_cycles: out: of the clock that was written
- * @outcome: out: what the checks found, of the worst vCPU
- */
+/* One restore, see kch_kvm_restore(). */
 struct kch_kvm_restore {
+	/* In: the entry, in this version's layout, every vCPU's pair filled in. */
 	const struct kch_rec_vm *saved;
-	struct kch_kvm_facts facts;
-	bool check_only;
+	struct kch_kvm_facts facts;	/* in */
+	bool check_only;		/* in: stop before the first write */
+	/*
+	 * In, with @check_only: frequencies and TSC offsets are still to be set, and a
+	 * master clock still to come, so that they are no reason to refuse.
+	 */
 	bool sets_vcpus;
-	u64 reference_cycles;
-	struct kch_outcome outcome;
+	u64 reference_cycles;		/* out: of the clock that was written */
+	struct kch_outcome outcome;	/* out: what the checks found, of the worst vCPU */
 };
 
-/**
- * struct kch_kvm_keep - what kch_kvm_keep() keeps
- * @facts: of this host's KVM
- * @ratio: scaling ratio of vCPUs that have the following pair
- * @mul: the VM's tsc_to_system_mul; 0: its vCPUs have several, and keep them
- * @shift: its tsc_shift
- */
+/* What kch_kvm_keep() keeps. */
 struct kch_kvm_keep {
 	struct kch_kvm_facts facts;
-	s8 shift;
-	u32 mul;
-	u64 ratio;
+	s8 shift;	/* the VM's tsc_shift */
+	u32 mul;	/* its tsc_to_system_mul; 0: its vCPUs have several, and keep them */
+	u64 ratio;	/* scaling ratio of vCPUs that have that pair */
 };
 
 /* -EOPNOTSUPP, -ENOTRECOVERABLE for an entry that cannot be restored exactly. */

@@ -9,62 +9,35 @@
 #include <linux/kvmclock_handover_record.h>
 #include "portable.h"
 
-/**
- * struct kch_instant - the host's clocks at one instant
- * @host_tsc: cycles
- * @slack_cycles: how far @host_tsc may be from it; 0 where the clocksource is the TSC
- * @realtime_ns: CLOCK_REALTIME
- * @tai_ns: CLOCK_TAI
- * @boottime_ns: CLOCK_BOOTTIME
- * @raw_ns: CLOCK_MONOTONIC_RAW
- * @kvm_ns: the host clock KVM builds kvmclock on: raw plus time suspended
- */
+/* The host's clocks at one instant. */
 struct kch_instant {
-	u64 host_tsc;
-	u64 slack_cycles;
-	u64 realtime_ns;
-	u64 tai_ns;
-	u64 boottime_ns;
-	u64 raw_ns;
-	u64 kvm_ns;
+	u64 host_tsc;		/* cycles */
+	u64 slack_cycles;	/* host_tsc may be off by; 0 where it is the clocksource */
+	u64 realtime_ns;	/* CLOCK_REALTIME */
+	u64 tai_ns;		/* CLOCK_TAI */
+	u64 boottime_ns;	/* CLOCK_BOOTTIME */
+	u64 raw_ns;		/* CLOCK_MONOTONIC_RAW */
+	u64 kvm_ns;		/* what KVM builds kvmclock on: raw plus time suspended */
 };
 
-/**
- * struct kch_clock - one vCPU's TSC and kvmclock as functions of the host TSC
- * @reference_cycles: host TSC of the master clock reference
- * @system_time_ns: kvmclock at the reference, the page's system_time
- * @tsc_offset: cycles, modulo 2^64
- * @tsc_scaling_ratio: fixed point with @tsc_scaling_frac_bits
- * @tsc_scaling_frac_bits: 0 to 63
- * @tsc_shift: -63 to 63
- * @tsc_to_system_mul: nanoseconds per shifted cycle, 0.32 fixed point
- */
+/* One vCPU's TSC and kvmclock as functions of the host TSC. */
 struct kch_clock {
-	u64 reference_cycles;
-	u64 system_time_ns;
-	u64 tsc_offset;
-	u64 tsc_scaling_ratio;
-	u8 tsc_scaling_frac_bits;
-	s8 tsc_shift;
-	u32 tsc_to_system_mul;
+	u64 reference_cycles;		/* host TSC of the master clock reference */
+	u64 system_time_ns;		/* kvmclock at the reference, the page's system_time */
+	u64 tsc_offset;			/* cycles, modulo 2^64 */
+	u64 tsc_scaling_ratio;		/* fixed point with tsc_scaling_frac_bits */
+	u8 tsc_scaling_frac_bits;	/* 0 to 63 */
+	s8 tsc_shift;			/* -63 to 63 */
+	u32 tsc_to_system_mul;		/* ns per shifted cycle, 0.32 fixed point */
 };
 
-/**
- * struct kch_clock_error - how far a live clock is from the saved one
- * @ns: live kvmclock minus saved kvmclock, at one host TSC
- * @cycles: live guest TSC minus saved guest TSC, at that host TSC
- * @rate_ppb: how much faster the live kvmclock runs per host cycle, parts per
- *	1e9, rounded toward zero, saturated at the s64 limits
- * @identical: the two are the same functions: the same value at every host TSC
- *	from the later reference on
- * @same_page: so is every number of theirs, and with them the pvclock page
- */
+/* How far a live clock is from the saved one: live minus saved, at one host TSC. */
 struct kch_clock_error {
-	s64 ns;
-	s64 cycles;
-	s64 rate_ppb;
-	bool identical;
-	bool same_page;
+	s64 ns;			/* kvmclock */
+	s64 cycles;		/* guest TSC */
+	s64 rate_ppb;		/* of kvmclock per host cycle, parts per 1e9, rounded toward zero */
+	bool identical;		/* the same value at every host TSC from the later reference on */
+	bool same_page;		/* so is every number of theirs, and with them the pvclock page */
 };
 
 /* guest TSC cycles = (host * ratio >> frac_bits), KVM's kvm_scale_tsc() */

@@ -8,20 +8,13 @@
 
 #include "record.h"
 
-/**
- * struct kch_machine - a machine at one instant
- * @id: DMI product UUID, all zero if it has none
- * @cpu_signature: CPUID leaf 1 EAX
- * @cpu_vendor: first four bytes of the CPUID vendor string
- * @host_tsc: cycles
- * @realtime_ns: CLOCK_REALTIME at @host_tsc
- */
+/* A machine at one instant. */
 struct kch_machine {
-	u8 id[16];
-	u32 cpu_signature;
-	char cpu_vendor[4];
-	u64 host_tsc;
-	u64 realtime_ns;
+	u8 id[16];		/* DMI product UUID, all zero if it has none */
+	u32 cpu_signature;	/* CPUID leaf 1 EAX */
+	char cpu_vendor[4];	/* first four bytes of the CPUID vendor string */
+	u64 host_tsc;		/* cycles */
+	u64 realtime_ns;	/* CLOCK_REALTIME at host_tsc */
 };
 
 /*

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The ioctls that are about the records: INFO, LIST, GET, FINISH. */
 #include <linux/file.h>
-#include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/tsc.h>
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The ioctls that are about a VM, but for its restore: PRESERVE, UNPRESERVE, READ, ADOPT. */
 #include <linux/file.h>
-#include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/tsc.h>
 

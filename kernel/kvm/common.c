@@ -4,8 +4,8 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
-#include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <asm/tsc.h>
 
 #include "host/host.h"
@@ -62,11 +62,25 @@ int kch_kvm_has_clock(const struct kvm *kvm, struct kch_message *message)
 	return 0;
 }
 
-void kch_kvm_read_now(struct kch_rec_vm *entry)
+static int by_id(const void *a, const void *b)
 {
+	u32 id_a = le32_to_cpu(((const struct kch_rec_vcpu *)a)->vcpu_id);
+	u32 id_b = le32_to_cpu(((const struct kch_rec_vcpu *)b)->vcpu_id);
+
+	return id_a < id_b ? -1 : id_a > id_b;
+}
+
+void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits,
+		      struct kch_rec_vm *entry)
+{
+	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	struct kch_clock clock;
 
-	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
+	sort(vcpus, count, sizeof(*vcpus), by_id, NULL);
+	entry->vcpu_count = cpu_to_le32(count);
+	entry->pid = cpu_to_le32(kvm->userspace_pid);
+	entry->tsc_scaling_frac_bits = frac_bits;
+	kch_clock_of(entry, vcpus, &clock);
 	entry->host_tsc = cpu_to_le64(rdtsc_ordered());
 	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
 						      le64_to_cpu(entry->host_tsc)));

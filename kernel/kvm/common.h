@@ -19,8 +19,12 @@ bool kch_kvm_has_others(const struct kvm *kvm);
 /* -EIO: KVM has given the VM up; -ECHILD: it has no vCPU. */
 int kch_kvm_has_clock(const struct kvm *kvm, struct kch_message *message);
 
-/* The end of kch_kvm_read(): the VM's clock at this instant. */
-void kch_kvm_read_now(struct kch_rec_vm *entry);
+/*
+ * The end of kch_kvm_read(): what is the same in either way, @count vCPUs behind @entry in
+ * the order of their ids, and the VM's clock at this instant.
+ */
+void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits,
+		      struct kch_rec_vm *entry);
 
 /*
  * Would this vCPU's clock still be what was read when it runs next?  @adjustment:

@@ -7,7 +7,6 @@
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
-#include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/kvm_clock_state.h>
 
@@ -37,7 +36,6 @@ static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 {
 	u32 flags = 0;
 
-	memset(to, 0, sizeof(*to));
 	if (vcpu->catchup)
 		flags |= KCH_VCPU_CATCHUP;
 	if (vcpu->hw_tsc_khz)
@@ -100,28 +98,20 @@ static int state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state,
 {
 	struct kch_rec_vcpu *vcpus;
 	struct kch_rec_vm *to;
-	u32 n, at;
+	u32 n;
 
 	to = kvzalloc(kch_rec_entry_size(state->nr_vcpus), GFP_KERNEL_ACCOUNT);
 	if (!to)
 		return -ENOMEM;
 	vcpus = (struct kch_rec_vcpu *)(to + 1);
 	for (n = 0; n < state->nr_vcpus; n++) {
-		const struct kvm_vcpu_clock_state *vcpu = &state->vcpus[n];
-
-		if (vcpu->running)
+		if (state->vcpus[n].running)
 			to->flags |= cpu_to_le32(KCH_VM_RUNNING);
-		for (at = n; at && le32_to_cpu(vcpus[at - 1].vcpu_id) >
-				   vcpu->vcpu_id; at--)
-			vcpus[at] = vcpus[at - 1];
-		vcpu_to_entry(vcpu, &vcpus[at]);
+		vcpu_to_entry(&state->vcpus[n], &vcpus[n]);
 	}
-	to->vcpu_count = cpu_to_le32(state->nr_vcpus);
-	to->pid = cpu_to_le32(kvm->userspace_pid);
 	to->default_tsc_khz = cpu_to_le32(state->default_tsc_khz);
-	to->tsc_scaling_frac_bits = frac_bits;
 	reference_to_entry(state, to);
-	kch_kvm_read_now(to);
+	kch_kvm_read_end(kvm, n, frac_bits, to);
 	*entry = to;
 	return 0;
 }
@@ -252,15 +242,13 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		    struct kch_message *message)
 {
-	struct kch_rec_vm *before;
+	struct kch_rec_vm *before = NULL;
 	int err;
 
 	r->outcome.vcpu_id = -1;
 	err = kch_entry_exact(r->saved, message) ?:
-	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message);
-	if (err)
-		return err;
-	err = kch_check_ready(before, r, message);
+	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message) ?:
+	      kch_check_ready(before, r, message);
 	if (!err && r->saved->tsc_scaling_frac_bits != r->facts.frac_bits) {
 		r->outcome.found = r->facts.frac_bits;
 		r->outcome.expected = r->saved->tsc_scaling_frac_bits;
@@ -339,18 +327,18 @@ int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
 		  struct kch_adopt *a, struct kch_message *message)
 {
 	const struct kch_rec_vcpu *vcpu;
-	struct kch_rec_vm *entry;
+	struct kch_rec_vm *entry = NULL;
 	u32 n;
 	int err;
 
-	err = kch_kvm_read(kvm, facts->frac_bits, &entry, message);
-	if (err)
-		return err;
-	err = kch_entry_exact(entry, message) ?:
+	err = kch_kvm_read(kvm, facts->frac_bits, &entry, message) ?:
+	      kch_entry_exact(entry, message) ?:
 	      kch_check_added(entry, a, message);
-	vcpu = (const struct kch_rec_vcpu *)(entry + 1);
-	for (n = le32_to_cpu(entry->vcpu_count); !err && n; n--, vcpu++)
-		a->adopted += !(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID);
+	if (!err) {
+		vcpu = (const struct kch_rec_vcpu *)(entry + 1);
+		for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++)
+			a->adopted += !(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID);
+	}
 	kvfree(entry);
 	return err;
 }

@@ -2,9 +2,7 @@
 /* KVM's files, and reading a VM's clock out of its private structures. */
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
-#include <linux/mm.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 
 #include "host/host.h"
 #include "kvm/common.h"
@@ -150,14 +148,6 @@ void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
 	to->flags = cpu_to_le32(flags);
 }
 
-static int by_id(const void *a, const void *b)
-{
-	u32 id_a = le32_to_cpu(((const struct kch_rec_vcpu *)a)->vcpu_id);
-	u32 id_b = le32_to_cpu(((const struct kch_rec_vcpu *)b)->vcpu_id);
-
-	return id_a < id_b ? -1 : id_a > id_b;
-}
-
 int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message)
 {
@@ -193,13 +183,9 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 			to->flags |= cpu_to_le32(KCH_VM_RUNNING);
 		read_vcpu(vcpu, &vcpus[n++]);
 	}
-	sort(vcpus, n, sizeof(*vcpus), by_id, NULL);
-	to->vcpu_count = cpu_to_le32(n);
-	to->pid = cpu_to_le32(kvm->userspace_pid);
 	to->default_tsc_khz = cpu_to_le32(READ_ONCE(kvm->arch.default_tsc_khz));
-	to->tsc_scaling_frac_bits = frac_bits;
 	kch_kvm_read_reference(kvm, to);
-	kch_kvm_read_now(to);
+	kch_kvm_read_end(kvm, n, frac_bits, to);
 	*entry = to;
 	return 0;
 }

@@ -8,18 +8,16 @@
 #include "kch_probed.h"
 #include "region/range.h"
 
-static int parse_range(const char *range, u64 *start, u64 *size)
+static bool parse_range(const char *range, u64 *start, u64 *size)
 {
 	char *end;
 
 	*start = memparse(range, &end);
 	if (end == range || *end != ',')
-		return -EINVAL;
+		return false;
 	range = end + 1;
 	*size = memparse(range, &end);
-	if (end == range || *end)
-		return -EINVAL;
-	return 0;
+	return end != range && !*end;
 }
 
 static int check_size(u64 start, u64 size, struct kch_message *message)
@@ -57,11 +55,10 @@ int kch_region_claim_range(struct kch_region *region, const char *range,
 	u64 start, size;
 	int err;
 
-	err = parse_range(range, &start, &size);
-	if (err) {
+	if (!parse_range(range, &start, &size)) {
 		kch_say(message, "region=%s: expected START,SIZE, as in region=0x30000000,1M",
 			range);
-		return err;
+		return -EINVAL;
 	}
 	err = check_size(start, size, message);
 	if (err)

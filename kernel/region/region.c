@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Which memory is the region: what the parameters name, else KHO. */
-#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
@@ -29,8 +28,7 @@ static void look_into_range(const char *range, struct kch_message *message)
 	kch_region_release_range(&region);
 }
 
-static int claim_kho(struct kch_region *region,
-		     const struct kch_region_wish *wish,
+static int claim_kho(struct kch_region *region, const struct kch_region_wish *wish,
 		     struct kch_message *message)
 {
 	int err = kch_region_claim_kho(region, wish->kho_size, message);
@@ -41,8 +39,7 @@ static int claim_kho(struct kch_region *region,
 }
 
 /* "auto": what was named is meant. */
-static int claim_auto(struct kch_region *region,
-		      const struct kch_region_wish *wish,
+static int claim_auto(struct kch_region *region, const struct kch_region_wish *wish,
 		      struct kch_message *message)
 {
 	struct kch_message why_not;
@@ -66,40 +63,31 @@ static int claim_auto(struct kch_region *region,
 	return err;
 }
 
-static int claim_told(struct kch_region *region,
-		      const struct kch_region_wish *wish,
+static int claim_told(struct kch_region *region, const struct kch_region_wish *wish,
 		      struct kch_message *message)
 {
 	const char *backend = wish->backend;
-	int err;
+	int err = -EINVAL;
 
-	if (!strcmp(backend, "kho")) {
-		if (!kch_region_kho_offered(message))
-			return -EOPNOTSUPP;
-		err = claim_kho(region, wish, message);
-	} else if (!strcmp(backend, "range")) {
-		if (!wish->range) {
-			kch_say(message, "backend=range needs region=START,SIZE");
-			return -EINVAL;
-		}
+	if (!strcmp(backend, "kho"))
+		err = kch_region_kho_offered(message) ?
+		      claim_kho(region, wish, message) : -EOPNOTSUPP;
+	else if (!strcmp(backend, "range") && wish->range)
 		err = kch_region_claim_range(region, wish->range, message);
-	} else if (!strcmp(backend, "reserve_mem")) {
-		if (!wish->label) {
-			kch_say(message, "backend=reserve_mem needs reserve_mem=LABEL");
-			return -EINVAL;
-		}
+	else if (!strcmp(backend, "reserve_mem") && wish->label)
 		err = kch_region_claim_label(region, wish->label, message);
-	} else {
+	else if (!strcmp(backend, "range"))
+		kch_say(message, "backend=range needs region=START,SIZE");
+	else if (!strcmp(backend, "reserve_mem"))
+		kch_say(message, "backend=reserve_mem needs reserve_mem=LABEL");
+	else
 		kch_say(message, "backend=%.32s: auto, range, reserve_mem or kho is possible",
 			backend);
-		return -EINVAL;
-	}
 	kch_say(&region->why, "backend=%s was given", backend);
 	return err;
 }
 
-int kch_region_claim(struct kch_region *region,
-		     const struct kch_region_wish *wish,
+int kch_region_claim(struct kch_region *region, const struct kch_region_wish *wish,
 		     struct kch_message *message)
 {
 	int err;
@@ -120,17 +108,10 @@ int kch_region_claim(struct kch_region *region,
 
 void kch_region_release(struct kch_region *region)
 {
-	switch (region->backend) {
-	case KCH_BACKEND_RANGE:
-	case KCH_BACKEND_RESERVE_MEM:
-		kch_region_release_range(region);
-		break;
-	case KCH_BACKEND_KHO:
+	if (region->backend == KCH_BACKEND_KHO)
 		kch_region_release_kho(region);
-		break;
-	case KCH_BACKEND_NONE:
-		break;
-	}
+	else if (region->backend != KCH_BACKEND_NONE)
+		kch_region_release_range(region);
 }
 
 void kch_region_finish_incoming(struct kch_region *region)

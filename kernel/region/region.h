@@ -8,45 +8,29 @@
 #define KCH_REGION_MIN	4096
 #define KCH_REGION_MAX	(64 << 20)
 
-/**
- * struct kch_region - where the records are kept
- * @backend: what kind of memory it is; KCH_BACKEND_NONE: there is none
- * @start: physical address
- * @size: bytes
- * @memory: its mapping; records for the next kernel are written here
- * @incoming: where records from before the kexec are; the same as @memory but
- *	with KCH_BACKEND_KHO, whose memory is another after each kexec; NULL if
- *	nothing came
- * @incoming_size: bytes
- * @incoming_error: 0, or why what came cannot be looked at: -EBADMSG,
- *	-EPROTONOSUPPORT
- * @incoming_message: that in words; if nothing came, where it was looked for
- * @why: why this backend is used
- */
+/* Where the records are kept. */
 struct kch_region {
-	enum kch_backend backend;
+	enum kch_backend backend;	/* KCH_BACKEND_NONE: there is none */
 	phys_addr_t start;
 	size_t size;
-	void *memory;
+	void *memory;		/* its mapping; records for the next kernel go there */
+	/*
+	 * Records from before the kexec; the same as @memory but with KHO, whose memory
+	 * is another after each kexec.  NULL: nothing came.
+	 */
 	const void *incoming;
 	size_t incoming_size;
-	int incoming_error;
-	struct kch_message incoming_message;
-	struct kch_message why;
+	int incoming_error;	/* -EBADMSG, -EPROTONOSUPPORT: it cannot be looked at */
+	struct kch_message incoming_message;	/* why; or where it was looked for */
+	struct kch_message why;	/* this backend is used */
 };
 
-/**
- * struct kch_region_wish - the module parameters that name it, NULL if not given
- * @backend: "auto" (or NULL), "range", "reserve_mem", "kho"
- * @range: "START,SIZE"
- * @label: of a reserve_mem=
- * @kho_size: bytes to preserve with KHO
- */
+/* The module parameters that name it, NULL if not given. */
 struct kch_region_wish {
-	const char *backend;
-	const char *range;
-	const char *label;
-	unsigned long kho_size;
+	const char *backend;	/* "auto" (or NULL), "range", "reserve_mem", "kho" */
+	const char *range;	/* "START,SIZE" */
+	const char *label;	/* of a reserve_mem= */
+	unsigned long kho_size;	/* bytes to preserve with KHO */
 };
 
 /*
@@ -59,8 +43,7 @@ struct kch_region_wish {
  * -EBUSY claimed by another driver; -ENOENT no such label;
  * -EOPNOTSUPP the kernel has no reserve_mem= or no KHO, or it is off; -ENOMEM.
  */
-int kch_region_claim(struct kch_region *region,
-		     const struct kch_region_wish *wish,
+int kch_region_claim(struct kch_region *region, const struct kch_region_wish *wish,
 		     struct kch_message *message);
 void kch_region_release(struct kch_region *region);
 
