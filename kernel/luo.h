@@ -12,14 +12,8 @@
 int kch_luo_register(void);
 void kch_luo_unregister(void);
 #else
-static inline int kch_luo_register(void)
-{
-	return 0;
-}
-
-static inline void kch_luo_unregister(void)
-{
-}
+static inline int kch_luo_register(void) { return 0; }
+static inline void kch_luo_unregister(void) { }
 #endif
 
 #endif /* KCH_LUO_H */

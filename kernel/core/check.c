@@ -86,11 +86,6 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	return 0;
 }
 
-static u64 magnitude(s64 value)
-{
-	return value < 0 ? -(u64)value : (u64)value;
-}
-
 static bool is_worse(const struct kch_clock_error *a,
 		     const struct kch_clock_error *b)
 {
@@ -99,10 +94,10 @@ static bool is_worse(const struct kch_clock_error *a,
 	if (a->same_page != b->same_page)
 		return b->same_page;
 	if (a->ns != b->ns)
-		return magnitude(a->ns) > magnitude(b->ns);
+		return kch_magnitude(a->ns) > kch_magnitude(b->ns);
 	if (a->cycles != b->cycles)
-		return magnitude(a->cycles) > magnitude(b->cycles);
-	return magnitude(a->rate_ppb) > magnitude(b->rate_ppb);
+		return kch_magnitude(a->cycles) > kch_magnitude(b->cycles);
+	return kch_magnitude(a->rate_ppb) > kch_magnitude(b->rate_ppb);
 }
 
 bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *r)

@@ -363,15 +363,10 @@ void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns)
 	entry->master_kernel_ns = cpu_to_le64(system_time_ns - offset);
 }
 
-static u64 magnitude(s64 value)
-{
-	return value < 0 ? -(u64)value : (u64)value;
-}
-
 /* Rounded up, and never 0: a rate is known to 1 ppb only. */
 static u64 drift_ns(u64 ns, s64 rate_ppb)
 {
-	u64 ppb = magnitude(rate_ppb) + 1;
+	u64 ppb = kch_magnitude(rate_ppb) + 1;
 
 	/* kch_mul_div() must not overflow. */
 	if (((unsigned __int128)ns * ppb) >> 64 >= NS_PER_S)
@@ -449,7 +444,7 @@ u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
 	}
 	reference_ns = KCH_KEEP_NS +
 		       drift_ns(2 * KCH_KEEP_INTERVAL_NS,
-				magnitude(kch_clock_rate_ppb(&clock, tsc_khz)) +
+				kch_magnitude(kch_clock_rate_ppb(&clock, tsc_khz)) +
 				RAW_CLOCK_PPB);
 	return answer_ns > reference_ns ? answer_ns : reference_ns;
 }

@@ -40,6 +40,11 @@ struct kch_clock_error {
 	bool same_page;		/* so is every number of theirs, and with them the pvclock page */
 };
 
+static inline u64 kch_magnitude(s64 value)
+{
+	return value < 0 ? -(u64)value : (u64)value;
+}
+
 /* guest TSC cycles = (host * ratio >> frac_bits), KVM's kvm_scale_tsc() */
 u64 kch_scale_tsc(u64 host_cycles, u64 ratio, u8 frac_bits);
 

@@ -132,32 +132,22 @@ int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	return -EBUSY;
 }
 
-/* What is written, to be freed; NULL: no memory. */
-static struct kch_rec_vm *wanted_of(const struct kch_kvm_restore *r, bool hyperv)
-{
-	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
-	struct kch_rec_vm *entry = kvmalloc(size, GFP_KERNEL);
-	struct kch_instant now;
-
-	if (!entry)
-		return NULL;
-	memcpy(entry, r->saved, size);
-	kch_host_instant(&now);
-	kch_entry_to_write(entry, r->facts.kvm_khz, hyperv, &now);
-	return entry;
-}
-
 int kch_kvm_write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 			    const struct kch_rec_vm *before, bool pairs,
 			    struct kch_message *message)
 {
-	struct kch_rec_vm *wanted = wanted_of(r, kch_kvm_hyperv_page(kvm));
-	struct kch_rec_vm *after = NULL;
+	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
+	struct kch_rec_vm *wanted = kvmalloc(size, GFP_KERNEL), *after = NULL;
 	struct kch_outcome *outcome = &r->outcome;
+	bool hyperv = kch_kvm_hyperv_page(kvm);
+	struct kch_instant now;
 	int err;
 
 	if (!wanted)
 		return -ENOMEM;
+	memcpy(wanted, r->saved, size);
+	kch_host_instant(&now);
+	kch_entry_to_write(wanted, r->facts.kvm_khz, hyperv, &now);
 	r->reference_cycles = le64_to_cpu(wanted->master_cycle_now);
 	err = kch_kvm_write(kvm, r, wanted, before, pairs, message);
 	kvfree(wanted);

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * What KVM says of itself.  Part of the kernel, the module asks KVM for it.  From
- * outside (stock_facts.c) it makes a VM with one vCPU in the calling process, and
- * compares what it reads of that one's offset, frequency, kvmclock, mul and shift
- * with KVM's own answers; it restores a made-up clock to it, and sees that KVM keeps
- * and uses it.
- */
+/* What KVM says of itself, and whether the module reads it right. */
 #ifndef KCH_KVM_FACTS_H
 #define KCH_KVM_FACTS_H
 

@@ -20,16 +20,10 @@ enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
 						  KCH_KVM_FILE_OTHER;
 }
 
-bool kch_kvm_sets_vcpus(void)
-{
-	return true;
-}
+bool kch_kvm_sets_vcpus(void) { return true; }
 
 /* Not needed: kch_kvm_restore() itself sets the vCPUs. */
-int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
-{
-	return -1;
-}
+int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm) { return -1; }
 
 static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 			  struct kch_rec_vcpu *to)
@@ -116,28 +110,16 @@ static int state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state,
 	return 0;
 }
 
-/* Both forms of it, to be freed; neither if it fails. */
-static int read_both(struct kvm *kvm, u8 frac_bits, struct kvm_clock_state **state,
-		     struct kch_rec_vm **entry, struct kch_message *message)
-{
-	int err = get_state(kvm, state, message);
-
-	if (err)
-		return err;
-	err = state_to_entry(kvm, *state, frac_bits, entry);
-	if (err)
-		kvfree(*state);
-	return err;
-}
-
 int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message)
 {
 	struct kvm_clock_state *state;
-	int err = read_both(kvm, frac_bits, &state, entry, message);
+	int err = get_state(kvm, &state, message);
 
-	if (!err)
-		kvfree(state);
+	if (err)
+		return err;
+	err = state_to_entry(kvm, state, frac_bits, entry);
+	kvfree(state);
 	return err;
 }
 
@@ -284,14 +266,8 @@ bool kch_kvm_hyperv_page(const struct kvm *kvm)
  * entered the guest.  So none has to be kept out of it, and nothing has to be done
  * again, or undone.
  */
-void kch_kvm_unbar(struct kvm *kvm)
-{
-}
-
-bool kch_kvm_entered(struct kvm *kvm)
-{
-	return true;
-}
+void kch_kvm_unbar(struct kvm *kvm) { }
+bool kch_kvm_entered(struct kvm *kvm) { return true; }
 
 int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 			  struct kch_message *message)
@@ -302,15 +278,15 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 {
 	struct kvm_clock_state *state, *renewed;
-	struct kch_rec_vm *entry;
+	struct kch_rec_vm *entry = NULL;
 	struct kch_instant now;
-	int err;
+	int err = get_state(kvm, &state, NULL);
 
-	err = read_both(kvm, keep->facts.frac_bits, &state, &entry, NULL);
 	if (err)
 		return err;
+	err = state_to_entry(kvm, state, keep->facts.frac_bits, &entry) ?:
+	      kch_entry_exact(entry, NULL);
 	kch_host_instant(&now);
-	err = kch_entry_exact(entry, NULL);
 	if (!err && kch_entry_renew(entry, keep, state->hyperv_page, &now)) {
 		renewed = state_of(entry);
 		err = renewed ? kvm_move_clock_reference(kvm, state, renewed) :
@@ -364,11 +340,5 @@ int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 	return 0;
 }
 
-int kch_kvm_facts_init(void)
-{
-	return 0;
-}
-
-void kch_kvm_facts_exit(void)
-{
-}
+int kch_kvm_facts_init(void) { return 0; }
+void kch_kvm_facts_exit(void) { }

@@ -69,10 +69,7 @@ enum kch_kvm_file kch_kvm_file_kind(const struct file *file)
 }
 
 /* KVM has no function for that which a module could call. */
-bool kch_kvm_sets_vcpus(void)
-{
-	return false;
-}
+bool kch_kvm_sets_vcpus(void) { return false; }
 
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
 {

@@ -188,24 +188,10 @@ static void renew_hyperv_page(struct kvm *kvm)
 	mutex_unlock(&hv->hv_lock);
 }
 #else
-bool kch_kvm_hyperv_page(const struct kvm *kvm)
-{
-	return false;
-}
-
-static u64 hyperv_page_state(const struct kvm *kvm)
-{
-	return 0;
-}
-
-static bool hyperv_page_is_due(const struct kvm *kvm)
-{
-	return false;
-}
-
-static void renew_hyperv_page(struct kvm *kvm)
-{
-}
+bool kch_kvm_hyperv_page(const struct kvm *kvm) { return false; }
+static u64 hyperv_page_state(const struct kvm *kvm) { return 0; }
+static bool hyperv_page_is_due(const struct kvm *kvm) { return false; }
+static void renew_hyperv_page(struct kvm *kvm) { }
 #endif
 
 /*

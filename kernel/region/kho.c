@@ -214,10 +214,7 @@ bool kch_region_kho_offered(struct kch_message *why_not)
 	return false;
 }
 
-bool kch_region_kho_came(struct kch_message *message)
-{
-	return false;
-}
+bool kch_region_kho_came(struct kch_message *message) { return false; }
 
 int kch_region_claim_kho(struct kch_region *region, unsigned long size,
 			 struct kch_message *message)
