@@ -270,18 +270,6 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	return err;
 }
 
-static int check_arguments(const struct kch_clock_fd *c, struct kch_message *message)
-{
-	int err = kch_ioctl_flags(c->flags, 0, message) ?:
-		  kch_ioctl_names(c->uuid, c->name, message);
-
-	if (!err && c->vm_fd == -1 && c->name[0]) {
-		kch_say(message, "a name is given, but the record has one");
-		return -EINVAL;
-	}
-	return err;
-}
-
 static int open_fd(struct kch_clock_file *clock)
 {
 	int fd = get_unused_fd_flags(O_CLOEXEC);
@@ -306,13 +294,17 @@ int kch_clock_fd(void *context, void *arg, struct kch_message *message)
 	int err;
 
 	c->fd = -1;
-	err = check_arguments(c, message);
+	err = kch_ioctl_flags(c->flags, 0, message) ?:
+	      kch_ioctl_names(c->uuid, c->name, message);
 	if (err)
 		return err;
 	if (c->vm_fd != -1) {
 		vm_file = kch_kvm_get_vm(c->vm_fd, message);
 		if (IS_ERR(vm_file))
 			return PTR_ERR(vm_file);
+	} else if (c->name[0]) {
+		kch_say(message, "a name is given, but the record has one");
+		return -EINVAL;
 	}
 	clock = kch_clock_file_new();
 	if (!clock) {

@@ -25,7 +25,7 @@
  */
 #define COMPATIBLE	"kvmclock-handover-v1"
 
-/* What the VM's next kernel has to know of it. */
+/* What the VM's next kernel has to know of it; not closed. */
 static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 		      struct kch_rec_vm **entry, struct kch_message *message)
 {
@@ -60,7 +60,6 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 	*kvm_khz = facts.kvm_khz;
 	memcpy((*entry)->uuid, clock->uuid, sizeof(clock->uuid));
 	memcpy((*entry)->name, clock->name, sizeof(clock->name));
-	kch_rec_entry_close(*entry);
 	return 0;
 }
 
@@ -78,10 +77,9 @@ static int write_record(struct kch_clock_file *clock, u32 flags, void **preserve
 	err = make_entry(clock, &kvm_khz, &entry, message);
 	if (err)
 		return err;
-	if (flags & KCH_REC_SEALED && clock->vm_file) {
+	if (flags & KCH_REC_SEALED && clock->vm_file)
 		entry->flags |= cpu_to_le32(KCH_VM_AT_SEAL);
-		kch_rec_entry_close(entry);
-	}
+	kch_rec_entry_close(entry);
 	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	if (!memory || folio_size(virt_to_folio(memory)) < sizeof(header) + size) {
 		memory = kho_alloc_preserve(sizeof(header) + size);

@@ -246,15 +246,6 @@ s64 kch_scaling_ppb(u64 a, u8 bits_a, u64 b, u8 bits_b)
 	return ratio_ppb(a, b);
 }
 
-static s64 saturating_add(s64 a, s64 b)
-{
-	s64 sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return a > 0 ? S64_MAX : S64_MIN;
-	return sum;
-}
-
 void kch_clock_compare(const struct kch_clock *saved,
 		       const struct kch_clock *live, u64 host_cycles,
 		       struct kch_clock_error *error)
@@ -272,7 +263,8 @@ void kch_clock_compare(const struct kch_clock *saved,
 				      saved->tsc_scaling_frac_bits,
 				      live->tsc_scaling_ratio,
 				      live->tsc_scaling_frac_bits);
-	error->rate_ppb = saturating_add(pair_ppb, scaling_ppb);
+	if (__builtin_add_overflow(pair_ppb, scaling_ppb, &error->rate_ppb))
+		error->rate_ppb = pair_ppb > 0 ? S64_MAX : S64_MIN;
 	error->identical = kch_clock_same(saved, live);
 	error->same_page = error->identical &&
 			   saved->reference_cycles == live->reference_cycles;

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The interface to KVM's clocks, of which there are two implementations.
- *
- * stock.c and stock_write.c are for a module, built for any kernel.  They use no
- * symbol of KVM's: they read and write its structures by the layout of the headers
- * that the module is built with, and reach its functions by the file operations that
- * KVM itself installed.  stock_facts.c compares the result with KVM's own answers
- * before it is believed.
- *
- * intree.c is for a driver that is part of the kernel: KVM itself reads and sets a
- * VM's clock.
+ * The interface to KVM's clocks.  stock*.c are for a module, built for any kernel: they
+ * use no symbol of KVM's, but read and write its structures by the layout of the headers
+ * that the module is built with, and reach its functions by the file operations that KVM
+ * itself installed.  intree.c is for a driver that is part of the kernel: KVM itself reads
+ * and sets a VM's clock.
  */
 #ifndef KCH_KVM_H
 #define KCH_KVM_H
@@ -30,10 +25,7 @@ enum kch_kvm_file {
 
 enum kch_kvm_file kch_kvm_file_kind(const struct file *file);
 
-/*
- * Does kch_kvm_restore() itself set the vCPUs' frequencies, TSC offsets and deadlines?
- * If not, that is done before, by the vCPUs' files.
- */
+/* Does kch_kvm_restore() set frequencies, offsets, deadlines?  Else the vCPUs' files do. */
 bool kch_kvm_sets_vcpus(void);
 
 /* The vCPU id of a KCH_KVM_FILE_VCPU that belongs to @kvm, or -1. */
@@ -74,9 +66,8 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
 		    struct kch_message *message);
 
 /*
- * The middle of kch_kvm_restore(), for kch_kvm_write_and_check(): makes the VM's clock
- * @wanted, and with @pairs also its vCPUs' mul and shift.  After an error it is as
- * @before.
+ * For kch_kvm_write_and_check(): makes the VM's clock @wanted, and with @pairs also its
+ * vCPUs' mul and shift.  After an error it is as @before.
  */
 int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 		  const struct kch_rec_vm *wanted, const struct kch_rec_vm *before,

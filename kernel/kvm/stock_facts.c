@@ -419,15 +419,9 @@ static int ask(struct kch_message *message)
 	return not_asked(err);
 }
 
-int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
+/* Lets go of known.lock. */
+static int answer(int err, struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	int err;
-
-	if (mutex_lock_killable(&known.lock))
-		return -EINTR;
-	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
-		known.result = -ENODATA;
-	err = known.result == -ENODATA ? ask(message) : known.result;
 	*facts = known.facts;
 	if (err == -ELIBBAD && message)
 		*message = known.message;
@@ -435,17 +429,20 @@ int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 	return err;
 }
 
+int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
+{
+	if (mutex_lock_killable(&known.lock))
+		return -EINTR;
+	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
+		known.result = -ENODATA;
+	return answer(known.result == -ENODATA ? ask(message) : known.result, facts,
+		      message);
+}
+
 int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	int err;
-
 	mutex_lock(&known.lock);
-	err = known.result;
-	*facts = known.facts;
-	if (err == -ELIBBAD && message)
-		*message = known.message;
-	mutex_unlock(&known.lock);
-	return err;
+	return answer(known.result, facts, message);
 }
 
 static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,

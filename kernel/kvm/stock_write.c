@@ -293,27 +293,10 @@ unlock:
 	return -EOPNOTSUPP;
 }
 
-static int restore_locked(struct kvm *kvm, struct kch_kvm_restore *r,
-			  struct kch_message *message)
-{
-	struct kch_rec_vm *before = NULL;
-	int err;
-
-	err = kch_entry_exact(r->saved, message) ?:
-	      kch_kvm_read(kvm, r->facts.frac_bits, &before, message) ?:
-	      kch_check_ready(before, r, message);
-	if (!err && !r->check_only)
-		err = kch_kvm_write_and_check(kvm, r, before, true, message);
-	/* While they are locked: none is in KVM_RUN. */
-	if (!err && !r->check_only)
-		bar(kvm, REQ_RESTORED, true);
-	kvfree(before);
-	return err;
-}
-
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		    struct kch_message *message)
 {
+	struct kch_rec_vm *before = NULL;
 	struct kvm_vcpu *busy;
 	int err;
 
@@ -331,10 +314,19 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		kch_say(message, "a vCPU is being created");
 		err = -EBUSY;
 	} else {
-		err = restore_locked(kvm, r, message);
+		err = kch_entry_exact(r->saved, message) ?:
+		      kch_kvm_read(kvm, r->facts.frac_bits, &before, message) ?:
+		      kch_check_ready(before, r, message);
+	}
+	if (!err && !r->check_only) {
+		err = kch_kvm_write_and_check(kvm, r, before, true, message);
+		/* While they are locked: none is in KVM_RUN. */
+		if (!err)
+			bar(kvm, REQ_RESTORED, true);
 	}
 	unlock_vcpus(kvm, busy);
 	mutex_unlock(&kvm->lock);
+	kvfree(before);
 	return err;
 }
 
