@@ -43,8 +43,7 @@ static int check_id(const struct kch_clock_file *clock, const u8 uuid[KCH_UUID_S
 {
 	if (!memcmp(clock->uuid, uuid, sizeof(clock->uuid)))
 		return 0;
-	kch_say(message, "this descriptor is of the clock of %pUb, not of %pUb",
-		clock->uuid, uuid);
+	kch_say(message, "this descriptor is of the clock of %pUb, not of %pUb", clock->uuid, uuid);
 	return -ENOENT;
 }
 
@@ -114,8 +113,7 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
 		if (err)
 			*message = clock->record->message;
 		else
-			err = kch_get_incoming(clock->record, get->uuid, &data,
-					       &size, message);
+			err = kch_get_incoming(clock->record, get->uuid, &data, &size, message);
 		mutex_unlock(&kch_lock);
 	}
 	if (!err)

@@ -31,8 +31,7 @@ static const char * const backend_names[] = {
 };
 
 /* Every member that is for people, by the table of the structure. */
-static void show_fields(struct seq_file *m, const struct kch_field *field,
-			const void *structure)
+static void show_fields(struct seq_file *m, const struct kch_field *field, const void *structure)
 {
 	char text[KCH_FIELD_TEXT_SIZE];
 
@@ -189,8 +188,7 @@ static void show_difference(struct seq_file *m, const struct kch_rec_vm *saved,
 			continue;
 		kch_clock_of(saved, was, &saved_clock);
 		kch_clock_of(live, vcpu, &live_clock);
-		kch_clock_compare(&saved_clock, &live_clock,
-				  le64_to_cpu(live->host_tsc), &error);
+		kch_clock_compare(&saved_clock, &live_clock, le64_to_cpu(live->host_tsc), &error);
 		seq_printf(m, "saved_tsc_offset: %lld\n", (s64)saved_clock.tsc_offset);
 		seq_printf(m, "live_tsc_offset: %lld\n", (s64)live_clock.tsc_offset);
 		seq_printf(m, "saved_tsc_to_system_mul: %u\n", saved_clock.tsc_to_system_mul);
@@ -222,8 +220,7 @@ static void restored_show(struct seq_file *m)
 		seq_printf(m, "name: %.63s\n", in->vm.vm.name);
 		seq_printf(m, "live: %u\n", !!live);
 		if (live) {
-			seq_printf(m, "host_tsc: %llu\n",
-				   le64_to_cpu(live->host_tsc));
+			seq_printf(m, "host_tsc: %llu\n", le64_to_cpu(live->host_tsc));
 			show_difference(m, saved, live);
 		}
 		kvfree(live);
@@ -268,11 +265,9 @@ static ssize_t raw_read(struct file *file, char __user *to, size_t size, loff_t 
 
 	mutex_lock(&kch_lock);
 	if (file->private_data == &kch.region)
-		n = simple_read_from_buffer(to, size, pos, kch.region.memory,
-					    kch.region.size);
+		n = simple_read_from_buffer(to, size, pos, kch.region.memory, kch.region.size);
 	else
-		n = simple_read_from_buffer(to, size, pos, kch.incoming.copy,
-					    kch.incoming.size);
+		n = simple_read_from_buffer(to, size, pos, kch.incoming.copy, kch.incoming.size);
 	mutex_unlock(&kch_lock);
 	return n;
 }

@@ -93,8 +93,7 @@ static int write_record(struct kch_clock_file *clock, u32 flags, void **preserve
 	header.sequence = cpu_to_le64(clock->generation + 1);
 	header.generation = cpu_to_le64(clock->generation);
 	header.flags = cpu_to_le32(flags);
-	err = kch_record_write(memory, folio_size(virt_to_folio(memory)),
-			       &header, entry, size, 1);
+	err = kch_record_write(memory, folio_size(virt_to_folio(memory)), &header, entry, size, 1);
 	if (memory != *preserved) {
 		if (*preserved)
 			kho_unpreserve_free(*preserved);
@@ -130,8 +129,7 @@ static int clock_write(struct liveupdate_file_op_args *args, u32 flags)
 	return err;
 }
 
-static bool clock_can_preserve(struct liveupdate_file_handler *handler,
-			       struct file *file)
+static bool clock_can_preserve(struct liveupdate_file_handler *handler, struct file *file)
 {
 	return kch_clock_file_of(file);
 }

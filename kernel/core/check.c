@@ -22,8 +22,7 @@ int kch_entry_exact(const struct kch_rec_vm *entry, struct kch_message *message)
 	return 0;
 }
 
-static int refuse_vcpu(struct kch_kvm_restore *r, s32 vcpu_id, u64 found,
-		       u64 expected, int err)
+static int refuse_vcpu(struct kch_kvm_restore *r, s32 vcpu_id, u64 found, u64 expected, int err)
 {
 	r->outcome.vcpu_id = vcpu_id;
 	r->outcome.found = found;
@@ -52,8 +51,7 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		if (has[i].vcpu_id == saved[i].vcpu_id)
 			continue;
 		expected = le32_to_cpu(saved[i].vcpu_id);
-		kch_say(message, "the VM has a vCPU %u where vCPU %llu was saved",
-			id, expected);
+		kch_say(message, "the VM has a vCPU %u where vCPU %llu was saved", id, expected);
 		return refuse_vcpu(r, id, id, expected, -ELNRNG);
 	}
 	for (i = 0; i < count && !r->sets_vcpus; i++) {
@@ -86,8 +84,7 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	return 0;
 }
 
-static bool is_worse(const struct kch_clock_error *a,
-		     const struct kch_clock_error *b)
+static bool is_worse(const struct kch_clock_error *a, const struct kch_clock_error *b)
 {
 	if (a->identical != b->identical)
 		return b->identical;

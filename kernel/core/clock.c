@@ -27,8 +27,7 @@ u64 kch_clock_tsc(const struct kch_clock *clock, u64 host_cycles)
 			     clock->tsc_scaling_frac_bits) + clock->tsc_offset;
 }
 
-u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift,
-		   u64 guest_tsc)
+u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift, u64 guest_tsc)
 {
 	u64 delta = guest_tsc - tsc_timestamp;
 
@@ -105,8 +104,7 @@ static u64 hyperv_offset(const struct kch_clock *clock)
 	    ((unsigned __int128)clock->tsc_to_system_mul <<
 	     (32 + clock->tsc_shift)) >> 64 >= 100)
 		return 0;
-	scale = kch_mul_div(1ULL << (32 + clock->tsc_shift),
-			    clock->tsc_to_system_mul, 100);
+	scale = kch_mul_div(1ULL << (32 + clock->tsc_shift), clock->tsc_to_system_mul, 100);
 	return clock->system_time_ns / 100 -
 	       (u64)(((unsigned __int128)timestamp * scale) >> 64);
 }
@@ -252,10 +250,8 @@ void kch_clock_compare(const struct kch_clock *saved,
 {
 	s64 pair_ppb, scaling_ppb;
 
-	error->ns = (s64)(kch_clock_ns(live, host_cycles) -
-			  kch_clock_ns(saved, host_cycles));
-	error->cycles = (s64)(kch_clock_tsc(live, host_cycles) -
-			      kch_clock_tsc(saved, host_cycles));
+	error->ns = (s64)(kch_clock_ns(live, host_cycles) - kch_clock_ns(saved, host_cycles));
+	error->cycles = (s64)(kch_clock_tsc(live, host_cycles) - kch_clock_tsc(saved, host_cycles));
 	/* Small rates add; large ones saturate or are wrong in the 2nd order. */
 	pair_ppb = kch_pair_ppb(saved->tsc_to_system_mul, saved->tsc_shift,
 				live->tsc_to_system_mul, live->tsc_shift);
@@ -284,8 +280,7 @@ s64 kch_clock_rate_ppb(const struct kch_clock *clock, u32 khz)
 	return ratio_ppb(kch_pvclock_ns(0, 0, mul, shift, RATE_CYCLES), guest_ns);
 }
 
-u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits,
-			u64 host_cycles)
+u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits, u64 host_cycles)
 {
 	return kch_clock_tsc(saved, host_cycles) -
 	       kch_scale_tsc(host_cycles, ratio, frac_bits);
@@ -338,11 +333,9 @@ static u64 entry_ns(const struct kch_rec_vm *entry, u64 host_cycles)
 	return kch_clock_ns(&clock, host_cycles);
 }
 
-s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles,
-			     u64 kvm_ns)
+s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns)
 {
-	return (s64)(kvm_ns + le64_to_cpu(entry->kvmclock_offset) -
-		     entry_ns(entry, host_cycles));
+	return (s64)(kvm_ns + le64_to_cpu(entry->kvmclock_offset) - entry_ns(entry, host_cycles));
 }
 
 void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns)
@@ -425,8 +418,7 @@ u64 kch_entry_bound_ns(const struct kch_rec_vm *entry, u32 kvm_khz, u32 tsc_khz,
 
 	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
 	if (host_cycles > clock.reference_cycles)
-		age_ns = kch_cycles_to_ns(host_cycles - clock.reference_cycles,
-					  tsc_khz);
+		age_ns = kch_cycles_to_ns(host_cycles - clock.reference_cycles, tsc_khz);
 	if (kch_entry_kvm_agrees(entry, kvm_khz)) {
 		answer_ns = 0;
 	} else {

@@ -65,8 +65,7 @@ u64 kch_clock_ns(const struct kch_clock *clock, u64 host_cycles);
  * What a guest computes from a pvclock page: pvclock.rst, "system_time +
  * scaled (tsc - tsc_timestamp)", with a 96-bit product.
  */
-u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift,
-		   u64 guest_tsc);
+u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift, u64 guest_tsc);
 
 /*
  * The mul and shift KVM gives a vCPU at @khz.  What is no frequency, 0 or beyond
@@ -138,8 +137,7 @@ bool kch_entry_kvm_agrees(const struct kch_rec_vm *entry, u32 kvm_khz);
  * By how much the guest's clock would step if KVM took a new reference of its
  * host clock now, which is @kvm_ns at @host_cycles.
  */
-s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles,
-			     u64 kvm_ns);
+s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns);
 
 /* The offset with which that step is none; the guest's clock stays. */
 void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns);
@@ -171,8 +169,7 @@ s64 kch_scaling_ppb(u64 ratio_a, u8 bits_a, u64 ratio_b, u8 bits_b);
  * The TSC offset with which a vCPU of another scaling ratio has, at @host_cycles,
  * the TSC that @saved has then: continuous there, and at another rate.
  */
-u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits,
-			u64 host_cycles);
+u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits, u64 host_cycles);
 
 /* What @cycles are in ns at @khz; saturates.  @khz > 0. */
 u64 kch_cycles_to_ns(u64 cycles, u32 khz);

@@ -65,8 +65,7 @@ int kch_machine_same(const struct kch_rec_header *header,
 	}
 	if (now->host_tsc < then) {
 		kch_say(message, "host TSC is behind the saved one (%s s < %s s): the machine was reset",
-			seconds(kch_cycles_to_ns(now->host_tsc, khz), found_s,
-				sizeof(found_s)),
+			seconds(kch_cycles_to_ns(now->host_tsc, khz), found_s, sizeof(found_s)),
 			seconds(kch_cycles_to_ns(then, khz), expected_s,
 				sizeof(expected_s)));
 		return -ETIME;

@@ -201,8 +201,7 @@ void kch_host_instant(struct kch_instant *now)
 		snapshot(&snap);
 		after = rdtsc_ordered();
 		seq = snap.clock_was_set_seq;
-		mono_ns = ktime_to_ns(ktime_sub(snapshot_real(&snap),
-						ktime_mono_to_real(0)));
+		mono_ns = ktime_to_ns(ktime_sub(snapshot_real(&snap), ktime_mono_to_real(0)));
 		now->host_tsc = snap.cycles;
 		now->realtime_ns = ktime_to_ns(snapshot_real(&snap));
 		now->raw_ns = ktime_to_ns(snapshot_raw(&snap));
@@ -239,12 +238,9 @@ void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)
 	kch_host_boot_id(header->boot_id);
 	machine_id(header->machine_id);
 	header->cpu_signature = cpu_to_le32(cpuid_eax(1));
-	memcpy(header->cpu_vendor, boot_cpu_data.x86_vendor_id,
-	       sizeof(header->cpu_vendor));
-	strscpy(header->kernel_release, init_utsname()->release,
-		sizeof(header->kernel_release));
-	strscpy(header->module_version, KCH_MODULE_VERSION,
-		sizeof(header->module_version));
+	memcpy(header->cpu_vendor, boot_cpu_data.x86_vendor_id, sizeof(header->cpu_vendor));
+	strscpy(header->kernel_release, init_utsname()->release, sizeof(header->kernel_release));
+	strscpy(header->module_version, KCH_MODULE_VERSION, sizeof(header->module_version));
 }
 
 int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
@@ -255,8 +251,7 @@ int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
 	struct kch_instant now;
 
 	machine_id(machine.id);
-	memcpy(machine.cpu_vendor, boot_cpu_data.x86_vendor_id,
-	       sizeof(machine.cpu_vendor));
+	memcpy(machine.cpu_vendor, boot_cpu_data.x86_vendor_id, sizeof(machine.cpu_vendor));
 	kch_host_instant(&now);
 	machine.host_tsc = now.host_tsc;
 	machine.realtime_ns = now.realtime_ns;

@@ -52,8 +52,7 @@ int kch_ioctl_give_bytes(u64 to, const void *data, size_t size, const char *what
 {
 	if (!copy_to_user(u64_to_user_ptr(to), data, size))
 		return 0;
-	kch_say(message, "%s at %#llx: %zu bytes cannot be written there", what,
-		to, size);
+	kch_say(message, "%s at %#llx: %zu bytes cannot be written there", what, to, size);
 	return -EFAULT;
 }
 

@@ -85,8 +85,7 @@ int kch_do_info(void *context, void *arg, struct kch_message *message)
 	return 0;
 }
 
-static void entry_of(const struct kch_rec_vm *vm, struct kch_watch *watch,
-		     struct kch_entry *to)
+static void entry_of(const struct kch_rec_vm *vm, struct kch_watch *watch, struct kch_entry *to)
 {
 	struct file *live = kch_watch_get(watch);
 
@@ -149,8 +148,7 @@ static void list_incoming(struct kch_entry *to, u32 count)
 static int check_which(u32 which, struct kch_message *message)
 {
 	if (which > KCH_INCOMING) {
-		kch_say(message, "record %u, there are 0 (outgoing) and 1 (incoming)",
-			which);
+		kch_say(message, "record %u, there are 0 (outgoing) and 1 (incoming)", which);
 		return -EINVAL;
 	}
 	if (which == KCH_INCOMING && kch.incoming.error) {
@@ -162,8 +160,7 @@ static int check_which(u32 which, struct kch_message *message)
 }
 
 /* The entries, to be freed.  With the lock. */
-static int make_list(struct kch_list *list, struct kch_entry **entries,
-		     struct kch_message *message)
+static int make_list(struct kch_list *list, struct kch_entry **entries, struct kch_message *message)
 {
 	u32 room = list->count;
 	int err = check_which(list->which, message);
@@ -173,8 +170,7 @@ static int make_list(struct kch_list *list, struct kch_entry **entries,
 	list->count = list->which == KCH_OUTGOING ? kch.outgoing.count :
 		      kch.incoming.count + kch.incoming.damaged;
 	if (room < list->count) {
-		kch_say(message, "room for %u entries, the record has %u", room,
-			list->count);
+		kch_say(message, "room for %u entries, the record has %u", room, list->count);
 		return -ENOBUFS;
 	}
 	*entries = kvcalloc(list->count ?: 1, sizeof(**entries), GFP_KERNEL);
@@ -231,8 +227,7 @@ int kch_get_incoming(struct kch_incoming *record, const u8 uuid[KCH_UUID_SIZE],
 	int err;
 
 	if (!memchr_inv(uuid, 0, KCH_UUID_SIZE))
-		return copy_of(&record->record.header,
-			       sizeof(record->record.header), data, size);
+		return copy_of(&record->record.header, sizeof(record->record.header), data, size);
 	err = kch_incoming_find(record, uuid, &in, message);
 	if (err)
 		return err;

@@ -53,8 +53,7 @@ int kch_do_preserve(void *context, void *arg, struct kch_message *message)
 	      in_time(message) ?:
 	      kch_host_tsc_used(message) ?:
 	      kch_kvm_ask(&facts, message) ?:
-	      kch_kvm_read_exact(kch_kvm_of(vm_file), facts.frac_bits, &entry,
-				 message);
+	      kch_kvm_read_exact(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
 	if (err)
 		goto out;
 	memcpy(entry->uuid, p->uuid, sizeof(entry->uuid));
@@ -66,8 +65,7 @@ int kch_do_preserve(void *context, void *arg, struct kch_message *message)
 	p->needed = kch_outgoing_needed(&kch.outgoing, entry);
 	/* The kexec may have begun meanwhile. */
 	err = in_time(message) ?:
-	      kch_outgoing_add(&kch.outgoing, &kch.region, entry, vm_file,
-			       facts.kvm_khz, message);
+	      kch_outgoing_add(&kch.outgoing, &kch.region, entry, vm_file, facts.kvm_khz, message);
 	mutex_unlock(&kch_lock);
 	if (!err)
 		entry = NULL;
@@ -89,8 +87,7 @@ int kch_do_unpreserve(void *context, void *arg, struct kch_message *message)
 	if (mutex_lock_killable(&kch_lock))
 		return -EINTR;
 	err = in_time(message) ?:
-	      kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid,
-				  facts.kvm_khz, message);
+	      kch_outgoing_remove(&kch.outgoing, &kch.region, u->uuid, facts.kvm_khz, message);
 	mutex_unlock(&kch_lock);
 	return err;
 }
@@ -111,8 +108,7 @@ static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz,
 	read->host_tsc = now.host_tsc;
 	if (!(le32_to_cpu(entry->flags) & KCH_VM_MASTER_CLOCK)) {
 		entry->host_tsc = cpu_to_le64(now.host_tsc);
-		entry->kvmclock_ns = cpu_to_le64(now.kvm_ns +
-						 le64_to_cpu(entry->kvmclock_offset));
+		entry->kvmclock_ns = cpu_to_le64(now.kvm_ns + le64_to_cpu(entry->kvmclock_offset));
 		/* Either clock is whole ns. */
 		entry->kvmclock_slack_ns =
 			cpu_to_le32(min_t(u64, U32_MAX,
@@ -123,8 +119,7 @@ static void say_agreement(struct kch_rec_vm *entry, u32 kvm_khz,
 	if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID))
 		return;
 	kch_clock_of(entry, vcpu, &clock);
-	read->rebase_step_ns = kch_entry_reference_step(entry, now.host_tsc,
-							now.kvm_ns);
+	read->rebase_step_ns = kch_entry_reference_step(entry, now.host_tsc, now.kvm_ns);
 	answer_ns = kch_clock_kvm_ns(&clock, kvm_khz, now.host_tsc) -
 		    kch_clock_ns(&clock, now.host_tsc);
 	if (abs(answer_ns) > abs(read->rebase_step_ns))

@@ -13,8 +13,7 @@ long kch_kvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return file->f_op->unlocked_ioctl(file, cmd, arg);
 }
 
-int kch_kvm_offset(struct file *vcpu, unsigned int cmd, u64 *offset,
-		   void __user *user)
+int kch_kvm_offset(struct file *vcpu, unsigned int cmd, u64 *offset, void __user *user)
 {
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,

@@ -18,8 +18,7 @@ struct file;
 long kch_kvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* KVM_GET_DEVICE_ATTR or KVM_SET_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET, cycles. */
-int kch_kvm_offset(struct file *vcpu, unsigned int cmd, u64 *offset,
-		   void __user *user);
+int kch_kvm_offset(struct file *vcpu, unsigned int cmd, u64 *offset, void __user *user);
 int kch_kvm_set_offset(struct file *vcpu, u64 offset, void __user *user);
 
 /*

@@ -20,8 +20,7 @@ struct file *kch_kvm_get_vm(int fd, struct kch_message *message)
 		return ERR_PTR(-EBADF);
 	}
 	if (kch_kvm_file_kind(file) != KCH_KVM_FILE_VM) {
-		kch_say(message, "descriptor %d is %pD, not a KVM virtual machine",
-			fd, file);
+		kch_say(message, "descriptor %d is %pD, not a KVM virtual machine", fd, file);
 		fput(file);
 		return ERR_PTR(-EBADFD);
 	}
@@ -70,8 +69,7 @@ static int by_id(const void *a, const void *b)
 	return id_a < id_b ? -1 : id_a > id_b;
 }
 
-void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits,
-		      struct kch_rec_vm *entry)
+void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits, struct kch_rec_vm *entry)
 {
 	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(entry + 1);
 	struct kch_clock clock;
@@ -82,8 +80,7 @@ void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits,
 	entry->tsc_scaling_frac_bits = frac_bits;
 	kch_clock_of(entry, vcpus, &clock);
 	entry->host_tsc = cpu_to_le64(rdtsc_ordered());
-	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
-						      le64_to_cpu(entry->host_tsc)));
+	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, le64_to_cpu(entry->host_tsc)));
 }
 
 int kch_kvm_check_pending(u32 vcpu_id, bool is_protected, s64 adjustment,

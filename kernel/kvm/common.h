@@ -23,8 +23,7 @@ int kch_kvm_has_clock(const struct kvm *kvm, struct kch_message *message);
  * The end of kch_kvm_read(): what is the same in either way, @count vCPUs behind @entry in
  * the order of their ids, and the VM's clock at this instant.
  */
-void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits,
-		      struct kch_rec_vm *entry);
+void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits, struct kch_rec_vm *entry);
 
 /*
  * Would this vCPU's clock still be what was read when it runs next?  @adjustment:

@@ -25,8 +25,7 @@ bool kch_kvm_sets_vcpus(void) { return true; }
 /* Not needed: kch_kvm_restore() itself sets the vCPUs. */
 int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm) { return -1; }
 
-static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
-			  struct kch_rec_vcpu *to)
+static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu, struct kch_rec_vcpu *to)
 {
 	u32 flags = 0;
 
@@ -53,8 +52,7 @@ static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu,
 #define NO_MASTER_CLOCK	"the host's clocksource is not the TSC or was seen going backwards, " \
 			"or the vCPUs' TSCs do not match"
 
-static int get_state(struct kvm *kvm, struct kvm_clock_state **state,
-		     struct kch_message *message)
+static int get_state(struct kvm *kvm, struct kvm_clock_state **state, struct kch_message *message)
 {
 	int err = kch_kvm_has_clock(kvm, message);
 
@@ -64,8 +62,7 @@ static int get_state(struct kvm *kvm, struct kvm_clock_state **state,
 	return PTR_ERR_OR_ZERO(*state);
 }
 
-static void reference_to_entry(const struct kvm_clock_state *state,
-			       struct kch_rec_vm *to)
+static void reference_to_entry(const struct kvm_clock_state *state, struct kch_rec_vm *to)
 {
 	u32 flags = le32_to_cpu(to->flags) & ~KCH_VM_MASTER_CLOCK;
 
@@ -175,8 +172,7 @@ static struct kvm_clock_state *state_of(const struct kch_rec_vm *entry)
 	return state;
 }
 
-static int give_clock(struct kvm *kvm, const struct kch_rec_vm *entry,
-		      struct kch_message *message)
+static int give_clock(struct kvm *kvm, const struct kch_rec_vm *entry, struct kch_message *message)
 {
 	struct kvm_clock_state *state = state_of(entry);
 	int err = state ? kvm_set_clock_state(kvm, state) : -ENOMEM;
@@ -213,16 +209,13 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 	return give_clock(kvm, wanted, message);
 }
 
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
-		      bool reference)
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
 {
 	if (give_clock(kvm, before, NULL))
-		pr_err("the clock of process %d's VM could not be put back\n",
-		       kvm->userspace_pid);
+		pr_err("the clock of process %d's VM could not be put back\n", kvm->userspace_pid);
 }
 
-int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
-		    struct kch_message *message)
+int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_message *message)
 {
 	struct kch_rec_vm *before = NULL;
 	int err;
@@ -269,8 +262,7 @@ bool kch_kvm_hyperv_page(const struct kvm *kvm)
 void kch_kvm_unbar(struct kvm *kvm) { }
 bool kch_kvm_entered(struct kvm *kvm) { return true; }
 
-int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
-			  struct kch_message *message)
+int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_message *message)
 {
 	return 0;
 }

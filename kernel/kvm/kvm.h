@@ -62,8 +62,7 @@ int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message);
  * -EOPNOTSUPP, -EALREADY, -EIO, -ECHILD, -ENOMEM with nothing changed;
  * -EOVERFLOW with everything put back.
  */
-int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore,
-		    struct kch_message *message);
+int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore, struct kch_message *message);
 
 /*
  * For kch_kvm_write_and_check(): makes the VM's clock @wanted, and with @pairs also its
@@ -83,8 +82,7 @@ void kch_kvm_unbar(struct kvm *kvm);
  * Undoes a restore: the vCPUs' pairs, and with @reference the clock, are again what was
  * read of them @before.  The vCPUs are still barred; their offsets are as before.
  */
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
-		      bool reference);
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference);
 
 /* Has a vCPU come to KVM_RUN since a clock was restored to the barred VM? */
 bool kch_kvm_entered(struct kvm *kvm);

@@ -122,8 +122,7 @@ static int scratch_create(struct scratch_vm *s)
 		goto close;
 	}
 	s->step = "mapping a page";
-	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	if (IS_ERR_VALUE(page)) {
 		err = page;
 		goto close;
@@ -169,8 +168,7 @@ static void scratch_destroy(struct scratch_vm *s)
 		vm_munmap((unsigned long)s->user, PAGE_SIZE);
 }
 
-static int get_clock(struct file *vm, struct kvm_clock_data *clock,
-		     void __user *user)
+static int get_clock(struct file *vm, struct kvm_clock_data *clock, void __user *user)
 {
 	long err = kch_kvm_ioctl(vm, KVM_GET_CLOCK, (unsigned long)user);
 
@@ -199,8 +197,7 @@ static int run_once(struct scratch_vm *s)
 	return err;
 }
 
-static int compare(struct kch_message *message, const char *what, u64 found,
-		   u64 expected)
+static int compare(struct kch_message *message, const char *what, u64 found, u64 expected)
 {
 	if (found == expected)
 		return 0;
@@ -244,8 +241,7 @@ static int check_clock(struct file *vm_file, u32 kvm_khz, void __user *user,
 		return err;
 	kch_clock_of(&after, &unscaled, &clock);
 	kch_pvclock_pair(kvm_khz, &clock.tsc_to_system_mul, &clock.tsc_shift);
-	return compare(message, "kvmclock in ns", kch_clock_ns(&clock, says.host_tsc),
-		       says.clock);
+	return compare(message, "kvmclock in ns", kch_clock_ns(&clock, says.host_tsc), says.clock);
 }
 
 /* Does KVM agree with the page of the clock that was restored? */
@@ -264,8 +260,7 @@ static int check_agreement(struct scratch_vm *s, const struct kch_rec_vm *live,
 		return err;
 	kch_clock_of(live, (const struct kch_rec_vcpu *)(live + 1), &clock);
 	off_ns = says.clock - kch_clock_ns(&clock, says.host_tsc);
-	bound_ns = kch_entry_bound_ns(live, facts->kvm_khz, tsc_khz,
-				      says.host_tsc, false);
+	bound_ns = kch_entry_bound_ns(live, facts->kvm_khz, tsc_khz, says.host_tsc, false);
 	if (off_ns <= (s64)bound_ns && off_ns >= -(s64)bound_ns)
 		return 0;
 	kch_say(message, "after a clock was restored to a test VM, KVM_GET_CLOCK is %lld ns off the guest's, expected below %llu ns: nothing is written to any VM",
@@ -435,8 +430,7 @@ int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 		return -EINTR;
 	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
 		known.result = -ENODATA;
-	return answer(known.result == -ENODATA ? ask(message) : known.result, facts,
-		      message);
+	return answer(known.result == -ENODATA ? ask(message) : known.result, facts, message);
 }
 
 int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message)
@@ -459,15 +453,13 @@ static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
 	if (err)
 		return err;
 	for (i = 0; i < count && !err; i++) {
-		vcpu = vcpus[i] ? kch_entry_vcpu(entry,
-						 kch_kvm_vcpu_file_id(vcpus[i], kvm)) :
+		vcpu = vcpus[i] ? kch_entry_vcpu(entry, kch_kvm_vcpu_file_id(vcpus[i], kvm)) :
 				  NULL;
 		if (!vcpu)
 			continue;
 		offset = 0;
 		err = kch_kvm_offset(vcpus[i], KVM_GET_DEVICE_ATTR, &offset, user) ?:
-		      compare(message, "TSC offset", le64_to_cpu(vcpu->tsc_offset),
-			      offset);
+		      compare(message, "TSC offset", le64_to_cpu(vcpu->tsc_offset), offset);
 	}
 	kvfree(entry);
 	return err;
@@ -482,8 +474,7 @@ int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 	BUILD_BUG_ON(sizeof(struct kvm_clock_data) > 64);
 	BUILD_BUG_ON(sizeof(struct kvm_device_attr) + sizeof(u64) > 64);
 	err = check_clock(vm_file, facts->kvm_khz, scratch, message) ?:
-	      check_offsets(kch_kvm_of(vm_file), vcpus, count, facts->frac_bits,
-			    scratch, message);
+	      check_offsets(kch_kvm_of(vm_file), vcpus, count, facts->frac_bits, scratch, message);
 	/* These say something of the VM, or of its memory. */
 	if (!err || err == -ELIBBAD || err == -EIO || err == -ECHILD ||
 	    err == -EFAULT)
@@ -491,8 +482,7 @@ int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 	return not_asked(err);
 }
 
-static int module_event(struct notifier_block *block, unsigned long event,
-			void *data)
+static int module_event(struct notifier_block *block, unsigned long event, void *data)
 {
 	const struct module *module = data;
 

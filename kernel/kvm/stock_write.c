@@ -225,8 +225,7 @@ static void remake_hyperv_page(struct kvm *kvm)
 	request_pages(kvm, false);
 }
 
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before,
-		      bool reference)
+void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
 {
 	bool master = le32_to_cpu(before->flags) & KCH_VM_MASTER_CLOCK;
 	const struct kch_rec_vcpu *was;
@@ -287,14 +286,12 @@ unlock:
 		why = "the host's clocksource is not the TSC";
 	if (!why)
 		return 0;
-	kch_say(message, "KVM will turn the VM's master clock off when it runs: %s",
-		why);
+	kch_say(message, "KVM will turn the VM's master clock off when it runs: %s", why);
 	kch_kvm_put_back(kvm, before, true);
 	return -EOPNOTSUPP;
 }
 
-int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
-		    struct kch_message *message)
+int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_message *message)
 {
 	struct kch_rec_vm *before = NULL;
 	struct kvm_vcpu *busy;
@@ -306,8 +303,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
 		return -EINTR;
 	busy = trylock_vcpus(kvm);
 	if (busy) {
-		kch_say(message, "vCPU %d is running, or in an ioctl",
-			busy->vcpu_id);
+		kch_say(message, "vCPU %d is running, or in an ioctl", busy->vcpu_id);
 		r->outcome.vcpu_id = busy->vcpu_id;
 		err = -EBUSY;
 	} else if (kvm->created_vcpus != atomic_read(&kvm->online_vcpus)) {
@@ -334,8 +330,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r,
  * The vCPUs were barred before, with the clock as @r has written it; the VMM has
  * come to KVM_RUN since, and may have set the clock anew, or more.
  */
-int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r,
-			  struct kch_message *message)
+int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_message *message)
 {
 	struct kch_rec_vm *before = NULL;
 	int err;
@@ -466,8 +461,7 @@ int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
 		if (vcpu->arch.hw_tsc_khz)
 			continue;
 		if (!err) {
-			write_pair(vcpu, kch_entry_vcpu(entry, vcpu->vcpu_id),
-				   facts);
+			write_pair(vcpu, kch_entry_vcpu(entry, vcpu->vcpu_id), facts);
 			/* Left by its creation; would take a new reference. */
 			kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 			kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);

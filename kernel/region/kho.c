@@ -135,8 +135,7 @@ static void look_for_incoming(struct kch_region *region)
 	region->incoming_size = le64_to_cpu(entry->bytes);
 }
 
-int kch_region_claim_kho(struct kch_region *region, unsigned long size,
-			 struct kch_message *message)
+int kch_region_claim_kho(struct kch_region *region, unsigned long size, struct kch_message *message)
 {
 	/* KHO preserves what the page allocator gives in one piece. */
 	const unsigned long most = min_t(unsigned long, KCH_REGION_MAX,
@@ -150,8 +149,7 @@ int kch_region_claim_kho(struct kch_region *region, unsigned long size,
 	}
 	region->memory = kho_alloc_preserve(size);
 	if (IS_ERR(region->memory)) {
-		kch_say(message, "KHO does not preserve %lu bytes (%pe)", size,
-			region->memory);
+		kch_say(message, "KHO does not preserve %lu bytes (%pe)", size, region->memory);
 		return -ENOMEM;
 	}
 	outgoing = kho_alloc_preserve(sizeof(*outgoing));
@@ -216,8 +214,7 @@ bool kch_region_kho_offered(struct kch_message *why_not)
 
 bool kch_region_kho_came(struct kch_message *message) { return false; }
 
-int kch_region_claim_kho(struct kch_region *region, unsigned long size,
-			 struct kch_message *message)
+int kch_region_claim_kho(struct kch_region *region, unsigned long size, struct kch_message *message)
 {
 	return -EOPNOTSUPP;
 }

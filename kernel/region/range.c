@@ -39,8 +39,7 @@ static int check_size(u64 start, u64 size, struct kch_message *message)
  * Whether there is memory at all is seen when the first record is read back: a try here
  * would write to what may be another's.
  */
-static void use_memory(struct kch_region *region, enum kch_backend backend,
-		       u64 start, u64 size)
+static void use_memory(struct kch_region *region, enum kch_backend backend, u64 start, u64 size)
 {
 	region->backend = backend;
 	region->start = start;
@@ -98,8 +97,7 @@ int kch_region_claim_label(struct kch_region *region, const char *label,
 	int err;
 
 	if (!reserve_mem_find_by_name(label, &start, &size)) {
-		kch_say(message, "no reserve_mem=...:%s on the kernel's command line",
-			label);
+		kch_say(message, "no reserve_mem=...:%s on the kernel's command line", label);
 		return -ENOENT;
 	}
 	err = check_size(start, size, message);
