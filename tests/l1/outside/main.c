@@ -466,7 +466,7 @@ int main(int argc, char **argv)
 	make_file(o.dir);
 	sandbox_enter(o.dir, o.namespaces);
 	report_open(NULL);
-	snprintf(where, sizeof(where), "/" MEMORY_FILE "@0,%u", MEMORY_SIZE);
+	snprintf(where, sizeof(where), "/" MEMORY_FILE "@0,%d", MEMORY_SIZE);
 	guestmem_map(&mem, where);
 	if (o.is_resume)
 		resume(&o, &mem);
