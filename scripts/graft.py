@@ -2,11 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Put the driver into a kernel's source tree, as part of KVM, or write it as patches for `git am`.
 
-  scripts/graft.py [-l] TREE                    into the tree
-  scripts/graft.py --patches FOLDER [-c] TREE   as patches; the tree is only read
-
-  -l   do not apply patches/*.patch: the tree has them, or what they do
-  -c   see that git am takes the patches, each series alone, and what the tree's checkpatch says
+  scripts/graft.py [-l] TREE                 into the tree; -l: the tree has patches/*.patch, or what they do
+  scripts/graft.py --patches FOLDER TREE     as two series of patches; the tree is only read
 
 The driver goes to arch/x86/kvm/handover/, its public headers to include/, and it gets its lines in
 Kconfig, Makefile and MAINTAINERS. What KVM and the TSC code have to offer it is in patches/. Files are
@@ -67,23 +64,9 @@ def edit(file, has, pattern, text):
 
 
 def driver_files():
-    """What the driver is made of within the kernel: the objects that Kbuild names then, and the headers
-    that they include. What is only for the module outside is not among it."""
-    kbuild = KERNEL / "Kbuild"
-    objects = output_of("make", "-rRsf-", "--no-print-directory", f"src={KERNEL}", "KBUILD_EXTMOD=",
-                        "CONFIG_KVMCLOCK_HANDOVER=y", "CONFIG_LIVEUPDATE=y", "print",
-                        input=f"include {kbuild}\nprint:\n\t@echo $(kvmclock_handover-y)\n")
-    todo = [KERNEL / name.replace(".o", ".c") for name in objects.split()]
-    found = {KERNEL / name for name in re.findall(r"\$\(src\)/([\w/-]+\.sh)", kbuild.read_text())}
-    while todo:
-        file = todo.pop()
-        if file not in found:
-            found.add(file)
-            for name in re.findall(r'^\s*#\s*include\s+"(.+)"', file.read_text(), re.M):
-                headers = [place / name for place in (file.parent, KERNEL) if (place / name).exists()]
-                # That one is made for each kernel.
-                todo += [header.resolve() for header in headers[:1] if name != "kch_probed.h"]
-    return sorted(found)
+    """What the driver is made of within the kernel: not what is only for the module outside, nor what make left."""
+    return [file for file in KERNEL.rglob("*") if file.suffix in (".c", ".h", ".sh")
+            and not re.match(r"include/|intree/|kvm/stock|kch_probed\.h|.*\.mod\.c", str(file.relative_to(KERNEL)))]
 
 
 def graft(tree):
@@ -105,7 +88,7 @@ def graft(tree):
     edit(tree / "MAINTAINERS", "^KVM CLOCK HANDOVER", "^KVM ", lambda line: f"{entry}\n\n{line.group(0)}")
 
 
-def emit(tree, output, check, work):
+def emit(tree, output, work):
     """In a git repository with only what is touched: a whole kernel takes git minutes."""
     name, email = re.match("(.*) <(.*)> ", output_of("git", "var", "GIT_COMMITTER_IDENT")).groups()
 
@@ -126,7 +109,6 @@ def emit(tree, output, check, work):
     git("init", "-q")
     commit("base")
     git("tag", "base")
-    good = True
     for series in "tsc", "kvm":
         folder = output / series
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,38 +121,27 @@ def emit(tree, output, check, work):
         if series == "kvm":
             graft(work)
             commit((KERNEL / "intree/message").read_text())
-        made = git("format-patch", "-o", folder, "base").splitlines()
-        print(*made, sep="\n")
-        if check:
-            git("checkout", "-q", "-b", f"check-{series}", "base")
-            git("am", "-q", *made)
-            git("diff", "--exit-code", f"check-{series}", series)
-            print(f"graft.py: git am takes {series}", file=sys.stderr, flush=True)
-            # As scripts/check.py has it, and: new files are in MAINTAINERS, by the last patch or a pattern.
-            ignored = "LONG_LINE_STRING,UNSPECIFIED_INT,ALLOC_WITH_SIZEOF,FILE_PATH_CHANGES"
-            good &= not subprocess.run([tree / "scripts/checkpatch.pl", "--no-tree", "--terse", "--show-types",
-                                        "--summary-file", "--ignore", ignored, *made], check=False).returncode
-    return good
+        print(git("format-patch", "-o", folder, "base"), end="")
 
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("-l", action="store_true")
-    parser.add_argument("-c", action="store_true")
     parser.add_argument("--patches", type=Path)
     parser.add_argument("tree", type=Path)
     args = parser.parse_args()
     tree = args.tree.resolve()
     if not (tree / "arch/x86/kvm/x86.c").exists():
         sys.exit(f"graft.py: {tree}: not a kernel source tree")
-    if args.patches and (tree / DRIVER).exists():
+    if not args.patches:
+        for patch in [] if args.l else patches_of("*"):
+            apply(tree, patch)
+        graft(tree)
+    elif (tree / DRIVER).exists():
         sys.exit(f"graft.py: {tree}: has the driver already")
-    if args.patches:
+    else:
         with tempfile.TemporaryDirectory() as work:
-            sys.exit(not emit(tree, args.patches.resolve(), args.c, Path(work)))
-    for patch in [] if args.l else patches_of("*"):
-        apply(tree, patch)
-    graft(tree)
+            emit(tree, args.patches.resolve(), Path(work))
 
 
 if __name__ == "__main__":
