@@ -13,6 +13,9 @@ source=$1
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 dest=$work/dest
+multiarch=/usr/lib/$(gcc -print-multiarch)
+usr=(PREFIX=/usr libdir="$multiarch" mandir=/usr/man)
+opt=(PREFIX=/opt/kch)
 # Of a make that called this.
 unset PREFIX prefix DESTDIR MAKEFLAGS MFLAGS MAKELEVEL
 
@@ -21,24 +24,20 @@ fail() {
 	exit 1
 }
 
-multiarch=/usr/lib/$(gcc -print-multiarch)
-make_with() { # USR|OPT TARGET
-	local variables=(PREFIX=/opt/kch)
-	[[ $1 == opt ]] || variables=(PREFIX=/usr libdir="$multiarch" mandir=/usr/man)
-	make --no-print-directory -s -C "$source" "$2" DESTDIR="$dest" "${variables[@]}"
+run_make() { # ARGUMENT...
+	make --no-print-directory -s -C "$source" DESTDIR="$dest" "$@"
 }
 
 installed() { # [FOLDER]: files and links
 	(cd -- "$dest" && find "./${1:-}" ! -type d | sort)
 }
 
+# Names what needs all of the library; runs without module and KVM.
 cat >"$work/vmm.c" <<'END'
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <kvmclock-handover-stock.h>
 
-/* Names what needs all of the library; runs without module and KVM. */
 int main(void)
 {
 	struct kch_restore_result result = { .sz = sizeof(result) };
@@ -47,27 +46,23 @@ int main(void)
 	uint8_t uuid[KCH_UUID_SIZE] = { 1 };
 	size_t size = 0;
 
-	if (!handle || kch_open(&opts) || errno != ENOENT)
-		return 1;
-	if (kch_stock_save(handle, -1, NULL, 0, uuid, NULL, NULL, &size) != -EINVAL ||
-	    kch_stock_restore(handle, -1, NULL, 0, NULL, 0, NULL, &result) != -EBADMSG ||
-	    kch_vm_restore(handle, -1, NULL, 0, uuid, NULL, &result) != -ENOTTY)
-		return 1;
-	puts(kch_mode_name(KCH_MODE_IDENTICAL));
+	if (handle && !kch_open(&opts) && errno == ENOENT &&
+	    kch_stock_save(handle, -1, NULL, 0, uuid, NULL, NULL, &size) == -EINVAL &&
+	    kch_stock_restore(handle, -1, NULL, 0, NULL, 0, NULL, &result) == -EBADMSG &&
+	    kch_vm_restore(handle, -1, NULL, 0, uuid, NULL, &result) == -ENOTTY)
+		puts(kch_mode_name(KCH_MODE_IDENTICAL));
 	kch_close(handle);
-	return 0;
 }
 END
 
 build_and_run() { # PREFIX LIBDIR
 	local flags ldd
-	export PKG_CONFIG_LIBDIR=$dest$2/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
-	grep -qx "prefix=$1" "$PKG_CONFIG_LIBDIR/kvmclock-handover.pc" ||
-		fail "another prefix: $(<"$PKG_CONFIG_LIBDIR/kvmclock-handover.pc")"
+	export PKG_CONFIG_LIBDIR=$dest$2/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest LD_LIBRARY_PATH=$dest$2
+	[[ $(pkg-config --variable=prefix kvmclock-handover) == *"$1" ]] || fail "$1: pkg-config has another prefix"
 	read -ra flags < <(pkg-config --cflags --libs kvmclock-handover)
 	gcc -o "$work/shared" "$work/vmm.c" "${flags[@]}"
-	[[ $(LD_LIBRARY_PATH=$dest$2 "$work/shared") == identical ]] || fail "$1: the shared program does not work"
-	ldd=$(LD_LIBRARY_PATH=$dest$2 ldd "$work/shared")
+	[[ $("$work/shared") == identical ]] || fail "$1: the shared program does not work"
+	ldd=$(ldd "$work/shared")
 	[[ $ldd == *"=> $dest$2/libkvmclock-handover.so.0 "* ]] || fail "$1: the program has another library: $ldd"
 	read -ra flags < <(pkg-config --static --cflags --libs kvmclock-handover)
 	gcc -static -o "$work/static" "$work/vmm.c" "${flags[@]}"
@@ -76,17 +71,16 @@ build_and_run() { # PREFIX LIBDIR
 }
 
 command -v pkg-config >/dev/null || fail 'no pkg-config here: scripts/setup.sh installs it'
-make --no-print-directory -s -C "$source" PREFIX=/built/with/another
-make_with usr install
-usr=$(installed)
-make_with opt install
-opt=$(installed opt)
+run_make PREFIX=/built/with/another
+run_make "${usr[@]}" install
+run_make "${opt[@]}" install
+in_opt=$(installed opt)
 for file in sbin/kvmclockctl lib/libkvmclock-handover.{a,so,so.0} lib/pkgconfig/kvmclock-handover.pc \
 	include/kvmclock-handover{,-stock}.h include/linux/kvmclock_handover.h share/man/man8/kvmclockctl.8 \
 	share/man/man3/libkvmclock-handover.3; do
-	[[ -f $dest/opt/kch/$file ]] || fail "$file is not installed; installed is: $opt"
+	[[ -f $dest/opt/kch/$file ]] || fail "$file is not installed; installed is: $in_opt"
 done
-[[ -f $dest/usr/man/man8/kvmclockctl.8 ]] || fail "mandir= is ignored: $usr"
+[[ -f $dest/usr/man/man8/kvmclockctl.8 ]] || fail "mandir= is ignored: $(installed usr)"
 ! grep -rlF -e "$work" -e /built/with/another -e /usr/local "$dest" ||
 	fail 'a file has a path that it is not installed in'
 build_and_run /usr "$multiarch"
@@ -94,8 +88,7 @@ build_and_run /opt/kch /opt/kch/lib
 
 # Of others, and so not to be removed.
 touch "$dest/usr/include/linux/other.h"
-make_with usr uninstall
-[[ $(installed usr) == ./usr/include/linux/other.h ]] || fail "uninstall leaves, or takes: $(installed usr)"
-[[ $(installed opt) == "$opt" ]] || fail "uninstall of /usr changes /opt: $(installed opt)"
-make_with opt uninstall
-[[ $(installed) == ./usr/include/linux/other.h ]] || fail "uninstall leaves: $(installed)"
+run_make "${usr[@]}" uninstall
+[[ $(installed opt) == "$in_opt" ]] || fail "uninstall of /usr changes /opt: $(installed opt)"
+run_make "${opt[@]}" uninstall
+[[ $(installed) == ./usr/include/linux/other.h ]] || fail "uninstall leaves, or takes: $(installed)"
