@@ -3,10 +3,10 @@
 """Style and static checks of the whole tree; `make check` calls it.
 
     scripts/check.py [NAME...]     all checks, or those named; --list lists them
+    scripts/check.py --control     plants the faults of the table at the end in a copy of the tree; each must be found
 
-check_control.py plants a fault for each, and demands that it is found. A check whose tool or input
-is missing has failed: it says what to install or fetch. Style of C is what checkpatch says;
-clang-format is not asked, because it re-flows what the kernel's own style aligns by hand.
+A check whose tool or input is missing has failed: it says what to install or fetch. Style of C is what
+checkpatch says; clang-format is not asked, because it re-flows what the kernel's own style aligns by hand.
 """
 import os
 import re
@@ -14,13 +14,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Iterator, List
 
 import check_documents
 import check_floors
+from record_tables import ROOT, Failed
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests/nested"))
 import kernels  # noqa: E402
 
@@ -30,12 +31,7 @@ WORK = BUILD / "check"
 LINE, = kernels.names("check")
 HEADERS = kernels.find(LINE).path / "headers"
 LINES_MAX = 800
-COLUMNS_MAX = 100
 JOBS = f"-j{os.cpu_count()}"
-
-
-class Failed(Exception):
-    """A check cannot be made, or something outside said what is wrong."""
 
 
 def run(*command, input="") -> subprocess.CompletedProcess:
@@ -55,16 +51,11 @@ def must(*command) -> str:
 
 
 def tree_files() -> List[str]:
-    """The tree's own files: what git tracks or would; in an unpacked archive, all but build/."""
-    found = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if found.returncode == 0:
-        names = set(found.stdout.split("\0"))
-    else:
-        names = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.relative_to(ROOT).parts[0] != "build"
-                 and not re.search(r"\.(o|ko|mod|mod\.c|cmd|pyc)$|kch_probed\.h|/(Module\.symvers|modules\.order)$",
-                                   str(path))}
-    # A file that is removed but not yet committed is still listed.
-    return sorted(name for name in names if name and (ROOT / name).is_file() and not (ROOT / name).is_symlink())
+    """The tree's own files: all that .gitignore does not name. Also in an archive: git is given an empty repository."""
+    with tempfile.TemporaryDirectory() as empty:
+        must("git", "init", "-q", "--bare", empty)
+        found = must("git", f"--git-dir={empty}", "--work-tree=.", "ls-files", "-z", "--others", "--exclude-standard")
+    return sorted(name for name in found.split("\0") if name and not (ROOT / name).is_symlink())
 
 
 FILES: List[str] = []
@@ -75,10 +66,13 @@ def files(pattern: str) -> List[str]:
 
 
 def text_files() -> Iterator[tuple]:
-    """(name, lines) of what somebody wrote: a picture or a licence is not."""
-    for name in FILES:
-        if not re.search(r"\.(bin|svg)$|^COPYING$|^LICENSES/", name):
-            yield name, (ROOT / name).read_text(errors="replace").split("\n")
+    """(name, text) of what somebody wrote: a picture or a licence is not."""
+    for name in files(r"^(?!COPYING$|LICENSES/).*(?<!\.bin)(?<!\.svg)$"):
+        yield name, (ROOT / name).read_text(errors="replace")
+
+
+def scripts(suffix: str, program: str) -> List[str]:
+    return [name for name, text in text_files() if name.endswith(suffix) or re.match(f"#!.*{program}\n", text)]
 
 
 # ---- Text
@@ -89,10 +83,9 @@ LICENCES = [
     (r"^COPYING$|^LICENSES/|^debian/(changelog|copyright|source/format)$|\.(bin|svg|patch)$|^kernel/intree/(MAINTAINERS|message)$", None),
     (r"^kernel/include/uapi/", "GPL-2.0 WITH Linux-syscall-note"),
     # Built into the module, the library and the tests.
-    (r"^kernel/(include/linux|core)/|^kernel/(portable\.h|clock\.[ch]|record\.[ch]|machine\.[ch])$",
-     "GPL-2.0 OR BSD-2-Clause"),
+    (r"^kernel/(include/linux|core)/", "GPL-2.0 OR BSD-2-Clause"),
     (r"^userspace/(lib|include)/", "LGPL-2.1-or-later"),
-    (r"\.md$|^Documentation/", "any"),
+    (r"\.md$|^Documentation/", ".*"),
     ("", "GPL-2.0"),
 ]
 
@@ -100,27 +93,19 @@ LICENCES = [
 def check_licences() -> Iterator[str]:
     for name in FILES:
         wanted = next(licence for pattern, licence in LICENCES if re.search(pattern, name))
-        if wanted is None:
-            continue
         head = "\n".join((ROOT / name).read_text(errors="replace").split("\n")[:3])
-        found = re.search(r"SPDX-License-Identifier: *([^\n]*?) *(\*/|-->|\",)?$", head, re.M)
-        if not found or wanted not in ("any", found[1]):
-            yield f"{name}: licence '{found[1] if found else 'none'}', expected '{wanted}', in the first three lines"
+        if wanted and not re.search(rf"SPDX-License-Identifier: *{wanted} *(\*/|-->|\",)?$", head, re.M):
+            yield f"{name}: its licence, in the first three lines, is not '{wanted}'"
 
 
 def check_text() -> Iterator[str]:
-    for name, lines in text_files():
+    for name, text in text_files():
         # In a patch an empty line of context is a blank.
-        if name.endswith(".patch"):
-            continue
-        if len(lines) > LINES_MAX + 1:
-            yield f"{name}: {len(lines) - 1} lines, at most {LINES_MAX}: what is in it that has a name of its own?"
-        if lines[-1]:
-            yield f"{name}: does not end with a line"
-        for number, line in enumerate(lines, 1):
-            if line != line.rstrip():
-                yield f"{name}:{number}: white space at the end of a line"
-        if re.search(r"(^|/)(Makefile|Kbuild)$|\.mk$", name) and "-Werror" in "\n".join(lines):
+        if not name.endswith(".patch") and re.search(r"[ \t]$|[^\n]\Z", text, re.M):
+            yield f"{name}: white space at the end of a line, or no line at the end"
+        if text.count("\n") > LINES_MAX and not name.endswith(".patch"):
+            yield f"{name}: more than {LINES_MAX} lines: what is in it that has a name of its own?"
+        if re.search(r"(^|/)(Makefile|Kbuild)$|\.mk$", name) and "-Werror" in text:
             yield f"{name}: -Werror: only checks treat warnings as errors, a newer compiler has more of them"
 
 
@@ -132,40 +117,20 @@ PLACES = r"(^|[^A-Za-z0-9_.])/(w[o]rk|h[o]me/[a-z]+)/|/t[m]p/k(ch)?/"
 
 def check_places() -> Iterator[str]:
     """Nothing of one machine: no mirror or registry, no path that only its author has."""
-    for name, lines in text_files():
-        for number, line in enumerate(lines, 1):
-            for host in re.findall(r"(?:https?|ftp)://([A-Za-z0-9.-]+)", line):
-                if not re.fullmatch(HOSTS, host):
-                    yield f"{name}:{number}: the project has no business with the host {host}"
-            if re.search(PLACES, line):
-                yield f"{name}:{number}: a path of somebody's machine"
+    for name, text in text_files():
+        for host in re.findall(rf"(?:https?|ftp)://(?!(?:{HOSTS})(?![A-Za-z0-9.-]))([A-Za-z0-9.-]+)", text):
+            yield f"{name}: the project has no business with the host {host}"
+        for place in re.finditer(PLACES, text, re.M):
+            yield f"{name}: a path of somebody's machine: {place[0]}"
 
-
-def check_modes() -> Iterator[str]:
-    for name, lines in text_files():
-        script, executable = lines[0].startswith("#!"), os.access(ROOT / name, os.X_OK)
-        if script != executable:
-            yield f"{name}: " + ("starts with #! but is not executable" if script else
-                                 "executable, but does not start with #!")
-
-
-# ---- Scripts
 
 def check_shellcheck() -> Iterator[str]:
-    scripts = [name for name, lines in text_files()
-               if name.endswith(".sh") or re.match(r"#!.*[/ ](ba|da)?sh$", lines[0])]
     # All together, so that each sees what it sources; -x follows.
-    yield from run("shellcheck", "-x", *scripts).stdout.splitlines()
+    yield from run("shellcheck", "-x", *scripts(".sh", "[/ ](ba|da)?sh")).stdout.splitlines()
 
 
 def check_python() -> Iterator[str]:
-    scripts = [name for name, lines in text_files() if name.endswith(".py") or re.match("#!.*python", lines[0])]
-    for name in scripts:
-        try:
-            compile((ROOT / name).read_text(), name, "exec")
-        except SyntaxError as error:
-            yield f"{name}: {error}"
-    yield from run("pyflakes3", *scripts).stdout.splitlines()
+    yield from run("pyflakes3", *scripts(".py", "python3.*")).stdout.splitlines()
 
 
 # ---- C
@@ -189,9 +154,8 @@ def check_checkpatch() -> Iterator[str]:
     checkpatch = min(BUILD.glob("source/linux-*/scripts/checkpatch.pl"))
     for pattern, ignored in ((r"^kernel/(?!.*portable\.h).*\.[chS]$", IGNORED),
                              (r"^(?!kernel/).*\.[chS]$|/portable\.h$", f"{IGNORED},{IGNORED_USER}")):
-        yield from run("perl", checkpatch, "--no-tree", "--strict", "--terse", "--show-types", "--no-summary",
-                       f"--max-line-length={COLUMNS_MAX}", "--ignore", ignored, "-f",
-                       *files(pattern)).stdout.splitlines()
+        yield from run("perl", checkpatch, *"--no-tree --strict --terse --show-types --no-summary".split(),
+                       "--max-line-length=100", "--ignore", ignored, "-f", *files(pattern)).stdout.splitlines()
     # It keeps notes where it is called.
     for notes in ROOT.glob(".checkpatch-camelcase.*"):
         notes.unlink()
@@ -207,7 +171,7 @@ def check_sparse() -> Iterator[str]:
     """Also compiles the module with -Werror."""
     # In a copy: objects must not come to lie next to the sources, and C=2 checks each file.
     copy = WORK / "sparse"
-    run("sparse", "--version")
+    must("sparse", "--version")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT / "kernel", copy, ignore=shutil.ignore_patterns("*.o", ".*.cmd"))
     log = must("make", "-C", kernel_headers(), f"M={copy}", "C=2", "CHECK=sparse", "CC=gcc", "KCFLAGS=-Werror",
@@ -218,9 +182,7 @@ def check_sparse() -> Iterator[str]:
     checked = len(re.findall(r"^  CHECK ", log, re.M))
     if len(compiled) < 10 or checked < len(compiled):
         yield f"{log}\nonly {checked} of {len(compiled)} compiled files were checked"
-    for line in log.splitlines():
-        if re.search("warning:|error:", line):
-            yield line.replace(f"{copy}/", "kernel/")
+    yield from (line.replace(f"{copy}/", "kernel/") for line in log.splitlines() if re.search("warning:|error:", line))
 
 
 # It follows neither what a system call writes through an address in a structure, nor that symbols of the
@@ -232,23 +194,18 @@ CPPCHECK_WRONG = ["missingIncludeSystem", "missingInclude", "uninitvar:*vmm/vm.c
 
 def check_cppcheck() -> Iterator[str]:
     folders = {str(Path(name).parent) for name in files(r"^(kernel|userspace|tests)/.*\.h$")}
-    shared = files(r"^kernel/(core/.*|record|clock|machine)\.c$")
     yield from run("cppcheck", "-q", JOBS, "--std=c11", "--language=c", "--platform=unix64", "--inline-suppr",
                    "--enable=warning,performance,portability", *(f"--suppress={wrong}" for wrong in CPPCHECK_WRONG),
                    "--template={file}:{line}: {severity}: {message} [{id}]", *(f"-I{folder}" for folder in folders),
-                   "-Ikernel/include", "-Ikernel/include/uapi", *shared, "userspace", "tests").stdout.splitlines()
+                   "-Ikernel/include", "-Ikernel/include/uapi", "kernel/core", "userspace", "tests").stdout.splitlines()
 
 
 def check_headers() -> Iterator[str]:
     """Each header that others include, alone and twice, as C and as C++, by a compiler in a pedantic mood."""
-    headers = files(r"^(kernel/include/(uapi/)?linux|userspace/include)/[^/]*\.h$")
-    if not headers:
-        raise Failed("no header found")
-    for header in headers:
+    for header in files(r"^(kernel/include/(uapi/)?linux|userspace/include)/[^/]*\.h$") or ["none"]:
         for mode in ("gcc -x c -std=c99", "clang -x c -std=c99", "clang -x c++ -std=c++11"):
             result = run(*mode.split(), *"-pedantic -Wall -Wextra -Wundef -Werror -fsyntax-only -I.".split(),
-                         "-Ikernel/include/uapi", "-Ikernel/include", "-Iuserspace/include", "-",
-                         input=f'#include "{header}"\n' * 2)
+                         *check_documents.INCLUDES, "-", input=f'#include "{header}"\n' * 2)
             if result.returncode:
                 yield f"{header}: {mode}: {result.stdout}"
 
@@ -259,37 +216,108 @@ COMPILERS = {"gcc": "", "clang": "-Wno-gnu-variable-sized-type-not-at-end -Wno-c
 
 def check_builds() -> Iterator[str]:
     """Do gcc and clang have nothing to say about userspace and its tests? In a copy of the tree."""
-    copy = WORK / "builds"
-    shutil.rmtree(copy, ignore_errors=True)
-    for name in FILES:
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, copy / name)
     for compiler, flags in COMPILERS.items():
-        run(compiler, "--version")
-        # The KVM selftests' library has warnings of its own.
-        for makefile in ["userspace/Makefile", *files(r"^tests/(?!.*selftests).*/Makefile$")]:
-            target = "programs" if "tests/unit" in makefile else "all"
-            result = run("make", "-s", JOBS, "-C", copy / Path(makefile).parent, f"CC={compiler} -Werror {flags}",
-                         target)
-            if result.returncode:
-                yield f"{makefile}: {compiler}: {result.stdout}".replace(f"{copy}/", "")
-        shutil.rmtree(copy / "build", ignore_errors=True)
-    shutil.rmtree(copy)
+        must(compiler, "--version")
+        with tempfile.TemporaryDirectory() as copy:
+            for name in FILES:
+                (copy / Path(name)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, copy / Path(name))
+            # The KVM selftests' library has warnings of its own.
+            for makefile in ["userspace/Makefile", *files(r"^tests/(?!.*selftests).*/Makefile$")]:
+                result = run("make", "-s", JOBS, "-C", copy / Path(makefile).parent, f"CC={compiler} -Werror {flags}",
+                             "programs" if "tests/unit" in makefile else "all")
+                if result.returncode:
+                    yield f"{makefile}: {compiler}: {result.stdout}".replace(f"{copy}/", "")
 
 
 def check_kernel_doc() -> Iterator[str]:
     """The comments of structures and functions name every member and no other."""
-    kernel_doc = kernel_headers() / "scripts/kernel-doc"
-    for line in run("perl", kernel_doc, "-none", *files(r"\.h$")).stdout.splitlines():
-        if not re.search("No structured comments|^[0-9]+ ", line):
-            yield line
+    found = run("perl", kernel_headers() / "scripts/kernel-doc", "-none", *files(r"\.h$")).stdout
+    yield from (line for line in found.splitlines() if not re.search("No structured comments|^[0-9]+ ", line))
 
 
-CHECKS = {"licences": check_licences, "text": check_text, "places": check_places, "modes": check_modes,
-          "shellcheck": check_shellcheck, "python": check_python, "checkpatch": check_checkpatch,
-          "sparse": check_sparse, "cppcheck": check_cppcheck, "headers": check_headers, "builds": check_builds,
-          "kernel_doc": check_kernel_doc, "floors": lambda: check_floors.faults(ROOT),
-          "documents": lambda: check_documents.faults(ROOT, run)}
+# In pieces, so that no check takes it for this file's own.
+SPDX = "SPDX-License-" + "Identifier: GPL-2.0"
+C = f"// {SPDX}\n"
+
+# The checks, and the faults that each must find: file, pattern that is replaced (None: it is appended, or a
+# file of its own), text, pattern of what must be said (None: a part of the fault in the next row).
+CHECKS = {
+    "licences": (check_licences, [("planted-licences.txt", None, "# no licence\n", "planted-licences")]),
+    "text": (check_text, [
+        ("planted-text.txt", None, f"# {SPDX}\nwhite space \n", "planted-text.txt: white space"),
+        ("planted-long.txt", None, f"# {SPDX}\n" + "\n" * LINES_MAX, "planted-long.txt: more than"),
+        ("planted/Makefile", None, f"# {SPDX}\nCFLAGS = -Werror\n", "planted/Makefile: -Werror")]),
+    "places": (check_places, [
+        ("planted-host.txt", None, f"# {SPDX}\nsee http:/" "/planted.example.org/\n", "planted-host"),
+        ("planted-place.txt", None, f"# {SPDX}\nin /h" "ome/planted/file\n", "planted-place")]),
+    "shellcheck": (check_shellcheck, [("planted.sh", None, f"#!/bin/sh\n# {SPDX}\nls $1\n", "planted.sh")]),
+    "python": (check_python, [("planted.py", None, f"# {SPDX}\nimport os\n", "planted.py")]),
+    "checkpatch": (check_checkpatch, [("userspace/planted-checkpatch.c", None, C + "int planted;;\n", "planted-checkpatch")]),
+    "sparse": (check_sparse, [("kernel/core/clock.c", None, "u32 planted(__le32 n);\nu32 planted(__le32 n)\n{\n\treturn n;\n}\n",
+                               "kernel/core/clock.c")]),
+    "cppcheck": (check_cppcheck, [("userspace/planted-cppcheck.c", None,
+                                   C + "int planted(void)\n{\n\tint n[2] = { 0 };\n\n\treturn n[2];\n}\n", "planted-cppcheck")]),
+    "headers": (check_headers, [("userspace/include/planted-headers.h", None, f"/* {SPDX} */\nint planted(int new);\n",
+                                 "planted-headers.h: clang -x c\\+\\+")]),
+    "builds": (check_builds, [
+        ("userspace/lib/planted-builds.c", None, C + "int planted(void)\n{\n\tint n;\n\n\treturn n;\n}\n", "gcc: .*planted-builds"),
+        ("userspace/lib/planted-builds.c", None, "", "clang: .*planted-builds")]),
+    "kernel_doc": (check_kernel_doc, [
+        ("kernel/planted-kernel_doc.h", None, f"/* {SPDX} */\n/**\n * struct planted - a thing\n * @one: a number\n"
+         " */\nstruct planted {\n\tint one;\n\tint two;\n};\n", "planted-kernel_doc")]),
+    "floors": (lambda: check_floors.faults(ROOT), [
+        ("kernel/core/planted.c", None, C + '#include "../main/planted.h"\n', "kernel/core/planted.c: .* higher floor"),
+        ("kernel/main/o.c", None, "int planted_floors(void)\n{\n}\n", None),
+        ("kernel/main/planted.h", None, "int planted_floors(void);\n", "main/planted.h: planted_floors.* kernel/main/o.c"),
+        ("kernel/core/planted2.h", None, '#include "planted1.h"\n', None),
+        ("kernel/core/planted1.h", None, '#include "planted2.h"\n', "a circle: .*planted2.h"),
+        ("kernel/planted-floors.c", None, C, "planted-floors is on no floor"),
+        ("userspace/planted-floors.c", None, C + '#include "main/planted.h"\n', "main/planted.h is not for user space"),
+        ("userspace/lib/planted-floors.h", None, "int kch_check_count(void);\n", "planted-floors.h: kch_check_count.*members.c")]),
+    "documents": (lambda: check_documents.faults(run), [
+        ("Documentation/man/planted.8", None, f'.\\" {SPDX}\n.TH planted 8\n.SH NAME\n.NOSUCHMACRO\n', "planted.8"),
+        ("Documentation/planted.rst", None, f".. {SPDX}\n\nA\n==\n\n*planted\n\ntests/planted\n", "planted.rst"),
+        ("Documentation/testing.rst", None, "\ntests/planted.py\n", "no such file: tests/planted.py"),
+        ("Documentation/user-abi.rst", r"^..KCH_IOC_ADOPT..  .*\n", "", "not documented: KCH_IOC_ADOPT"),
+        ("Documentation/user-abi.rst", r"^(``KCH_IOC_PRESERVE`` +0x\w+ +``[^`]*`` +)\d+", r"\g<1>3", "static assertion.*3"),
+        ("Documentation/region-abi.rst", r"^(\d+ +)8( +\w+ +``host_tsc``)", r"\g<1>4\2", "region-abi.rst: its tables are not those"),
+        ("kernel/core/fields.c", "KVM moves its TSC offset itself", "planted", "kvmclockctl.8: its tables are not those of"),
+        ("userspace/include/kvmclock-handover.h", r"^\tint64_t ia32_tsc_adjust;\n", "", "no member named .ia32_tsc_adjust"),
+        ("Documentation/operating.rst", r"^    args=.*\n.*\"\$args\"$", '    kexec -l k --append="$(kvmclockctl kexec-args)"',
+         "operating.rst: an empty command line"),
+        ("debian/changelog", r"\(.*\)", "(0.0.1)", "version in debian/changelog"),
+        ("Documentation/vmm-integration.rst", r"= kch_open\(NULL\);", "= planted_open(NULL);", "the example does not compile")]),
+}
+
+
+def control() -> int:
+    failed = 0
+    # Not below the tree: there git ignores it.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, ignore=lambda where, names: {"build", ".git"} if Path(where) == ROOT else set())
+        (copy / "build").mkdir()
+        for shared in ("kernels", "source"):
+            if (BUILD / shared).exists():
+                (copy / "build" / shared).symlink_to((BUILD / shared).resolve())
+        for name, pattern, text, _ in (fault for _, faults in CHECKS.values() for fault in faults):
+            path = copy / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            old = path.read_text() if path.exists() else ""
+            new = old + text if pattern is None else re.sub(pattern, text, old, flags=re.M)
+            if pattern and new == old:
+                sys.exit(f"check.py: {name} has moved on: no {pattern}")
+            path.write_text(new)
+        subprocess.run([copy / "scripts/check.py"], stdout=subprocess.DEVNULL, check=False,
+                       env=dict(os.environ, KCH_BUILD=str(copy / "build")))
+        for check, (_, faults) in CHECKS.items():
+            log = (copy / f"build/check/{check}.log").read_text()
+            missing = [said for *_, said in faults if said and not re.search(said, log)]
+            failed += bool(missing)
+            print(f"{log}not ok - {check}: not found: {missing}" if missing else f"ok - {check}")
+    print(f"# {len(CHECKS) - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
 
 
 def main() -> int:
@@ -297,21 +325,22 @@ def main() -> int:
     if names == ["--list"]:
         print("\n".join(CHECKS))
         return 0
-    for name in names:
-        if name not in CHECKS:
-            sys.exit(f"check.py: no check {name} (see --list)")
+    if names == ["--control"]:
+        return control()
+    if not CHECKS.keys() >= set(names):
+        sys.exit(f"check.py: no check {' '.join(set(names) - CHECKS.keys())} (see --list)")
     WORK.mkdir(parents=True, exist_ok=True)
     FILES.extend(tree_files())
     failed = 0
     for name in names:
         try:
-            faults = list(CHECKS[name]())
-        except (Failed, check_documents.Failed) as error:
-            faults = str(error).splitlines()
-        (WORK / f"{name}.log").write_text("".join(f"{fault}\n" for fault in faults))
+            faults = list(CHECKS[name][0]())
+        except Failed as error:
+            faults = [str(error)]
+        lines = [line for fault in faults for line in fault.splitlines()]
+        (WORK / f"{name}.log").write_text("".join(f"{line}\n" for line in lines))
         failed += bool(faults)
-        print("".join(f"# {line}\n" for fault in faults for line in fault.splitlines()), end="")
-        print(f"{'not ' if faults else ''}ok - {name}", flush=True)
+        print("".join(f"# {line}\n" for line in lines) + f"{'not ' if faults else ''}ok - {name}", flush=True)
     print(f"# {len(names) - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 

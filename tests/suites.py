@@ -27,7 +27,7 @@ SHORT = {"nested": RUN}
 FULL = {
     "test-bed": f"{RUN} --self-test",
     "packages": "tests/packages.py",
-    "checks": "scripts/check_control.py",
+    "checks": "scripts/check.py --control",
     "mutants": f"{MAKE} tests/unit mutants",
     "fuzz": f"{MAKE} tests/fuzz run",
     "nested": f"{RUN} --full",
