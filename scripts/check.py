@@ -274,7 +274,7 @@ CHECKS = {
         ("kernel/core/planted1.h", None, '#include "planted2.h"\n', "a circle: .*planted2.h"),
         ("kernel/planted-floors.c", None, C, "planted-floors is on no floor"),
         ("userspace/planted-floors.c", None, C + '#include "main/planted.h"\n', "main/planted.h is not for user space"),
-        ("userspace/lib/planted-floors.h", None, "int kch_check_count(void);\n", "planted-floors.h: kch_check_count.*members.c")]),
+        ("userspace/lib/planted-floors.h", None, "int kch_members_take(void);\n", "planted-floors.h: kch_members_take.*members.c")]),
     "documents": (lambda: check_documents.faults(run), [
         ("Documentation/man/planted.8", None, f'.\\" {SPDX}\n.TH planted 8\n.SH NAME\n.NOSUCHMACRO\n', "planted.8"),
         ("Documentation/planted.rst", None, f".. {SPDX}\n\nA\n==\n\n*planted\n\ntests/planted\n", "planted.rst"),
