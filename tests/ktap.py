@@ -17,50 +17,58 @@ from typing import List
 TIME_LIMIT = 300
 
 
-def count(passed: int, failed: int, skipped: int) -> int:
-    """The exit status: 0 only if something ran and nothing failed."""
-    print(f"# {passed} passed, {failed} failed, {skipped} skipped", flush=True)
-    return 0 if passed > 0 and failed == 0 else 1
+class Report:
+    """A line for each test; what is wrong with it is said above it. Its methods keep the count."""
+
+    def __init__(self, planned: int):
+        self.number = self.passed = self.failed = self.skipped = 0
+        print(f"KTAP version 1\n1..{planned}")
+
+    def line(self, name: str, wrong: str = "", note: str = "") -> None:
+        self.number += 1
+        print("".join(f"# {line}\n" for line in wrong.splitlines()) +
+              f"{'not ' if wrong else ''}ok {self.number} {name}{note and ' # ' + note}", flush=True)
+
+    def test(self, name: str, wrong: str = "", note: str = "") -> None:
+        self.line(name, wrong, note)
+        self.failed += bool(wrong)
+        self.skipped += note.startswith("SKIP")
+        self.passed += not wrong and not note.startswith("SKIP")
+
+    def end(self) -> int:
+        """The exit status: 0 only if something ran and nothing failed."""
+        print(f"# {self.passed} passed, {self.failed} failed, {self.skipped} skipped", flush=True)
+        return 0 if self.passed and not self.failed else 1
 
 
 class Result(unittest.TestResult):
-    """A line for each test; what failed is said above it."""
-
-    def report(self, test, err=None, note=""):
-        if err:
-            print("# " + self._exc_info_to_string(err, test).rstrip().replace("\n", "\n# "))
-        name = str(test.id()).split(".", 1)[-1]
-        print(f"{'not ' if err else ''}ok {self.testsRun} {name}{note and ' # ' + note}", flush=True)
+    def __init__(self, report: Report):
+        super().__init__()
+        self.say = report
 
     def addSuccess(self, test):
-        self.report(test)
+        self.say.test(test.id().split(".", 1)[-1])
 
     def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        self.report(test, note=f"SKIP {reason}")
+        self.say.test(test.id().split(".", 1)[-1], note=f"SKIP {reason}")
 
     def addError(self, test, err):
-        super().addError(test, err)
-        self.report(test, err)
+        self.say.test(test.id().split(".", 1)[-1], self._exc_info_to_string(err, test))
 
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self.report(test, err)
+    addFailure = addError
 
     def addSubTest(self, test, subtest, err):
-        super().addSubTest(test, subtest, err)
         if err:
-            self.report(subtest, err)
+            self.addError(subtest, err)
 
 
 def main() -> int:
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*.test_{name}" for name in sys.argv[1:]] or None
     suite = loader.loadTestsFromModule(sys.modules["__main__"])
-    print(f"KTAP version 1\n1..{suite.countTestCases()}")
-    result = suite.run(Result())
-    failed, skipped = len(result.failures) + len(result.errors), len(result.skipped)
-    return count(result.testsRun - failed - skipped, failed, skipped)
+    report = Report(suite.countTestCases())
+    suite.run(Result(report))
+    return report.end()
 
 
 def run(program: str, *cases: str):
@@ -79,22 +87,21 @@ def run_programs(programs: List[str], cases: List[str]) -> int:
     # The names of cases are strings in the program.
     chosen = [program for program in programs if not cases or
               any(b"\0" + case.encode() + b"\0" in Path(program).read_bytes() for case in cases)]
-    print(f"KTAP version 1\n1..{len(chosen)}")
-    passed = failed = skipped = 0
-    for number, program in enumerate(chosen, 1):
+    report = Report(len(chosen))
+    for program in chosen:
         status, output = run(program, *cases)
         plan = re.search(r"^1\.\.(\d+)$", output, re.M)
         ran, bad, not_run = (len(re.findall(pattern, output, re.M)) for pattern in
                              ("^(not )?ok ", "^not ok ", "^ok .*# SKIP"))
         print("".join(f"    {line}\n" for line in output.splitlines()), end="")
         good = not status and not bad and ran > 0 and plan is not None and int(plan[1]) == ran
-        if not good:
-            print(f"# {status or 'ended'}, {plan[1] if plan else 'no'} cases planned, {ran} ran")
-        print(f"{'' if good else 'not '}ok {number} {'/'.join(Path(program).parts[-2:])}", flush=True)
+        wrong = "" if good else f"{status or 'ended'}, {plan[1] if plan else 'no'} cases planned, {ran} ran"
+        report.line("/".join(Path(program).parts[-2:]), wrong)
         # What did not run because the program died counts as one.
-        failed += 0 if good else bad or 1
-        passed, skipped = passed + ran - bad - not_run, skipped + not_run
-    return count(passed, failed, skipped)
+        report.failed += 0 if good else bad or 1
+        report.passed += ran - bad - not_run
+        report.skipped += not_run
+    return report.end()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """Are the unit tests any good? Breaks a copy of the code that they test, one way at a time (mutants.tbl),
-and demands that the named case fails. First the unbroken copy: it must pass.
+and demands that the named cases fail. First the unbroken copy: it must pass.
 
     mutants.py [NAME...]      (make -C tests/unit mutants)
 """
@@ -18,73 +18,68 @@ sys.path.insert(0, str(HERE.parent))
 import ktap  # noqa: E402
 
 WORK = Path(os.environ.get("BUILD", ROOT / "build/tests/unit")) / "mutants"
+# Of each case the program that has it.
+PROGRAMS = {case: path.stem for path in HERE.glob("test-*.c")
+            for case in re.findall(r'^\t\t\{ "(\w+)", ', path.read_text(), re.M)}
 
 
-def build(sources: Path, folder: Path, program: str):
-    """(what the compiler said if it failed, the program)"""
-    path = folder / "plain" / program
-    made = subprocess.run(["make", "-s", "-C", HERE, f"SOURCES={sources}", f"BUILD={folder}", "VARIANTS=plain", "CFLAGS=-O1",
-                           path], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    return made.stdout if made.returncode else "", path
+class Wrong(Exception):
+    """What is wrong with the mutant, or with the unbroken copy."""
 
 
-def mutate(text: str, old: str, new: str) -> str:
-    if new == "@delete":
-        return "\n".join(line for line in text.split("\n") if old not in line)
-    return text.replace(old, "" if new == "@nothing" else new)
+def run(folder: Path, case: str):
+    """Builds the program of the case from the sources in the folder, and runs the case: (status, output)."""
+    path = folder / "plain" / PROGRAMS[case]
+    made = subprocess.run(["make", "-s", "-C", HERE, f"SOURCES={folder}/sources", f"BUILD={folder}", "VARIANTS=plain",
+                           "CFLAGS=-O1", path], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if made.returncode:
+        raise Wrong(f"does not compile: {made.stdout}")
+    return ktap.run(str(path), case)
 
 
-def try_mutant(file: str, cases: str, old: str, new: str, programs: dict, name: str):
-    """(what is wrong with it, or empty; what caught it)"""
-    sources, folder = WORK / f"{name}.src", WORK / name
-    shutil.copytree(WORK / "sources", sources)
+def try_mutant(file: str, cases: str, change: str) -> str:
+    """What caught it."""
+    mutant = WORK / "mutant"
+    shutil.rmtree(mutant, ignore_errors=True)
     # Objects that the mutation does not touch need not be made again.
-    shutil.copytree(WORK / "unbroken", folder)
-    source = min(sources.rglob(file))
+    shutil.copytree(WORK / "unbroken", mutant)
+    for depends in mutant.glob("plain/*.d"):
+        depends.write_text(depends.read_text().replace(f"{WORK}/unbroken/", f"{mutant}/"))
+    old, _, new = change.encode().decode("unicode_escape").partition(" => ")
+    source = mutant / "sources" / file
     text = source.read_text()
-    source.write_text(mutate(text, old, new))
-    if source.read_text() == text:
-        return "changes nothing: the code has moved on, so must the mutant", ""
-    for depends in folder.glob("plain/*.d"):
-        depends.write_text(depends.read_text().replace(f"{WORK}/sources/", f"{sources}/")
-                           .replace(f"{WORK}/unbroken/", f"{folder}/"))
+    changed = re.sub(rf".*{re.escape(old)}.*\n", "", text) if new == "@delete" else \
+        text.replace(old, "" if new == "@nothing" else new)
+    if changed == text:
+        raise Wrong("changes nothing: the code has moved on, so must the mutant")
+    source.write_text(changed)
     said = []
     for case in cases.split(","):
-        wrong, program = build(sources, folder, programs[case])
-        if wrong:
-            return f"does not compile: {wrong}", ""
-        status, output = ktap.run(str(program), case)
+        status, output = run(mutant, case)
         if not status:
-            return f"survived: {case} did not notice", ""
+            raise Wrong(f"survived: {case} did not notice")
         said.append(case if f"not ok 1 {case}" in output else f"{case} ({status})")
-    shutil.rmtree(sources)
-    shutil.rmtree(folder)
-    return "", " ".join(said)
+    return " ".join(said)
 
 
 def main() -> int:
-    programs = {case: path.stem for path in HERE.glob("test-*.c")
-                for case in re.findall(r'^\t\t\{ "(\w+)", ', path.read_text(), re.M)}
     rows = [re.split(r"\s*\|\s*", line, 3) for line in (HERE / "mutants.tbl").read_text().splitlines()
             if line and not line.startswith("#")]
-    shutil.rmtree(WORK, ignore_errors=True)
-    shutil.copytree(ROOT / "kernel/core", WORK / "sources")
     rows = [row for row in rows if not sys.argv[1:] or row[0] in sys.argv[1:]]
-    used = sorted({case for _, _, cases, _ in rows for case in cases.split(",")})
-    for program in sorted({programs[case] for case in used}):
-        wrong, path = build(WORK / "sources", WORK / "unbroken", program)
-        status, output = ("does not compile", wrong) if wrong else \
-            ktap.run(str(path), *(case for case in used if programs[case] == program))
+    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.copytree(ROOT / "kernel/core", WORK / "unbroken/sources")
+    report = ktap.Report(len(rows))
+    for case in sorted({case for _, _, cases, _ in rows for case in cases.split(",")}):
+        status, output = run(WORK / "unbroken", case)
         if status:
-            print(f"{output}\nnot ok - unbroken: {program}: {status}: the tests must pass before they are tested")
-            return ktap.count(0, 1, 0)
-    passed = failed = 0
+            report.test(f"unbroken: {case}", f"{output}\n{status}: the tests must pass before they are tested")
+            return report.end()
     for name, file, cases, change in rows:
-        old, _, new = change.encode().decode("unicode_escape").partition(" => ")
-        wrong, caught = try_mutant(file, cases, old, new, programs, name)
-        passed, failed = passed + (not wrong), failed + bool(wrong)
-        print(f"not ok - {name}: {wrong}" if wrong else f"ok - {name} # caught by {caught}", flush=True)
-    return ktap.count(passed, failed, 0)
+        try:
+            report.test(name, note=f"caught by {try_mutant(file, cases, change)}")
+        except Wrong as wrong:
+            report.test(name, str(wrong))
+    return report.end()
 
 
 if __name__ == "__main__":
