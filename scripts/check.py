@@ -22,8 +22,9 @@ import check_documents
 import check_floors
 from record_tables import ROOT, Failed
 
-sys.path.append(str(ROOT / "tests/nested"))
+sys.path += [str(ROOT / "tests"), str(ROOT / "tests/nested")]
 import kernels  # noqa: E402
+import ktap  # noqa: E402
 
 BUILD = Path(os.environ.get("KCH_BUILD", ROOT / "build"))
 WORK = BUILD / "check"
@@ -292,7 +293,7 @@ CHECKS = {
 
 
 def control() -> int:
-    failed = 0
+    report = ktap.Report(len(CHECKS))
     # Not below the tree: there git ignores it.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
@@ -314,10 +315,8 @@ def control() -> int:
         for check, (_, faults) in CHECKS.items():
             log = (copy / f"build/check/{check}.log").read_text()
             missing = [said for *_, said in faults if said and not re.search(said, log)]
-            failed += bool(missing)
-            print(f"{log}not ok - {check}: not found: {missing}" if missing else f"ok - {check}")
-    print(f"# {len(CHECKS) - failed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
+            report.test(check, f"{log}not found: {missing}" if missing else "", f"{len(faults)} planted")
+    return report.end()
 
 
 def main() -> int:
@@ -331,18 +330,16 @@ def main() -> int:
         sys.exit(f"check.py: no check {' '.join(set(names) - CHECKS.keys())} (see --list)")
     WORK.mkdir(parents=True, exist_ok=True)
     FILES.extend(tree_files())
-    failed = 0
+    report = ktap.Report(len(names))
     for name in names:
         try:
             faults = list(CHECKS[name][0]())
         except Failed as error:
             faults = [str(error)]
-        lines = [line for fault in faults for line in fault.splitlines()]
-        (WORK / f"{name}.log").write_text("".join(f"{line}\n" for line in lines))
-        failed += bool(faults)
-        print("".join(f"# {line}\n" for line in lines) + f"{'not ' if faults else ''}ok - {name}", flush=True)
-    print(f"# {len(names) - failed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
+        said = "".join(f"{fault.rstrip()}\n" for fault in faults)
+        (WORK / f"{name}.log").write_text(said)
+        report.test(name, said)
+    return report.end()
 
 
 if __name__ == "__main__":
