@@ -14,11 +14,19 @@ from typing import Dict, Iterator, List
 # The lowest first.
 FLOORS = [{"include"}, {"core"}, {"region", "host", "kvm", "watch"}, {"preserve"}, {"restore"}, {"state"},
           {"debugfs", "clock_fd", "luo", "ioctl"}, {"device"}, {"main"}]
-FUNCTION = re.compile(r"^(?!static|typedef|#|//)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)[\w\s()]*([;{])", re.M)
+FUNCTION = re.compile(r"^(?!static|typedef|#|//)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)[\w\s()]*[;{]", re.M)
 
 
 def room(path: Path) -> str:
     return path.parts[1] if len(path.parts) > 2 else path.stem
+
+
+def circles(path: Path, includes: Dict[Path, List[Path]], way: List[Path]) -> Iterator[str]:
+    if path in way:
+        yield "a circle: " + " -> ".join(map(str, way[way.index(path):] + [path]))
+    else:
+        for other in includes.get(path, []):
+            yield from circles(other, includes, way + [path])
 
 
 def faults(root: Path) -> Iterator[str]:
@@ -36,30 +44,18 @@ def faults(root: Path) -> Iterator[str]:
         for name in re.findall(r'^#include "([^"]+)"', code, re.M):
             near = Path(os.path.normpath(path.parent / name))
             own = [other for other in text if other.parts[0] == path.parts[0] and other.match(name)]
-            found = [near] if near in text else own or [other for other in kernel if other.match(name)]
-            includes.setdefault(path, []).extend(found[:1])
-    for path, others in includes.items():
-        for other in (other for other in others if other.parts[0] == "kernel"):
-            if path.parts[0] != "kernel" and room(other) not in ("core", "include"):
-                yield f"{path}: {other} is not for user space"
-            elif path.parts[0] == "kernel" and floor.get(room(path), 99) < floor.get(room(other), 0):
-                yield f"{path}: {other} is on a higher floor"
+            for other in ([near] if near in text else own or [other for other in kernel if other.match(name)])[:1]:
+                includes.setdefault(path, []).append(other)
+                if other in kernel and path not in kernel and room(other) not in ("core", "include"):
+                    yield f"{path}: {other} is not for user space"
+                elif path in kernel and floor.get(room(path), 99) < floor.get(room(other), 0):
+                    yield f"{path}: {other} is on a higher floor"
+    yield from sorted({found for path in checked for found in circles(path, includes, [])})
 
-    def circle(path: Path, way: List[Path]) -> Iterator[str]:
-        if path in way:
-            yield " -> ".join(map(str, way[way.index(path):] + [path]))
-        else:
-            for other in includes.get(path, []):
-                yield from circle(other, way + [path])
-    yield from sorted({f"a circle: {found}" for path in checked for found in circle(path, [])})
-
-    declared, defined = {}, {}
-    for path in checked:
-        for name, end in FUNCTION.findall(text[path]):
-            (declared if path.suffix == ".h" else defined).setdefault((path.parts[0], name), set()).add(path)
-    for (top, name), headers in declared.items():
-        for header in headers:
-            files = defined.get((top, name), set())
-            if {file.parent for file in files} - {header.parent} or \
-                    len(files) == 1 and header.stem not in {file.stem for file in files}:
-                yield f"{header}: {name}() is defined in {', '.join(map(str, sorted(files)))}"
+    functions = [(path, name) for path in checked for name in FUNCTION.findall(text[path])]
+    for header, name in functions:
+        files = sorted(path for path, other in functions
+                       if other == name and path.suffix == ".c" and path.parts[0] == header.parts[0])
+        if header.suffix == ".h" and ({file.parent for file in files} - {header.parent} or
+                                      len(files) == 1 and files[0].stem != header.stem):
+            yield f"{header}: {name}() is defined in {', '.join(map(str, files))}"
