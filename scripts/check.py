@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Style and static checks of the whole tree; `make check` calls it.
 
-    scripts/check.py [--control] [NAME...]   all checks, or those named; --list lists them
+    scripts/check.py [--control] [NAME...]   all checks, or those named
 
 With --control the faults of the table at the end are planted in a copy of the tree, and each must be found.
 
@@ -321,12 +321,9 @@ def control(names: List[str]) -> int:
 
 
 def main() -> int:
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(CHECKS))
-        return 0
     names = [name for name in sys.argv[1:] if name != "--control"] or list(CHECKS)
     if not CHECKS.keys() >= set(names):
-        sys.exit(f"check.py: no check {' '.join(set(names) - CHECKS.keys())} (see --list)")
+        sys.exit(f"check.py: no check {' '.join(set(names) - CHECKS.keys())}; there are {' '.join(CHECKS)}")
     if "--control" in sys.argv[1:]:
         return control(names)
     WORK.mkdir(parents=True, exist_ok=True)
