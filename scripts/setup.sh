@@ -38,11 +38,20 @@ for arg; do
 	esac
 done
 
-if ! command -v dpkg-query apt-get >/dev/null; then
-	echo "setup.sh: this is no Debian; needed is what these packages of Debian have: ${needs[*]}" >&2
-	exit 0
-fi
 missing=()
+if ! command -v dpkg-query apt-get >/dev/null; then
+	for name in gcc make python3 objcopy xz cpio busybox kexec qemu-system-x86_64 setpriv bochs xorriso flex bison bc \
+		gnuplot pkg-config; do
+		command -v "$name" >/dev/null || missing+=("$name")
+	done
+	for name in smartcols json-c libelf; do
+		pkg-config --exists "$name" 2>/dev/null || missing+=("headers of $name")
+	done
+	((${#missing[@]})) || exit 0
+	echo "setup.sh: this is no Debian, and missing are:" >&2
+	printf '  %s\n' "${missing[@]}" >&2
+	exit 1
+fi
 for package in "${needs[@]}"; do
 	[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] || missing+=("$package")
 done
