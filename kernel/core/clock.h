@@ -61,10 +61,7 @@ u64 kch_clock_tsc(const struct kch_clock *clock, u64 host_cycles);
 /* The guest's kvmclock in ns when the host TSC is @host_cycles. */
 u64 kch_clock_ns(const struct kch_clock *clock, u64 host_cycles);
 
-/*
- * What a guest computes from a pvclock page: pvclock.rst, "system_time +
- * scaled (tsc - tsc_timestamp)", with a 96-bit product.
- */
+/* What a guest computes from a pvclock page, by pvclock.rst, with a 96-bit product. */
 u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift, u64 guest_tsc);
 
 /*
@@ -142,10 +139,7 @@ s64 kch_entry_reference_step(const struct kch_rec_vm *entry, u64 host_cycles, u6
 /* The offset with which that step is none; the guest's clock stays. */
 void kch_entry_set_offset(struct kch_rec_vm *entry, u64 host_cycles, u64 kvm_ns);
 
-/*
- * The module looks once in this time at a clock that it restored, and keeps KVM in
- * agreement with it.
- */
+/* So often the module looks at a clock that it restored, and keeps KVM in agreement. */
 #define KCH_KEEP_INTERVAL_NS	1000000000ULL
 /* Smaller than this, the step of a new reference is left as it is, ns. */
 #define KCH_KEEP_NS		1000

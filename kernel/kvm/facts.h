@@ -8,13 +8,10 @@
 struct file;
 
 /*
- * Asks KVM, once for every KVM that is loaded and every tsc_khz; later calls return
- * what is known.
- *
- * 0; -ELIBBAD KVM's own answers are different from what the module reads, until KVM is
- * loaded anew.  KVM did not answer, so that it is not known yet and the next call
- * asks again: -EINTR for a signal (only one that cannot be held back, or a stop),
- * -ENOMEM, and -ENXIO for all else.
+ * Asks KVM, once for every KVM that is loaded and every tsc_khz; later calls return what is
+ * known.  -ELIBBAD: KVM's own answers are different from what the module reads, until KVM is
+ * loaded anew.  KVM did not answer, and the next call asks again: -EINTR for a signal (only
+ * one that cannot be held back, or a stop), -ENOMEM, and -ENXIO for all else.
  */
 int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message);
 

@@ -35,13 +35,10 @@ int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm);
 void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to);
 
 /*
- * Reads a VM's clock into an entry of the record's form, uuid and name empty,
- * not closed.  Needs no lock and waits for nobody, so that it also works in
- * the reboot path.  The caller frees @entry with kvfree().
- *
- * -EIO dead, -ECHILD no vCPU, -ELIBBAD more vCPUs than there can be, -ENOMEM.  A
- * VM without master clock or with a vCPU in catch-up is read like any other; its
- * flags say so.
+ * Reads a VM's clock into an entry of the record's form, for kvfree(); uuid and name
+ * empty, not closed.  Needs no lock and waits for nobody: works in the reboot path.  A VM
+ * without master clock or with a vCPU in catch-up is read like any other; its flags say so.
+ * -EIO dead, -ECHILD no vCPU, -ELIBBAD more vCPUs than there can be, -ENOMEM.
  */
 int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		 struct kch_message *message);
@@ -54,13 +51,11 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message);
 
 /*
- * Gives a VM the saved clock: same offset, same mul and shift, and the same
- * reference, or, where KVM computes another pair, a younger one of the same
- * function.  The vCPUs are barred from the guest afterwards; their ioctls work.
- *
- * 0 or -EINTR, -EBUSY, -ELNRNG, -ERANGE, -EL2NSYNC, -ENOTRECOVERABLE,
- * -EOPNOTSUPP, -EALREADY, -EIO, -ECHILD, -ENOMEM with nothing changed;
- * -EOVERFLOW with everything put back.
+ * Gives a VM the saved clock: same offset, mul and shift, and the same reference, or, where
+ * KVM computes another pair, a younger one of the same function.  The vCPUs are barred from
+ * the guest afterwards; their ioctls work.
+ * -EINTR, -EBUSY, -ELNRNG, -ERANGE, -EL2NSYNC, -ENOTRECOVERABLE, -EOPNOTSUPP, -EALREADY, -EIO,
+ * -ECHILD, -ENOMEM with nothing changed; -EOVERFLOW with everything put back.
  */
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore, struct kch_message *message);
 
@@ -87,20 +82,15 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool ref
 /* Has a vCPU come to KVM_RUN since a clock was restored to the barred VM? */
 bool kch_kvm_entered(struct kvm *kvm);
 
-/*
- * Once more what kch_kvm_restore() did, to a barred VM whose vCPUs may be in
- * KVM_RUN by now.  Errors: as there.
- */
+/* The same to a barred VM, whose vCPUs may be in KVM_RUN by now.  Errors: as there. */
 int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *restore,
 			  struct kch_message *message);
 
 /*
- * Keeps KVM in agreement with the guest, while the vCPUs run: makes the reference
- * young by an exact step, the offset that of now, and the pair of an added vCPU
- * that of the others.  The guest sees a change only of the last.
- *
- * 0, or -EIO, -ECHILD, -ELIBBAD, -ENOMEM, -EBUSY, -EOPNOTSUPP, -ENOTRECOVERABLE: there is
- * nothing to keep, or it was not possible this time.
+ * Keeps KVM in agreement with the guest, while the vCPUs run: makes the reference young by an
+ * exact step, the offset that of now, and the pair of an added vCPU that of the others.  The
+ * guest sees a change only of the last.  Any error: there is nothing to keep, or it was not
+ * possible this time.
  */
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep);
 

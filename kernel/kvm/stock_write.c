@@ -326,10 +326,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_messa
 	return err;
 }
 
-/*
- * The vCPUs were barred before, with the clock as @r has written it; the VMM has
- * come to KVM_RUN since, and may have set the clock anew, or more.
- */
+/* The VMM has come to KVM_RUN since, and may have set the clock anew, or more. */
 int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_message *message)
 {
 	struct kch_rec_vm *before = NULL;
