@@ -130,8 +130,7 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
 static void let_go_of_dead(struct kch_clock_file *clock)
 {
 	mutex_lock(&kch_lock);
-	if (clock->vm_file && clock->incoming.restored &&
-	    file_count(clock->vm_file) <= 2) {
+	if (clock->vm_file && clock->incoming.restored && file_count(clock->vm_file) <= 2) {
 		kch_watch_stop(clock->incoming.vms->watch);
 		clock->incoming.vms->watch = NULL;
 	}

@@ -147,9 +147,8 @@ static void clock_unpreserve(struct liveupdate_file_op_args *args)
 }
 
 /*
- * The VM may have run on since, and KVM may have taken another reference.  If
- * it has no clock now that can be preserved, there is no kexec: what was read
- * before is out of date.
+ * The VM may have run on since, and KVM may have taken another reference.  If it has no
+ * clock now that can be preserved, there is no kexec: what was read before is out of date.
  */
 static int clock_freeze(struct liveupdate_file_op_args *args)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The live update orchestrator (LUO) carries a clock's descriptor into the next
- * kernel.  Only where the driver is part of the kernel: LUO takes no handler from a
- * module.
+ * The live update orchestrator (LUO) carries a clock's descriptor into the next kernel.
+ * Only where the driver is part of the kernel: LUO takes no handler from a module.
  */
 #ifndef KCH_LUO_H
 #define KCH_LUO_H

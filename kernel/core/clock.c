@@ -80,8 +80,7 @@ bool kch_clock_same(const struct kch_clock *a, const struct kch_clock *b)
 	}
 	product = (unsigned __int128)delta * a->tsc_to_system_mul;
 	return !((u64)product & 0xffffffff) &&
-	       later->system_time_ns - first->system_time_ns ==
-		       (u64)(product >> 32);
+	       later->system_time_ns - first->system_time_ns == (u64)(product >> 32);
 }
 
 u64 kch_clock_step_cycles(const struct kch_clock *clock)
@@ -105,8 +104,7 @@ static u64 hyperv_offset(const struct kch_clock *clock)
 	     (32 + clock->tsc_shift)) >> 64 >= 100)
 		return 0;
 	scale = kch_mul_div(1ULL << (32 + clock->tsc_shift), clock->tsc_to_system_mul, 100);
-	return clock->system_time_ns / 100 -
-	       (u64)(((unsigned __int128)timestamp * scale) >> 64);
+	return clock->system_time_ns / 100 - (u64)(((unsigned __int128)timestamp * scale) >> 64);
 }
 
 /*
@@ -158,9 +156,8 @@ u64 kch_clock_kvm_ns(const struct kch_clock *clock, u32 kvm_khz, u64 host_cycles
 }
 
 /*
- * The frequency is brought into (1 GHz, 2 GHz] by shifts, and what the right
- * shifts drop is not rounded: only this gives the number kvm_get_time_scale()
- * gives, for every frequency.
+ * The frequency is brought into (1 GHz, 2 GHz] by shifts, and what the right shifts drop is
+ * not rounded: only this gives the number kvm_get_time_scale() gives, for every frequency.
  */
 void kch_pvclock_pair(u64 khz, u32 *mul, s8 *shift)
 {
@@ -282,8 +279,7 @@ s64 kch_clock_rate_ppb(const struct kch_clock *clock, u32 khz)
 
 u64 kch_rederive_offset(const struct kch_clock *saved, u64 ratio, u8 frac_bits, u64 host_cycles)
 {
-	return kch_clock_tsc(saved, host_cycles) -
-	       kch_scale_tsc(host_cycles, ratio, frac_bits);
+	return kch_clock_tsc(saved, host_cycles) - kch_scale_tsc(host_cycles, ratio, frac_bits);
 }
 
 void kch_clock_of(const struct kch_rec_vm *vm, const struct kch_rec_vcpu *vcpu,
@@ -360,11 +356,10 @@ static u64 drift_ns(u64 ns, s64 rate_ppb)
 }
 
 /*
- * How many steps there are at most between two that fall on a host cycle, which
- * those of a scaled TSC do not all do.  On a circle of the ratio's length a step
- * turns by an angle, and what falls on a host cycle is an arc of 2^frac_bits.  So
- * many turns leave no gap that is longer: the three-gap theorem, by continued
- * fractions.
+ * How many steps there are at most between two that fall on a host cycle, which those of a
+ * scaled TSC do not all do.  On a circle of the ratio's length a step turns by an angle,
+ * and what falls on a host cycle is an arc of 2^frac_bits.  So many turns leave no gap that
+ * is longer: the three-gap theorem, by continued fractions.
  */
 static u64 steps_apart(const struct kch_clock *clock)
 {
@@ -447,8 +442,7 @@ bool kch_entry_kvm_agrees(const struct kch_rec_vm *entry, u32 kvm_khz)
 		guest = (unsigned __int128)le64_to_cpu(vcpu->tsc_scaling_ratio) *
 			le32_to_cpu(vcpu->tsc_to_system_mul);
 		bits = entry->tsc_scaling_frac_bits + shift - vcpu->tsc_shift;
-		if (bits < 0 || bits > 95 ||
-		    guest != (unsigned __int128)mul << bits)
+		if (bits < 0 || bits > 95 || guest != (unsigned __int128)mul << bits)
 			return false;
 	}
 	return true;

@@ -49,9 +49,8 @@ static inline u64 kch_magnitude(s64 value)
 u64 kch_scale_tsc(u64 host_cycles, u64 ratio, u8 frac_bits);
 
 /*
- * The first host TSC at which the scaled one is @guest_cycles; that is the one
- * it came from unless the ratio is below one, where several have the same.
- * Saturates.  @ratio > 0.
+ * The first host TSC at which the scaled one is @guest_cycles; that is the one it came from
+ * unless the ratio is below one, where several have the same.  Saturates.  @ratio > 0.
  */
 u64 kch_unscale_tsc(u64 guest_cycles, u64 ratio, u8 frac_bits);
 
@@ -71,9 +70,8 @@ u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift, u64
 void kch_pvclock_pair(u64 khz, u32 *mul, s8 *shift);
 
 /*
- * Has b the same value as a at every host TSC from the later reference on?  With
- * another reference it has if none of the two products loses a fraction between
- * the references.
+ * Has b the same value as a at every host TSC from the later reference on?  With another
+ * reference it has if none of the two products loses a fraction between the references.
  */
 bool kch_clock_same(const struct kch_clock *a, const struct kch_clock *b);
 
@@ -89,9 +87,8 @@ bool kch_clock_advance(struct kch_clock *clock, u64 host_cycles, bool hyperv);
 u64 kch_clock_step_cycles(const struct kch_clock *clock);
 
 /*
- * What KVM itself says the VM's kvmclock is (KVM_GET_CLOCK): it evaluates the
- * reference in the host's cycles at its own frequency, whatever pair and scaling
- * ratio a vCPU has.
+ * What KVM itself says the VM's kvmclock is (KVM_GET_CLOCK): it evaluates the reference in
+ * the host's cycles at its own frequency, whatever pair and scaling ratio a vCPU has.
  */
 u64 kch_clock_kvm_ns(const struct kch_clock *clock, u32 kvm_khz, u64 host_cycles);
 

@@ -81,8 +81,7 @@ int kch_machine_same(const struct kch_rec_header *header,
 	else
 		apart_ns = by_tsc_ns > wall_ns ? by_tsc_ns - wall_ns :
 						 wall_ns - by_tsc_ns;
-	if (!any_wall && apart_ns > WALL_SLACK_NS +
-				    by_tsc_ns / (1000000 / WALL_SLACK_PPM)) {
+	if (!any_wall && apart_ns > WALL_SLACK_NS + by_tsc_ns / (1000000 / WALL_SLACK_PPM)) {
 		kch_say(message, "since the seal %s s passed by the host TSC, but %s%s s by the wall clock: the TSC was reset or stopped, or the wall clock was set",
 			seconds(by_tsc_ns, found_s, sizeof(found_s)),
 			wall_back ? "-" : "",

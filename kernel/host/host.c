@@ -205,12 +205,9 @@ void kch_host_instant(struct kch_instant *now)
 		now->host_tsc = snap.cycles;
 		now->realtime_ns = ktime_to_ns(snapshot_real(&snap));
 		now->raw_ns = ktime_to_ns(snapshot_raw(&snap));
-		now->tai_ns = mono_ns +
-			      ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_TAI));
-		now->boottime_ns = mono_ns +
-				   ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
-		now->kvm_ns = now->raw_ns +
-			      ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+		now->tai_ns = mono_ns + ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_TAI));
+		now->boottime_ns = mono_ns + ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+		now->kvm_ns = now->raw_ns + ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
 		snapshot(&snap);
 	} while (seq != snap.clock_was_set_seq);
 

@@ -137,8 +137,7 @@ int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message)
 					    update && !state->allows_master_clock ?
 						    NO_MASTER_CLOCK : NULL,
 					    message);
-		if (update && !state->given && vcpu->hw_tsc_khz && vcpu->running &&
-		    !vcpu->blocking)
+		if (update && !state->given && vcpu->hw_tsc_khz && vcpu->running && !vcpu->blocking)
 			*again = true;
 	}
 	kvfree(state);
@@ -255,9 +254,8 @@ bool kch_kvm_hyperv_page(const struct kvm *kvm)
 }
 
 /*
- * KVM keeps to the clock it was given, whatever the VMM sets, until a vCPU has
- * entered the guest.  So none has to be kept out of it, and nothing has to be done
- * again, or undone.
+ * KVM keeps to the clock it was given, whatever the VMM sets, until a vCPU has entered the
+ * guest.  So none has to be kept out of it, and nothing has to be done again, or undone.
  */
 void kch_kvm_unbar(struct kvm *kvm) { }
 bool kch_kvm_entered(struct kvm *kvm) { return true; }

@@ -8,9 +8,8 @@
 #include "kch_probed.h"
 
 /*
- * Since "KVM: x86: Remove per-vCPU pvclock cache" the vCPU keeps only the pair
- * of numbers, before it the whole page as last written.  The flags byte can be
- * had only there.
+ * Since "KVM: x86: Remove per-vCPU pvclock cache" the vCPU keeps only the pair of numbers,
+ * before it the whole page as last written.  The flags byte can be had only there.
  */
 #ifdef KCH_HAVE_VCPU_HV_CLOCK
 #define vcpu_mul(vcpu)		((vcpu)->arch.hv_clock.tsc_to_system_mul)

@@ -476,8 +476,7 @@ int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 	err = check_clock(vm_file, facts->kvm_khz, scratch, message) ?:
 	      check_offsets(kch_kvm_of(vm_file), vcpus, count, facts->frac_bits, scratch, message);
 	/* These say something of the VM, or of its memory. */
-	if (!err || err == -ELIBBAD || err == -EIO || err == -ECHILD ||
-	    err == -EFAULT)
+	if (!err || err == -ELIBBAD || err == -EIO || err == -ECHILD || err == -EFAULT)
 		return err;
 	return not_asked(err);
 }

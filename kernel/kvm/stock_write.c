@@ -39,12 +39,11 @@ static void unlock_vcpus(struct kvm *kvm, const struct kvm_vcpu *busy)
 }
 
 /*
- * A request that KVM does not know is never done, and a vCPU with a request does
- * not enter the guest: it stays in KVM_RUN until the request is taken back.  That
- * is how KVM keeps vCPUs out of the guest itself while it changes the clock, by
- * KVM_REQ_MCLOCK_INPROGRESS.  That one is KVM's to clear, so these are others: one
- * of a restore, and one of the keeper, who must not end a hold.
- * All ioctls of the vCPU work meanwhile.
+ * A request that KVM does not know is never done, and a vCPU with a request does not enter
+ * the guest: it stays in KVM_RUN until the request is taken back.  That is how KVM keeps
+ * vCPUs out of the guest itself while it changes the clock, by KVM_REQ_MCLOCK_INPROGRESS.
+ * That one is KVM's to clear, so these are others: one of a restore, and one of the keeper,
+ * who must not end a hold.  All ioctls of the vCPU work meanwhile.
  */
 #define REQ_RESTORED	63
 #define REQ_KEPT	62
@@ -112,8 +111,7 @@ bool kch_kvm_entered(struct kvm *kvm)
 
 	/* KVM_RUN does what was requested, and waits for a halted vCPU. */
 	kvm_for_each_vcpu(i, vcpu, kvm)
-		if (!kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu) ||
-		    kvm_vcpu_is_blocking(vcpu))
+		if (!kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu) || kvm_vcpu_is_blocking(vcpu))
 			return true;
 	return false;
 }
@@ -182,8 +180,7 @@ static void renew_hyperv_page(struct kvm *kvm)
 
 	mutex_lock(&hv->hv_lock);
 	/* With emulation of the old frequency the page is the guest's own. */
-	if (hv->hv_tsc_page_status == HV_TSC_PAGE_SET &&
-	    !hv->hv_tsc_emulation_control)
+	if (hv->hv_tsc_page_status == HV_TSC_PAGE_SET && !hv->hv_tsc_emulation_control)
 		hv->hv_tsc_page_status = HV_TSC_PAGE_HOST_CHANGED;
 	mutex_unlock(&hv->hv_lock);
 }
@@ -406,8 +403,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	bar(kvm, REQ_KEPT, true);
 	err = wait_out_of_guest(kvm);
 	page = hyperv_page_state(kvm);
-	if (!err && !hyperv_page_is_due(kvm) &&
-	    write_kept(kvm, &was, entry, keep)) {
+	if (!err && !hyperv_page_is_due(kvm) && write_kept(kvm, &was, entry, keep)) {
 		request_pages(kvm, false);
 		if (page != hyperv_page_state(kvm))
 			remake_hyperv_page(kvm);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory preserved with KHO: any pages of this kernel's, which the next one
- * finds by name.  What the name leads to is a small entry, struct kch_kho_entry;
- * it stays when the memory it names went back, and says so, as KHO cannot be
- * asked and would warn.
+ * Memory preserved with KHO: any pages of this kernel's, which the next one finds by name.
+ * What the name leads to is a small entry, struct kch_kho_entry; it stays when the memory
+ * it names went back, and says so, as KHO cannot be asked and would warn.
  */
 #include <linux/io.h>
 #include <linux/ioport.h>
