@@ -140,19 +140,17 @@ static void let_go_of_dead(struct kch_clock_file *clock)
 /* From now on it is the clock of that VM, for the next kexec. */
 static void bind(struct kch_clock_file *clock)
 {
-	struct file *old = NULL, *vm_file = NULL;
+	struct file *vm_file = NULL;
 
 	mutex_lock(&kch_lock);
 	/* The VMs of the module's record are preserved with that. */
 	if (clock->record == &clock->incoming && clock->incoming.vms)
 		vm_file = kch_watch_get(clock->incoming.vms->watch);
-	if (vm_file) {
-		old = clock->vm_file;
-		clock->vm_file = vm_file;
-	}
+	if (vm_file)
+		swap(clock->vm_file, vm_file);
 	mutex_unlock(&kch_lock);
-	if (old)
-		fput(old);
+	if (vm_file)
+		fput(vm_file);
 }
 
 static int clock_restore(void *context, void *arg, struct kch_message *message)
@@ -267,7 +265,7 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	return err;
 }
 
-static int open_fd(struct kch_clock_file *clock)
+static int open_fd(struct kch_clock_file *clock, s32 *to)
 {
 	int fd = get_unused_fd_flags(O_CLOEXEC);
 	struct file *file;
@@ -280,7 +278,8 @@ static int open_fd(struct kch_clock_file *clock)
 		return PTR_ERR(file);
 	}
 	fd_install(fd, file);
-	return fd;
+	*to = fd;
+	return 0;
 }
 
 int kch_clock_fd(void *context, void *arg, struct kch_message *message)
@@ -309,16 +308,10 @@ int kch_clock_fd(void *context, void *arg, struct kch_message *message)
 		goto put;
 	}
 	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
-	err = vm_file ? of_vm(clock, vm_file, c, message) :
-			of_entry(clock, c, message);
-	if (!err)
-		err = open_fd(clock);
-	if (err < 0) {
+	err = (vm_file ? of_vm(clock, vm_file, c, message) : of_entry(clock, c, message)) ?:
+	      open_fd(clock, &c->fd);
+	if (err)
 		kch_clock_file_free(clock);
-	} else {
-		c->fd = err;
-		err = 0;
-	}
 put:
 	if (vm_file)
 		fput(vm_file);
