@@ -135,8 +135,7 @@ static struct kch_rec_vm *read_live(struct kch_watch *watch, u8 frac_bits)
 
 	if (!file)
 		return NULL;
-	if (kch_kvm_read(kch_kvm_of(file), frac_bits, &live, NULL))
-		live = NULL;
+	kch_kvm_read(kch_kvm_of(file), frac_bits, &live, NULL);
 	fput(file);
 	return live;
 }

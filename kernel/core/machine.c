@@ -13,18 +13,20 @@
 #define WALL_SLACK_NS	(2 * NS_PER_S)
 #define WALL_SLACK_PPM	1000
 
+#define TEXT_SIZE	40
+
 /* For messages, the kernel prints no floats: seconds as "12.345". */
-static const char *seconds(u64 ns, char *text, size_t size)
+static const char *seconds(u64 ns, char text[TEXT_SIZE])
 {
-	snprintf(text, size, "%llu.%03u", (unsigned long long)(ns / NS_PER_S),
+	snprintf(text, TEXT_SIZE, "%llu.%03u", (unsigned long long)(ns / NS_PER_S),
 		 (u32)(ns % NS_PER_S / NS_PER_MS));
 	return text;
 }
 
 /* A UUID's text form; user space has no %pUb. */
-static const char *uuid_text(const u8 id[16], char *text, size_t size)
+static const char *uuid_text(const u8 id[16], char text[TEXT_SIZE])
 {
-	snprintf(text, size,
+	snprintf(text, TEXT_SIZE,
 		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
 		 id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7], id[8],
 		 id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
@@ -37,14 +39,13 @@ int kch_machine_same(const struct kch_rec_header *header,
 {
 	u32 khz = le32_to_cpu(header->tsc_khz);
 	u64 then = le64_to_cpu(header->host_tsc);
-	char found_s[40], expected_s[40];
+	char found_s[TEXT_SIZE], expected_s[TEXT_SIZE];
 	u64 by_tsc_ns, wall_ns, apart_ns;
 	bool wall_back;
 
 	if (memcmp(now->id, header->machine_id, sizeof(now->id))) {
 		kch_say(message, "the record is from machine %s, this is %s",
-			uuid_text(header->machine_id, expected_s, sizeof(expected_s)),
-			uuid_text(now->id, found_s, sizeof(found_s)));
+			uuid_text(header->machine_id, expected_s), uuid_text(now->id, found_s));
 		return -EREMCHG;
 	}
 	if (le32_to_cpu(header->cpu_signature) != now->cpu_signature ||
@@ -65,9 +66,8 @@ int kch_machine_same(const struct kch_rec_header *header,
 	}
 	if (now->host_tsc < then) {
 		kch_say(message, "host TSC is behind the saved one (%s s < %s s): the machine was reset",
-			seconds(kch_cycles_to_ns(now->host_tsc, khz), found_s, sizeof(found_s)),
-			seconds(kch_cycles_to_ns(then, khz), expected_s,
-				sizeof(expected_s)));
+			seconds(kch_cycles_to_ns(now->host_tsc, khz), found_s),
+			seconds(kch_cycles_to_ns(then, khz), expected_s));
 		return -ETIME;
 	}
 	by_tsc_ns = kch_cycles_to_ns(now->host_tsc - then, khz);
@@ -83,9 +83,8 @@ int kch_machine_same(const struct kch_rec_header *header,
 						 wall_ns - by_tsc_ns;
 	if (!any_wall && apart_ns > WALL_SLACK_NS + by_tsc_ns / (1000000 / WALL_SLACK_PPM)) {
 		kch_say(message, "since the seal %s s passed by the host TSC, but %s%s s by the wall clock: the TSC was reset or stopped, or the wall clock was set",
-			seconds(by_tsc_ns, found_s, sizeof(found_s)),
-			wall_back ? "-" : "",
-			seconds(wall_ns, expected_s, sizeof(expected_s)));
+			seconds(by_tsc_ns, found_s), wall_back ? "-" : "",
+			seconds(wall_ns, expected_s));
 		return -ETIME;
 	}
 	outcome->found = 0;

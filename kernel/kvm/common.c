@@ -83,6 +83,24 @@ void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits, struct kch
 	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, le64_to_cpu(entry->host_tsc)));
 }
 
+void kch_kvm_vcpu_state(bool catchup, u32 hw_tsc_khz, u64 system_time_msr,
+			struct kch_rec_vcpu *to)
+{
+	u32 flags = 0;
+
+	if (catchup)
+		flags |= KCH_VCPU_CATCHUP;
+	if (hw_tsc_khz)
+		flags |= KCH_VCPU_PAIR_VALID;
+	/* Bit 0 of MSR_KVM_SYSTEM_TIME enables the page at the other bits. */
+	if (system_time_msr & 1) {
+		flags |= KCH_VCPU_PVCLOCK_ON;
+		to->pvclock_gpa = cpu_to_le64(system_time_msr & ~1ULL);
+	}
+	to->flags = cpu_to_le32(flags);
+	to->hw_tsc_khz = cpu_to_le32(hw_tsc_khz);
+}
+
 int kch_kvm_check_pending(u32 vcpu_id, bool is_protected, s64 adjustment,
 			  const char *why, struct kch_message *message)
 {
@@ -111,11 +129,10 @@ int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	bool again;
 
 	do {
-		err = kch_kvm_read(kvm, frac_bits, entry, message);
-		if (err)
-			return err;
+		*entry = NULL;
 		again = false;
-		err = kch_entry_exact(*entry, message) ?:
+		err = kch_kvm_read(kvm, frac_bits, entry, message) ?:
+		      kch_entry_exact(*entry, message) ?:
 		      kch_kvm_pending(kvm, &again, message);
 		if (!err && !again)
 			return 0;

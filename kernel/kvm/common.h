@@ -19,6 +19,10 @@ bool kch_kvm_has_others(const struct kvm *kvm);
 /* -EIO: KVM has given the VM up; -ECHILD: it has no vCPU. */
 int kch_kvm_has_clock(const struct kvm *kvm, struct kch_message *message);
 
+/* What a vCPU's flags say, and what goes with them; @to is zero before. */
+void kch_kvm_vcpu_state(bool catchup, u32 hw_tsc_khz, u64 system_time_msr,
+			struct kch_rec_vcpu *to);
+
 /*
  * The end of kch_kvm_read(): what is the same in either way, @count vCPUs behind @entry in
  * the order of their ids, and the VM's clock at this instant.

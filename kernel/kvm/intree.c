@@ -27,24 +27,12 @@ int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm) { 
 
 static void vcpu_to_entry(const struct kvm_vcpu_clock_state *vcpu, struct kch_rec_vcpu *to)
 {
-	u32 flags = 0;
-
-	if (vcpu->catchup)
-		flags |= KCH_VCPU_CATCHUP;
-	if (vcpu->hw_tsc_khz)
-		flags |= KCH_VCPU_PAIR_VALID;
-	/* Bit 0 of MSR_KVM_SYSTEM_TIME enables the page at the other bits. */
-	if (vcpu->system_time_msr & 1) {
-		flags |= KCH_VCPU_PVCLOCK_ON;
-		to->pvclock_gpa = cpu_to_le64(vcpu->system_time_msr & ~1ULL);
-	}
+	kch_kvm_vcpu_state(vcpu->catchup, vcpu->hw_tsc_khz, vcpu->system_time_msr, to);
 	to->vcpu_id = cpu_to_le32(vcpu->vcpu_id);
-	to->flags = cpu_to_le32(flags);
 	to->tsc_offset = cpu_to_le64(vcpu->tsc_offset);
 	to->tsc_scaling_ratio = cpu_to_le64(vcpu->tsc_scaling_ratio);
 	to->ia32_tsc_adjust = cpu_to_le64(vcpu->tsc_adjust);
 	to->virtual_tsc_khz = cpu_to_le32(vcpu->virtual_tsc_khz);
-	to->hw_tsc_khz = cpu_to_le32(vcpu->hw_tsc_khz);
 	to->tsc_to_system_mul = cpu_to_le32(vcpu->pvclock_tsc_mul);
 	to->tsc_shift = vcpu->pvclock_tsc_shift;
 }

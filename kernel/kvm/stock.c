@@ -80,25 +80,15 @@ int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm)
 
 static void read_vcpu_once(const struct kvm_vcpu *vcpu, struct kch_rec_vcpu *to)
 {
-	u32 flags = 0;
-
 	memset(to, 0, sizeof(*to));
-	if (READ_ONCE(vcpu->arch.tsc_catchup) || READ_ONCE(vcpu->arch.tsc_always_catchup))
-		flags |= KCH_VCPU_CATCHUP;
-	if (READ_ONCE(vcpu->arch.hw_tsc_khz))
-		flags |= KCH_VCPU_PAIR_VALID;
-	/* Bit 0 of MSR_KVM_SYSTEM_TIME enables the page at the other bits. */
-	if (READ_ONCE(vcpu->arch.time) & 1) {
-		flags |= KCH_VCPU_PVCLOCK_ON;
-		to->pvclock_gpa = cpu_to_le64(READ_ONCE(vcpu->arch.time) & ~1ULL);
-	}
+	kch_kvm_vcpu_state(READ_ONCE(vcpu->arch.tsc_catchup) ||
+			   READ_ONCE(vcpu->arch.tsc_always_catchup),
+			   READ_ONCE(vcpu->arch.hw_tsc_khz), READ_ONCE(vcpu->arch.time), to);
 	to->vcpu_id = cpu_to_le32(vcpu->vcpu_id);
-	to->flags = cpu_to_le32(flags);
 	to->tsc_offset = cpu_to_le64(READ_ONCE(vcpu->arch.l1_tsc_offset));
 	to->tsc_scaling_ratio = cpu_to_le64(READ_ONCE(vcpu->arch.l1_tsc_scaling_ratio));
 	to->ia32_tsc_adjust = cpu_to_le64(READ_ONCE(vcpu->arch.ia32_tsc_adjust_msr));
 	to->virtual_tsc_khz = cpu_to_le32(READ_ONCE(vcpu->arch.virtual_tsc_khz));
-	to->hw_tsc_khz = cpu_to_le32(READ_ONCE(vcpu->arch.hw_tsc_khz));
 	to->tsc_to_system_mul = cpu_to_le32(READ_ONCE(vcpu_mul(vcpu)));
 	to->tsc_shift = READ_ONCE(vcpu_shift(vcpu));
 	to->pvclock_flags = vcpu_page_flags(vcpu);
