@@ -163,6 +163,7 @@ static int clock_restore(void *context, void *arg, struct kch_message *message)
 		return err;
 	let_go_of_dead(clock);
 	err = kch_restore(clock->record, r, &clock->holder, message);
+	kch_state_restored(r, err);
 	if (!err && r->outcome.mode == KCH_MODE_IDENTICAL)
 		bind(clock);
 	return err;

@@ -16,7 +16,10 @@
 
 static int do_restore(void *context, void *arg, struct kch_message *message)
 {
-	return kch_restore(&kch.incoming, arg, context, message);
+	int err = kch_restore(&kch.incoming, arg, context, message);
+
+	kch_state_restored(arg, err);
+	return err;
 }
 
 static int do_wait(void *context, void *arg, struct kch_message *message)

@@ -30,6 +30,10 @@ static unsigned long kho_size = SZ_1M;
 module_param(kho_size, ulong, 0400);
 MODULE_PARM_DESC(kho_size, "bytes to preserve with KHO, a power of two (1 MiB)");
 
+static unsigned int kexec_seconds_max = 60;
+module_param(kexec_seconds_max, uint, 0400);
+MODULE_PARM_DESC(kexec_seconds_max, "what a kexec takes at most, from the seal to the start of the next kernel (60)");
+
 static int __init kch_init(void)
 {
 	const struct kch_region_wish wish = {
@@ -38,8 +42,10 @@ static int __init kch_init(void)
 		.label = reserve_mem,
 		.kho_size = kho_size,
 	};
-	int err = kch_state_load(&wish);
+	int err;
 
+	kch_kexec_seconds_max = kexec_seconds_max;
+	err = kch_state_load(&wish);
 	if (err)
 		return err;
 	kch_debugfs_register();

@@ -97,9 +97,13 @@ const struct kch_field kch_header_fields[] = {
 	MEMBER(152, kernel_release, TEXT, NULL, "0.1.0", "uname -r of the writing kernel"),
 	MEMBER(216, module_version, TEXT, NULL, "0.1.0",
 	       "version of the module that wrote the record"),
-	MEMBER(232, reserved, ZERO, NULL, "0.1.0", ""),
+	MEMBER(232, superseded, HEX, NULL, "0.2.0",
+	       "KCH_RECORD_MARK once the sealing of the record after it has begun, else 0"),
+	MEMBER(240, entries_crc32c, PROOF, NULL, "0.2.0",
+	       "of every entry's crc32c, sequence and boot_id; if compat has KCH_COMPAT_BOUND"),
+	MEMBER(244, reserved, ZERO, NULL, "0.1.0", ""),
 	MEMBER(304, crc32c, PROOF, NULL, "0.1.0",
-	       "of the header_size bytes of the header with crc32c and commit as zero"),
+	       "of the header_size bytes of the header with crc32c, superseded and commit as zero"),
 	MEMBER(308, reserved2, ZERO, NULL, "0.1.0", ""),
 	MEMBER(312, commit, PROOF, NULL, "0.1.0",
 	       "KCH_RECORD_COMMIT XOR sequence if the record is whole, else 0; it never moves"),
@@ -111,7 +115,7 @@ const struct kch_field kch_header_fields[] = {
 #define STRUCTURE kch_rec_vm
 const struct kch_field kch_vm_fields[] = {
 	MEMBER(0, size, PROOF, "bytes", "0.1.0", "size of this entry with all its vCPUs"),
-	MEMBER(4, crc32c, PROOF, NULL, "0.1.0", "of these bytes with crc32c as zero"),
+	MEMBER(4, crc32c, PROOF, NULL, "0.1.0", "of these bytes with crc32c and used as zero"),
 	MEMBER(8, uuid, UUID, NULL, "0.1.0",
 	       "the VM's id, given by who preserved it; not all zero"),
 	MEMBER(24, name, TEXT, NULL, "0.1.0", "for people; may be empty"),
@@ -140,7 +144,9 @@ const struct kch_field kch_vm_fields[] = {
 	       "frequency that a new vCPU of this VM gets"),
 	MEMBER(148, kvmclock_slack_ns, DECIMAL, "ns", "0.1.0",
 	       "how far kvmclock_ns and the guest's pages are off at most; 0 not said, or exact"),
-	MEMBER(152, reserved, ZERO, NULL, "0.1.0", ""),
+	MEMBER(152, used, HEX, NULL, "0.2.0",
+	       "KCH_RECORD_MARK once the clock was given back, else 0"),
+	MEMBER(160, reserved, ZERO, NULL, "0.1.0", ""),
 	{ }
 };
 

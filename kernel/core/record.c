@@ -17,34 +17,80 @@ void kch_say(struct kch_message *message, const char *format, ...)
 }
 
 /* One member, which the checksum covers as if it were zero, is skipped. */
-static u32 crc_with_hole(u32 crc, const u8 *data, size_t size, size_t hole,
-			 size_t hole_size)
+/* Without what is written later, and the checksum itself. */
+static u32 header_crc(const u8 *at, size_t size)
 {
-	static const u8 zero[8];
+	struct kch_rec_header header;
 
-	crc = kch_crc32c(crc, data, hole);
-	crc = kch_crc32c(crc, zero, hole_size);
-	hole += hole_size;
-	return kch_crc32c(crc, data + hole, size - hole);
+	memcpy(&header, at, sizeof(header));
+	header.superseded = 0;
+	header.crc32c = 0;
+	header.commit = 0;
+	return ~kch_crc32c(kch_crc32c(~0U, &header, sizeof(header)),
+			   at + sizeof(header), size - sizeof(header));
 }
 
-static u32 header_crc(const u8 *header, size_t size)
+static u32 entry_crc(const u8 *at, size_t size)
 {
-	const size_t commit = offsetof(struct kch_rec_header, commit);
-	u32 crc;
+	struct kch_rec_vm vm;
 
-	crc = crc_with_hole(~0U, header, commit,
-			    offsetof(struct kch_rec_header, crc32c),
-			    sizeof(__le32));
-	return ~crc_with_hole(crc, header + commit, size - commit, 0,
-			      sizeof(__le64));
+	memcpy(&vm, at, sizeof(vm));
+	vm.crc32c = 0;
+	vm.used = 0;
+	return ~kch_crc32c(kch_crc32c(~0U, &vm, sizeof(vm)), at + sizeof(vm),
+			   size - sizeof(vm));
 }
 
-static u32 entry_crc(const u8 *entry, size_t size)
+u32 kch_rec_bind(u32 sum, const struct kch_rec_vm *entry)
 {
-	return ~crc_with_hole(~0U, entry, size,
-			      offsetof(struct kch_rec_vm, crc32c),
-			      sizeof(__le32));
+	return kch_crc32c(sum, &entry->crc32c, sizeof(entry->crc32c));
+}
+
+/* Of all entries, and of what no other record has. */
+static u32 bound_crc(u32 sum, const struct kch_rec_header *header)
+{
+	sum = kch_crc32c(sum, &header->sequence, sizeof(header->sequence));
+	return ~kch_crc32c(sum, header->boot_id, sizeof(header->boot_id));
+}
+
+/*
+ * Are the entries those of this header, and not what an earlier record has left?  By
+ * the checksums that are written in them; or, with @anew, by those that they ought to
+ * have, where one of these alone is damaged.
+ */
+static bool is_bound(const struct kch_record *record, bool anew)
+{
+	size_t at = record->header_size, size;
+	u32 sum = KCH_REC_UNBOUND, n = 0;
+	struct kch_rec_vm vm;
+
+	for (; record->total_size - at >= record->vm_size; at += size, n++) {
+		memcpy(&vm, record->data + at, sizeof(vm));
+		size = le32_to_cpu(vm.size);
+		if (size < record->vm_size || size > record->total_size - at)
+			return false;
+		if (anew)
+			vm.crc32c = cpu_to_le32(entry_crc(record->data + at, size));
+		sum = kch_rec_bind(sum, &vm);
+	}
+	return at == record->total_size && n == record->vm_count &&
+	       bound_crc(sum, &record->header) ==
+	       le32_to_cpu(record->header.entries_crc32c);
+}
+
+static int check_bound(const struct kch_record *record, struct kch_message *message)
+{
+	if (!(le32_to_cpu(record->header.compat) & KCH_COMPAT_BOUND) ||
+	    is_bound(record, false) || is_bound(record, true))
+		return 0;
+	kch_say(message, "the %u VM entries are not those that the header of record %llu is for: some are damaged, lost, or of an earlier record",
+		record->vm_count, (unsigned long long)record->sequence);
+	return -EBADMSG;
+}
+
+static bool mark_ok(__le64 mark)
+{
+	return !mark || mark == cpu_to_le64(KCH_RECORD_MARK);
 }
 
 static bool structure_size_ok(u32 size, u32 min, size_t max)
@@ -113,6 +159,12 @@ int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 			le32_to_cpu(header->crc32c), crc);
 		return -EBADMSG;
 	}
+	if (!mark_ok(header->superseded)) {
+		kch_say(message, "superseded mark %#llx, expected 0 or %#llx: the record is damaged",
+			(unsigned long long)le64_to_cpu(header->superseded),
+			KCH_RECORD_MARK);
+		return -EBADMSG;
+	}
 	/* From here on the header is what its writer wrote. */
 	if (le32_to_cpu(header->incompat) & ~KCH_INCOMPAT_KNOWN) {
 		kch_say(message, "incompatible features %#x, known are %#x: the record is from a newer module (%.15s of kernel %.63s)",
@@ -138,7 +190,7 @@ int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 	record->data = slot;
 	record->total_size = (size_t)total;
 	record->sequence = sequence;
-	return 0;
+	return check_bound(record, message);
 }
 
 int kch_record_next(const struct kch_record *record, size_t *offset,
@@ -171,6 +223,12 @@ int kch_record_next(const struct kch_record *record, size_t *offset,
 		kch_say(message, "VM entry at byte %zu: checksum %#x, expected %#x: it is damaged",
 			(size_t)(entry - record->data),
 			le32_to_cpu(vm->vm.crc32c), crc);
+		return -EBADMSG;
+	}
+	if (!mark_ok(vm->vm.used)) {
+		kch_say(message, "VM entry at byte %zu: used mark %#llx, expected 0 or %#llx: it is damaged",
+			(size_t)(entry - record->data),
+			(unsigned long long)le64_to_cpu(vm->vm.used), KCH_RECORD_MARK);
 		return -EBADMSG;
 	}
 	if (vm->vm.tsc_scaling_frac_bits > 63) {
@@ -251,8 +309,11 @@ void kch_rec_header_init(struct kch_rec_header *header)
 	header->vcpu_size = cpu_to_le32(sizeof(struct kch_rec_vcpu));
 }
 
-void kch_rec_header_close(struct kch_rec_header *header)
+void kch_rec_header_close(struct kch_rec_header *header, u32 sum)
 {
+	header->compat |= cpu_to_le32(KCH_COMPAT_BOUND);
+	header->entries_crc32c = cpu_to_le32(bound_crc(sum, header));
+	header->superseded = 0;
 	header->commit = 0;
 	header->crc32c = cpu_to_le32(header_crc((const u8 *)header,
 						sizeof(*header)));

@@ -116,7 +116,17 @@ void kch_rec_entry_close(struct kch_rec_vm *vm);
 /* Fills in what makes a header of this version: magic, sizes, feature bits. */
 void kch_rec_header_init(struct kch_rec_header *header);
 
-/* Sets the checksum of a header of this version; it has no commit marker yet. */
-void kch_rec_header_close(struct kch_rec_header *header);
+/*
+ * What binds entries to their header: a checksum of those of all entries, closed, in
+ * their order.  Begins with KCH_REC_UNBOUND, and goes on from entry to entry.
+ */
+#define KCH_REC_UNBOUND		(~0U)
+u32 kch_rec_bind(u32 sum, const struct kch_rec_vm *entry);
+
+/*
+ * Sets the checksums of a header of this version, whose entries are bound by @sum; it has
+ * no commit marker yet.
+ */
+void kch_rec_header_close(struct kch_rec_header *header, u32 sum);
 
 #endif /* KCH_RECORD_H */

@@ -7,18 +7,25 @@ size_t kch_slot_size(size_t region_size)
 	return region_size / 2 / KCH_RECORD_ALIGN * KCH_RECORD_ALIGN;
 }
 
+static bool fits(size_t slot_size, size_t kept, size_t entries_size)
+{
+	const size_t header_size = sizeof(struct kch_rec_header);
+
+	return slot_size >= header_size && kept <= slot_size - header_size &&
+	       entries_size <= slot_size - header_size - kept;
+}
+
 int kch_record_extend(void *slot, size_t slot_size,
 		      struct kch_rec_header *header, size_t kept,
-		      const void *entries, size_t entries_size, u32 vm_count)
+		      const void *entries, size_t entries_size, u32 vm_count, u32 sum)
 {
 	struct kch_rec_header *at = slot;
 
-	if (slot_size < sizeof(*header) || kept > slot_size - sizeof(*header) ||
-	    entries_size > slot_size - sizeof(*header) - kept)
+	if (!fits(slot_size, kept, entries_size))
 		return -ENOSPC;
 	header->vm_count = cpu_to_le32(vm_count);
 	header->total_size = cpu_to_le64(sizeof(*header) + kept + entries_size);
-	kch_rec_header_close(header);
+	kch_rec_header_close(header, sum);
 	kch_record_revoke(slot);
 	memcpy(at, header, sizeof(*header));
 	if (entries_size)	/* memcpy() must not be given NULL, not even for nothing */
@@ -35,8 +42,17 @@ int kch_record_write(void *slot, size_t slot_size,
 		     struct kch_rec_header *header, const void *entries,
 		     size_t entries_size, u32 vm_count)
 {
+	const u8 *entry = entries;
+	u32 sum = KCH_REC_UNBOUND, i;
+
+	if (!fits(slot_size, 0, entries_size))
+		return -ENOSPC;
+	for (i = 0; i < vm_count; i++) {
+		sum = kch_rec_bind(sum, (const struct kch_rec_vm *)entry);
+		entry += le32_to_cpu(((const struct kch_rec_vm *)entry)->size);
+	}
 	return kch_record_extend(slot, slot_size, header, 0, entries,
-				 entries_size, vm_count);
+				 entries_size, vm_count, sum);
 }
 
 void kch_record_revoke(void *slot)
@@ -45,6 +61,13 @@ void kch_record_revoke(void *slot)
 
 	WRITE_ONCE(at->commit, 0);
 	wmb();	/* nothing of a new record before the old one is invalid */
+}
+
+bool kch_record_mark(__le64 *mark)
+{
+	WRITE_ONCE(*mark, cpu_to_le64(KCH_RECORD_MARK));
+	wmb();	/* before what is done because of it */
+	return READ_ONCE(*mark) == cpu_to_le64(KCH_RECORD_MARK);
 }
 
 /* What a slot's record is good for, from the result of opening it. */
@@ -187,7 +210,7 @@ static int not_kept(const struct kch_slots *slots, struct kch_message *message)
 }
 
 int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header,
-		    const void *entries, size_t size, u32 vm_count,
+		    const void *entries, size_t size, u32 vm_count, u32 sum,
 		    struct kch_message *message)
 {
 	size_t kept = kch_slots_kept(slots);
@@ -198,7 +221,7 @@ int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header,
 	header->generation = cpu_to_le64(slots->generation);
 	slots->written[slots->next] = 0;
 	err = kch_record_extend(slot, slots->slot_size, header, kept, entries, size,
-				vm_count);
+				vm_count, sum);
 	if (err)
 		return err;
 	if (memcmp(slot, header, sizeof(*header)) ||
@@ -217,6 +240,16 @@ void kch_slots_show_came(struct kch_slots *slots)
 {
 	if (slots->came >= 0)
 		kch_record_revoke(slot_at(slots, slots->next));
+}
+
+void kch_slots_seal_begins(struct kch_slots *slots)
+{
+	struct kch_rec_header *at;
+
+	if (slots->came < 0 || !slots->usable)
+		return;
+	at = slot_at(slots, (unsigned int)slots->came);
+	kch_record_mark(&at->superseded);
 }
 
 void kch_slots_supersede(struct kch_slots *slots)

@@ -25,11 +25,18 @@ int kch_record_write(void *slot, size_t slot_size,
 /*
  * The same where the slot has the first @kept bytes of the entries already, from
  * a record that was written to it before: only what comes behind them is
- * copied.  They are not looked at; each has its own checksum.
+ * copied.  They are not looked at; each has its own checksum.  @sum: kch_rec_bind()
+ * of all entries.
  */
 int kch_record_extend(void *slot, size_t slot_size,
 		      struct kch_rec_header *header, size_t kept,
-		      const void *entries, size_t entries_size, u32 vm_count);
+		      const void *entries, size_t entries_size, u32 vm_count, u32 sum);
+
+/*
+ * Marks an entry as used, or a header as superseded, in the region.  False: the memory
+ * has not kept it.
+ */
+bool kch_record_mark(__le64 *mark);
 
 /* Takes a slot's record back: it is no longer valid. */
 void kch_record_revoke(void *slot);
@@ -120,16 +127,23 @@ void kch_slots_changed(struct kch_slots *slots, size_t at);
 size_t kch_slots_kept(const struct kch_slots *slots);
 
 /*
- * Writes the next record, and reads it back.  @entries: what is behind those bytes.
+ * Writes the next record, and reads it back.  @entries: what is behind those bytes;
+ * @sum: kch_rec_bind() of all.
  * Fills in sequence and generation of @header, too.  -ENOSPC, or -EREMOTEIO: the
  * memory has not kept it, and the record was taken back.
  */
 int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header,
-		    const void *entries, size_t size, u32 vm_count,
+		    const void *entries, size_t size, u32 vm_count, u32 sum,
 		    struct kch_message *message);
 
 /* The record written last has no VM: it must not hide the one that came. */
 void kch_slots_show_came(struct kch_slots *slots);
+
+/*
+ * The next record is about to be sealed.  Until that is whole, the one that came is all
+ * there is, and says that it is out of date.
+ */
+void kch_slots_seal_begins(struct kch_slots *slots);
 
 /* A newer record was sealed: the one that came is out of date. */
 void kch_slots_supersede(struct kch_slots *slots);

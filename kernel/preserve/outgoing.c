@@ -43,10 +43,14 @@ static struct kch_outgoing_vm *find_file(struct kch_outgoing *out,
 /* Entries from @vm on are now at @at: what slots have there is out of date. */
 static void place(struct kch_outgoing *out, struct kch_outgoing_vm *vm, size_t at)
 {
+	u32 sum = at ? list_prev_entry(vm, link)->sum : KCH_REC_UNBOUND;
+
 	kch_slots_changed(&out->slots, at);
 	list_for_each_entry_from(vm, &out->vms, link) {
 		vm->at = at;
 		at += vm->size;
+		sum = kch_rec_bind(sum, vm->entry);
+		vm->sum = sum;
 	}
 }
 
@@ -101,9 +105,12 @@ static int write_record(struct kch_outgoing *out, u32 flags, u32 kvm_khz,
 	size_t size = out->entries_size - kept;
 	struct kch_rec_header header;
 	struct kch_outgoing_vm *vm;
+	u32 sum = KCH_REC_UNBOUND;
 	u8 *entries;
 	int err;
 
+	if (out->count)
+		sum = list_last_entry(&out->vms, struct kch_outgoing_vm, link)->sum;
 	entries = kvmalloc(size ?: 1, GFP_KERNEL);
 	if (!entries)
 		return -ENOMEM;
@@ -118,7 +125,7 @@ static int write_record(struct kch_outgoing *out, u32 flags, u32 kvm_khz,
 				   le32_to_cpu(out->header.kvm_tsc_khz));
 	header.flags = cpu_to_le32(flags);
 	err = kch_slots_write(&out->slots, &header, entries, size, out->count,
-			      message);
+			      sum, message);
 	kvfree(entries);
 	if (!err)
 		out->header = header;
@@ -321,6 +328,26 @@ static void make_stale(struct kch_outgoing_vm *vm, const char *why)
 		vm->entry->name, vm->entry->uuid, why);
 }
 
+void kch_outgoing_replaced(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE],
+			   u32 kvm_khz)
+{
+	struct kch_outgoing_vm *vm = kch_outgoing_find(out, uuid);
+	struct file *live = vm ? kch_watch_get(vm->watch) : NULL;
+	struct kch_message message = { "" };
+	int err;
+
+	if (live)
+		fput(live);
+	if (!vm || live)
+		return;
+	make_stale(vm, "its guest is back here, with a clock that this module has not set");
+	place(out, vm, vm->at);
+	err = write_record(out, 0, kvm_khz, &message);
+	if (err)
+		pr_err("the record was not written again (%d): %s\n",
+		       err, message.text);
+}
+
 /* Without a master clock KVM makes a guest's clock from the host's, each time. */
 static void refer_to_now(struct kch_rec_vm *entry)
 {
@@ -517,4 +544,5 @@ void kch_outgoing_find_again(struct kch_outgoing *out, bool can_read)
 			continue;
 		make_stale(vm, "the module was loaded anew, and the VM this was read from is not found any more with the clock it had");
 	}
+	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
 }

@@ -32,6 +32,7 @@ static inline u32 kch_uuid_key(const u8 uuid[KCH_UUID_SIZE])
  * @entry: closed entry, of @size bytes
  * @size: bytes
  * @at: bytes of the record's entries before it
+ * @sum: kch_rec_bind() of these and of it
  * @watch: the VM it was read from, NULL if it is gone
  */
 struct kch_outgoing_vm {
@@ -41,6 +42,7 @@ struct kch_outgoing_vm {
 	struct kch_rec_vm *entry;
 	size_t size;
 	size_t at;
+	u32 sum;
 	struct kch_watch *watch;
 };
 
@@ -93,6 +95,13 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 			const struct kch_region *region,
 			const u8 uuid[KCH_UUID_SIZE], u32 kvm_khz,
 			struct kch_message *message);
+
+/*
+ * The guest of that id is back here, by other means than this module's: what was read
+ * of its VM that is gone is out of date.
+ */
+void kch_outgoing_replaced(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE],
+			   u32 kvm_khz);
 
 /* Adds an entry that came from before, without writing.  -ENOSPC, -ENOMEM. */
 int kch_outgoing_carry(struct kch_outgoing *out, struct kch_rec_vm *entry);

@@ -11,6 +11,8 @@
 
 DEFINE_MUTEX(kch_lock);	/* of both records and the region */
 
+unsigned int kch_kexec_seconds_max = 60;
+
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)
 {
@@ -38,6 +40,8 @@ static int index_vms(struct kch_incoming *in)
 			continue;
 		in->vms[in->count].vm = vm;
 		in->vms[in->count].vm.record = &in->record;
+		in->vms[in->count].restored = vm.vm.used;
+		in->restored += in->vms[in->count].restored;
 		in->count++;
 	}
 	/* From the last to the first, which is then found if two have one id. */
@@ -61,6 +65,7 @@ static int judge(struct kch_incoming *in, const struct kch_region *region,
 	if (!in->copy)
 		return -ENOMEM;
 	in->size = region->incoming_size;
+	in->origin = (u8 *)region->incoming;
 	memcpy(in->copy, region->incoming, region->incoming_size);
 	kch_host_boot_id(boot_id);
 	kch_slots_look(in->copy, in->size, boot_id, found);
@@ -70,6 +75,7 @@ static int judge(struct kch_incoming *in, const struct kch_region *region,
 			       slot, found->why[slot].text);
 	in->error = found->error;
 	in->record = found->came;
+	in->other_damaged = found->errors[!found->came_slot] == -EBADMSG;
 	if (!in->error)
 		return index_vms(in);
 	if (in->error != -ENODATA) {
@@ -161,9 +167,9 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 			uuid, in->damaged, in->count + in->damaged);
 		return -EBADMSG;
 	}
-	kch_say(message, "no VM of id %pUb among the %u in the record", uuid,
-		in->count);
-	return -ENOENT;
+	kch_say(message, "no VM of id %pUb among the %u in the record%s", uuid, in->count,
+		in->other_damaged ? "; a record that is damaged may have had it" : "");
+	return in->other_damaged ? -EBADMSG : -ENOENT;
 }
 
 int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry,
@@ -192,6 +198,10 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
 	int err;
 
 	*entry = NULL;
+	if (vm->vm.used && !(flags & KCH_RESTORE_STALE)) {
+		kch_say(message, "the saved clock was given back already: the guest ran on with it, and may have had another one since");
+		return -EALREADY;
+	}
 	if (stale && !(flags & KCH_RESTORE_STALE)) {
 		age_cycles = le64_to_cpu(header->host_tsc) -
 			     le64_to_cpu(vm->vm.host_tsc);
@@ -207,21 +217,79 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
 	return err;
 }
 
+/*
+ * A record is for the kernel after the one that made it.  If another one ran in between
+ * that could not use it, this kernel started later than a kexec takes.
+ */
+static int check_gap(const struct kch_rec_header *header, u32 flags,
+		     struct kch_message *message)
+{
+	u64 started = kch_host_started_tsc(), then = le64_to_cpu(header->host_tsc);
+	u32 khz = le32_to_cpu(header->tsc_khz);
+	u64 gap_ns;
+
+	if (!khz || started <= then || flags & KCH_RESTORE_OLD)
+		return 0;
+	gap_ns = kch_cycles_to_ns(started - then, khz);
+	if (gap_ns <= kch_kexec_seconds_max * NSEC_PER_SEC)
+		return 0;
+	kch_say(message, "this kernel started %llu s after the record was made, a kexec takes %u s at most (kexec_seconds_max): another kernel ran in between, and guests may have had other clocks in it",
+		gap_ns / NSEC_PER_SEC, kch_kexec_seconds_max);
+	return -EKEYEXPIRED;
+}
+
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_outcome *outcome, struct kch_message *message)
 {
 	const struct kch_rec_header *header = &in->record.header;
 	int err;
 
+	if (header->superseded && !(flags & KCH_RESTORE_OLD)) {
+		kch_say(message, "kernel %.63s made this record for the kernel after it, whose own record was not finished: guests may have had other clocks since",
+			header->kernel_release);
+		return -EKEYEXPIRED;
+	}
 	if (!(le32_to_cpu(header->flags) & KCH_REC_SEALED) &&
 	    !(flags & KCH_RESTORE_UNSEALED)) {
+		if (in->other_damaged) {
+			kch_say(message, "a record of the region is damaged, maybe the sealed one: what is left was never sealed");
+			return -EBADMSG;
+		}
 		kch_say(message, "the record was never sealed: kernel %.63s went down without its orderly kexec path, and the guest's clock may have moved on after it was read",
 			header->kernel_release);
 		return -EINPROGRESS;
 	}
+	err = check_gap(header, flags, message);
+	if (err)
+		return err;
 	err = kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL, outcome,
 				    message);
 	return err ?: kch_host_tsc_settled(message);
+}
+
+int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
+		     struct kch_message *message)
+{
+	struct kch_incoming_vm *vm;
+	struct kch_rec_vm *at;
+	int err;
+
+	err = kch_incoming_find(in, uuid, &vm, message);
+	if (err)
+		return err;
+	at = in->origin ? (void *)(in->origin + (vm->vm.vcpus - in->copy) -
+				   in->record.vm_size) : NULL;
+	if (!used) {
+		vm->vm.vm.used = 0;
+		if (at)
+			WRITE_ONCE(at->used, 0);
+		return 0;
+	}
+	vm->vm.vm.used = cpu_to_le64(KCH_RECORD_MARK);
+	if (!at || kch_record_mark(&at->used))
+		return 0;
+	kch_say(message, "the region does not read back what was written to it: it could not be marked there that the clock is given back");
+	return -EREMOTEIO;
 }
 
 void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,

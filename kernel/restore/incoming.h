@@ -21,6 +21,12 @@ struct kch_watch;
  */
 extern struct mutex kch_lock;
 
+/*
+ * What a kexec takes at most, from the seal to the start of the next kernel, seconds: a
+ * record that was older when this kernel started was not made by the kernel before it.
+ */
+extern unsigned int kch_kexec_seconds_max;
+
 /**
  * struct kch_incoming_vm - one whole entry of the record
  * @vm: the entry
@@ -40,6 +46,7 @@ struct kch_incoming_vm {
 /**
  * struct kch_incoming - the record
  * @copy: of the region's bytes, NULL once finished
+ * @origin: what @copy is of; NULL for a record that did not come in the region
  * @size: bytes
  * @error: 0, or why no record can be used: -ENODATA, -EBADMSG, ...
  * @message: the reason in words
@@ -49,9 +56,11 @@ struct kch_incoming_vm {
  * @count: how many
  * @damaged: entries that are not whole
  * @restored: VMs restored
+ * @other_damaged: the region's other slot has a record that is damaged
  */
 struct kch_incoming {
 	u8 *copy;
+	u8 *origin;
 	size_t size;
 	int error;
 	struct kch_message message;
@@ -61,6 +70,7 @@ struct kch_incoming {
 	u32 count;
 	u32 damaged;
 	u32 restored;
+	bool other_damaged;
 };
 
 /*
@@ -101,6 +111,14 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
  */
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_outcome *outcome, struct kch_message *message);
+
+/*
+ * The clock is about to be given back, by whatever means: that is marked in the region
+ * before the guest can run on it, so that nobody gives it again.  @used false: it was not
+ * given after all.  -ENOENT and the like; -EREMOTEIO: the memory has not kept it.
+ */
+int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
+		     struct kch_message *message);
 
 /* Notes that the VM of @uuid was restored to @vm_file, or with @err that a hold of it ended. */
 void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,

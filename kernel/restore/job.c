@@ -26,6 +26,7 @@
 #include "kvm/calls.h"
 #include "kvm/common.h"
 #include "kvm/facts.h"
+#include "restore/incoming.h"
 #include "restore/job.h"
 
 /* A vCPU that the VMM starts spins until it is noticed. */
@@ -213,6 +214,29 @@ static u64 saved_ns(const struct kch_restoring *job)
 	return kch_clock_ns(&clock, rdtsc_ordered());
 }
 
+/* Before the guest can run on the clock. */
+static int mark_used(struct kch_restoring *job)
+{
+	int err;
+
+	mutex_lock(&kch_lock);
+	err = kch_incoming_use(job->record, job->uuid, true, &job->message);
+	mutex_unlock(&kch_lock);
+	job->marked = !err;
+	return err;
+}
+
+void kch_restoring_not_used(struct kch_restoring *job)
+{
+	struct kch_message none;
+
+	if (!job->marked)
+		return;
+	mutex_lock(&kch_lock);
+	kch_incoming_use(job->record, job->uuid, false, &none);
+	mutex_unlock(&kch_lock);
+}
+
 static int restore_now(struct kch_restoring *job, void __user *user)
 {
 	struct kch_kvm_restore *r = &job->todo;
@@ -230,6 +254,9 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	      kch_kvm_check_vm(job->vm_file, job->vcpus, kch_restoring_vcpus(job),
 			       &job->todo.facts, user, &job->message);
 	if (err || job->flags & KCH_RESTORE_CHECK)
+		return err;
+	err = mark_used(job);
+	if (err)
 		return err;
 	r->check_only = false;
 	r->sets_vcpus = kch_kvm_sets_vcpus();

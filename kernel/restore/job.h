@@ -33,6 +33,7 @@ struct task_struct;
  * @held: the VM is held, or it has ended
  * @ended: it has ended
  * @cancelled: it is to end
+ * @marked: the entry is marked as used
  * @err: outcome
  * @message: why
  */
@@ -54,6 +55,7 @@ struct kch_restoring {
 	struct completion held;
 	struct completion ended;
 	bool cancelled;
+	bool marked;
 	int err;
 	struct kch_message message;
 };
@@ -75,6 +77,9 @@ kch_restoring_vcpu(const struct kch_restoring *job, u32 i)
  * the guest afterwards.
  */
 int kch_restoring_run(struct kch_restoring *job);
+
+/* The clock was put back: it may be given once more. */
+void kch_restoring_not_used(struct kch_restoring *job);
 
 void kch_restoring_break_off(struct work_struct *work);
 

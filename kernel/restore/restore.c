@@ -73,6 +73,8 @@ static int restore_thread(void *data)
 	/* To be got out of KVM's locks, which the VMM may hold for long. */
 	allow_signal(SIGKILL);
 	job->err = kch_restoring_run(job);
+	if (job->err)
+		kch_restoring_not_used(job);
 	/* Before the guest can go on with it. */
 	if (job->err ? completion_done(&job->held) :
 		       !(job->flags & KCH_RESTORE_CHECK))
@@ -117,6 +119,14 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 	      kch_incoming_usable(record, r->flags, outcome, message);
 	if (err)
 		return err;
+	if (r->blackout_ms_max &&
+	    outcome->blackout_ns > r->blackout_ms_max * (u64)NSEC_PER_MSEC) {
+		outcome->found = outcome->blackout_ns;
+		outcome->expected = r->blackout_ms_max * (u64)NSEC_PER_MSEC;
+		kch_say(message, "a blackout of %llu ms, at most %u ms are allowed",
+			outcome->blackout_ns / NSEC_PER_MSEC, r->blackout_ms_max);
+		return -EKEYEXPIRED;
+	}
 	live = kch_watch_get((*in)->watch);
 	if (live) {
 		kch_say(message, "restored already, to a VM that process %d still has",
@@ -312,7 +322,6 @@ static int check_arguments(struct kch_restore *r, struct kch_message *message)
 {
 	const struct kch_restore in = *r;
 	bool hold = in.flags & KCH_RESTORE_HOLD;
-	u32 reserved;
 
 	memset_startat(r, 0, outcome);
 	r->outcome.vcpu_id = -1;
@@ -321,15 +330,18 @@ static int check_arguments(struct kch_restore *r, struct kch_message *message)
 			KCH_RESTORE_FLAGS);
 		return -EINVAL;
 	}
-	reserved = in.reserved | in.outcome.reserved;
-	if (in.outcome.page || reserved) {
+	if (in.outcome.page || in.outcome.reserved) {
 		kch_say(message, "reserved members are %#x and %#x, must be 0",
-			in.outcome.page, reserved);
+			in.outcome.page, in.outcome.reserved);
 		return -EINVAL;
 	}
 	if (hold ? !in.hold_ms || in.hold_ms > KCH_HOLD_MS_MAX : in.hold_ms) {
 		kch_say(message, "hold_ms is %u, expected %s", in.hold_ms,
 			hold ? "1 to 3600000" : "0 without KCH_RESTORE_HOLD");
+		return -EINVAL;
+	}
+	if (in.flags & KCH_RESTORE_ELSEWHERE && in.flags != KCH_RESTORE_ELSEWHERE) {
+		kch_say(message, "flags %#x: KCH_RESTORE_ELSEWHERE stands alone", in.flags);
 		return -EINVAL;
 	}
 	if (in.mode < KCH_MODE_REALTIME || in.mode > KCH_MODE_IDENTICAL) {
@@ -338,6 +350,35 @@ static int check_arguments(struct kch_restore *r, struct kch_message *message)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* Its VMM gives the VM a clock by other means: the saved one is used. */
+static int note_elsewhere(struct kch_incoming *record, const struct kch_restore *r,
+			  struct file *vm_file, struct kch_message *message)
+{
+	struct kch_incoming_vm *vm;
+	struct file *live;
+	int err;
+
+	if (kch_restore_is_busy(record, r->uuid)) {
+		kch_say(message, "the VM is being restored from the record");
+		return -EBUSY;
+	}
+	err = kch_incoming_find(record, r->uuid, &vm, message);
+	if (err)
+		return err;
+	live = kch_watch_get(vm->watch);
+	if (live)
+		fput(live);
+	if (live && live != vm_file) {
+		kch_say(message, "restored already, to a VM that process %d still has",
+			kch_kvm_pid(kch_kvm_of(live)));
+		return -EALREADY;
+	}
+	err = kch_incoming_use(record, r->uuid, true, message);
+	if (!err)
+		kch_incoming_outcome(record, r->uuid, vm_file, 0);
+	return err;
 }
 
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,
@@ -351,10 +392,15 @@ int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 	vm_file = kch_kvm_get_vm(r->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	if (r->flags & KCH_RESTORE_HOLD)
+	if (r->flags & KCH_RESTORE_ELSEWHERE) {
+		mutex_lock(&kch_lock);
+		err = note_elsewhere(record, r, vm_file, message);
+		mutex_unlock(&kch_lock);
+	} else if (r->flags & KCH_RESTORE_HOLD) {
 		err = restore_and_keep_hold(record, r, vm_file, holder, message);
-	else
+	} else {
 		err = restore_vm(record, r, vm_file, NULL, message);
+	}
 	if (err)
 		say_refused(r, err, message);
 	fput(vm_file);

@@ -62,6 +62,7 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
 		kch_kvm_known(&facts, NULL);
 		kch_incoming_carry_over(&kch.incoming, &kch.outgoing);
+		kch_slots_seal_begins(&kch.outgoing.slots);
 		if (!kch_outgoing_seal(&kch.outgoing, facts.kvm_khz))
 			kch_slots_supersede(&kch.outgoing.slots);
 	}
@@ -70,6 +71,19 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 }
 
 static struct notifier_block reboot_block = { .notifier_call = kch_seal };
+
+void kch_state_restored(const struct kch_restore *r, int err)
+{
+	struct kch_kvm_facts facts = { };
+
+	if (r->flags & KCH_RESTORE_CHECK || (err && !(r->flags & KCH_RESTORE_ELSEWHERE)))
+		return;
+	kch_kvm_known(&facts, NULL);
+	mutex_lock(&kch_lock);
+	if (!kch.too_late)
+		kch_outgoing_replaced(&kch.outgoing, r->uuid, facts.kvm_khz);
+	mutex_unlock(&kch_lock);
+}
 
 /* What VMs had last, before they are let go. */
 static void last_look(void)

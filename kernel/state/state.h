@@ -27,6 +27,12 @@ extern struct kch_state kch;
 int kch_state_load(const struct kch_region_wish *wish);
 void kch_state_unload(void);
 
+/*
+ * A guest is back here: by the restore of @r, if @err is 0, or elsewhere.  What was read
+ * of an earlier VM of its is out of date.  Takes kch_lock.
+ */
+void kch_state_restored(const struct kch_restore *r, int err);
+
 /* Takes kch_lock, for what a kexec waits for; -EBUSY after some seconds. */
 int kch_lock_at_kexec(void);
 

@@ -4,6 +4,8 @@
  * machine's TSC: what is saved, what a restore reaches, what it reports, and that a
  * refusal leaves nothing changed.
  */
+#include <unistd.h>
+
 #include "slots.h"
 #include "stock.h"
 
@@ -303,9 +305,12 @@ static void test_restore_refused(void)
 	opts.rounds_max = KCH_ROUNDS_MAX + 1;
 	check_err(restore(&opts, &result), EINVAL);
 	opts.rounds_max = 0;
-	opts.reserved = 1;
-	check_err(restore(&opts, &result), EINVAL);
-	opts.reserved = 0;
+	opts.blackout_ms_max = 1;
+	usleep(20000);
+	check_err(restore(&opts, &result), EKEYEXPIRED);
+	ktap_check(result.outcome.found > result.outcome.expected &&
+		   result.outcome.expected == 1000000, "%llu ns", result.outcome.found);
+	opts.blackout_ms_max = 0;
 	check_err(kch_stock_restore(handle, FAKE_VM_FD, fds, 1, buffer, size,
 				    NULL, NULL), ELNRNG);
 	fake.vcpu_khz[1] = TSC_KHZ + 1;

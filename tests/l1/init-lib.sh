@@ -211,6 +211,7 @@ load_module() { # ARG...
 	auto) ;;
 	*) fail "backend=$(param backend): not range, kho or auto" ;;
 	esac
+	[ -z "$(param gap)" ] || set -- "$@" "kexec_seconds_max=$(param gap)"
 	modprobe "$(module_name)" "$@"
 }
 

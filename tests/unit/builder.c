@@ -248,6 +248,23 @@ static void write_header(const struct plan *plan, u8 *at)
 	memcpy(at + 216, "1.0", 3);
 }
 
+/* A checksum over what makes the entries this record's: theirs, its number, its boot. */
+static void bind_entries(const struct plan *plan, u8 *record)
+{
+	size_t size = plan->vm_count * 4 + 24;
+	u8 *bound = malloc(size), *at = bound;
+	u32 vm;
+
+	if (!bound)
+		abort();
+	for (vm = 0; vm < plan->vm_count; vm++, at += 4)
+		memcpy(at, record + plan_entry_offset(plan, vm) + 4, 4);
+	memcpy(at, record + 32, 8);
+	memcpy(at + 8, record + 112, 16);
+	put32(record + 240, reference_crc32c(bound, size));
+	free(bound);
+}
+
 void plan_write_bytes(const struct plan *plan, u8 *to)
 {
 	u32 vm, vcpu;
@@ -263,6 +280,8 @@ void plan_write_bytes(const struct plan *plan, u8 *to)
 		seal_entry(entry, plan_entry_size(plan, vm));
 	}
 	write_header(plan, to);
+	if (plan->compat & 1)
+		bind_entries(plan, to);
 	seal_header(to);
 }
 
@@ -274,6 +293,7 @@ static int write_with(const struct plan *plan, u32 kept, bool extend, void *slot
 	struct kch_rec_header header;
 	u32 vm, vcpu;
 	u8 *entries, *at;
+	u32 sum = KCH_REC_UNBOUND;
 	int err;
 
 	/* malloc(0) may be NULL, which memcpy() must not be given. */
@@ -290,6 +310,7 @@ static int write_with(const struct plan *plan, u32 kept, bool extend, void *slot
 		for (vcpu = 0; vcpu < plan->vcpus[vm]; vcpu++)
 			plan_vcpu(plan, vm, vcpu, &vcpus[vcpu]);
 		kch_rec_entry_close(entry);
+		sum = kch_rec_bind(sum, entry);
 		at += kch_rec_entry_size(plan->vcpus[vm]);
 	}
 	plan_header(plan, &header);
@@ -301,7 +322,7 @@ static int write_with(const struct plan *plan, u32 kept, bool extend, void *slot
 	if (extend)
 		err = kch_record_extend(slot, slot_size, &header, kept_size,
 					entries + kept_size, size - kept_size,
-					plan->vm_count);
+					plan->vm_count, sum);
 	else
 		err = kch_record_write(slot, slot_size, &header, entries, size,
 				       plan->vm_count);

@@ -101,6 +101,7 @@ static void check_record(const struct plan *plan, const u8 *data)
 	plan_header(plan, &expected);
 	found = record.header;
 	found.crc32c = 0;
+	found.entries_crc32c = 0;
 	found.commit = 0;
 	ktap_check(!memcmp(&found, &expected, sizeof(expected)), "header");
 	ktap_check(record.sequence == plan->sequence, "%llu",
@@ -129,6 +130,7 @@ static void test_round_trip(void)
 	struct plan plan = plan_default();
 	u32 round, vm;
 
+	plan.compat = KCH_COMPAT_BOUND;
 	for (round = 0; round < 9 * 8; round++) {
 		u8 *by_hand, *written;
 		size_t size;
@@ -186,6 +188,90 @@ static void test_many_vcpus(void)
 	data = guarded_alloc(size);
 	plan_write_bytes(&plan, data);
 	check_record(&plan, data);
+	guarded_free(data, size);
+}
+
+/* An entry that another record has left, or that was lost, belongs to no header. */
+static void test_bound(void)
+{
+	struct plan plans[2] = { plan_default(), plan_default() };
+	size_t size, at, entry;
+	struct kch_message message = { "" };
+	struct kch_record record;
+	u8 *old, *new;
+	u32 i;
+	int err;
+
+	for (i = 0; i < 2; i++) {
+		plans[i].compat = KCH_COMPAT_BOUND;
+		plans[i].sequence = 40 + i;
+		plans[i].seed = i;
+	}
+	size = plan_size(&plans[0]);
+	old = guarded_alloc(size);
+	new = guarded_alloc(size);
+	for (i = 0; i < plans[0].vm_count; i++) {
+		plan_write_bytes(&plans[0], old);
+		plan_write_bytes(&plans[1], new);
+		at = plan_entry_offset(&plans[0], i);
+		entry = plan_entry_size(&plans[0], i);
+		memcpy(new + at, old + at, entry);
+		err = kch_record_open(new, size, &record, &message);
+		ktap_check(err == -EBADMSG && strstr(message.text, "of an earlier record"),
+			   "entry %u: %d: %s", i, err, message.text);
+	}
+	/* All of them, under a header that was written over theirs. */
+	plan_write_bytes(&plans[0], old);
+	plan_write_bytes(&plans[1], new);
+	memcpy(old, new, plans[0].header_size);
+	err = kch_record_open(old, size, &record, &message);
+	ktap_check(err == -EBADMSG, "all: %d", err);
+	/* The same entries under a header of another number. */
+	plan_write_bytes(&plans[0], old);
+	old[32]++;
+	seal_header(old);
+	err = kch_record_open(old, size, &record, &message);
+	ktap_check(err == -EBADMSG, "another number: %d", err);
+	plan_write_bytes(&plans[0], old);
+	old[112]++;
+	seal_header(old);
+	err = kch_record_open(old, size, &record, &message);
+	ktap_check(err == -EBADMSG, "another boot: %d", err);
+	guarded_free(old, size);
+	guarded_free(new, size);
+}
+
+/* Marks are written later: they change no checksum, and are what they can be. */
+static void test_marks(void)
+{
+	struct plan plan = plan_default();
+	struct kch_message message = { "" };
+	struct kch_rec_header *header;
+	struct kch_record_vm vm;
+	struct kch_record record;
+	struct kch_rec_vm *entry;
+	size_t size, offset = 0;
+	u8 *data;
+
+	plan.compat = KCH_COMPAT_BOUND;
+	size = plan_size(&plan);
+	data = guarded_alloc(size);
+	plan_write_bytes(&plan, data);
+	header = (struct kch_rec_header *)data;
+	entry = (struct kch_rec_vm *)(data + plan_entry_offset(&plan, 0));
+	ktap_check(kch_record_mark(&header->superseded) && kch_record_mark(&entry->used),
+		   "written");
+	ktap_check(!kch_record_open(data, size, &record, &message) &&
+		   le64_to_cpu(record.header.superseded) == KCH_RECORD_MARK, "%s", message.text);
+	ktap_check(!kch_record_next(&record, &offset, &vm, &message) &&
+		   le64_to_cpu(vm.vm.used) == KCH_RECORD_MARK, "%s", message.text);
+	entry->used ^= cpu_to_le64(1);
+	offset = 0;
+	ktap_check(kch_record_next(&record, &offset, &vm, &message) == -EBADMSG &&
+		   strstr(message.text, "used mark"), "%s", message.text);
+	header->superseded = cpu_to_le64(1);
+	ktap_check(kch_record_open(data, size, &record, &message) == -EBADMSG &&
+		   strstr(message.text, "superseded mark"), "%s", message.text);
 	guarded_free(data, size);
 }
 
@@ -548,6 +634,8 @@ int main(int argc, char **argv)
 		{ "round_trip", test_round_trip },
 		{ "no_entries", test_no_entries },
 		{ "many_vcpus", test_many_vcpus },
+		{ "bound", test_bound },
+		{ "marks", test_marks },
 		{ "newer_writer", test_newer_writer },
 		{ "unknown_incompatible_features", test_unknown_incompatible_features },
 		{ "commit_marker", test_commit_marker },

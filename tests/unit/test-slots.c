@@ -38,14 +38,38 @@ static struct kch_slots begin(const struct kch_slots_found *found, bool shared)
 	return slots;
 }
 
-/* One VM of @bytes in all, of this boot. */
-static int put_next(struct kch_slots *slots, const void *entries, size_t bytes)
+/* A VM of one vCPU. */
+#define ENTRY	256
+
+/* Behind what the next slot keeps, @count VMs more, which are named by @mark. */
+static int put_next(struct kch_slots *slots, u8 mark, u32 count)
 {
+	static u8 entries[SLOT_SIZE + ENTRY];
+	u32 kept = (u32)(kch_slots_kept(slots) / ENTRY), sum = KCH_REC_UNBOUND, i;
+	const u8 *in_slot = region + slots->next * SLOT_SIZE + sizeof(struct kch_rec_header);
 	struct kch_rec_header header;
 
+	for (i = 0; i < kept; i++)
+		sum = kch_rec_bind(sum, (const struct kch_rec_vm *)(in_slot + i * ENTRY));
+	memset(entries, 0, sizeof(entries));
+	for (i = 0; i < count; i++) {
+		struct kch_rec_vm *vm = (struct kch_rec_vm *)(entries + i * ENTRY);
+
+		vm->vcpu_count = cpu_to_le32(1);
+		vm->name[0] = (char)mark;
+		kch_rec_entry_close(vm);
+		sum = kch_rec_bind(sum, vm);
+	}
 	kch_rec_header_init(&header);
 	memcpy(header.boot_id, now, sizeof(header.boot_id));
-	return kch_slots_write(slots, &header, entries, bytes, 1, NULL);
+	return kch_slots_write(slots, &header, entries, count * ENTRY, kept + count, sum,
+			       NULL);
+}
+
+static u8 mark_of(unsigned int slot, unsigned int entry)
+{
+	return region[slot * SLOT_SIZE + sizeof(struct kch_rec_header) + entry * ENTRY +
+		      offsetof(struct kch_rec_vm, name)];
 }
 
 static u64 sequence_in(unsigned int slot)
@@ -112,7 +136,7 @@ static void test_incompatible(void)
 	put(0, before, 20, 6);
 	put(1, before, 19, 6);
 	header->incompat = cpu_to_le32(1);
-	kch_rec_header_close(header);
+	kch_rec_header_close(header, KCH_REC_UNBOUND);
 	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ 20);
 	found = look(now);
 	ktap_check(found.error == -EPROTONOSUPPORT && found.came_slot == 0 &&
@@ -120,7 +144,7 @@ static void test_incompatible(void)
 	/* It is kept for who can read it, also when a newer one is sealed. */
 	slots = begin(&found, true);
 	ktap_check(slots.next == 1 && slots.came == 0, "next %u", slots.next);
-	ktap_check(!put_next(&slots, "", 0) && sequence_in(1) == 21 && slots.next == 1,
+	ktap_check(!put_next(&slots, 0, 0) && sequence_in(1) == 21 && slots.next == 1,
 		   "written");
 	kch_slots_supersede(&slots);
 	ktap_check(header->commit, "kept");
@@ -131,29 +155,26 @@ static void test_in_turn(void)
 {
 	struct kch_slots_found found;
 	struct kch_slots slots;
-	u8 entries[256];
 
 	memset(region, 0, sizeof(region));
 	found = look(now);
 	slots = begin(&found, true);
 	ktap_check(slots.next == 0 && slots.came == -1 && slots.slot_size == SLOT_SIZE,
 		   "next %u", slots.next);
-	memset(entries, 1, sizeof(entries));
-	ktap_check(!put_next(&slots, entries, 256) && sequence_in(0) == 1, "first");
+	ktap_check(!put_next(&slots, 1, 1) && sequence_in(0) == 1, "first");
 	ktap_check(slots.next == 1 && kch_slots_kept(&slots) == 0, "next %u", slots.next);
-	ktap_check(!put_next(&slots, entries, 256) && sequence_in(1) == 2 && slots.next == 0,
+	ktap_check(!put_next(&slots, 1, 1) && sequence_in(1) == 2 && slots.next == 0,
 		   "second");
 	/* What a slot has already is not written to it again, unless it changed. */
 	ktap_check(kch_slots_kept(&slots) == 256, "%zu", kch_slots_kept(&slots));
-	memset(entries, 2, sizeof(entries));
-	ktap_check(!put_next(&slots, entries, 64), "third");
-	ktap_check(region[320] == 1 && region[320 + 255] == 1 && region[320 + 256] == 2 &&
-		   region[320 + 319] == 2, "behind what is kept");
+	ktap_check(!put_next(&slots, 2, 1), "third");
+	ktap_check(mark_of(0, 0) == 1 && mark_of(0, 1) == 2 && sequence_in(0) == 3,
+		   "behind what is kept");
 	kch_slots_changed(&slots, 128);
 	ktap_check(slots.written[0] == 128 && slots.written[1] == 128, "changed");
 	kch_slots_changed(&slots, 256);
 	ktap_check(slots.written[0] == 128, "not more");
-	ktap_check(put_next(&slots, entries, SLOT_SIZE) == -ENOSPC && slots.sequence == 3 &&
+	ktap_check(put_next(&slots, 1, SLOT_SIZE / ENTRY + 1) == -ENOSPC && slots.sequence == 3 &&
 		   kch_slots_kept(&slots) == 0, "no space");
 	/* The module is loaded anew. */
 	found = look(now);
@@ -182,13 +203,13 @@ static void test_came(void)
 		found = look(now);
 		slots = begin(&found, true);
 		ktap_check(slots.next == !slot && slots.came == (int)slot, "slot %u", slot);
-		ktap_check(!put_next(&slots, "", 0) && !put_next(&slots, "", 0) &&
+		ktap_check(!put_next(&slots, 0, 0) && !put_next(&slots, 0, 0) &&
 			   sequence_in(!slot) == 42 && sequence_in(slot) == 40,
 			   "not written to");
 		/* A record of nobody would hide it. */
 		kch_slots_show_came(&slots);
 		ktap_check(!sequence_in(!slot) && sequence_in(slot) == 40, "shown");
-		ktap_check(!put_next(&slots, "", 0), "written");
+		ktap_check(!put_next(&slots, 0, 0), "written");
 		kch_slots_supersede(&slots);
 		ktap_check(sequence_in(!slot) == 43 && !sequence_in(slot), "out of date");
 
@@ -197,7 +218,7 @@ static void test_came(void)
 			   sequence_in(!slot) == 43, "cleared");
 		kch_slots_release(&slots);
 		ktap_check(slots.came == -1 && slots.next == slot, "next %u", slots.next);
-		ktap_check(!put_next(&slots, "", 0) && sequence_in(slot) == 44 &&
+		ktap_check(!put_next(&slots, 0, 0) && sequence_in(slot) == 44 &&
 			   slots.next == !slot, "written");
 		kch_slots_show_came(&slots);
 		kch_slots_supersede(&slots);

@@ -82,6 +82,7 @@ static struct plan plan_with(u64 sequence, u32 vms, u64 seed)
 	struct plan plan = plan_default();
 
 	plan.sequence = sequence;
+	plan.compat = KCH_COMPAT_BOUND;
 	plan.vm_count = vms;
 	plan.seed = seed;
 	return plan;
@@ -339,10 +340,10 @@ static void test_no_space(void)
 	err = kch_record_write(&header, sizeof(header), &header, &header,
 			       SIZE_MAX - sizeof(header) + 1, 1);
 	ktap_check(err == -ENOSPC, "a sum that wraps: %d", err);
-	err = kch_record_extend(&header, sizeof(header), &header, 8, &header, 0, 1);
+	err = kch_record_extend(&header, sizeof(header), &header, 8, &header, 0, 1, 0);
 	ktap_check(err == -ENOSPC, "what is kept does not fit: %d", err);
 	err = kch_record_extend(&header, sizeof(header), &header, SIZE_MAX - 7,
-				&header, 8, 1);
+				&header, 8, 1, 0);
 	ktap_check(err == -ENOSPC, "a sum with what is kept that wraps: %d", err);
 }
 

@@ -198,7 +198,7 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		.size = sizeof(result), .mode = KCH_MODE_IDENTICAL,
 	};
 	struct vm_choice choice = VM_CHOICE_NONE;
-	int hold_s = 0, wait = 0, code;
+	int hold_s = 0, wait = 0, blackout_ms_max = 0, code;
 	const struct option_row options[] = {
 		OPTION_ROW_PID(&choice),
 		OPTION_ROW_FD(&choice),
@@ -215,6 +215,10 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		  OPTION_BIT, &result.flags, KCH_RESTORE_ANY_WALL },
 		{ "stale", NULL, "take a clock that may not be the last that the VM had",
 		  OPTION_BIT, &result.flags, KCH_RESTORE_STALE },
+		{ "old", NULL, "take a record of an earlier kernel than the last one", OPTION_BIT,
+		  &result.flags, KCH_RESTORE_OLD },
+		{ "max-blackout", "=MS", "refuse if more time has passed since the seal",
+		  OPTION_NUMBER, &blackout_ms_max, 0, 1, INT_MAX },
 		{}
 	};
 
@@ -226,6 +230,7 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		return code;
 	if (hold_s)
 		result.flags |= KCH_RESTORE_HOLD;
+	result.blackout_ms_max = (unsigned int)blackout_ms_max;
 	result.hold_ms = (unsigned int)hold_s * 1000;
 	return restore(tool, &choice, &result, (unsigned int)hold_s, wait);
 }

@@ -295,6 +295,7 @@ KCH_API void kch_vm_free(struct kch_vm *vm);
  * @kvmclock_slack_ns: without a master clock: how far @kvmclock_ns may be off KVM's
  *	clock, plus how far what the guest reads may be off that, ns; 0: exact, or
  *	not known
+ * @used: not 0: the clock was given back already
  */
 struct kch_vm_info {
 	size_t sz;
@@ -311,6 +312,7 @@ struct kch_vm_info {
 	uint32_t default_tsc_khz;
 	int32_t pid;
 	uint32_t kvmclock_slack_ns;
+	uint64_t used;
 };
 
 /**
@@ -491,7 +493,8 @@ struct kch_vcpu_fd {
  *	is accepted, ns; 0: the smallest that is found in the rounds
  * @rounds_max: in: how often KVM_SET_CLOCK is tried to reach that, at most
  *	KCH_ROUNDS_MAX; 0: KCH_ROUNDS_DEFAULT
- * @reserved: in: must be 0
+ * @blackout_ms_max: in: the longest blackout that the guest may be restored after, ms;
+ *	0: however long
  */
 struct kch_restore_opts {
 	size_t sz;
@@ -499,7 +502,7 @@ struct kch_restore_opts {
 	uint32_t mode;
 	uint64_t bound_ns;
 	uint32_t rounds_max;
-	uint32_t reserved;
+	uint32_t blackout_ms_max;
 };
 
 /*

@@ -149,8 +149,6 @@ int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_op
 			  offsetofend(struct kch_restore_opts, mode), to, sizeof(*to));
 	if (err)
 		return err;
-	if (to->reserved)
-		return kch_fail(handle, -EINVAL, "struct kch_restore_opts: reserved is not zero");
 	if (to->rounds_max > KCH_ROUNDS_MAX)
 		return kch_fail(handle, -EINVAL, "%u rounds, expected at most %u",
 				to->rounds_max, KCH_ROUNDS_MAX);

@@ -58,6 +58,7 @@ static int ask_module(struct kch_handle *handle, int vm_fd, const uint8_t uuid[K
 	struct kch_restore restore = {
 		.size = sizeof(restore),
 		.flags = opts->flags & ~KCH_RESTORE_BEST_EFFORT,
+		.blackout_ms_max = opts->blackout_ms_max,
 		.vm_fd = vm_fd,
 		.mode = opts->mode ? opts->mode : KCH_MODE_IDENTICAL,
 		.outcome.vcpu_id = -1,
@@ -92,6 +93,25 @@ static bool leaves_weaker_modes(int err)
 	}
 }
 
+/* So that nobody gives the guest that clock again. */
+static int note_elsewhere(struct kch_handle *handle, int vm_fd,
+			  const uint8_t uuid[KCH_UUID_SIZE])
+{
+	struct kch_restore restore = {
+		.size = sizeof(restore),
+		.flags = KCH_RESTORE_ELSEWHERE,
+		.vm_fd = vm_fd,
+		.mode = KCH_MODE_IDENTICAL,
+	};
+	int err;
+
+	memcpy(restore.uuid, uuid, sizeof(restore.uuid));
+	err = kch_ioctl(handle, KCH_IOC_RESTORE, &restore, restore.message);
+	if (err)
+		kch_also(handle, "; the VM has its clock, but the record may give it again");
+	return err;
+}
+
 /*
  * The strongest of the weaker modes, by KVM's own ioctls.  The message then says why
  * the module refused, which was with @refusal.
@@ -112,6 +132,9 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, false,
 					 opts->mode, opts, result);
 	kch_vm_free(saved);
+	/* The guest cannot run before this returns to its VMM. */
+	if (!err && !check)
+		err = note_elsewhere(handle, vm_fd, uuid);
 	if (err) {
 		kch_also(handle, "; the module: %s", why);
 		return err;

@@ -153,6 +153,19 @@ static int same_machine(struct kch_handle *handle, const struct kch_rec_header *
 	return err ? kch_fail(handle, err, "%s", message.text) : 0;
 }
 
+static int short_enough(struct kch_handle *handle, const struct kch_restore_opts *opts,
+			struct kch_outcome *outcome)
+{
+	outcome->expected = opts->blackout_ms_max * 1000000ULL;
+	outcome->found = outcome->blackout_ns;
+	if (!outcome->expected || outcome->found <= outcome->expected)
+		return 0;
+	return kch_fail(handle, -EKEYEXPIRED,
+			"a blackout of %llu ms, at most %u ms are allowed",
+			(unsigned long long)outcome->found / 1000000,
+			opts->blackout_ms_max);
+}
+
 int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 		      size_t count, const void *buffer, size_t size,
 		      const struct kch_restore_opts *opts, struct kch_restore_result *result)
@@ -174,6 +187,8 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 	err = parse(handle, buffer, size, &header, &saved);
 	if (!err)
 		err = same_machine(handle, &header, restore_opts.flags, &out);
+	if (!err)
+		err = short_enough(handle, &restore_opts, &out.outcome);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :

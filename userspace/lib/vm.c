@@ -192,6 +192,7 @@ int kch_vm_info(const struct kch_vm *vm, struct kch_vm_info *result)
 		.default_tsc_khz = le32_to_cpu(entry->default_tsc_khz),
 		.pid = (int32_t)le32_to_cpu(entry->pid),
 		.kvmclock_slack_ns = le32_to_cpu(entry->kvmclock_slack_ns),
+		.used = le64_to_cpu(entry->used),
 	};
 
 	memcpy(info.uuid, entry->uuid, sizeof(info.uuid));

@@ -31,6 +31,7 @@
 #define KCH_RECORD_MAGIC	"KVMCLKHO"
 #define KCH_RECORD_MAGIC_SIZE	8
 #define KCH_RECORD_COMMIT	0x54494d4d4f434843ULL	/* "CHCOMMIT" */
+#define KCH_RECORD_MARK		0x4b52414d48434bULL	/* "KCHMARK" */
 #define KCH_RECORD_ALIGN	64	/* of a slot's start, bytes */
 
 #define KCH_REC_HEADER_SIZE	320	/* version 1 of each structure */
@@ -42,8 +43,9 @@
 #define KCH_REC_VMS_MAX		65536
 #define KCH_REC_VCPUS_MAX	65536	/* of one VM */
 
-/* Feature bits.  None is published yet. */
-#define KCH_COMPAT_KNOWN	0U
+/* Feature bits */
+#define KCH_COMPAT_BOUND	(1U << 0) /* there is an entries_crc32c */
+#define KCH_COMPAT_KNOWN	KCH_COMPAT_BOUND
 #define KCH_INCOMPAT_KNOWN	0U
 
 /* struct kch_rec_header::flags */
@@ -76,7 +78,9 @@ struct kch_rec_header {
 	__u8   cpu_vendor[4];
 	char   kernel_release[64];
 	char   module_version[16];
-	__u8   reserved[72];
+	__le64 superseded;
+	__le32 entries_crc32c;
+	__u8   reserved[60];
 	__le32 crc32c;
 	__le32 reserved2;
 	__le64 commit;
@@ -107,7 +111,8 @@ struct kch_rec_vm {
 	__le32 pid;
 	__le32 default_tsc_khz;
 	__le32 kvmclock_slack_ns;
-	__u8   reserved[40];
+	__le64 used;
+	__u8   reserved[32];
 };
 
 /* struct kch_rec_vcpu::flags */

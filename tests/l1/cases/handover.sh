@@ -29,6 +29,8 @@
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
+#   without=STAGE  that kernel has not got the module, and is there for away=S longer; gap=S is told to the
+#                  module: a kexec takes no longer
 #   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
 #
 # The checks are those of kch-vmm, and `verify`: the tool finds no difference either.
@@ -119,6 +121,7 @@ finish_refused() {
 }
 
 next_words() {
+	[ $((STAGE + 1)) != "$(param without)" ] || echo kch.handover=no
 	if [ "$(param pin no)" = yes ]; then
 		# The region is on the command line already.
 		kvmclockctl kexec-args | tr ' ' '\n' |
@@ -145,7 +148,23 @@ save_options() {
 	esac
 }
 
+# A kernel that cannot use the record: its guests go on by other means.
+stage_without_module() {
+	METHOD=none
+	STAGE_OPTIONS=
+	SAVE_OPTIONS="--save-with none"
+	check without-module test ! -e /dev/kvmclock_handover
+	each_vm resume_vm
+	wait
+	sleep "$(param away)"
+	do_kexec "$NEXT_LINE" kch.handover=yes
+}
+
 stage_n() {
+	if [ "$1" = "$(param without)" ]; then
+		stage_without_module
+		return
+	fi
 	SAVE_OPTIONS=$(save_options)
 	STAGE_OPTIONS=
 	if [ "$1" -eq "$KEXECS" ]; then

@@ -121,7 +121,7 @@ static const struct condition reserved[] = {
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_LIST, "reserved set", SET(kch_list, reserved, 1U << 31),
 	  .expected = EINVAL, .message = "reserved" },
-	{ KCH_IOC_RESTORE, "reserved set", SET(kch_restore, reserved, 1),
+	{ KCH_IOC_RESTORE, "reserved set", SET(kch_restore, outcome.reserved, 1),
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_ADOPT, "reserved set", SET(kch_adopt, reserved, 1),
 	  .expected = EINVAL, .message = "reserved" },

@@ -297,9 +297,9 @@ static void without_descriptors(void)
 
 	/* With them it can be anybody's. */
 	pid = vm_of_child(&vm, true, false);
-	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK, &arg);
+	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK | KCH_RESTORE_STALE, &arg);
 	check(!err && arg.outcome.rebase_bound_ns, "%s: %s", errno_name(err), arg.message);
-	err = restore(&vm, ID_SAVED, 0, &arg);
+	err = restore(&vm, ID_SAVED, KCH_RESTORE_STALE, &arg);
 	after = live_clocks(&vm);
 	before = saved_clocks(ID_SAVED);
 	check(!err && same_clocks(&before, &after, 2), "another process's: %s: %s",
@@ -310,10 +310,10 @@ static void without_descriptors(void)
 
 	/* Nor is one needed where nothing is to be set. */
 	pid = vm_of_child(&vm, false, true);
-	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK, &arg);
+	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK | KCH_RESTORE_STALE, &arg);
 	check(!err && arg.outcome.vcpu_id == -1, "asked only: %s, vCPU %d", errno_name(err),
 	      arg.outcome.vcpu_id);
-	err = restore(&vm, ID_SAVED, 0, &arg);
+	err = restore(&vm, ID_SAVED, KCH_RESTORE_STALE, &arg);
 	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL, "offsets set: %s: %s",
 	      errno_name(err), arg.message);
 	close_of_child(&vm);

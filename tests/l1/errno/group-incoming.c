@@ -85,13 +85,17 @@ RAW(taken_back, header->commit = 0)
 RAW(magic, header->magic[7] ^= 0x20)
 RAW(commit, header->commit ^= 1ULL << 40)
 RAW(header_bit, header->tsc_khz ^= 0x100)
-RAW(header_reserved, header->reserved[70] = 1)
+RAW(header_reserved, header->reserved[sizeof(header->reserved) - 1] = 1)
 RAW(header_size_small, header->header_size = 8)
 RAW(header_size_huge, header->header_size = ~0U)
 RAW(entry_bit, entry->kvmclock_offset ^= 0x100)
 RAW(vcpu_bit, ((struct kch_rec_vcpu *)(entry + 1))->tsc_to_system_mul ^= 1)
-RAW(entry_size, entry->size = ~0U)
-RAW(entry_size_small, entry->size = 8)
+SEALED(entry_size, ((struct kch_rec_vm *)(header + 1))->size = ~0U)
+SEALED(entry_size_small, ((struct kch_rec_vm *)(header + 1))->size = 8)
+RAW(entry_size_bound, entry->size = 8)
+RAW(used_mark, entry->used = 1)
+RAW(superseded_mark, header->superseded = 1)
+RAW(superseded, header->superseded = KCH_RECORD_MARK)
 RAW(entry_vcpus, entry->vcpu_count = ~0U)
 SEALED(vm_size_small, header->vm_size = 8)
 SEALED(vm_size_huge, header->vm_size = 0xfffffff8)
@@ -181,6 +185,12 @@ static const struct kind kinds[] = {
 	  .message = "damaged", .finish_error = ENOTEMPTY },
 	{ "entry of 8 bytes", .image = entry_size_small, .error = EBADMSG,
 	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "entry of 8 bytes, bound", .image = entry_size_bound, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "are not those that the header", .finish_error = EBADMSG },
+	{ "no mark of use", .image = used_mark, .error = EBADMSG,
+	  .message = "damaged", .finish_error = ENOTEMPTY },
+	{ "no mark of a successor", .image = superseded_mark, .header_error = EBADMSG,
+	  .error = EBADMSG, .message = "superseded mark", .finish_error = EBADMSG },
 	{ "four billion vCPUs", .image = entry_vcpus, .error = EBADMSG,
 	  .message = "damaged", .finish_error = ENOTEMPTY },
 	{ "cut short", .image = cut_in_entry, .error = EBADMSG,
@@ -201,6 +211,9 @@ static const struct kind kinds[] = {
 	{ "perhaps not the last clock", .entry = stale, .error = ESTALE,
 	  .message = "s before the record was made", .finish_error = ENOTEMPTY,
 	  .flag = KCH_RESTORE_STALE },
+	{ "its successor began to be sealed", .image = superseded, .error = EKEYEXPIRED,
+	  .message = "whose own record was not finished", .finish_error = ENOTEMPTY,
+	  .flag = KCH_RESTORE_OLD },
 	{ "other id", .entry = other_id, .error = ENOENT,
 	  .message = "among the 1 in the record", .finish_error = ENOTEMPTY },
 	{ "not sealed", .entry = not_sealed, .error = EINPROGRESS,

@@ -175,7 +175,9 @@ static void restored_and_preserved(void)
 	vm_destroy(&scene.vm);
 	check_users(with - each, "a VM in both records was closed");
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
-	check(!restore(&scene.vm, ID_SAVED, 0, &arg),
+	check(restore(&scene.vm, ID_SAVED, 0, &arg) == EALREADY,
+	      "RESTORE of a clock that was given back: %s", arg.message);
+	check(!restore(&scene.vm, ID_SAVED, KCH_RESTORE_STALE, &arg),
 	      "RESTORE to another VM, the first being gone: %s", arg.message);
 	scene_end();
 }

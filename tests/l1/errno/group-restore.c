@@ -200,13 +200,14 @@ static void restore_unset(void)
 	vm_create_ready(&off_by_one, 2, SCENE_OFFSET);
 	vm_set_offset(&off_by_one, 1, SCENE_OFFSET + 1);
 
-	check(!restore(&unset, ID_SAVED, 0, &arg), "nothing set: %s", arg.message);
+	check(!restore(&unset, ID_SAVED, KCH_RESTORE_STALE, &arg), "nothing set: %s", arg.message);
 	check_restored(&unset, &arg);
 	vm_destroy(&unset);
-	check(!restore(&off_by_one, ID_SAVED, 0, &arg), "off by one: %s", arg.message);
+	check(!restore(&off_by_one, ID_SAVED, KCH_RESTORE_STALE, &arg), "off by one: %s",
+	      arg.message);
 	check_restored(&off_by_one, &arg);
 	vm_destroy(&off_by_one);
-	check(!restore(&no_clock, ID_SAVED, 0, &arg), "no clock: %s", arg.message);
+	check(!restore(&no_clock, ID_SAVED, KCH_RESTORE_STALE, &arg), "no clock: %s", arg.message);
 	check_restored(&no_clock, &arg);
 	vm_destroy(&no_clock);
 }
@@ -221,7 +222,7 @@ static void restore_in_child(const struct vm *vm)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		_exit(restore(vm, ID_SAVED, 0, &arg) || arg.outcome.error_ns ||
+		_exit(restore(vm, ID_SAVED, KCH_RESTORE_STALE, &arg) || arg.outcome.error_ns ||
 		      arg.outcome.mode != KCH_MODE_IDENTICAL);
 	waitpid(pid, &status, 0);
 	check(!status, "restored by another process: status %#x", status);
@@ -259,7 +260,7 @@ void test_restore(void)
 	      "flags %#x of the restored VM", entries[0].flags);
 	conditions_run(again, sizeof(again) / sizeof(again[0]));
 
-	/* That VM's process may be gone before it ever ran: then once more. */
+	/* That VM may be gone before it ever ran: then once more, if it is asked for. */
 	snapshot_watch_none();
 	vm_create_ready(&second, 2, SCENE_OFFSET);
 	check(restore(&second, ID_SAVED, 0, &arg) == EALREADY,

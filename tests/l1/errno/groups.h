@@ -44,6 +44,10 @@ void test_locks(void);
 void test_incoming(void);
 void test_two_records(void);
 
+/* group-used.c: RESTORE of what was restored, or is of an earlier kernel */
+void test_used(void);
+void test_old(void);
+
 /* group-fault.c: KVM gone, or gone wrong; needs the module kch_fault */
 void test_no_kvm(void);
 void test_dead_vm(void);

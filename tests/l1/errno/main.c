@@ -61,6 +61,8 @@ static const struct ktap_case cases[] = {
 	{ "untouched", test_untouched },
 	{ "lifetime", test_lifetime },
 	{ "references", test_references },
+	{ "used", test_used },
+	{ "old", test_old },
 	{ "last", test_last },
 	{ "found-again", test_found_again },
 	{ "anew", test_anew },

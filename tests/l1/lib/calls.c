@@ -48,7 +48,7 @@ int hold(int fd, const struct vm *vm, uint32_t id, uint32_t hold_ms,
 {
 	memset(arg, 0, sizeof(*arg));
 	arg->size = sizeof(*arg);
-	arg->flags = KCH_RESTORE_HOLD;
+	arg->flags = KCH_RESTORE_HOLD | KCH_RESTORE_STALE;
 	arg->hold_ms = hold_ms;
 	arg->vm_fd = vm->fd;
 	arg->mode = KCH_MODE_IDENTICAL;

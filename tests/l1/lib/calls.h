@@ -16,7 +16,10 @@ int preserve(const struct vm *vm, uint32_t id, struct kch_preserve *arg);
 int unpreserve(uint32_t id);
 int restore(const struct vm *vm, uint32_t id, uint32_t flags,
 	    struct kch_restore *arg);
-/* KCH_RESTORE_HOLD on another open file than the device, and KCH_IOC_WAIT. */
+/*
+ * KCH_RESTORE_HOLD on another open file than the device, also of a clock that was given
+ * back before, and KCH_IOC_WAIT.
+ */
 int hold(int fd, const struct vm *vm, uint32_t id, uint32_t hold_ms,
 	 struct kch_restore *arg);
 int hold_wait(int fd, struct kch_restore *arg);

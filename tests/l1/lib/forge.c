@@ -93,6 +93,8 @@ void forge_make(struct forged *forged)
 /* Written out here, and not taken from record.c, which would not do it. */
 void forge_seal_header(struct kch_rec_header *header)
 {
+	/* As of the published version: what binds the entries is not made anew. */
+	header->compat &= cpu_to_le32(~KCH_COMPAT_BOUND);
 	header->crc32c = 0;
 	header->commit = 0;
 	header->crc32c = cpu_to_le32(~kch_crc32c(~0U, header, sizeof(*header)));

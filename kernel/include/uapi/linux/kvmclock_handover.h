@@ -53,6 +53,8 @@
  * EINPROGRESS     the record was never sealed: the reboot did not go through
  *                 the kernel's orderly kexec path
  * ESTALE          the VM may have had another clock after the saved one was read
+ * EKEYEXPIRED     the record is older than a kexec takes: not of the kernel before this
+ *                 one; or the blackout is longer than the caller allows
  * EREMCHG         the record was written on another machine
  * ETIME           the host TSC was reset, stopped or replaced since the seal
  * EAGAIN          the host's TSC frequency is not settled yet
@@ -387,9 +389,12 @@ struct kch_read {
 #define KCH_RESTORE_ANY_WALL	(1U << 2) /* the wall clock was stepped */
 #define KCH_RESTORE_HOLD	(1U << 3) /* until its VMM has resumed the VM */
 #define KCH_RESTORE_STALE	(1U << 4) /* take a clock that may be out of date */
+#define KCH_RESTORE_OLD		(1U << 5) /* take a record of an earlier kernel */
+#define KCH_RESTORE_ELSEWHERE	(1U << 6) /* write nothing: its VMM gives it one */
 #define KCH_RESTORE_FLAGS	(KCH_RESTORE_CHECK | KCH_RESTORE_UNSEALED | \
 				 KCH_RESTORE_ANY_WALL | KCH_RESTORE_HOLD |  \
-				 KCH_RESTORE_STALE)
+				 KCH_RESTORE_STALE | KCH_RESTORE_OLD |	    \
+				 KCH_RESTORE_ELSEWHERE)
 
 #define KCH_HOLD_MS_MAX		3600000	/* an hour */
 
@@ -449,7 +454,8 @@ struct kch_outcome {
  * @uuid: in: the id it was preserved under
  * @hold_ms: in: with KCH_RESTORE_HOLD, how long the VM is held at most, 1 to
  *	KCH_HOLD_MS_MAX; else 0
- * @reserved: in: must be 0
+ * @blackout_ms_max: in: the longest blackout that the guest may be restored after; 0:
+ *	however long
  * @outcome: in: its page and reserved must be 0; out: all of it
  * @message: out: why it was refused
  *
@@ -469,7 +475,7 @@ struct kch_outcome {
  * the clock that its VMM gave it.  KCH_IOC_WAIT says what came of it.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
- * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS ESTALE EREMCHG ETIME EAGAIN
+ * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS ESTALE EKEYEXPIRED EREMCHG ETIME EAGAIN
  * EPFNOSUPPORT EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH
  * EDEADLK.
  */
@@ -480,7 +486,7 @@ struct kch_restore {
 	__u32 mode;
 	__u8  uuid[KCH_UUID_SIZE];
 	__u32 hold_ms;
-	__u32 reserved;
+	__u32 blackout_ms_max;
 	struct kch_outcome outcome;
 	char  message[KCH_MESSAGE_SIZE];
 };

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A clock is given back once, and only by the kernel after the one that saved it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "forge.h"
+#include "groups.h"
+#include "scene.h"
+
+/* Whether the entry has its mark.  Loading the module anew shows that the region has it. */
+static bool marked(void)
+{
+	struct {
+		struct kch_rec_vm vm;
+		struct kch_rec_vcpu vcpus[4];
+	} entry;
+	uint32_t size = sizeof(entry);
+	int err = get(KCH_INCOMING, ID_SAVED, &entry, &size);
+
+	if (err)
+		die("GET: %s", errno_name(err));
+	return entry.vm.used;
+}
+
+static void new_vm(void)
+{
+	vm_destroy(&scene.vm);
+	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
+}
+
+static int restore_to_new(uint32_t flags, struct kch_restore *arg)
+{
+	new_vm();
+	return restore(&scene.vm, ID_SAVED, flags, arg);
+}
+
+static void is_given(const char *what, uint32_t flags)
+{
+	struct kch_restore arg;
+	int err = restore_to_new(flags, &arg);
+
+	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL, "%s: %s (%s)", what,
+	      errno_name(err), arg.message);
+}
+
+static void is_refused(const char *what, uint32_t flags, int expected, const char *message)
+{
+	struct kch_restore arg;
+	int err = restore_to_new(flags, &arg);
+
+	check(err == expected && strstr(arg.message, message), "%s: %s (%s), expected %s (%s)",
+	      what, errno_name(err), arg.message, errno_name(expected), message);
+}
+
+static void load_anew(const char *more)
+{
+	char parameters[96];
+
+	module_unload();
+	snprintf(parameters, sizeof(parameters), "region=%#llx,%zu %s",
+		 (unsigned long long)region_start, region_size, more);
+	module_load_with(parameters);
+}
+
+static int elsewhere(const struct vm *vm, uint32_t id, uint32_t flags, struct kch_restore *arg)
+{
+	return restore(vm, id, KCH_RESTORE_ELSEWHERE | flags, arg);
+}
+
+void test_used(void)
+{
+	struct kch_restore arg;
+	int fd;
+
+	scene_begin();
+	check(!restore(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &arg) && !marked(),
+	      "checked: marked");
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "restored: %s", arg.message);
+	check(marked(), "restored: not marked");
+	is_refused("its VM is gone", 0, EALREADY, "given back already");
+	load_anew("");
+	is_refused("the module is loaded anew", 0, EALREADY, "given back already");
+	is_refused("another flag", KCH_RESTORE_OLD, EALREADY, "given back already");
+	is_given("asked for", KCH_RESTORE_STALE);
+	scene_end();
+
+	/* What the guest did not get is there for another try. */
+	scene_begin();
+	fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		die("%s: %s", KCH_DEVICE, strerror(errno));
+	check(!hold(fd, &scene.vm, ID_SAVED, 60000, &arg) && marked(), "held: not marked");
+	close(fd);
+	check(!marked(), "a hold that ended: marked");
+	is_given("after a hold that ended", 0);
+	check(marked(), "after a hold: not marked");
+	scene_end();
+
+	scene_begin();
+	check(elsewhere(&scene.vm, ID_UNKNOWN, 0, &arg) == ENOENT, "another id: %s", arg.message);
+	check(elsewhere(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &arg) == EINVAL &&
+	      strstr(arg.message, "stands alone"), "with a check: %s", arg.message);
+	check(!marked(), "refused: marked");
+	check(!elsewhere(&scene.vm, ID_SAVED, 0, &arg) && marked() &&
+	      arg.outcome.mode == KCH_MODE_NONE, "elsewhere: %s", arg.message);
+	check(!elsewhere(&scene.vm, ID_SAVED, 0, &arg), "twice: %s", arg.message);
+	is_refused("given elsewhere", 0, EALREADY, "given back already");
+	check(!elsewhere(&scene.vm, ID_SAVED, 0, &arg), "by its next VM: %s", arg.message);
+	scene_end();
+}
+
+/* From here to the start of this kernel, cycles. */
+static uint64_t before_start(const struct forged *forged)
+{
+	return le64_to_cpu(forged->header.host_tsc) -
+	       le64_to_cpu(forged->header.boottime_ns) / 1000000 *
+	       le32_to_cpu(forged->header.tsc_khz);
+}
+
+void test_old(void)
+{
+	static struct forged forged;
+	struct kch_restore arg = { 0 };
+	uint64_t cycles;
+
+	scene_begin();
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	/* Made half way to the start of this kernel: a second or two before it. */
+	cycles = le64_to_cpu(forged.header.host_tsc) - before_start(&forged) / 2;
+	forged.header.host_tsc = cpu_to_le64(le64_to_cpu(forged.header.host_tsc) - cycles);
+	forged.header.realtime_ns =
+		cpu_to_le64(le64_to_cpu(forged.header.realtime_ns) -
+			    cycles / le32_to_cpu(forged.header.tsc_khz) * 1000000);
+	module_unload();
+	region_clear();
+	forge_write(&forged, 0);
+	module_load();
+	new_vm();
+	check(!restore(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &arg), "a kexec of some seconds: %s",
+	      arg.message);
+	load_anew("kexec_seconds_max=0");
+	is_refused("another kernel in between", 0, EKEYEXPIRED, "another kernel ran in between");
+	is_refused("another flag", KCH_RESTORE_STALE, EKEYEXPIRED, "another kernel ran in between");
+	check(!marked(), "refused: marked");
+	arg = (struct kch_restore){
+		.size = sizeof(arg), .vm_fd = scene.vm.fd, .mode = KCH_MODE_IDENTICAL,
+		.flags = KCH_RESTORE_OLD, .blackout_ms_max = 1,
+	};
+	set_uuid(arg.uuid, ID_SAVED);
+	check(ioctl(device, KCH_IOC_RESTORE, &arg) && errno == EKEYEXPIRED &&
+	      strstr(arg.message, "at most 1 ms are allowed") &&
+	      arg.outcome.expected == 1000000 && arg.outcome.found == arg.outcome.blackout_ns,
+	      "too long a blackout: %s", arg.message);
+	is_given("asked for", KCH_RESTORE_OLD);
+	scene_end();
+}
