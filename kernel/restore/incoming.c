@@ -143,6 +143,7 @@ void kch_incoming_exit(struct kch_incoming *in)
 	in->vms = NULL;
 	hash_init(in->by_uuid);
 	in->copy = NULL;
+	in->origin = NULL;
 	in->size = 0;
 	in->count = 0;
 }
