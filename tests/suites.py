@@ -18,6 +18,7 @@ COUNTS = re.compile(r"(?:# )?(\d+) passed, (\d+) failed, (\d+) skipped")
 ALWAYS = {
     "unit": f"{MAKE} tests/unit run",
     "cli": "tests/cli/test_tool.py",
+    "lives": f"{MAKE} tests/lives run",
     "steps": f"{MAKE} tests/fuzz steps",
     "build": "tests/nested/test_kernels.py",
     "judge": "tests/nested/test_judge.py",
