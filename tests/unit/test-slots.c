@@ -80,6 +80,11 @@ static u64 sequence_in(unsigned int slot)
 	       0 : record.sequence;
 }
 
+static bool superseded_in(unsigned int slot)
+{
+	return ((const struct kch_rec_header *)(region + slot * SLOT_SIZE))->superseded;
+}
+
 static void test_look(void)
 {
 	struct kch_slots_found found;
@@ -146,8 +151,9 @@ static void test_incompatible(void)
 	ktap_check(slots.next == 1 && slots.came == 0, "next %u", slots.next);
 	ktap_check(!put_next(&slots, 0, 0) && sequence_in(1) == 21 && slots.next == 1,
 		   "written");
+	kch_slots_seal_begins(&slots);
 	kch_slots_supersede(&slots);
-	ktap_check(header->commit, "kept");
+	ktap_check(header->commit && !header->superseded, "kept");
 }
 
 /* Nothing came: records go to both in turn, and to the other one than ours is in. */
@@ -210,6 +216,8 @@ static void test_came(void)
 		kch_slots_show_came(&slots);
 		ktap_check(!sequence_in(!slot) && sequence_in(slot) == 40, "shown");
 		ktap_check(!put_next(&slots, 0, 0), "written");
+		kch_slots_seal_begins(&slots);
+		ktap_check(sequence_in(slot) == 40 && superseded_in(slot), "not marked");
 		kch_slots_supersede(&slots);
 		ktap_check(sequence_in(!slot) == 43 && !sequence_in(slot), "out of date");
 
