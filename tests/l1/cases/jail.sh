@@ -115,7 +115,9 @@ come_back() { # ORDER
 	if [ "$(param restore yes)" = yes ]; then
 		_hold=
 		[ "$(param hold yes)" = no ] || _hold=--hold
-		# shellcheck disable=SC2086 # a word or none
+		# The clock was given to the VM of the order before.
+		[ "$1" = "${ORDERS%% *}" ] || _hold="$_hold --stale"
+		# shellcheck disable=SC2086 # words or none
 		try "/run/$1.restore" kvmclockctl restore --pid "$JAIL_PID" --id "$JAIL_ID" $_hold
 		note "$1" "$(tail -n 1 "/run/$1.restore")"
 		check_equal restore "$STATUS" 0
