@@ -102,6 +102,8 @@ stage_n() {
 		[ "$(param again no)" = no ] || _last="$_last --again"
 		_spoil=
 		[ "$1" -lt "$KEXECS" ] || _spoil=$(param spoil | tr : ' ')
+		# It was given to the one that ended.
+		[ "$(param again no)" = no ] || _spoil="$_spoil --stale"
 		# shellcheck disable=SC2046,SC2086 # words or none
 		"$KCH/kch-luo" $_last $(end_vmm) resume -- --method "$METHOD" --seconds "$SECONDS_" \
 			$_spoil || true

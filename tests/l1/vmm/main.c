@@ -48,7 +48,7 @@ static const char usage_text[] =
 "  --age-now KIND,...        what KVM says of the clock, right after the restore:\n"
 "                            ask, set (it to that), add (a vCPU)\n"
 "  --age-later KIND,...      the same when the VM has run\n"
-"  --unsealed, --any-wall    KCH_RESTORE_UNSEALED, KCH_RESTORE_ANY_WALL\n"
+"  --unsealed, --any-wall, --stale    KCH_RESTORE_UNSEALED, and so on\n"
 "  --report FILE             where the report goes (standard output)\n"
 "\n"
 "Faults put in on purpose, after the restore:\n"
@@ -68,7 +68,7 @@ enum {
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
 	OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
 	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
-	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
+	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_STALE, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
 	OPT_VCPUS, OPT_HELP,
 };
 
@@ -105,6 +105,7 @@ static const struct option options[] = {
 	{ "uuid", required_argument, NULL, OPT_UUID },
 	{ "skew", required_argument, NULL, OPT_SKEW },
 	{ "skew-khz", required_argument, NULL, OPT_SKEW_KHZ },
+	{ "stale", no_argument, NULL, OPT_STALE },
 	{ "unsealed", no_argument, NULL, OPT_UNSEALED },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ NULL, 0, NULL, 0 },
@@ -291,6 +292,9 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_SKEW_KHZ:
 			s->skew_khz = in_range(optarg, -1000, 1000);
+			break;
+		case OPT_STALE:
+			s->restore_flags |= KCH_RESTORE_STALE;
 			break;
 		case OPT_UNSEALED:
 			s->restore_flags |= KCH_RESTORE_UNSEALED;
