@@ -91,3 +91,15 @@ int kch_machine_same(const struct kch_rec_header *header,
 	outcome->expected = 0;
 	return 0;
 }
+
+int kch_blackout_allowed(struct kch_outcome *outcome, u32 ms_max,
+			 struct kch_message *message)
+{
+	if (!ms_max || outcome->blackout_ns <= ms_max * NS_PER_MS)
+		return 0;
+	outcome->found = outcome->blackout_ns;
+	outcome->expected = ms_max * NS_PER_MS;
+	kch_say(message, "a blackout of %llu ms, at most %u ms are allowed",
+		(unsigned long long)(outcome->blackout_ns / NS_PER_MS), ms_max);
+	return -EKEYEXPIRED;
+}

@@ -25,4 +25,11 @@ int kch_machine_same(const struct kch_rec_header *header,
 		     const struct kch_machine *now, bool any_wall,
 		     struct kch_outcome *outcome, struct kch_message *message);
 
+/*
+ * Is the blackout of @outcome at most @ms_max; 0: however long?  -EKEYEXPIRED, with found
+ * and expected.
+ */
+int kch_blackout_allowed(struct kch_outcome *outcome, u32 ms_max,
+			 struct kch_message *message);
+
 #endif /* KCH_MACHINE_H */

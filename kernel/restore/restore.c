@@ -16,6 +16,7 @@
 #include <linux/user_namespace.h>
 #include <asm/tsc.h>
 
+#include "core/machine.h"
 #include "kvm/common.h"
 #include "kvm/facts.h"
 #include "restore/job.h"
@@ -116,17 +117,10 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 		return -ESHUTDOWN;
 	}
 	err = kch_incoming_find(record, r->uuid, in, message) ?:
-	      kch_incoming_usable(record, r->flags, outcome, message);
+	      kch_incoming_usable(record, r->flags, outcome, message) ?:
+	      kch_blackout_allowed(outcome, r->blackout_ms_max, message);
 	if (err)
 		return err;
-	if (r->blackout_ms_max &&
-	    outcome->blackout_ns > r->blackout_ms_max * (u64)NSEC_PER_MSEC) {
-		outcome->found = outcome->blackout_ns;
-		outcome->expected = r->blackout_ms_max * (u64)NSEC_PER_MSEC;
-		kch_say(message, "a blackout of %llu ms, at most %u ms are allowed",
-			outcome->blackout_ns / NSEC_PER_MSEC, r->blackout_ms_max);
-		return -EKEYEXPIRED;
-	}
 	live = kch_watch_get((*in)->watch);
 	if (live) {
 		kch_say(message, "restored already, to a VM that process %d still has",

@@ -141,29 +141,18 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer, 
 }
 
 static int same_machine(struct kch_handle *handle, const struct kch_rec_header *header,
-			uint32_t flags, struct kch_restore_result *result)
+			const struct kch_restore_opts *opts,
+			struct kch_restore_result *result)
 {
 	struct kch_machine machine;
 	struct kch_message message = {};
 	int err;
 
 	kch_this_machine(&machine);
-	err = kch_machine_same(header, &machine, flags & KCH_RESTORE_ANY_WALL,
+	err = kch_machine_same(header, &machine, opts->flags & KCH_RESTORE_ANY_WALL,
 			       &result->outcome, &message);
+	err = err ? err : kch_blackout_allowed(&result->outcome, opts->blackout_ms_max, &message);
 	return err ? kch_fail(handle, err, "%s", message.text) : 0;
-}
-
-static int short_enough(struct kch_handle *handle, const struct kch_restore_opts *opts,
-			struct kch_outcome *outcome)
-{
-	outcome->expected = opts->blackout_ms_max * 1000000ULL;
-	outcome->found = outcome->blackout_ns;
-	if (!outcome->expected || outcome->found <= outcome->expected)
-		return 0;
-	return kch_fail(handle, -EKEYEXPIRED,
-			"a blackout of %llu ms, at most %u ms are allowed",
-			(unsigned long long)outcome->found / 1000000,
-			opts->blackout_ms_max);
 }
 
 int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
@@ -186,9 +175,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 				restore_opts.flags, restore_opts.mode);
 	err = parse(handle, buffer, size, &header, &saved);
 	if (!err)
-		err = same_machine(handle, &header, restore_opts.flags, &out);
-	if (!err)
-		err = short_enough(handle, &restore_opts, &out.outcome);
+		err = same_machine(handle, &header, &restore_opts, &out);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :
