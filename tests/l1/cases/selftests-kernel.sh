@@ -20,14 +20,18 @@ result_of() { # NAME WHICH
 	} >"/run/$1.$2"
 }
 
+# Some compare two clocks over a time, and fail when this machine is busy: three tries, each way.
 run_one() { # NAME WHICH: without, with
-	_status=0
-	_began=$(cut -d' ' -f1 /proc/uptime)
 	_program=$TESTS/$1
 	[ "$2 $(param change)" != "with $1" ] || _program="sh -c exit\ 97"
-	eval "timeout $TEST_LIMIT $_program" >"/run/$1.$2.out" 2>&1 </dev/null || _status=$?
+	for _try in 1 2 3; do
+		_status=0
+		_began=$(cut -d' ' -f1 /proc/uptime)
+		eval "timeout $TEST_LIMIT $_program" >"/run/$1.$2.out" 2>&1 </dev/null || _status=$?
+		echo "$1 $2: status $_status, $_began to $(cut -d' ' -f1 /proc/uptime)" >/dev/console
+		case $_status in 0 | 4 | 124 | 143) break ;; esac
+	done
 	result_of "$1" "$2"
-	echo "$1 $2: status $_status, $_began to $(cut -d' ' -f1 /proc/uptime)" >/dev/console
 }
 
 # Of a test that did not pass: why, in its own words.
