@@ -58,13 +58,23 @@ bench: nested
 results: nested
 	@tests/nested/reports.py --publish $(if $(FROM_LOGS),--from-logs)
 
+# The suites, each a command that prints KTAP, for prove, which runs them and adds up.
+prove	:= prove --verbose --merge --exec 'sh -c'
+unit	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test-*.c))
+suites	:= $(unit:%=build/tests/unit/plain/%) $(unit:%=build/tests/unit/sanitized/%) tests/cli/test_tool.py \
+	'make -s -C tests/lives run' 'make -s -C tests/fuzz steps' $(wildcard tests/nested/test_*.py)
+
 test: nested
-	@tests/suites.py
+	@$(MAKE) -s -C tests/unit
+	@$(prove) $(suites) tests/nested/run.py
 
 # The fuzzer and the checks on the checks need tools of their own.
 test-full: nested
 	@scripts/setup.sh --check
-	@tests/suites.py --full
+	@$(MAKE) -s -C tests/unit
+	@$(prove) $(suites) 'tests/nested/run.py --self-test' tests/packages.py 'scripts/check.py --control' \
+		'make -s -C tests/unit mutants' 'make -s -C tests/fuzz run' 'tests/nested/run.py --full' \
+		'tests/nested/run.py --full -t tests/nested/luo.tbl'
 
 # What a case needs is built by the runner, which also says where there is no case of a name.
 cases: setup

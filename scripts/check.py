@@ -152,7 +152,7 @@ IGNORED_USER = "PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTH
 def check_checkpatch() -> Iterator[str]:
     # Debian ships it only in the kernel's source: that which an emulated host's kernel is built from.
     if not list(BUILD.glob("source/linux-*/scripts/checkpatch.pl")):
-        must("tests/nested/kernels.py", "source", "checkpatch")
+        kernels.source(kernels.find(*kernels.names("checkpatch")))
     checkpatch = min(BUILD.glob("source/linux-*/scripts/checkpatch.pl"))
     for pattern, ignored in ((r"^kernel/(?!.*portable\.h).*\.[chS]$", IGNORED),
                              (r"^(?!kernel/).*\.[chS]$|/portable\.h$", f"{IGNORED},{IGNORED_USER}")):
@@ -165,7 +165,7 @@ def check_checkpatch() -> Iterator[str]:
 
 def kernel_headers() -> Path:
     if not HEADERS.exists():
-        must("tests/nested/kernels.py", "ensure", LINE)
+        kernels.ensure(LINE)
     return HEADERS
 
 

@@ -184,12 +184,14 @@ def main() -> int:
         print(f"{'not ok' if result == 'failed' else 'ok'} - {name}{more.replace(' # None', '')}", flush=True)
         return result != "failed"
 
+    names, steps = sys.argv[1:] or KERNELS, "built lintian installed upgraded other_kernels used booted removed".split()
+    print(f"1..{1 + len(names) * len(steps)}", flush=True)
     attempt("installed without packages", lambda: check(units.install_faults()), "")
     reason = why_not()
-    for name in sys.argv[1:] or KERNELS:
+    for name in names:
         shutil.rmtree(WORK / name, ignore_errors=True)
         release, skip = Release(name, "" if reason else mirror()), reason
-        for step in "built lintian installed upgraded other_kernels used booted removed".split():
+        for step in steps:
             if not attempt(f"{name}: {step}", getattr(release, step), skip) and step not in ("lintian", "booted"):
                 skip = f"{step} failed"
     print("# " + ", ".join(f"{count} {word}" for word, count in counts.items()))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import kernels
-from common import BUILD, ROOT, Problem, install, source_files
+from common import BUILD, ROOT, Problem, lay_out, source_files
 
 # What of the sources becomes what; each must be in one file. The module's own self-check would find the first
 # of old-reference, and refuse all.
@@ -25,7 +25,6 @@ def build(name: str, line: str) -> None:
     if name not in BROKEN:
         raise Problem(f"module={name}: not known")
     module = "kch_" + name.replace("-", "_")
-    copy = BUILD / "nested/broken" / name
     sources = {file: (ROOT / "kernel" / file).read_text() for file in source_files(ROOT / "kernel")}
     for whole, broken in BROKEN[name]:
         where = [path for path, text in sources.items() if whole in text]
@@ -34,8 +33,5 @@ def build(name: str, line: str) -> None:
         sources[where[0]] = sources[where[0]].replace(whole, broken)
     kbuild = Path("Kbuild")
     sources[kbuild] = re.sub(r"kvmclock_handover(-y|\.o)", rf"{module}\1", sources[kbuild])
-    for path in [path for path in copy.rglob("*") if path.is_file() and path.relative_to(copy) not in sources]:
-        path.unlink()
-    for path, text in sources.items():
-        install(copy / path, text.encode())
-    kernels.build_module(line, copy, module)
+    lay_out(BUILD / "nested/broken" / name, {path: text.encode() for path, text in sources.items()})
+    kernels.build_module(line, BUILD / "nested/broken" / name, module)

@@ -85,12 +85,12 @@ def text_of(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(file: Path, shared: bool = False):
-    """Holds a lock, which goes with the process, too. Yields what flock() takes."""
+def locked(file: Path):
+    """Holds a lock, which goes with the process, too."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield lock
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def install(path: Path, data: bytes) -> None:
@@ -130,6 +130,16 @@ def source_files(folder: Path) -> list:
     """The files of a folder by their paths in it, without artefacts and hidden ones."""
     return sorted(file.relative_to(folder) for file in folder.rglob("*")
                   if file.is_file() and not NO_SOURCE.match(file.name))
+
+
+def lay_out(folder: Path, sources: dict) -> None:
+    """The folder has these files, by their paths in it, and what is made of them, but no other source: a header that
+    is gone is not found any more."""
+    for name in source_files(folder):
+        if name not in sources:
+            (folder / name).unlink()
+    for name, data in sources.items():
+        install(folder / name, data)
 
 
 def digest_of(*paths: Path) -> str:

@@ -9,13 +9,12 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, List
+from typing import List
 
 import kernels
-import kvm_selftests
 import qemu_releases
 from cases import Case
-from common import BUILD, L1, ROOT, Problem, install, make, output_of, text_of
+from common import BUILD, L1, ROOT, Problem, install, locked, make, output_of, remove
 
 # Modules that the tests load, besides the handover module; what these depend on comes along.
 # msr: for tests that read or write the TSC MSRs of the host.
@@ -23,7 +22,7 @@ MODULES = ("kvm_amd", "kvm_intel", "msr")
 
 # Where programs are built, all but those of a part, and what of them.
 PROGRAMS = (("userspace",), ("tests/l1/vmm",), ("tests/l1/luo",), ("tests/l1/bench",), ("tests/l1/outside",),
-            ("tests/l1/errno", "program"), ("tests/cli", "stock-kvm"))
+            ("tests/l1/errno",), ("tests/cli", "stock-kvm"))
 # What goes in besides busybox, kexec and the kernel modules, when it is there: folder, and where it is. Without a
 # match a case that needs the program fails, or skips and says so.
 PAYLOAD = (
@@ -114,46 +113,28 @@ def unpacked(module: Path) -> bytes:
     return subprocess.run([tool, "-dc", module], stdout=subprocess.PIPE, check=True).stdout
 
 
-def depends_of(module: bytes) -> List[str]:
-    """What its .modinfo says."""
-    found = set(re.findall(rb"(?<![!-~])depends=([!-~]*)\0", module))
-    if len(found) != 1:
-        raise Problem(f"a kernel module says {len(found)} times what it depends on")
-    return [name.replace("-", "_") for name in found.pop().decode().split(",") if name]
-
-
 def add_kernel(root: Path, line: str) -> None:
-    """One flat folder of modules and a modules.dep of our own for busybox modprobe."""
+    """One flat folder of modules: ours, those that are loaded, and what these depend on."""
     path, release = kernels.find(line).path, kernels.find(line).release
     if not release:
         raise Problem(f"{line}: not fetched yet")
-    folder = root / "lib/modules" / release
+    folder, modules = root / "lib/modules" / release, (path / "modules").resolve()
     if folder.exists():
         raise Problem(f"{line}: another kernel of this initramfs calls itself {release}, too")
-    ours = {file.stem: file for file in path.glob("*.ko")}
-    files = {re.sub(r"\.ko.*", "", file.name).replace("-", "_"): file
-             for file in (path / "modules/kernel").rglob("*.ko*")}
-    files.update(ours)
-    builtin = text_of(path / "modules/modules.builtin").replace("-", "_")
-    needs: Dict[str, List[str]] = {}
-
-    def add(name: str) -> List[str]:
-        """Returns it and all that it needs, as modprobe wants it on one line, the deepest last."""
-        if name not in needs:
-            if name not in files and f"/{name}.ko" in builtin:
-                return []
-            if name not in files:
-                raise Problem(f"{line}: no module {name}")
-            data = unpacked(files[name])
-            put(folder / f"{name}.ko", data)
-            below = [found for found in map(add, depends_of(data)) if found]
-            needs[name] = list(dict.fromkeys([found[0] for found in below] + sum((found[1:] for found in below), [])))
-        return [name, *needs[name]]
-
-    for name in (*MODULES, *ours):
-        add(name)
-    put(folder / "modules.dep", "".join(f"{name}.ko: {' '.join(f'{below}.ko' for below in needs[name])}\n"
-                                        for name in sorted(needs)).encode())
+    if not (modules / "modules.dep").exists():
+        output_of(find_command("depmod"), "-b", modules.parents[2], release)
+    for name in MODULES:
+        shown = output_of(find_command("modprobe"), "-C", "/dev/null", "-d", modules.parents[2], "-S", release,
+                          "--show-depends", name)
+        for file in map(Path, re.findall(r"^insmod (\S+)", shown, re.M)):
+            put(folder / f"{file.name.partition('.')[0].replace('-', '_')}.ko", unpacked(file))
+    for file in path.glob("*.ko"):
+        copy(file, folder / file.name)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        (folder / name).touch()
+    output_of(find_command("depmod"), "-b", root, release)
+    # The emulated host's modprobe needs no other.
+    remove(*(set(folder.glob("modules.*")) - {folder / "modules.dep"}))
     copy((path / "vmlinuz").resolve(), root / f"boot/vmlinuz-{line}")
     put(root / "kch/lines" / line, f"{release}\n".encode())
 
@@ -201,11 +182,12 @@ def add_selftests(root: Path, lines: List[str]) -> None:
     """The KVM selftests of the kernel's source, and ours, of the versions that the lines name."""
     # Another line has no library of its own here: it is a host to go to or to come from.
     for line in (kernels.find(name) for name in lines if kernels.find(name).version in kernels.names("selftests")):
-        made = kvm_selftests.build(line)
+        made = BUILD / "selftests" / line.version
+        with locked(BUILD / f"selftests/.{line.version}.lock"):
+            make(L1 / "selftests", f"TREE={kernels.source(line)}", f"LIBRARY={made}")
         for program in [*(made / "kernel").iterdir(), *(made / "ours").iterdir()]:
-            if os.access(program, os.X_OK):
-                folder = f"usr/libexec/kch/selftests/{line.version}/{program.parent.name}"
-                add_program(root, f"{folder}/{program.name}", program)
+            folder = f"usr/libexec/kch/selftests/{line.version}/{program.parent.name}"
+            add_program(root, f"{folder}/{program.name}", program)
     # What the C library looks for when a thread is cancelled.
     copy(Path(output_of("gcc", "-print-file-name=libgcc_s.so.1").strip()).resolve(), root / "usr/lib/libgcc_s.so.1")
 

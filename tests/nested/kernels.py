@@ -1,22 +1,11 @@
-#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """The kernels of the test bed: one table, and what fetches and builds them and modules for them.
 
-  kernels.py ensure [--update] LINE|SET...         fetch or build what is missing or out of date; with --update look
-                                                   for a newer version, also when a kernel is there or was given
-  kernels.py module [-s DIR] [-n NAME] LINE|SET... build/kernels/LINE/NAME.ko from the sources in DIR (our module)
-  kernels.py source LINE|SET...                    only Debian's source, in build/source/linux-VERSION/
-  kernels.py list [SET...]                         all lines, or those of a set
-
 build/kernels/LINE/ has vmlinuz, modules/ (its /lib/modules/RELEASE), headers/ (for `make -C ... M=`), release (what
-`uname -r` will say) and package (Debian's with its version, or where it came from). A kernel of one's own (LINE is
-then any name):  KERNEL=/boot/vmlinuz-X MODULES=/lib/modules/X KDIR=/lib/modules/X/build kernels.py ensure LINE"""
+`uname -r` will say) and package (Debian's with its version). For a newer one remove that folder; of a kernel that
+is built, the source, build/source/linux-VERSION."""
 
-import argparse
-import contextlib
-import fcntl
 import itertools
-import os
 import re
 import shutil
 import tempfile
@@ -24,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apt
-from common import (BUILD, CLEAN_MAKE, ROOT, Problem, digest_of, install, locked, new_folder, output_of, remove, run,
-                    run_main, say, source_files, text_of)
+from common import (BUILD, CLEAN_MAKE, ROOT, Problem, digest_of, install, lay_out, locked, new_folder, output_of, remove,
+                    run, say, source_files, text_of)
 
 KERNELS = BUILD / "kernels"
 SOURCE = BUILD / "source"
@@ -64,14 +53,16 @@ LINES = {line.name: line for line in (
 
 
 def find(name):
-    """The line of a name, or the line itself. One that is not in the table can only be given."""
-    return name if isinstance(name, Line) else LINES.get(name) or Line(name)
+    """The line of a name, or the line itself."""
+    return name if isinstance(name, Line) else LINES[name]
 
 
 def names(*wanted):
     """The names of lines, from names of lines and sets."""
-    return [line for name in wanted
-            for line in [line.name for line in LINES.values() if name in line.sets.split()] or [name]]
+    found = [[line for line in LINES if name in (line, *LINES[line].sets.split())] for name in wanted]
+    if not all(found):
+        raise Problem(f"not all are a kernel line, or a set of them: {' '.join(wanted)}")
+    return sum(found, [])
 
 
 def pairs():
@@ -79,56 +70,31 @@ def pairs():
     return list(itertools.product(names("released"), repeat=2))
 
 
-def ensure(line, update=False):
+def ensure(line):
     """Fetches or builds a line, given by name or row, if it is not there or its inputs have changed."""
     line = find(line)
     # One at a time: the result is replaced as a whole.
     with locked(KERNELS / f".{line.name}.lock"):
-        if update or not is_current(line):
-            if not line.package:
-                raise Problem(f"{line.name}: no recipe for this line (see kernels.py --help)")
-            (build if line.config else take_debian)(line, update)
+        if not is_current(line):
+            (build if line.config else take_debian)(line)
 
 
 def is_current(line):
-    """A kernel of Debian's, or a given one, is what it was when it was taken. One that was built is made
-    anew when its source, its options or the driver in it are others."""
-    if not line.config or line.taken.startswith("given: "):
-        return bool(line.release)
+    """A kernel of Debian's is what it was when it was taken. One that was built is made anew when its source, its
+    options or the driver in it are others."""
     headers = line.path / "headers"
-    return (line.taken == (text_of(line.tree / ".package") or line.taken)
-            and set(text_of(headers / ".fragments").splitlines()) == set(options(line))
-            and (headers / "Module.symvers").exists()
-            # The object folder names its source by the absolute path.
-            and (headers / "source").exists()
-            and (line.path / "recipe").exists()
-            and (not line.intree or text_of(line.path / "recipe") == driver()))
+    return bool(line.release) and (not line.config or (
+        line.taken == text_of(line.tree / ".package")
+        and set(text_of(headers / ".fragments").splitlines()) == set(options(line))
+        # The object folder names its source by the absolute path.
+        and (headers / "Module.symvers").exists() and (headers / "source").exists()
+        and (line.path / "recipe").exists()
+        and (not line.intree or text_of(line.path / "recipe") == driver())))
 
 
 def driver():
     """What a kernel with our driver is made of besides its source."""
     return digest_of(ROOT / "kernel", ROOT / "patches", ROOT / "scripts/graft.py")
-
-
-def is_given():
-    """KDIR= by itself is for `make`, which hands it on."""
-    return bool(os.environ.get("KERNEL") or os.environ.get("MODULES"))
-
-
-def take_given(*lines):
-    if len(lines) > 1:
-        raise Problem(f"KERNEL= is one kernel, wanted are {len(lines)}: give it to tests/nested/kernels.py ensure "
-                      f"LINE, for each of {' '.join(lines)} that is not to be fetched, then call this without it")
-    line = find(lines[0])
-    kernel, modules, headers = (Path(os.environ.get(name) or "unset") for name in ("KERNEL", "MODULES", "KDIR"))
-    for proof in kernel, modules / "kernel", headers / "Module.symvers":
-        if not os.access(proof, os.R_OK):
-            raise Problem(f"{line.name}: cannot read {proof}, wanted are KERNEL= MODULES= KDIR=")
-    with locked(KERNELS / f".{line.name}.lock"), new_folder(line.path) as work:
-        for name, target in ("vmlinuz", kernel), ("modules", modules), ("headers", headers):
-            (work / name).symlink_to(target.resolve())
-        label(work, output_of(*CLEAN_MAKE, "-s", "-C", headers, "kernelrelease").strip(), f"given: {kernel}")
-    say(f"{line.name}: {line.release}, as given by KERNEL= MODULES= KDIR=")
 
 
 def label(work, release, package):
@@ -138,11 +104,8 @@ def label(work, release, package):
 
 # ---- a kernel of Debian's
 
-def take_debian(line, _update):
+def take_debian(line):
     with apt.having(line.package, line.suite) as (own, image, version):
-        if line.taken == f"{image} {version}":
-            say(f"{line.name}: {image} {version} is the newest, and here")
-            return
         release = image[len("linux-image-"):]
         headers = f"linux-headers-{release}"
         depends = [name for name in own.depends(headers)
@@ -183,47 +146,31 @@ def relocate(kernel):
 
 # ---- a kernel that we build
 
-@contextlib.contextmanager
-def source(line, update=False):
-    """Yields build/source/linux-VERSION, unpacked from Debian's package. It is only read: several may
-    build from it at a time, and nobody replaces it meanwhile."""
-    package = f"linux-source-{line.version}"
-    with locked(SOURCE / f".{line.version}.lock", shared=True) as lock:
-        if update or not text_of(line.tree / ".package"):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # Another may have been first.
-            if update or not text_of(line.tree / ".package"):
-                with apt.having(package, line.suite) as (own, _, version):
-                    if text_of(line.tree / ".package") != f"{package} {version}":
-                        unpack_source(line, own, package, version)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-        yield line.tree
+def source(line):
+    """build/source/linux-VERSION, unpacked from Debian's package if it is not there. It is only read."""
+    with locked(SOURCE / f".{line.version}.lock"):
+        if not text_of(line.tree / ".package"):
+            with apt.having(f"linux-source-{line.version}", line.suite) as (own, package, version):
+                say(f"fetching and unpacking {package} {version} (2 GB)")
+                with new_folder(line.tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
+                    own.unpack(scratch, package)
+                    run(["tar", "-C", work, "--strip-components=1", "-xf", f"{scratch}/usr/src/{package}.tar.xz"],
+                        Path(scratch, "log"), f"unpacking {package}")
+                    (work / ".package").write_text(f"{package} {version}\n")
+    return line.tree
 
 
-def unpack_source(line, own, package, version):
-    say(f"fetching and unpacking {package} {version} (2 GB)")
-    with new_folder(line.tree) as work, tempfile.TemporaryDirectory(dir=SOURCE) as scratch:
-        own.unpack(scratch, package)
-        run(["tar", "-C", work, "--strip-components=1", "-xf", f"{scratch}/usr/src/{package}.tar.xz"],
-            Path(scratch, "log"), f"unpacking {package}")
-        (work / ".package").write_text(f"{package} {version}\n")
-
-
-def build(line, update):
-    with source(line, update) as tree:
-        package = text_of(tree / ".package")
-        if line.taken == package and is_current(line):
-            say(f"{line.name}: {line.release} of {package} is the newest, and here")
-            return
-        # From now on the objects are not those of the kernel that is there.
-        remove(line.path / "recipe")
-        made_of = driver() if line.intree else ""
-        if line.intree:
-            tree = grafted(line, tree)
-        say(f"{line.name}: building {package} with {line.config}: some minutes")
-        configure(line, tree)
-        make(line, tree, "build", "bzImage", "modules")
-        publish(line, tree, made_of)
+def build(line):
+    tree = source(line)
+    # From now on the objects are not those of the kernel that is there.
+    remove(line.path / "recipe")
+    made_of = driver() if line.intree else ""
+    if line.intree:
+        tree = grafted(line, tree)
+    say(f"{line.name}: building {text_of(tree / '.package')} with {line.config}: some minutes")
+    configure(line, tree)
+    make(line, tree, "build", "bzImage", "modules")
+    publish(line, tree, made_of)
 
 
 def grafted(line, tree):
@@ -282,15 +229,11 @@ def publish(line, tree, made_of):
 def build_module(line, source_dir=ROOT / "kernel", name=MODULE):
     """Build build/kernels/LINE/NAME.ko of the sources in source_dir; the line by name or row.
 
-    Kbuild puts objects next to the sources, so the sources are mirrored as symbolic links to
-    build/module/LINE/ and built there; kernel/ stays clean and several lines can be built at once."""
-    line, source_dir = find(line), Path(source_dir).resolve()
+    Kbuild puts objects next to the sources, so these are copied to build/module/LINE/ and built there; kernel/
+    stays clean and several lines can be built at once."""
+    line, source_dir = find(line), Path(source_dir)
     headers = line.path / "headers"
     folder = BUILD / "module" / (line.name if name == MODULE else f"{line.name}.{name}")
-    if not headers.exists():
-        raise Problem(f"{line.name}: not there yet: tests/nested/kernels.py ensure {line.name}")
-    if not (source_dir / "Kbuild").exists():
-        raise Problem(f"{source_dir}: no Kbuild")
     if name == MODULE and "CONFIG_KVMCLOCK_HANDOVER=y" in text_of(headers / ".config").splitlines():
         return
     with locked(folder / ".lock"):
@@ -300,61 +243,16 @@ def build_module(line, source_dir=ROOT / "kernel", name=MODULE):
         if text_of(folder / ".kernel") != kernel:
             remove(*(entry for entry in folder.iterdir() if entry.name != ".lock"))
             (folder / ".kernel").write_text(kernel + "\n")
-        mirror(source_dir, folder)
+        lay_out(folder, {file: (source_dir / file).read_bytes() for file in source_files(source_dir)})
         command = [*CLEAN_MAKE, "-C", headers, f"M={folder}", f"KCH_ROOT={ROOT}", "modules"]
         # Debian's headers name the compiler the kernel was built with; where that one is not, the
         # default compiler does, with a warning by Kbuild.
         if not shutil.which("x86_64-linux-gnu-gcc-12"):
             command.append("CC=gcc")
-        log = folder / "build.log"
-        run(command, log, f"{name}.ko for {line.name}")
+        run(command, folder / ".log", f"{name}.ko for {line.name}")
         # "vmlinux is unavailable": there is none, and a module without BTF is all that is lost.
-        said = re.findall(".*(?:warning|WARNING):.*", text_of(log))
-        if said:
-            say("\n".join(said))
+        for warning in re.findall(".*(?:warning|WARNING):.*", text_of(folder / ".log")):
+            say(warning)
         # Debug information is left out: the emulated host unpacks this on every boot.
-        stripped = folder / f"{name}.ko.stripped"
-        output_of("objcopy", "--strip-debug", folder / f"{name}.ko", stripped)
-        install(line.path / f"{name}.ko", stripped.read_bytes())
-
-
-def mirror(source_dir, folder):
-    """Links to all sources. One whose source is gone goes, so that a removed header is not found any
-    more; and one to what is no source, or Kbuild would write through it."""
-    wanted = {folder / name: source_dir / name for name in source_files(source_dir)}
-    for link in filter(Path.is_symlink, list(folder.rglob("*"))):
-        if os.readlink(link) != str(wanted.get(link)):
-            link.unlink()
-    for link, target in wanted.items():
-        if not link.is_symlink():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(target)
-
-
-def command_line():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("-s", default=ROOT / "kernel")
-    parser.add_argument("-n", default=MODULE)
-    parser.add_argument("--update", action="store_true")
-    parser.add_argument("command", choices=("ensure", "module", "source", "list"))
-    parser.add_argument("names", nargs="*")
-    args = parser.parse_intermixed_args()
-    lines = names(*args.names)
-    if args.command == "list":
-        return print(*(lines or LINES), sep="\n")
-    if not lines:
-        parser.error("which kernel line?")
-    if args.command == "ensure" and is_given():
-        return take_given(*lines)
-    for line in lines:
-        if args.command == "ensure":
-            ensure(line, args.update)
-        elif args.command == "module":
-            build_module(line, args.s, args.n)
-        else:
-            with source(find(line), args.update):
-                pass
-
-
-if __name__ == "__main__":
-    run_main(command_line)
+        output_of("objcopy", "--strip-debug", folder / f"{name}.ko", folder / ".stripped")
+        install(line.path / f"{name}.ko", (folder / ".stripped").read_bytes())

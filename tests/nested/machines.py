@@ -34,17 +34,16 @@ def limited(seconds: int, *command) -> List[str]:
     return ["setpriv", "--pdeathsig", "TERM", "timeout", "-k", "5", str(seconds), *dying(*command)]
 
 
-def create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-
-
 class Machine:
     """The emulated host of one case. What it says goes to files in the case's folder: its first serial port to
-    console.log, or to the terminal if it is interactive; its second to verdict.log.
+    console.log, its second to verdict.log.
 
     Each kind has tsc_khz, the TSC frequency that it will have; words(), what its kernels need on their command
-    line; command(interactive), the emulator's, which also writes the files that it needs; files(interactive),
-    its standard input and output; and unusable(), why it cannot be used here, if it cannot."""
+    line; command(), the emulator's, which also writes the files that it needs; and unusable(), why it cannot be
+    used here, if it cannot."""
+
+    # Where what the emulator itself says goes to, and what is said to it.
+    output, errors, qmp = "screen.log", "screen.log", b""
 
     def __init__(self, case: Case, directory: Path):
         self.case, self.dir, self.age_days = case, directory, case.param("age")
@@ -89,19 +88,21 @@ class Machine:
         return " ".join(words + self.words() + [word[1:] if word[0] == "+" else f"kch.{word}" for word in params])
 
     def start(self) -> subprocess.Popen:
-        command, files = self.command(), self.files()
+        command = self.command()
         (self.dir / "command").write_text(shlex.join(command))
-        process = subprocess.Popen(limited(self.case.limit, *command), **files)
-        for file in {*files.values()} - {subprocess.DEVNULL, subprocess.STDOUT}:
-            os.close(file)
+        with open(self.dir / self.output, "wb") as output, open(self.dir / self.errors, "ab") as errors:
+            process = subprocess.Popen(limited(self.case.limit, *command), bufsize=0, stdout=output, stderr=errors,
+                                       stdin=subprocess.PIPE if self.qmp else subprocess.DEVNULL)
+        if self.qmp:
+            # The pipe stays open: QEMU says no more once its input has ended.
+            process.stdin.write(self.qmp)
         return process
-
-    def interact(self) -> int:
-        """Runs it with its console on the terminal."""
-        return subprocess.run(dying(*self.command(True)), **self.files(True), check=False).returncode
 
 
 class Qemu(Machine):
+    # QMP for one thing only: whether the machine was powered off or reset at the end.
+    output, errors, qmp = "qmp.log", "qemu.log", b'{"execute": "qmp_capabilities"}\n'
+
     @property
     def tsc_khz(self) -> int:
         """This machine's, which TCG hands to the emulated host as it is; or, with icount=, one cycle each ns."""
@@ -162,23 +163,10 @@ class Qemu(Machine):
         file.write_bytes(state)
         return [*arguments, "-incoming", f"exec:cat {shlex.quote(str(file))}"]
 
-    def command(self, interactive: bool = False) -> List[str]:
+    def command(self) -> List[str]:
         arguments = self.make_older(self.arguments()) if self.age_days else self.arguments()
-        # QMP for one thing only: whether the machine was powered off or reset at the end.
-        console = ["mon:stdio"] if interactive else [f"file:{self.dir}/console.log", "-qmp", "stdio"]
-        return [*arguments, "-serial", *console, "-serial", f"file:{self.dir}/verdict.log"]
-
-    def files(self, interactive: bool = False) -> dict:
-        errors = create(self.dir / "qemu.log")
-        if interactive:
-            return {"stderr": errors}
-        # QEMU itself holds open the pipe that its input is, as it says no more once that has ended.
-        pipe = self.dir / "qmp.in"
-        pipe.unlink(missing_ok=True)
-        os.mkfifo(pipe)
-        qmp = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
-        os.write(qmp, b'{"execute": "qmp_capabilities"}\n')
-        return {"stdin": qmp, "stdout": create(self.dir / "qmp.log"), "stderr": errors}
+        return [*arguments, "-serial", f"file:{self.dir}/console.log", "-qmp", "stdio", "-serial",
+                f"file:{self.dir}/verdict.log"]
 
 
 class Bochs(Machine):
@@ -200,15 +188,12 @@ class Bochs(Machine):
         missing += [file for file in (cls.isolinux, cls.ldlinux, cls.bios, cls.vgabios) if not os.access(file, os.R_OK)]
         if missing:
             return f"no {missing[0]} here: run scripts/setup.sh"
-        about, cpus = (subprocess.run(["bochs", "--help", *topic], text=True, stdin=subprocess.DEVNULL, check=False,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
-                       for topic in ([], ["cpu"]))
+        about = subprocess.run(["bochs", "--help"], text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, check=False).stdout
         version = re.search(r"Bochs x86 Emulator ([0-9.]+)", about)
         if not version:
             return "bochs does not say its version"
-        if version[1] in cls.wrong:
-            return f"Bochs {version[1]}: {cls.wrong[version[1]]}"
-        return None if cls.model in cpus else f"Bochs {version[1]} does not know the CPU {cls.model}"
+        return f"Bochs {version[1]}: {cls.wrong[version[1]]}" if version[1] in cls.wrong else None
 
     def words(self) -> List[str]:
         # clearcpuid: 2.7 has XSAVEC and XSAVES wrong, and says of itself that it has eight cores.
@@ -247,7 +232,7 @@ class Bochs(Machine):
         return ["pb 0x7c00", "c", *(f"setpmem {0x8c00 + at:#x} 1 {byte:#04x}" for at, byte in enumerate(code)),
                 "d 1", "set rip=0x1000"]
 
-    def command(self, interactive: bool = False) -> List[str]:
+    def command(self) -> List[str]:
         for key in filter(self.case.param, ("smp", "mem", "cpu", "part")):
             raise Problem(f"{key}={self.case.param(key)}: not for machine=bochs")
         self.make_disc()
@@ -255,14 +240,9 @@ class Bochs(Machine):
         (self.dir / "bochsrc").write_text(hardware.substitute(vars(Bochs), mem_min=self.mem_min, dir=self.dir))
         # For the prompt of its debugger, which it starts with.
         (self.dir / "debugger").write_text("\n".join([*(self.older() if self.age_days else []), "c", ""]))
-        console = f"mode=term, dev={os.ttyname(0)}" if interactive else f'mode=file, dev="{self.dir}/console.log"'
         # Bochs wants a terminal for its screen, which script has for it.
-        bochs = dying("env", "TERM=linux", "bochs", "-f", self.dir / "bochsrc", "-rc", self.dir / "debugger",
-                      f"com1: enabled=1, {console}")
+        bochs = dying("env", "TERM=linux", "bochs", "-f", self.dir / "bochsrc", "-rc", self.dir / "debugger")
         return ["script", "-qec", f"exec {shlex.join(bochs)}", "/dev/null"]
-
-    def files(self, interactive: bool = False) -> dict:
-        return {"stdin": subprocess.DEVNULL, "stdout": create(self.dir / "screen.log"), "stderr": subprocess.STDOUT}
 
 
 KINDS = {"qemu": Qemu, "bochs": Bochs}

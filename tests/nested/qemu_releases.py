@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMU of other Debian releases, with all it needs to run anywhere, without installing it. Taken with apt.py. Result,
-in build/qemu/VERSION/, which works from any place: the initramfs of the cases with part=qemu-VERSION has it.
+"""QEMU of other Debian releases, with all it needs to run anywhere, without installing it. Result, in
+build/qemu/VERSION/, which works from any place: the initramfs of the cases with part=qemu-VERSION has it.
 
-  package    the package and its version
+  package    what it says of itself
   run        starts it, with the C library and the dynamic linker it was built for
   root/      what is needed of its packages"""
 
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import apt
-from common import BUILD, Problem, locked, new_folder, output_of, remove, say, text_of
+from common import BUILD, Problem, locked, new_folder, output_of, run, say, text_of
 
 QEMU = BUILD / "qemu"
 PROGRAM = "usr/bin/qemu-system-x86_64"
@@ -35,35 +35,30 @@ def ensure(version):
     """The folder of a version, fetched if it is not there."""
     if version not in SUITES:
         raise Problem(f"part=qemu-{version}: there are {', '.join(SUITES)}")
-    dest = QEMU / version
     with locked(QEMU / f".{version}.lock"):
-        if not text_of(dest / "package"):
-            say(f"{version}: fetching qemu-system-x86 of {SUITES[version][0]} and what it needs")
-            with apt.machine() as system:
-                fetch(system, version, dest)
-    return dest
+        if not text_of(QEMU / version / "package"):
+            fetch(version, SUITES[version])
+    return QEMU / version
 
 
-def fetch(system, version, dest):
-    # The suites together, as if on a machine on which nothing is installed: so the packages that it
-    # depends on are complete, down to the C library.
-    own = apt.suites(system, f"qemu-{version}", *SUITES[version],
-                     options=("-oDir::State::status=/dev/null", "-oAPT::Install-Recommends=false"))
-    latest = own.candidate("qemu-system-x86")
-    if not re.match(rf"(\d+:)?{re.escape(version)}\.", latest):
-        raise Problem(f"{version}: {SUITES[version][0]} has {latest or 'none'}")
-    own.get("install", "-y", "--download-only", "qemu-system-x86")
-    with tempfile.TemporaryDirectory(dir=QEMU) as scratch, new_folder(dest) as work:
-        apt.unpack(own.folder / "cache/archives", f"{scratch}/packages")
-        take_needed(Path(scratch, "packages"), Path(scratch, "libraries"), work / "root")
+def fetch(version, suites):
+    """As if on a machine on which nothing is installed: so the packages it depends on are complete, down to the C
+    library."""
+    with tempfile.TemporaryDirectory(dir=QEMU) as scratch, new_folder(QEMU / version) as work:
+        with apt.having("qemu-system-x86", suites[0]) as (system, *_):
+            mirror = system.mirror()[0]
+        packages = Path(scratch, "packages")
+        run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=qemu-system-x86",
+             f'--aptopt=APT::Default-Release "{suites[0]}"', suites[-1], packages,
+             *(f"deb {mirror} {suite} main" for suite in suites)], QEMU / f"{version}.log", f"fetching QEMU {version}")
+        take_needed(packages, Path(scratch, "libraries"), work / "root")
         (work / "run").write_text(RUN)
         (work / "run").chmod(0o755)
         said = output_of(work / "run", "--version")
         if f"version {version}." not in said:
-            raise Problem(f"{version}: it does not run here: {said}")
-        (work / "package").write_text(f"qemu-system-x86 {latest}\n")
-    remove(own.folder / "cache/archives")
-    say(f"{version}: took qemu-system-x86 {latest}")
+            raise Problem(f"{version}: it does not run here, or {suites[0]} has another: {said}")
+        (work / "package").write_text(said)
+    say(said.partition("\n")[0])
 
 
 def take_needed(packages, libraries, root):

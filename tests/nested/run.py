@@ -10,22 +10,23 @@ import argparse
 import fnmatch
 import os
 import re
+import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 import broken
 import cases as table
 import image
 import kernels
+import ktap
 from cases import Case
-from common import L1, LOGS, NESTED, ROOT, Problem, run_main, say
+from common import L1, LOGS, NESTED, ROOT, run_main, say
 from judge import judge, read_lines
 from machines import KINDS
-
-LEFT_BY_A_RUN = ("console.log", "verdict.log", "qemu.log", "qmp.log", "bochs.log", "screen.log", "status", "outcome")
-
 
 # Of a case that failed: of which logs, which lines, at most how many.
 SHOWN = (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<", 5),
@@ -56,37 +57,17 @@ def build(cases: List[Case]) -> None:
         image.build(case)
 
 
-def build_lines(lines: List[str]) -> None:
-    """What all cases of these lines need."""
-    if kernels.is_given():
-        kernels.take_given(*lines)
-    for line in lines:
-        say(f"building the modules for {line}")
-        build_line(line)
-    say("building library, tool and test programs")
-    image.build_programs()
-
-
 class Run:
     """One run over some cases."""
 
-    def __init__(self, options: argparse.Namespace, logs: Path):
-        self.options, self.logs = options, logs
+    def __init__(self, options: argparse.Namespace, logs: Path, planned: int):
+        self.options, self.logs, self.report = options, logs, ktap.Report(planned)
         self.running: Dict[subprocess.Popen, Tuple[Case, float]] = {}
-        self.count = {"passed": 0, "failed": 0, "skipped": 0}
-
-    def result(self, case: Case, kind: str, text: str) -> None:
-        self.count[kind] += 1
-        print(f"{'not ok' if kind == 'failed' else 'ok'} {sum(self.count.values())} {case.name} # "
-              f"{'SKIP ' if kind == 'skipped' else ''}{text}", flush=True)
 
     def start(self, case: Case) -> None:
         directory = self.logs / case.name
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in LEFT_BY_A_RUN:
-            (directory / name).unlink(missing_ok=True)
-        for name in ("console.log", "verdict.log"):
-            (directory / name).touch()
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
         machine = KINDS[case.machine](case.with_params(f"limit={case.limit}"), directory)
         self.running[machine.start()] = (case, time.monotonic())
         print(f"# {case.name}: started (limit {case.limit} s)", flush=True)
@@ -109,30 +90,26 @@ class Run:
         (directory / "outcome").write_text(f"{said}\n")
         # In the self-test a case is right when the judge said of it what the table says it must.
         good = fnmatch.fnmatchcase(said, case.outcome) if case.outcome else outcome in ("pass", "skip")
-        if outcome == "skip" and not case.outcome:
-            self.result(case, "skipped", reason)
-        else:
-            self.result(case, "passed" if good else "failed", f"{seconds:.0f} s, {said}")
-        if not good:
-            self.show_failure(directory, case.outcome)
+        self.report.test(case.name, "" if good else self.evidence(directory, case.outcome),
+                         f"SKIP {reason}" if outcome == "skip" and not case.outcome else f"{seconds:.0f} s, {said}")
         if self.options.v:
             for key, value in re.findall("^(stage|note)=(.*)", "\n".join(read_lines(directory / "verdict.log")), re.M):
                 print(f"# stage {value}" if key == "stage" else f"#   {value}")
 
-    def show_failure(self, directory: Path, wanted: str) -> None:
-        print(f"#   wanted: {wanted}\n" if wanted else "", f"#   logs: {os.path.relpath(directory, ROOT)}/", sep="")
+    def evidence(self, directory: Path, wanted: str) -> str:
+        shown = [f"wanted: {wanted}"] if wanted else []
         for name, pattern, last in SHOWN:
             lines = [line for line in read_lines(directory / f"{name}.log") if re.search(pattern, line)]
-            print("".join(f"#   {name}: {line[:160]}\n" for line in lines[-last:]), end="")
+            shown += [f"{name}: {line[:160]}" for line in lines[-last:]]
+        return "\n".join([*shown, f"logs: {os.path.relpath(directory, ROOT)}/"])
 
     def run(self, cases: List[Case]) -> int:
-        print(f"KTAP version 1\n1..{len(cases)}", flush=True)
         try:
             for case in cases:
                 # A case whose machine there is not, or not a right one.
                 reason = KINDS[case.machine].unusable()
                 if reason:
-                    self.result(case, "skipped", reason)
+                    self.report.test(case.name, note=f"SKIP {reason}")
                     continue
                 while len(self.running) >= self.options.j:
                     self.wait_one()
@@ -144,21 +121,7 @@ class Run:
             for process in self.running:
                 process.terminate()
                 process.wait()
-        print("# {passed} passed, {failed} failed, {skipped} skipped".format(**self.count))
-        ran = self.count["passed"] + self.count["failed"]
-        print(end="" if ran else "# no case was run: that is a failure\n")
-        return 0 if ran and not self.count["failed"] else 1
-
-
-def enter(case: Case, directory: Path) -> int:
-    reason = KINDS[case.machine].unusable()
-    if reason:
-        raise Problem(reason)
-    directory.mkdir(parents=True, exist_ok=True)
-    machine = KINDS[case.machine](case.with_params("shell=yes"), directory)
-    say(f"{case.name}: verdict lines go to {directory}/verdict.log; leave with poweroff -f, or kill it "
-        "(QEMU: Ctrl-A X)")
-    return machine.interact()
+        return self.report.end()
 
 
 def parse_options() -> argparse.Namespace:
@@ -166,7 +129,6 @@ def parse_options() -> argparse.Namespace:
     add = parser.add_argument
     add("-c", metavar="PATTERN", nargs="+", action="append", default=[],
         help="only these cases, as 'age-*' (comma- or blank-separated, or repeated)")
-    add("-e", metavar="NAME", help="enter the case's emulated host: its console, a shell")
     add("-j", metavar="N", type=int, choices=(1, 2), default=min(2, os.cpu_count() or 1),
         help="emulated hosts at once, 1 or 2 (default 2, on one CPU 1)")
     add("-l", action="store_true", help="list the cases, or with -c those")
@@ -184,9 +146,12 @@ def main() -> int:
     options = parse_options()
     LOGS.mkdir(parents=True, exist_ok=True)
     if options.build is not None:
-        build_lines(kernels.names(*options.build or ["released"]))
+        for line in kernels.names(*options.build or ["released"]):
+            say(f"building the modules for {line}")
+            build_line(line)
+        image.build_programs()
         return 0
-    patterns = [options.e] if options.e else [text for group in options.c for text in group]
+    patterns = [text for group in options.c for text in group]
     file, logs = (NESTED / "selftest.tbl", LOGS / "self-test") if options.self_test else (options.t, LOGS)
     cases = table.select(table.read_table(file), options.full or options.self_test or options.l, patterns)
     if options.l:
@@ -194,7 +159,7 @@ def main() -> int:
         return 0
     if not options.n:
         build(cases)
-    return enter(cases[0], logs / cases[0].name) if options.e else Run(options, logs).run(cases)
+    return Run(options, logs, len(cases)).run(cases)
 
 
 if __name__ == "__main__":
