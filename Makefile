@@ -44,12 +44,12 @@ nested: setup
 
 demo: setup
 	@tests/nested/run.py --build default
-	@tests/nested/demo.py
+	@tests/nested/reports.py demo
 
 # The same for a Linux guest of Debian's QEMU, with a picture.
 demo-qemu: setup
 	@tests/nested/run.py --build demo-qemu
-	@tests/nested/demo.py --qemu
+	@tests/nested/reports.py --publish demo-qemu
 
 bench: nested
 	@tests/nested/reports.py benchmark blackout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Draws Documentation/qemu-clock.svg, called by demo.py: the points of each method are in a file of its name.
+# Draws Documentation/qemu-clock.svg, for reports.py: the points of each method are in a file of its name.
 back(x) = x > 0 ? x : NaN
 before(x) = x <= 0 ? x : NaN
 stats "alone" using (back($1)):2 name "ALONE" nooutput
@@ -22,7 +22,7 @@ set label 2 "before" at OURS_min_x / -8, f(0) center offset 0, 1
 set label 3 "QEMU alone" at ALONE_min_x, f(ALONE_min_y) offset 0, 1.1 textcolor "#c03020"
 set label 4 "TSC offset, KVM_CLOCK_REALTIME" at REALTIME_max_x, f(REALTIME_max_y) right offset 0, 1.1 \
 	textcolor "#a07000" noenhanced
-set label 5 "kvmclockctl restore: 0, +-@resolution@ ns" at OURS_max_x, f(0) right offset 0, 1.1 textcolor "#207040"
+set label 5 "kvmclockctl restore: 0, +-".resolution." ns" at OURS_max_x, f(0) right offset 0, 1.1 textcolor "#207040"
 plot "ours" using (before($1)):(f($2)) with points pointtype 7 pointsize 0.5 linecolor "black", \
 	"alone" using (back($1)):(f($2)) with points pointtype 7 pointsize 0.5 linecolor "#c03020", \
 	"realtime" using (back($1)):(f($2)) with points pointtype 7 pointsize 0.5 linecolor "#d09000", \
