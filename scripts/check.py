@@ -4,7 +4,7 @@
 
     scripts/check.py [--control] [NAME...]   all checks, or those named
 
-With --control the faults of the table at the end are planted in a copy of the tree, and each must be found.
+With --control the faults of check.tbl are planted in a copy of the tree, and each must be found.
 
 A check whose tool or input is missing has failed: it says what to install or fetch. Style of C is what
 checkpatch says; clang-format is not asked, because it re-flows what the kernel's own style aligns by hand.
@@ -21,13 +21,14 @@ from typing import Iterator, List
 
 import check_documents
 import check_floors
-from record_tables import ROOT, Failed
+from record_tables import ROOT
 
-sys.path += [str(ROOT / "tests"), str(ROOT / "tests/nested")]
+sys.path.append(str(ROOT / "tests"))
 import kernels  # noqa: E402
 import ktap  # noqa: E402
+from common import BUILD, Problem, run_main  # noqa: E402
 
-BUILD = Path(os.environ.get("KCH_BUILD", ROOT / "build"))
+FAULTS = (ROOT / "scripts/check.tbl").read_text().splitlines()
 WORK = BUILD / "check"
 # A kernel that the module builds for with gcc, and whose kernel-doc is a Perl script.
 LINE, = kernels.names("check")
@@ -40,7 +41,7 @@ def run(*command, input="") -> subprocess.CompletedProcess:
     """The output is in .stdout. What a calling make exports is kept from a make called here."""
     environment = {key: value for key, value in os.environ.items() if not re.match("MAKE|MFLAGS|CFLAGS", key)}
     if not shutil.which(str(command[0])) and not (ROOT / command[0]).exists():
-        raise Failed(f"no {command[0]} here: scripts/setup.sh --check installs it")
+        raise Problem(f"no {command[0]} here: scripts/setup.sh --check installs it")
     return subprocess.run(list(map(str, command)), text=True, errors="replace", cwd=ROOT, env=environment, input=input,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
@@ -48,7 +49,7 @@ def run(*command, input="") -> subprocess.CompletedProcess:
 def must(*command) -> str:
     result = run(*command)
     if result.returncode:
-        raise Failed(f"{result.stdout}\nstatus {result.returncode}: {shlex.join(map(str, command))}")
+        raise Problem(f"{result.stdout}\nstatus {result.returncode}: {shlex.join(map(str, command))}")
     return result.stdout
 
 
@@ -238,85 +239,44 @@ def check_kernel_doc() -> Iterator[str]:
     yield from (line for line in found.splitlines() if not re.search("No structured comments|^[0-9]+ ", line))
 
 
-# In pieces, so that no check takes it for this file's own.
-SPDX = "SPDX-License-" + "Identifier: GPL-2.0"
-C = f"// {SPDX}\n"
+CHECKS = {check.__name__[len("check_"):]: check for check in (
+    check_licences, check_text, check_places, check_shellcheck, check_python, check_checkpatch, check_sparse, check_cppcheck,
+    check_headers, check_builds, check_kernel_doc)}
+CHECKS.update(floors=lambda: check_floors.faults(ROOT), documents=lambda: check_documents.faults(run))
 
-# The checks, and the faults that each must find: file, pattern that is replaced (None: it is appended, or a
-# file of its own), text, pattern of what must be said (None: a part of the fault in the next row).
-CHECKS = {
-    "licences": (check_licences, [("planted-licences.txt", None, "# no licence\n", "planted-licences")]),
-    "text": (check_text, [
-        ("planted-text.txt", None, f"# {SPDX}\nwhite space \n", "planted-text.txt: white space"),
-        ("planted-long.txt", None, f"# {SPDX}\n" + "\n" * LINES_MAX, "planted-long.txt: more than"),
-        ("planted/Makefile", None, f"# {SPDX}\nCFLAGS = -Werror\n", "planted/Makefile: -Werror")]),
-    "places": (check_places, [
-        ("planted-host.txt", None, f"# {SPDX}\nsee http:/" "/planted.example.org/\n", "planted-host"),
-        ("planted-place.txt", None, f"# {SPDX}\nin /h" "ome/planted/file\n", "planted-place")]),
-    "shellcheck": (check_shellcheck, [("planted.sh", None, f"#!/bin/sh\n# {SPDX}\nls $1\n", "planted.sh")]),
-    "python": (check_python, [("planted.py", None, f"# {SPDX}\nimport os\n", "planted.py")]),
-    "checkpatch": (check_checkpatch, [("userspace/planted-checkpatch.c", None, C + "int planted;;\n", "planted-checkpatch")]),
-    "sparse": (check_sparse, [("kernel/core/clock.c", None, "u32 planted(__le32 n);\nu32 planted(__le32 n)\n{\n\treturn n;\n}\n",
-                               "kernel/core/clock.c")]),
-    "cppcheck": (check_cppcheck, [("userspace/planted-cppcheck.c", None,
-                                   C + "int planted(void)\n{\n\tint n[2] = { 0 };\n\n\treturn n[2];\n}\n", "planted-cppcheck")]),
-    "headers": (check_headers, [("userspace/include/planted-headers.h", None, f"/* {SPDX} */\nint planted(int new);\n",
-                                 "planted-headers.h: clang -x c\\+\\+")]),
-    "builds": (check_builds, [
-        ("userspace/lib/planted-builds.c", None, C + "int planted(void)\n{\n\tint n;\n\n\treturn n;\n}\n", "gcc: .*planted-builds"),
-        ("userspace/lib/planted-builds.c", None, "", "clang: .*planted-builds")]),
-    "kernel_doc": (check_kernel_doc, [
-        ("kernel/planted-kernel_doc.h", None, f"/* {SPDX} */\n/**\n * struct planted - a thing\n * @one: a number\n"
-         " */\nstruct planted {\n\tint one;\n\tint two;\n};\n", "planted-kernel_doc")]),
-    "floors": (lambda: check_floors.faults(ROOT), [
-        ("kernel/core/planted.c", None, C + '#include "../main/planted.h"\n', "kernel/core/planted.c: .* higher floor"),
-        ("kernel/main/o.c", None, "int planted_floors(void)\n{\n}\n", None),
-        ("kernel/main/planted.h", None, "int planted_floors(void);\n", "main/planted.h: planted_floors.* kernel/main/o.c"),
-        ("kernel/core/planted2.h", None, '#include "planted1.h"\n', None),
-        ("kernel/core/planted1.h", None, '#include "planted2.h"\n', "a circle: .*planted2.h"),
-        ("kernel/planted-floors.c", None, C, "planted-floors is on no floor"),
-        ("userspace/planted-floors.c", None, C + '#include "main/planted.h"\n', "main/planted.h is not for user space"),
-        ("userspace/lib/planted-floors.h", None, "int kch_members_take(void);\n", "planted-floors.h: kch_members_take.*members.c")]),
-    "documents": (lambda: check_documents.faults(run), [
-        ("Documentation/man/planted.8", None, f'.\\" {SPDX}\n.TH planted 8\n.SH NAME\n.NOSUCHMACRO\n', "planted.8"),
-        ("Documentation/planted.rst", None, f".. {SPDX}\n\nA\n==\n\n*planted\n\ntests/planted\n", "planted.rst"),
-        ("Documentation/testing.rst", None, "\ntests/planted.py\n", "no such file: tests/planted.py"),
-        ("Documentation/user-abi.rst", r"^..KCH_IOC_ADOPT..  .*\n", "", "not documented: KCH_IOC_ADOPT"),
-        ("Documentation/user-abi.rst", r"^(``KCH_IOC_PRESERVE`` +0x\w+ +``[^`]*`` +)\d+", r"\g<1>3", "static assertion.*3"),
-        ("Documentation/region-abi.rst", r"^(\d+ +)8( +\w+ +``host_tsc``)", r"\g<1>4\2", "region-abi.rst: its tables are not those"),
-        ("kernel/core/fields.c", "KVM moves its TSC offset itself", "planted", "kvmclockctl.8: its tables are not those of"),
-        ("userspace/include/kvmclock-handover.h", r"^\tint64_t ia32_tsc_adjust;\n", "", "no member named .ia32_tsc_adjust"),
-        ("Documentation/operating.rst", r"^    args=.*\n.*\"\$args\"$", '    kexec -l k --append="$(kvmclockctl kexec-args)"',
-         "operating.rst: an empty command line"),
-        ("debian/changelog", r"\(.*\)", "(0.0.1)", "version in debian/changelog"),
-        ("Documentation/vmm-integration.rst", r"= kch_open\(NULL\);", "= planted_open(NULL);", "the example does not compile")]),
-}
+
+def plant(path: Path, fault: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = path.read_text() if path.exists() else ""
+    pattern, becomes, text = fault.partition(" =>")
+    new = re.sub(pattern, text[1:], old, flags=re.M) if becomes else \
+        old + fault.encode().decode("unicode_escape").replace("LICENCE", FAULTS[0][2:])
+    if new == old:
+        raise Problem(f"{path} has moved on: no {pattern}")
+    path.write_text(new)
 
 
 def control(names: List[str]) -> int:
+    """Plants the faults of check.tbl, and demands that each is found."""
+    rows = [row for row in (re.split(r" *\| ?", line, 3) for line in FAULTS) if row[0] in names]
     report = ktap.Report(len(names))
     # Not below the tree: there git ignores it.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, ignore=lambda where, names: {"build", ".git"} if Path(where) == ROOT else set())
+        shutil.copytree(ROOT, copy, ignore=lambda where, names: {"build", ".git"} & {*names})
         (copy / "build").mkdir()
         for shared in ("kernels", "source"):
             if (BUILD / shared).exists():
                 (copy / "build" / shared).symlink_to((BUILD / shared).resolve())
-        for name, pattern, text, _ in (fault for check in names for fault in CHECKS[check][1]):
-            path = copy / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            old = path.read_text() if path.exists() else ""
-            new = old + text if pattern is None else re.sub(pattern, text, old, flags=re.M)
-            if pattern and new == old:
-                sys.exit(f"check.py: {name} has moved on: no {pattern}")
-            path.write_text(new)
+        for _, name, _, fault in rows:
+            plant(copy / name, fault)
         subprocess.run([copy / "scripts/check.py", *names], stdout=subprocess.DEVNULL, check=False,
                        env=dict(os.environ, KCH_BUILD=str(copy / "build")))
         for check in names:
             log = (copy / f"build/check/{check}.log").read_text()
-            missing = [said for *_, said in CHECKS[check][1] if said and not re.search(said, log)]
-            report.test(check, f"{log}not found: {missing}" if missing else "")
+            wanted = [said for name, _, said, _ in rows if name == check]
+            missing = [said for said in wanted if not re.search(said, log)]
+            report.test(check, f"{log}not found: {missing}" if missing else "" if wanted else "no fault in check.tbl")
     return report.end()
 
 
@@ -331,8 +291,8 @@ def main() -> int:
     report = ktap.Report(len(names))
     for name in names:
         try:
-            faults = list(CHECKS[name][0]())
-        except Failed as error:
+            faults = list(CHECKS[name]())
+        except Problem as error:
             faults = [str(error)]
         said = "".join(f"{fault.rstrip()}\n" for fault in faults)
         (WORK / f"{name}.log").write_text(said)
@@ -341,4 +301,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

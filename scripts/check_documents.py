@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List
 
 import record_tables
-from record_tables import ROOT, Failed
+from record_tables import ROOT, Problem
 
 INCLUDES = ["-Ikernel/include/uapi", "-Ikernel/include", "-Iuserspace/include"]
 # A document that lost its marks would pass without a word.
@@ -45,7 +45,7 @@ NAMES = [
 def sources(pattern: str) -> str:
     found = sorted(ROOT.glob(pattern))
     if not found:
-        raise Failed(f"no {pattern}")
+        raise Problem(f"no {pattern}")
     return "".join(path.read_text() for path in found)
 
 
@@ -90,7 +90,7 @@ def library_assertions(rows: List[record_tables.Row]) -> Iterator[str]:
 
 
 def layout_faults(run: Callable, rows: List[record_tables.Row]) -> Iterator[str]:
-    for path, text in record_tables.documents(rows).items():
+    for path, text in record_tables.documents().items():
         if path.read_text() != text:
             yield f"{path.name}: its tables are not those of kernel/core/fields.c: run scripts/record_tables.py"
     lines = [line for name in ("Documentation/region-abi.rst", ABI) for line in assertions(name)]
@@ -114,23 +114,6 @@ def differences(what: str, source: List[str], documented: List[str]) -> Iterator
     yield from (f"{what}: does not exist: {name}" for name in sorted({*documented} - {*source}))
 
 
-def marked(text: str, kind: str, name: str) -> List[str]:
-    """What stands in front of each row between ".. KIND: NAME" and its end."""
-    return re.findall(r"^``([^`]*)``", between(text, rf"\.\. {kind}: {name}$", rf"\.\. end {kind}"), re.M)
-
-
-def debugfs_faults(abi: str) -> Iterator[str]:
-    keys = {}
-    for function, body in re.findall(r"^static [^;{}]*?\b(\w*show\w*)\([^;{}]*\)\n(\{.*?^\})",
-                                     sources("kernel/**/debugfs*.c"), re.M | re.S):
-        found = re.findall(r'"(?:\\n|%s)?([a-z][a-z0-9_]*): ', body)
-        if found: # else it only calls others
-            keys[function] = found
-    yield from differences("functions with debugfs keys", list(keys), re.findall(r"^\.\. keys: (.*)", abi, re.M))
-    for function, found in keys.items():
-        yield from differences(f"debugfs keys of {function}()", found, marked(abi, "keys", function))
-
-
 def errnos(text: str) -> List[str]:
     """Those after "Errors:" up to an empty line, but for those in brackets."""
     match = re.search(r"Errors: (.*?)(\n[ *]*\n|\*/|\Z)", text, re.S)
@@ -142,7 +125,8 @@ def errno_faults(abi: str) -> Iterator[str]:
     for kind, title, end in (("every", "Errors every ioctl", r" \*/| \* Errors of single"),
                              ("single", "Errors of single ioctls", r" \*/")):
         yield from differences(f"errnos of {kind} ioctl", re.findall(
-            r"^ \* (E[A-Z0-9]+) ", between(uapi, rf" \* {title}", end), re.M), marked(abi, "errnos", kind))
+            r"^ \* (E[A-Z0-9]+) ", between(uapi, rf" \* {title}", end), re.M),
+            re.findall(r"^``([^`]*)``", between(abi, rf"\.\. errnos: {kind}$", r"\.\. end errnos"), re.M))
     for structure in re.findall(r"^ \* struct (kch_[a-z]+) - KCH_IOC_", uapi, re.M):
         name = structure.upper().replace("KCH_", "KCH_IOC_", 1)
         in_header = errnos(between(uapi, rf" \* struct {structure} - ", r" \*/"))
@@ -156,7 +140,6 @@ def name_faults(rows: List[record_tables.Row]) -> Iterator[str]:
         yield from differences(f"{what} in {document}", re.findall(pattern, sources(files), re.M),
                                re.findall(documented, between(sources(document), start, end), re.M))
     abi, cli = sources(ABI), sources("userspace/cli/*.c")
-    yield from debugfs_faults(abi)
     yield from errno_faults(abi)
     yield from differences(
         "output fields of kvmclockctl",

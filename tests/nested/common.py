@@ -148,3 +148,15 @@ def digest_of(*paths: Path) -> str:
     for file in (path / name for path in paths for name in ([""] if path.is_file() else source_files(path))):
         digest.update(f"{file.relative_to(ROOT)} {file.stat().st_size}\n".encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def table(head, rows, left=(0,)) -> list:
+    """A simple table of reStructuredText; the columns in `left` are aligned to the left."""
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    if len(cells) == 1:
+        raise Problem(f"nothing for the table of {head[0]}")
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = ["  ".join(cell.ljust(width) if i in left else cell.rjust(width)
+                       for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
+    rule = "  ".join("=" * width for width in widths)
+    return [rule, lines[0], rule, *lines[1:], rule]

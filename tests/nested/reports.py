@@ -20,11 +20,11 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import cases
 import kernels
-from common import BUILD, NESTED, ROOT, Problem, run_main, say, text_of
+from common import BUILD, NESTED, ROOT, Problem, run_main, say, table, text_of
 
 # An emulated host on a busy machine may mismeasure its TSC frequency by so much that the exact restore is
 # rightly refused. Only then is a case run again, at most so often.
@@ -82,18 +82,6 @@ def package_of(folder: Path) -> str:
 
 
 # ---- How it is written
-
-def table(head: Sequence, rows: Iterable[Sequence], left: Sequence[int] = (0,)) -> List[str]:
-    """A simple table of reStructuredText; the columns in `left` are aligned to the left."""
-    cells = [[str(cell) for cell in row] for row in [head, *rows]]
-    if len(cells) == 1:
-        raise Problem(f"nothing for the table of {head[0]}")
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = ["  ".join(cell.ljust(width) if i in left else cell.rjust(width)
-                       for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
-    rule = "  ".join("=" * width for width in widths)
-    return [rule, lines[0], rule, *lines[1:], rule]
-
 
 def heading(text: str) -> List[str]:
     return [text, "-" * len(text), ""]
