@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "clockmethods.h"
 #include "report.h"
@@ -124,6 +126,51 @@ static void restore_identical(struct vm *vm, uint32_t flags, struct handover *h)
 	handover_restore(vm, flags, h);
 }
 
+/* By a descriptor of this one clock. */
+static void prepare_descriptor(struct vm *vm, struct handover *h)
+{
+	handover_take_clock(vm, h);
+	if (!h->error)
+		handover_prepare(vm, h);
+}
+
+static void restore_descriptor(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	handover_restore(vm, flags, h);
+	handover_use_clock(0);
+}
+
+/* By the tool, from outside; it says itself why it could not. */
+static void run_tool(const struct vm *vm, const char *option, struct handover *h)
+{
+	char id[KCH_UUID_TEXT_SIZE], command[128];
+
+	kch_uuid_format(vm->mem->saved->uuid, id);
+	snprintf(command, sizeof(command), "kvmclockctl restore --pid %d --id %s %s >&2",
+		 getpid(), id, option);
+	if (!system(command))
+		return;
+	h->error = -ECHILD;
+	snprintf(h->message, sizeof(h->message), "%s failed", command);
+}
+
+static void restore_outside(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	(void)flags;
+	run_tool(vm, "", h);
+}
+
+/* The same for a VMM that sets its clock when it resumes, and is held until then. */
+static void restore_held(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	struct kvm_clock_data data = { .clock = vm->mem->saved->clock.clock };
+
+	(void)flags;
+	run_tool(vm, "--hold", h);
+	if (!h->error)
+		set_clock(vm, &data);
+}
+
 static void prepare_converged(struct vm *vm, struct handover *h)
 {
 	handover_stock_prepare(vm, h);
@@ -143,6 +190,10 @@ static const struct clock_method methods[] = {
 	  restore_converged },
 	{ "identical", KCH_MODE_IDENTICAL, prepare_identical,
 	  restore_identical },
+	{ "descriptor", KCH_MODE_IDENTICAL, prepare_descriptor,
+	  restore_descriptor },
+	{ "outside", KCH_MODE_NONE, NULL, restore_outside },
+	{ "held", KCH_MODE_NONE, NULL, restore_held },
 	{ NULL, KCH_MODE_NONE, NULL, NULL },
 };
 

@@ -18,7 +18,7 @@
 #include "guest.h"
 
 #define SAVED_MAGIC		0x4556415356484346ULL
-#define SAVED_VERSION		2
+#define SAVED_VERSION		3
 #define SAVED_SIZE		0x10000	/* bytes before the guest's RAM */
 #define SAVED_STOCK_SIZE	2048	/* for kch_stock_save() */
 
@@ -48,7 +48,8 @@ struct saved_clock {
  * @tsc_adjust: MSR_IA32_TSC_ADJUST
  * @system_time: MSR_KVM_SYSTEM_TIME_NEW
  * @clock: when it was saved last
- * @origin: when it was saved first; stays, over any number of kexecs
+ * @origin: when it was saved first; stays, over any number of kexecs. A vCPU that
+ *	was added has that of the first vCPU, whose clock it was to be given
  */
 struct saved_vcpu {
 	uint32_t id;
@@ -75,6 +76,8 @@ struct saved_vcpu {
  * @tsc_khz: KVM_GET_TSC_KHZ, kHz
  * @asked_khz: what KVM_SET_TSC_KHZ was asked for when it was made; 0 nothing
  * @pad: 0
+ * @faults: what the guest had found when it was saved first: of a new VM, KVM
+ *	still changes the clock while the vCPUs come
  * @host_tsc: host TSC when it was saved, cycles
  * @clock: KVM_GET_CLOCK, at the same time
  * @stock_size: bytes of @stock in use; 0: it was refused
@@ -93,6 +96,7 @@ struct saved_vm {
 	uint32_t tsc_khz;
 	uint32_t asked_khz;
 	uint32_t pad;
+	uint64_t faults;
 	uint64_t host_tsc;
 	struct kvm_clock_data clock;
 	uint64_t stock_size;

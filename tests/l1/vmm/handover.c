@@ -144,6 +144,18 @@ void handover_stock_restore(const struct vm *vm, uint32_t flags,
 					    &h->result));
 }
 
+void handover_take_clock(const struct vm *vm, struct handover *h)
+{
+	struct kch_handle *handle = open_device(h);
+	int fd;
+
+	if (!handle)
+		return;
+	fd = kch_clock_fd(handle, -1, vm->mem->saved->uuid, NULL);
+	finish(handle, h, fd < 0 ? fd : 0);
+	clock_fd = fd < 0 ? 0 : fd;
+}
+
 void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 {
 	struct kch_handle *handle = open_device(h);

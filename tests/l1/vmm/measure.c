@@ -102,6 +102,13 @@ bool measure_enough(const struct vm *vm, const struct baseline *base,
 			(base)->count[i_].member;			\
 	sum_; })
 
+/* Since the guest was made, in all its lives. */
+#define LIFE(vm, member) ({						\
+	uint64_t life_ = 0;						\
+	for (uint32_t i_ = 0; i_ < (vm)->vcpu_count; i_++)		\
+		life_ += (vm)->mem->shared->vcpu[i_].count.member;	\
+	life_; })
+
 #define LIST(vm, base, member) ({					\
 	report_list_start(#member);					\
 	for (uint32_t i_ = 0; i_ < (vm)->vcpu_count; i_++)		\
@@ -169,6 +176,12 @@ static void check_brackets(const struct vm *vm, const struct baseline *base)
 	report_check(below >= 0 && above >= 0, "tsc_bracket");
 }
 
+uint64_t measure_faults(const struct vm *vm)
+{
+	return LIFE(vm, tsc_back) + LIFE(vm, clock_back) + LIFE(vm, global_tsc_back) +
+	       LIFE(vm, global_clock_back) + LIFE(vm, peer_disagreements);
+}
+
 void measure_guest(const struct vm *vm, const struct baseline *base)
 {
 	uint64_t tsc_back = SUM(vm, base, tsc_back);
@@ -191,6 +204,9 @@ void measure_guest(const struct vm *vm, const struct baseline *base)
 	report_u64("peer_disagreements", SUM(vm, base, peer_disagreements));
 	report_u64("peer_disagreement_max_ns", MAX_OF(vm, peer_ns));
 	report_u64("page_changes", SUM(vm, base, page_changes));
+	report_u64("life_checks", LIFE(vm, iterations) + LIFE(vm, global_checks) +
+				  LIFE(vm, peer_checks));
+	report_u64("life_faults", measure_faults(vm) - vm->mem->saved->faults);
 	report_u64("guest_step_max_ns", MAX_OF(vm, step_ns));
 	report_u64("guest_hour_max_ns", MAX_OF(vm, hour_ns));
 	report_u64("guest_rate_max_ppb", MAX_OF(vm, rate_ppb));

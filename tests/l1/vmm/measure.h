@@ -49,6 +49,9 @@ bool measure_all_observed(const struct vm *vm);
 bool measure_enough(const struct vm *vm, const struct baseline *base,
 		    uint64_t iterations);
 
+/* Of a stopped VM: what its guest has found since it was made, in all its lives. */
+uint64_t measure_faults(const struct vm *vm);
+
 /* Of a stopped VM: reports and checks what the guest itself found. */
 void measure_guest(const struct vm *vm, const struct baseline *base);
 

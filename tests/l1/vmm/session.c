@@ -271,6 +271,8 @@ static void save(const struct session *s, struct vm *vm)
 {
 	struct handover h = { 0 };
 
+	if (!s->method)
+		vm->mem->saved->faults = measure_faults(vm);
 	state_save(vm, s->hold != HOLD_RUNNING);
 	if (s->save_with_module) {
 		stamp("at_state_saved");

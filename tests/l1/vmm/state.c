@@ -18,7 +18,7 @@ void state_init(struct guestmem *mem, const uint8_t uuid[16], const char *name)
 }
 
 static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved,
-		      const struct saved_clock *scaling)
+		      const struct saved_clock *scaling, bool added)
 {
 	saved->id = vcpu->id;
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &saved->regs))
@@ -36,7 +36,7 @@ static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved,
 	saved->clock.tsc_offset = vcpu_tsc_offset(vcpu);
 	saved->clock.page = guestmem_read_page(vcpu->vm->mem, vcpu->id);
 	if (!saved->has_origin) {
-		saved->origin = saved->clock;
+		saved->origin = added ? vcpu->vm->mem->saved->vcpu[0].origin : saved->clock;
 		saved->has_origin = 1;
 	}
 }
@@ -56,7 +56,7 @@ void state_save(struct vm *vm, bool registers_valid)
 	saved->saves++;
 	saved->tsc_khz = vm_tsc_khz(vm);
 	for (i = 0; i < vm->vcpu_count; i++)
-		save_vcpu(&vm->vcpu[i], &saved->vcpu[i], &scaling[i]);
+		save_vcpu(&vm->vcpu[i], &saved->vcpu[i], &scaling[i], saved->saves > 1);
 	memcpy(saved->pvclock, vm->mem->pvclock, sizeof(saved->pvclock));
 	memset(&saved->clock, 0, sizeof(saved->clock));
 	if (ioctl(vm->fd, KVM_GET_CLOCK, &saved->clock))
