@@ -237,17 +237,25 @@ static int text_show(struct seq_file *m, void *unused)
 	return 0;
 }
 
-/* Mode 0400 alone would let a process that lost its capabilities read on. */
+/*
+ * Mode 0400 alone would let a process that lost its capabilities open the file.  It is
+ * asked again at each read: the file may have been left, or passed, to another process.
+ */
 static int text_open(struct inode *inode, struct file *file)
 {
 	return capable(CAP_SYS_ADMIN) ?
 	       single_open(file, text_show, inode->i_private) : -EPERM;
 }
 
+static ssize_t text_read(struct file *file, char __user *to, size_t size, loff_t *pos)
+{
+	return capable(CAP_SYS_ADMIN) ? seq_read(file, to, size, pos) : -EPERM;
+}
+
 static const struct file_operations text_fops = {
 	.owner = THIS_MODULE,
 	.open = text_open,
-	.read = seq_read,
+	.read = text_read,
 	.llseek = seq_lseek,
 	.release = single_release,
 };
@@ -262,6 +270,8 @@ static ssize_t raw_read(struct file *file, char __user *to, size_t size, loff_t 
 {
 	ssize_t n;
 
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	mutex_lock(&kch_lock);
 	if (file->private_data == &kch.region)
 		n = simple_read_from_buffer(to, size, pos, kch.region.memory, kch.region.size);

@@ -243,6 +243,19 @@ class Decode(Case):
                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (300000 << 10,) * 2))
         self.assertIn(b"/dev/zero: more than 67108864 bytes: no region is that large", done.stderr)
 
+    def test_hostile_files(self):
+        """Where others can write, a name may be anything. None makes the tool wait, and none is changed."""
+        os.mkfifo(self.work / "fifo")
+        (self.work / "link").symlink_to("fifo")
+        (self.work / "loop").symlink_to("loop")
+        for name, said in (("fifo", "too small for a region"), ("link", "too small for a region"),
+                           ("loop", "Too many levels of symbolic links"), (".", "Is a directory"), ("none", "No such file")):
+            self.assertIn(f"/{name}: ", self.run_program(TOOL, "decode", f"{self.work}/{name}", status=1, timeout=10).stderr.decode())
+            self.assertIn(said, self.run_program(TOOL, "decode", f"{self.work}/{name}", status=1, timeout=10).stderr.decode())
+        # Of a pipe to which somebody writes all is waited for.
+        script = f'{TOOL} decode <(sleep 0.5; cat {self.file("two-vms")}; sleep 0.5) && sleep 0.5 | cat - {self.file("two-vms")} | {TOOL} decode -'
+        self.assertEqual(self.run_program("bash", "-c", script).stdout.count(b"web"), 2)
+
     def test_hostile_text(self):
         self.run_program(PROGRAMS / "mk-region", self.work / "hostile", "65536", "0", "7", b'e\x1b[2J"\\\t\xffx:1')
         self.tool(0, "decode {hostile}", {"vms.name": [r'e\x1b[2J"\x5c\x09\xffx'], "vms.pid": [4242]})

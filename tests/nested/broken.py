@@ -18,6 +18,19 @@ BROKEN = {
     "not-kept": (
         ("schedule_delayed_work(&look_work, KEEP_INTERVAL);", "(void)0;"),
     ),
+    # Who may is not asked: when the device is opened, at each ioctl, and when a file of debugfs that was left open is read.
+    "open-to-all": (
+        ("if (!capable(CAP_SYS_ADMIN))\n\t\treturn -EPERM;\n\tholder", "holder"),
+    ),
+    "calls-for-all": (
+        ("return capable(CAP_SYS_ADMIN) ?\n\t       kch_ioctl_run", "return true ?\n\t       kch_ioctl_run"),
+    ),
+    "text-for-all": (
+        ("return capable(CAP_SYS_ADMIN) ? seq_read", "return true ? seq_read"),
+    ),
+    "bytes-for-all": (
+        ("if (!capable(CAP_SYS_ADMIN))\n\t\treturn -EPERM;\n\tmutex_lock", "mutex_lock"),
+    ),
 }
 
 

@@ -52,7 +52,8 @@ def build(cases: List[Case]) -> None:
     image.build_programs()
     for line in {line: None for case in cases for line in case.lines}:
         some = [case for case in cases if line in case.lines]
-        build_line(line, {"kch_fault" if case.script == "errno" else case.param("module") for case in some} - {""})
+        modules = {case.param("module") for case in some} | {"kch_fault" for case in some if case.script == "errno"}
+        build_line(line, modules - {""})
     for case in {case.initramfs: case for case in cases}.values():
         image.build(case)
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory that is there or ends the tool, texts for a terminal, whole files. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -79,9 +80,19 @@ char *printable(const char *text)
 	return result;
 }
 
+/* Opening waits for nobody; reading waits for a pipe that somebody writes to. */
+static FILE *open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0 || fcntl(fd, F_SETFL, O_RDONLY))
+		return NULL;
+	return xcheck(fdopen(fd, "r"));
+}
+
 char *read_file(const char *path, size_t max, size_t *size)
 {
-	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	FILE *file = strcmp(path, "-") ? open_file(path) : stdin;
 	size_t room = 4096, used = 0;
 	char *data = NULL;
 	int err;

@@ -27,7 +27,8 @@ char *printable(const char *text);
 
 /*
  * All of a file, with a NUL behind it, or NULL with errno set.  "-" is the
- * standard input.  EFBIG: it has more than @max bytes.
+ * standard input, and a FIFO that nobody writes to has nothing.  EFBIG: it has
+ * more than @max bytes.
  */
 char *read_file(const char *path, size_t max, size_t *size);
 

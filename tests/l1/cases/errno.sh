@@ -15,7 +15,7 @@ group() { # GROUP
 	grep -E '^# (group-|condition|[0-9]+ conditions)|SKIP|^kch-errno' /run/group |
 		cut -c1-300 | note_lines "$1"
 	# One that died may have left its modules loaded.
-	[ "$STATUS" -eq 0 ] || rmmod kvmclock_handover kch_fault 2>/dev/null || true
+	[ "$STATUS" -eq 0 ] || rmmod "$KCH_MODULE" kch_fault 2>/dev/null || true
 	_checks=$(sed -n 's/^ok .* # \([0-9]* checks\)$/\1/p' /run/group)
 	note "$1" "${_checks:-no checks passed}"
 	return "$STATUS"
@@ -43,7 +43,9 @@ stage_0() {
 	[ -x "$KCH/kch-errno" ] || fail "no kch-errno here: make -C tests/l1/errno"
 	# For what the module depends on; kch-errno loads just the module.
 	load_module
-	rmmod kvmclock_handover
+	KCH_MODULE=$(module_name)
+	export KCH_MODULE
+	rmmod "$KCH_MODULE"
 	for _group in $(param groups | tr ',' ' '); do
 		check "$_group" group "$_group"
 	done

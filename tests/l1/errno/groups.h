@@ -7,6 +7,11 @@
 void test_arguments(void);
 void test_capabilities(void);
 
+/* group-hostile.c: those who may not, with what they find or were left */
+void test_hostile_open(void);
+void test_hostile_calls(void);
+void test_hostile_files(void);
+
 /* group-vm.c: what a VM can be that PRESERVE, READ and RESTORE want */
 void test_vm(void);
 void test_no_region(void);

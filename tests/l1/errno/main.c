@@ -26,6 +26,9 @@
 static const struct ktap_case cases[] = {
 	{ "arguments", test_arguments },
 	{ "capabilities", test_capabilities },
+	{ "hostile-open", test_hostile_open },
+	{ "hostile-calls", test_hostile_calls },
+	{ "hostile-files", test_hostile_files },
 	{ "vm", test_vm },
 	{ "no-region", test_no_region },
 	{ "outgoing", test_outgoing },

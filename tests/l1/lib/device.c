@@ -102,12 +102,18 @@ int module_remove(const char *name)
 	return 0;
 }
 
+/* Ours, or one with something broken. */
+static const char *module_name(void)
+{
+	return getenv("KCH_MODULE") ?: "kvmclock_handover";
+}
+
 void module_load_with(const char *parameters)
 {
-	int err = module_insert("kvmclock_handover", parameters);
+	int err = module_insert(module_name(), parameters);
 
 	if (err)
-		die("loading kvmclock_handover %s: %s", parameters, errno_name(err));
+		die("loading %s %s: %s", module_name(), parameters, errno_name(err));
 	device = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
 	if (device < 0)
 		die("%s: %s", KCH_DEVICE, strerror(errno));
@@ -129,9 +135,9 @@ void module_unload(void)
 	if (device >= 0)
 		close(device);
 	device = -1;
-	err = module_remove("kvmclock_handover");
+	err = module_remove(module_name());
 	if (err)
-		die("unloading kvmclock_handover: %s", errno_name(err));
+		die("unloading %s: %s", module_name(), errno_name(err));
 }
 
 int device_call(unsigned int cmd, void *arg)
