@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """apt with lists and a cache of our own, below build/apt: stale or absent lists of the system do not matter, no root
-is needed, and nothing of the system's is changed. Sources, keys and proxies are the system's; to its suites comes
-one that it need not have, from the same mirror."""
+is needed, and nothing of the system's is changed. Sources, keys and proxies are the system's; to its suites come
+others that it need not have, from the same mirror."""
 
 import contextlib
 import fnmatch
@@ -17,10 +17,10 @@ KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Apt:
-    """apt-get and apt-cache with the machine's suites and another one."""
+    """apt-get and apt-cache with the machine's suites and these. `lines` is these, as in a sources.list."""
 
-    def __init__(self, suite):
-        self.folder, self.suite = BUILD / "apt" / suite, suite
+    def __init__(self, *suites):
+        self.folder, self.suites = BUILD / "apt" / suites[0], suites
         sources = self.folder / "sources"
         self.options = [f"-oDir::State::Lists={self.folder}/lists", f"-oDir::Cache={self.folder}/cache", "-q",
                         "-oAPT::Sandbox::User=", "-oAcquire::Languages=none", "-oAcquire::Retries=3",
@@ -32,20 +32,17 @@ class Apt:
             shutil.copy(file, sources)
         # A source that does not answer is no reason to stop: what matters is whether the package is found later.
         self.get("update")
-        mirror, suites = self.mirror()
-        if suite not in suites:
-            (sources / "other-suite.sources").write_text(
-                f"Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYS}\n")
-            self.get("update")
-
-    def mirror(self):
-        """That of Debian, and its suites that the machine has."""
         said = self.ask("apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI) $(CODENAME)",
                         "Created-By: Packages")
-        found = re.findall(r"^Debian/Debian (\S+) (\S+)", said, re.M)
+        # The mirror of Debian, and its suites that the machine has.
+        found = dict((suite, mirror) for mirror, suite in re.findall(r"^Debian/Debian (\S+) (\S+)", said, re.M))
         if not found:
             raise Problem("none of this machine's apt sources is a Debian mirror")
-        return found[0][0], [suite for _, suite in found]
+        self.lines = [f"deb [signed-by={KEYS}] {[*found.values()][0]} {suite} main" for suite in suites]
+        missing = [line for line in self.lines if line.split()[-2] not in found]
+        if missing:
+            (sources / "other.list").write_text("\n".join([*missing, ""]))
+            self.get("update")
 
     def ask(self, program, *arguments):
         return output_of(program, *self.options, *arguments, check=False)
@@ -66,7 +63,7 @@ class Apt:
             candidate = re.search(r"^  Candidate: (?!\(none\))(\S+)", self.ask("apt-cache", "policy", name), re.M)
             if candidate:
                 return name, candidate[1]
-        raise Problem(f"no {pattern} in {self.suite} and the suites of this machine; {self.folder}/update.log")
+        raise Problem(f"no {pattern} in {self.suites} and the suites of this machine; {self.folder}/update.log")
 
     def unpack(self, folder, *packages):
         """Their contents, without installing them."""
@@ -77,11 +74,11 @@ class Apt:
 
 
 @contextlib.contextmanager
-def having(pattern, suite):
+def having(pattern, *suites):
     """apt, and the newest package of a pattern with its version. For one at a time: apt does not wait for its lists."""
     if not shutil.which("apt-get"):
         raise Problem("no apt here, to fetch Debian's kernels with")
     say(f"looking for {pattern}")
     with locked(BUILD / "apt/.lock"):
-        apt = Apt(suite)
+        apt = Apt(*suites)
         yield (apt, *apt.newest(pattern))

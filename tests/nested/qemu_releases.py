@@ -45,12 +45,12 @@ def fetch(version, suites):
     """As if on a machine on which nothing is installed: so the packages it depends on are complete, down to the C
     library."""
     with tempfile.TemporaryDirectory(dir=QEMU) as scratch, new_folder(QEMU / version) as work:
-        with apt.having("qemu-system-x86", suites[0]) as (system, *_):
-            mirror = system.mirror()[0]
         packages = Path(scratch, "packages")
+        with apt.having("qemu-system-x86", *suites) as (system, *_):
+            lines = system.lines
         run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=qemu-system-x86",
-             f'--aptopt=APT::Default-Release "{suites[0]}"', suites[-1], packages,
-             *(f"deb {mirror} {suite} main" for suite in suites)], QEMU / f"{version}.log", f"fetching QEMU {version}")
+             f'--aptopt=APT::Default-Release "{suites[0]}"', suites[-1], packages, *lines], QEMU / f"{version}.log",
+            f"fetching QEMU {version}")
         take_needed(packages, Path(scratch, "libraries"), work / "root")
         (work / "run").write_text(RUN)
         (work / "run").chmod(0o755)
