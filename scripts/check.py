@@ -138,12 +138,6 @@ def check_python() -> Iterator[str]:
 
 # ---- C
 
-# LONG_LINE_STRING      a message is one piece, so that it can be searched for
-# BIT_MACRO             the headers with flags are for user space, too
-# UNSPECIFIED_INT       takes `unsigned __int128` for a bare `unsigned`
-# ALLOC_WITH_SIZEOF     the helpers it prefers are newer than the oldest kernel we build for
-# MACRO_ARG_REUSE, MACRO_ARG_PRECEDENCE   the arguments are member names
-IGNORED = "LONG_LINE_STRING,BIT_MACRO,UNSPECIFIED_INT,ALLOC_WITH_SIZEOF,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE"
 # In user space, what it prefers does not exist, or the C library's name is the name.
 # An argv is an array that is written to.
 IGNORED_USER = "PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTHROUGH,CAMELCASE,ARRAY_SIZE," \
@@ -155,10 +149,10 @@ def check_checkpatch() -> Iterator[str]:
     if not list(BUILD.glob("source/linux-*/scripts/checkpatch.pl")):
         kernels.source(kernels.find(*kernels.names("checkpatch")))
     checkpatch = min(BUILD.glob("source/linux-*/scripts/checkpatch.pl"))
-    for pattern, ignored in ((r"^kernel/(?!.*portable\.h).*\.[chS]$", IGNORED),
-                             (r"^(?!kernel/).*\.[chS]$|/portable\.h$", f"{IGNORED},{IGNORED_USER}")):
-        yield from run("perl", checkpatch, *"--no-tree --strict --terse --show-types --no-summary".split(),
-                       "--max-line-length=100", "--ignore", ignored, "-f", *files(pattern)).stdout.splitlines()
+    # .checkpatch.conf has the other options.
+    for pattern, *options in ((r"^kernel/(?!.*portable\.h).*\.[chS]$",),
+                              (r"^(?!kernel/).*\.[chS]$|/portable\.h$", f"--ignore={IGNORED_USER}")):
+        yield from run("perl", checkpatch, *options, "-f", *files(pattern)).stdout.splitlines()
     # It keeps notes where it is called.
     for notes in ROOT.glob(".checkpatch-camelcase.*"):
         notes.unlink()
@@ -188,17 +182,10 @@ def check_sparse() -> Iterator[str]:
     yield from (line.replace(f"{copy}/", "kernel/") for line in log.splitlines() if re.search("warning:|error:", line))
 
 
-# It follows neither what a system call writes through an address in a structure, nor that symbols of the
-# linker's script bound one object, nor that one test has record.c in it compiled in a way of its own.
-CPPCHECK_WRONG = ["missingIncludeSystem", "missingInclude", "uninitvar:*vmm/vm.c", "comparePointers:*vmm/guestmem.c",
-                  "comparePointers:*outside/wait.c", "ctunullpointer:*unit/test-write.c",
-                  "ctuPointerArith:*unit/test-write.c"]
-
-
 def check_cppcheck() -> Iterator[str]:
     folders = {str(Path(name).parent) for name in files(r"^(kernel|userspace|tests)/.*\.h$")}
     yield from run("cppcheck", "-q", JOBS, "--std=c11", "--language=c", "--platform=unix64", "--inline-suppr",
-                   "--enable=warning,performance,portability", *(f"--suppress={wrong}" for wrong in CPPCHECK_WRONG),
+                   "--enable=warning,performance,portability", "--suppressions-list=scripts/cppcheck-wrong.txt",
                    "--template={file}:{line}: {severity}: {message} [{id}]", *(f"-I{folder}" for folder in folders),
                    "-Ikernel/include", "-Ikernel/include/uapi", "kernel/core", "userspace", "tests").stdout.splitlines()
 

@@ -22,8 +22,6 @@ from record_tables import ROOT, Problem
 INCLUDES = ["-Ikernel/include/uapi", "-Ikernel/include", "-Iuserspace/include"]
 # A document that lost its marks would pass without a word.
 ASSERTIONS_MIN = 40
-# The library's structures of the record's members, and the prefix of their flags.
-LIBRARY = {"kch_rec_vm": ("kch_vm_info", "KCH_VM_"), "kch_rec_vcpu": ("kch_vcpu_info", "KCH_VCPU_")}
 UAPI = "kernel/include/uapi/linux/kvmclock_handover.h"
 ABI, MAN4 = "Documentation/user-abi.rst", "Documentation/man/kvmclock_handover.4"
 # What; its files and the pattern of a name there; its document, the part of that, and the pattern of a name in it.
@@ -79,17 +77,7 @@ def assertions(name: str) -> Iterator[str]:
         yield from (f'_Static_assert({what}, "{name}: {kind}: {what}");' for what in found)
 
 
-def library_assertions(rows: List[record_tables.Row]) -> Iterator[str]:
-    """The library gives its callers every member that is shown, under its name, and every flag."""
-    for row in rows:
-        if row["structure"] in LIBRARY and row["shown"] == "1":
-            name, prefix = LIBRARY[row["structure"]]
-            flag = f"{prefix}INFO_{row['symbol'][len(prefix):]} == {row['mask']}"
-            what = flag if row["type"] == "flag" else f"sizeof(((struct {name} *)0)->{row['name']}) > 0"
-            yield f'_Static_assert({what}, "kvmclock-handover.h: {what}");'
-
-
-def layout_faults(run: Callable, rows: List[record_tables.Row]) -> Iterator[str]:
+def layout_faults(run: Callable) -> Iterator[str]:
     for path, text in record_tables.documents().items():
         if path.read_text() != text:
             yield f"{path.name}: its tables are not those of kernel/core/fields.c: run scripts/record_tables.py"
@@ -97,7 +85,7 @@ def layout_faults(run: Callable, rows: List[record_tables.Row]) -> Iterator[str]
     if len(lines) < ASSERTIONS_MIN:
         yield f"only {len(lines)} assertions found in the documents"
     headers = ("stddef.h", "linux/kvmclock_handover.h", "linux/kvmclock_handover_record.h", "kvmclock-handover.h")
-    code = [*(f"#include <{header}>" for header in headers), *lines, *library_assertions(rows)]
+    code = [*(f"#include <{header}>" for header in headers), *lines, record_tables.print_fields("library")]
     result = run("gcc", "-fsyntax-only", *INCLUDES, "-x", "c", "-", input="\n".join(code) + "\n")
     if result.returncode:
         yield f"the documents and the headers differ:\n{result.stdout}"
@@ -135,7 +123,7 @@ def errno_faults(abi: str) -> Iterator[str]:
             yield from differences(f"errnos of {name}", in_header, in_document)
 
 
-def name_faults(rows: List[record_tables.Row]) -> Iterator[str]:
+def name_faults() -> Iterator[str]:
     for what, files, pattern, document, start, end, documented in NAMES:
         yield from differences(f"{what} in {document}", re.findall(pattern, sources(files), re.M),
                                re.findall(documented, between(sources(document), start, end), re.M))
@@ -143,7 +131,7 @@ def name_faults(rows: List[record_tables.Row]) -> Iterator[str]:
     yield from errno_faults(abi)
     yield from differences(
         "output fields of kvmclockctl",
-        record_tables.shown_names(rows) + re.findall(r'^\t\{ "([a-z0-9_]+)", "', cli, re.M) +
+        record_tables.print_fields("shown").split() + re.findall(r'^\t\{ "([a-z0-9_]+)", "', cli, re.M) +
         re.findall(r'(?:output_(?:number|u64|s64|hex|bool|string|uuid|table)|add_errno)\([^"(\n]*"([a-z0-9_]+)"', cli),
         re.findall(r"^\.It Va ([a-z0-9_]*)", between(sources("Documentation/man/kvmclockctl.8"), r"\.Sh OUTPUT", r"\.Sh "), re.M))
 
@@ -188,9 +176,8 @@ def format_faults(run: Callable) -> Iterator[str]:
 
 
 def faults(run: Callable) -> Iterator[str]:
-    rows = record_tables.read_rows()
-    yield from layout_faults(run, rows)
-    yield from name_faults(rows)
+    yield from layout_faults(run)
+    yield from name_faults()
     yield from version_faults()
     yield from example_faults()
     yield from format_faults(run)
