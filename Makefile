@@ -58,23 +58,29 @@ bench: nested
 results: nested
 	@tests/nested/reports.py --publish $(if $(FROM_LOGS),--from-logs)
 
-# The suites, each a command that prints KTAP, for prove, which runs them and adds up.
-prove	:= prove --verbose --merge --exec 'sh -c'
+# The suites, each a command that prints KTAP. prove runs them, and says which failed; the last line has the sums.
 unit	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test-*.c))
 suites	:= $(unit:%=build/tests/unit/plain/%) $(unit:%=build/tests/unit/sanitized/%) tests/cli/test_tool.py \
 	'make -s -C tests/lives run' 'make -s -C tests/fuzz steps' $(wildcard tests/nested/test_*.py)
+define run_suites
+	@prove --verbose --merge --exec 'sh -c' $(suites) $(1) | tee build/test.log; status=$${PIPESTATUS[0]}; \
+	awk -v bad=$$status '/^ok [0-9-].*# SKIP/ { skipped++; next } /^ok [0-9-]/ { passed++ } /^not ok / { failed++ } \
+		END { if (bad && !failed) failed = 1; printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; \
+		exit bad || !passed }' build/test.log
+endef
+test test-full: SHELL := bash
 
 test: nested
 	@$(MAKE) -s -C tests/unit
-	@$(prove) $(suites) tests/nested/run.py
+	$(call run_suites,tests/nested/run.py)
 
 # The fuzzer and the checks on the checks need tools of their own.
 test-full: nested
 	@scripts/setup.sh --check
 	@$(MAKE) -s -C tests/unit
-	@$(prove) $(suites) 'tests/nested/run.py --self-test' tests/packages.py 'scripts/check.py --control' \
+	$(call run_suites,'tests/nested/run.py --self-test' tests/packages.py 'scripts/check.py --control' \
 		'make -s -C tests/unit mutants' 'make -s -C tests/fuzz run' 'tests/nested/run.py --full' \
-		'tests/nested/run.py --full -t tests/nested/luo.tbl'
+		'tests/nested/run.py --full -t tests/nested/luo.tbl')
 
 # What a case needs is built by the runner, which also says where there is no case of a name.
 cases: setup

@@ -25,14 +25,22 @@ check_needs=(sparse cppcheck shellcheck pyflakes3 clang libclang-rt-dev mandoc p
 [[ ${1-} != --check ]] || needs+=("${check_needs[@]}")
 
 missing=()
-for package in "${needs[@]}"; do
-	[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] || missing+=("$package")
-done
+if command -v dpkg-query >/dev/null; then
+	for package in "${needs[@]}"; do
+		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] || missing+=("$package")
+	done
+else
+	for name in gcc make python3 prove objcopy xz cpio depmod busybox kexec qemu-system-x86_64 setpriv bochs xorriso \
+		apt-get mmdebstrap flex bison bc gnuplot pkg-config; do
+		command -v "$name" >/dev/null || missing+=("$name")
+	done
+	pkg-config --exists smartcols json-c libelf 2>/dev/null || missing+=("headers of smartcols, json-c, libelf")
+fi
 ((${#missing[@]})) || exit 0
 as_root=()
 ((EUID == 0)) || as_root=(sudo -n)
 if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
-	echo "setup.sh: what these packages of Debian's have is missing; as root: apt-get install ${missing[*]}" >&2
+	printf 'setup.sh: missing: %s\n' "${missing[@]}" "install it as root, on Debian with apt-get" >&2
 	exit 1
 fi
 echo "setup.sh: installing: ${missing[*]}" >&2
