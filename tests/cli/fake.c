@@ -141,6 +141,19 @@ int open(const char *path, int flags, ...)
 	return real(path, flags, mode);
 }
 
+/* With FAKE_PID: is it that process's folder of descriptors, or none of any process? */
+static bool is_meant(int dir)
+{
+	char path[64], target[64] = "", only[64];
+
+	if (dir == AT_FDCWD || !getenv("FAKE_PID"))
+		return true;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+	snprintf(only, sizeof(only), "/proc/%s/fd", getenv("FAKE_PID"));
+	return syscall(SYS_readlink, path, target, sizeof(target) - 1) < 0 ||
+	       !strcmp(target, only);
+}
+
 ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 {
 	static ssize_t (*real)(int dir, const char *path, char *buffer, size_t size);
@@ -151,7 +164,7 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 		real = (ssize_t (*)(int, const char *, char *, size_t))
 			dlsym(RTLD_NEXT, "readlinkat");
 	/* Other tests have processes with VMs, too. */
-	if (getenv("FAKE_NO_VMS"))
+	if (getenv("FAKE_NO_VMS") || !is_meant(dir))
 		return -1;
 	length = real(dir, path, buffer, size);
 	if (dir == AT_FDCWD && length > 0 && size >= strlen(VM_LINK) &&
@@ -237,6 +250,8 @@ static int do_info(struct kch_info *info)
 	info->kvm_tsc_khz = fake.kvm_khz;
 	info->region_start = 0x30000000;
 	info->region_size = 1 << 20;
+	info->outgoing_capacity = (uint64_t)number_of("FAKE_CAPACITY", 1 << 19);
+	info->selfcheck_error = number_of("FAKE_SELFCHECK", 0);
 	info->flags = fake.has_incoming ? KCH_INFO_INCOMING : 0;
 	info->incoming_vms = fake.has_incoming ? fake.incoming.vm_count : 0;
 	info->incoming_error = fake.has_incoming ? 0 : ENODATA;
@@ -362,6 +377,8 @@ static int do_read(struct kch_read *read)
 		memset(vm.vm.uuid, 0, sizeof(vm.vm.uuid));
 		memset(vm.vm.name, 0, sizeof(vm.vm.name));
 	}
+	if (getenv("FAKE_SCALED"))
+		vm.vm.tsc_scaling_frac_bits = 1;
 	read->host_tsc = 0x200000000000ULL;
 	read->rebase_step_ns = -17;
 	read->rebase_bound_ns = 46;

@@ -15,6 +15,9 @@
  *	FAKE_WAIT	if set, a hold lasts for a minute
  *	FAKE_ENDED	if set, processes have ended when they were looked at
  *	FAKE_NO_VMS	if set, no process has a VM
+ *	FAKE_PID	if set, no other process has one
+ *	FAKE_CAPACITY, FAKE_SELFCHECK	numbers for KCH_IOC_INFO
+ *	FAKE_SCALED	if set, the vCPUs' TSCs have half the host's frequency
  *
  * A memory file of the name fake-vm-N, in any process (fake-vmm), is KVM VM N.  N 99 is
  * a VM only in the process that made it, not in one that took it from there.

@@ -7,6 +7,7 @@ struct tool;
 
 /* Each returns an exit code, or -1 after printing its help. */
 int cmd_decode(struct tool *tool, int argc, char **argv);
+int cmd_doctor(struct tool *tool, int argc, char **argv);
 int cmd_finish(struct tool *tool, int argc, char **argv);
 int cmd_kexec_args(struct tool *tool, int argc, char **argv);
 int cmd_list(struct tool *tool, int argc, char **argv);

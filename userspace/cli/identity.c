@@ -99,7 +99,7 @@ static char *process_text(pid_t pid)
 			 pid, start_time(pid));
 }
 
-void identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
+bool identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
 		 char name[KCH_NAME_SIZE])
 {
 	bool has_uuid = false;
@@ -112,7 +112,8 @@ void identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
 		has_uuid = parse_words(words, size, uuid, name);
 	free(words);
 	if (has_uuid && !ordinal)
-		return;
+		return true;
 	base = name[0] ? xasprintf("kvmclock-handover:name:%s", name) : process_text(pid);
 	hash_uuid(ordinal ? xasprintf("%s:%u", base, ordinal) : base, uuid);
+	return name[0];
 }

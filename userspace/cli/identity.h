@@ -21,10 +21,12 @@
 #ifndef KCH_CLI_IDENTITY_H
 #define KCH_CLI_IDENTITY_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <kvmclock-handover.h>
 
-void identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
+/* True: it is the same after the kexec. */
+bool identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
 		 char name[KCH_NAME_SIZE]);
 
 #endif /* KCH_CLI_IDENTITY_H */

@@ -104,6 +104,7 @@ static void ask_module(struct tool *tool, struct live_vm *vm)
 	if (!kch_vm_info(clock, &info) && memcmp(info.uuid, none, sizeof(none))) {
 		memcpy(vm->uuid, info.uuid, sizeof(vm->uuid));
 		memcpy(vm->name, info.name, sizeof(vm->name));
+		vm->has_lasting_id = true;
 	}
 	kch_vm_free(clock);
 }
@@ -114,7 +115,7 @@ static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 {
 	if (tfind((void *)(intptr_t)vm->fd, &live->by_file, compare_files))
 		return false;
-	identity_of(vm->pid, *ordinal, vm->uuid, vm->name);
+	vm->has_lasting_id = identity_of(vm->pid, *ordinal, vm->uuid, vm->name);
 	/* If it has ended, that may have been the command line of another one. */
 	if (has_ended(pidfd))
 		return false;

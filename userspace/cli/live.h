@@ -12,6 +12,7 @@ struct live_vm {
 	int fd;				/* a duplicate of it, in this process */
 	uint8_t uuid[KCH_UUID_SIZE];	/* its id, see identity.h */
 	char name[KCH_NAME_SIZE];	/* may be empty */
+	bool has_lasting_id;		/* the same after the kexec, or saved already */
 };
 
 struct live_vms {

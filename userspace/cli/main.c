@@ -20,6 +20,7 @@ static const struct command {
 	{ "restore", cmd_restore, "Give a stopped VM its saved clock" },
 	{ "verify", cmd_verify, "Compare record and live clocks" },
 	{ "finish", cmd_finish, "Drop the record that came from the last kernel" },
+	{ "doctor", cmd_doctor, "Say whether guests would get their clocks back after a kexec, and what to mend" },
 	{ "decode", cmd_decode, "Read a raw dump of the region or a record, without the module" },
 	{ "kexec-args", cmd_kexec_args, "Print what the next kernel needs on its command line" },
 };
@@ -72,7 +73,7 @@ int main(int argc, char **argv)
 	output_begin(&tool.out);
 	/* So that an error in the words before it is told in JSON, too. */
 	for (i = 2; i < argc; i++)
-		tool.out.json |= !strcmp(argv[i], "--json");
+		tool.out.json |= !strcmp(argv[i], "--json") || !strcmp(argv[i], "-J");
 	help = !strcmp(argv[1], "help");
 	if (help) {
 		argv[1] = argv[2];

@@ -17,7 +17,7 @@ static size_t all_rows(struct tool *tool, const struct option_row *own, const ch
 {
 	const struct option_row common[] = {
 		{ "device", "PATH", "instead of " KCH_DEVICE, OPTION_TEXT, &tool->device },
-		{ "json", NULL, "print a JSON object", OPTION_SET, &tool->out.json, 1 },
+		{ "json", NULL, "print a JSON object (-J)", OPTION_SET, &tool->out.json, 1 },
 		{ "help", NULL, "print this (-h)", OPTION_HELP },
 		{ "output", "COLUMN,...", "print these columns (-o)", OPTION_TEXT, output },
 		{ "noheadings", NULL, "print no headings", OPTION_SET, &tool->out.noheadings, 1 },
@@ -167,14 +167,14 @@ static int bad_option(struct tool *tool, int value, const char *word)
 	return bad_usage(tool, optopt ? "%s: the option takes no value" : "no option %s", word);
 }
 
-/* -h and -o have a row as --help and --output. */
+/* -h, -J and -o have a row as --help, --json and --output. */
 static size_t row_of(const struct option_row *rows, int value)
 {
 	size_t i = 0;
 
 	if (value >= FIRST_VALUE)
 		return (size_t)(value - FIRST_VALUE);
-	while (strcmp(rows[i].name, value == 'h' ? "help" : "output"))
+	while (strcmp(rows[i].name, value == 'h' ? "help" : value == 'J' ? "json" : "output"))
 		i++;
 	return i;
 }
@@ -197,7 +197,7 @@ int options_parse(struct tool *tool, int argc, char **argv, const char *usage,
 			.val = FIRST_VALUE + (int)i,
 		};
 	opterr = 0;
-	while (index = -1, (value = getopt_long(argc, argv, columns ? ":ho:" : ":h",
+	while (index = -1, (value = getopt_long(argc, argv, columns ? ":hJo:" : ":hJ",
 						options, &index)) != -1) {
 		if (value == '?' || value == ':')
 			return bad_option(tool, value, argv[optind - 1]);

@@ -125,6 +125,7 @@ static void print_table(const struct output *out, const struct table *table)
 	const struct column *const *chosen = out->chosen, *column;
 	const struct column *usual[OUTPUT_COLUMNS_MAX];
 	size_t count = out->chosen_count, r, c;
+	bool wraps = false;
 
 	if (!count)
 		chosen = usual;
@@ -134,17 +135,20 @@ static void print_table(const struct output *out, const struct table *table)
 	scols_table_enable_raw(view, out->raw);
 	scols_table_enable_noheadings(view, out->noheadings);
 	scols_table_enable_noencoding(view, 1);
-	/* The same on a terminal and elsewhere: nothing is cut off. */
-	scols_table_set_termforce(view, SCOLS_TERMFORCE_NEVER);
 	for (c = 0; c < count; c++) {
 		char *heading = output_heading(chosen[c]);
 
+		wraps |= chosen[c]->wrap;
 		xcheck(scols_table_new_column(view, heading, 0,
-					      chosen[c]->number ? SCOLS_FL_RIGHT : 0));
+					      chosen[c]->number ? SCOLS_FL_RIGHT :
+					      chosen[c]->wrap ? SCOLS_FL_WRAP : 0));
 		/* It prints nothing of a table without rows. */
 		if (!row_count && !out->noheadings)
 			printf("%s%s", heading, c + 1 < count ? " " : "\n");
 	}
+	/* The same on a terminal and elsewhere: nothing is cut off. */
+	if (!wraps)
+		scols_table_set_termforce(view, SCOLS_TERMFORCE_NEVER);
 	for (r = 0; r < row_count; r++) {
 		struct json_object *row = json_object_array_get_idx(table->rows, r);
 		struct libscols_line *line = xcheck(scols_table_new_line(view, NULL));

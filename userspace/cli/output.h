@@ -23,6 +23,7 @@ struct column {
 	const char *help;	/* of a table that --output is about */
 	bool number;		/* to the right */
 	bool hidden;		/* text only where --output names it */
+	bool wrap;		/* a sentence: on a terminal, in several lines */
 };
 
 struct table {
