@@ -133,7 +133,8 @@ def name_faults() -> Iterator[str]:
         "output fields of kvmclockctl",
         record_tables.print_fields("shown").split() + re.findall(r'^\t\{ "([a-z0-9_]+)", "', cli, re.M) +
         re.findall(r'(?:output_(?:number|u64|s64|hex|bool|string|uuid|table)|add_errno)\([^"(\n]*"([a-z0-9_]+)"', cli),
-        re.findall(r"^\.It Va ([a-z0-9_]*)", between(sources("Documentation/man/kvmclockctl.8"), r"\.Sh OUTPUT", r"\.Sh "), re.M))
+        re.findall(r"^\.It Va ([a-z0-9_]*)", "".join(between(page.read_text(), r"\.Sh OUTPUT", r"\.Sh ") for page in
+                                                    ROOT.glob("Documentation/man/kvmclockctl*.8")), re.M))
 
 
 # ---- What stands in several files

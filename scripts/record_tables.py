@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests/nested"))
 from common import Problem, output_of, run_main  # noqa: E402
 
-DOCUMENTS = ["Documentation/region-abi.rst", "Documentation/man/kvmclockctl.8"]
+DOCUMENTS = ["Documentation/region-abi.rst", "Documentation/man/kvmclockctl.8", "Documentation/man/kvmclockctl-decode.8"]
 MARKS = r'^(\.\. |\.\\" )(fields|flags): \w+\n.*?^(\.\. |\.\\" )end \2$'
 
 

@@ -188,7 +188,7 @@ def load_tests(_loader, tests, _pattern):
 
 class Usage(Case):
     def test_manual(self):
-        """The manual and --help have the same commands, options and columns."""
+        """The manual and --help have the same commands, options and columns. Some commands have a page of their own."""
         manual = (ROOT / "Documentation/man/kvmclockctl.8").read_text()
         commands, output = (re.split(r"^\.Ss ", re.search(rf"^\.Sh {name}\n(.*?)(?=^\.Sh)", manual, re.M | re.S)[1], flags=re.M)[1:]
                             for name in ("COMMANDS", "OUTPUT"))
@@ -198,6 +198,12 @@ class Usage(Case):
         common = re.findall(r"^\.It Fl -([a-z-]+)", manual[manual.index(".Ss Form of the output"):manual.index(".Sh COMMANDS")], re.M)
         for part in commands:
             name = part.split()[0]
+            page = ROOT / f"Documentation/man/kvmclockctl-{name}.8"
+            if page.exists():
+                text = page.read_text()
+                synopsis = re.sub(r"\s+", " ", text[text.index(".Cm "):text.index(".Sh DESCRIPTION")])
+                part = f"{synopsis}\n" + text[text.index(".Sh OPTIONS"):text.index(".Sh OUTPUT")]
+                columns[name] = re.findall(r"^\.It Va (\S+)", text[text.index(".Sh OUTPUT"):], re.M)[1:]
             self.tool(0, name + " --help")
             options = re.findall(r"^  --([a-z-]+)", self.out, re.M)
             own = re.findall(r"Fl -([a-z-]+)", part.split("\n")[0]) + re.findall(r"^\.It Fl -([a-z-]+)", part, re.M)

@@ -129,7 +129,8 @@ int cmdline_needs(const struct kch_info *info, const char *now, const char *labe
 
 	*needs = (struct needs){ .info = *info };
 	if (label && *label)
-		needs->label = label = xasprintf("%.*s", (int)strcspn(label, "\n"), label);
+		needs->label = xasprintf("%.*s", (int)strcspn(label, "\n"), label);
+	label = needs->label;
 	/* A frequency that the CPU tells is the same in every kernel. */
 	if (info->tsc_source != KCH_TSC_KNOWN)
 		words_split(&needs->pin, xasprintf("tsc_early_khz=%u hpet=disable pmtmr=0",

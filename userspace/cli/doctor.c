@@ -62,7 +62,8 @@ char *doctor_setting(const struct doctor *d, const char *path, const char *name)
 		if (strncmp(line, name, strlen(name)) || line[strlen(name)] != '=')
 			continue;
 		line += strlen(name) + 1;
-		value = at = xcalloc(strlen(line) + 1, 1);
+		value = xcalloc(strlen(line) + 1, 1);
+		at = value;
 		for (; *line && *line != '#'; line++) {
 			/* Quotes are taken away, and what they hold is not looked at. */
 			if (*line == '\\' && line[1])
@@ -86,12 +87,13 @@ static bool has_flag(const char *flags, const char *flag)
 {
 	const char *at = strstr(flags, xasprintf(" %s", flag));
 
-	return at && strchr(" \n", at[1 + strlen(flag)]);
+	return at && strchr("\n ", at[strlen(flag) + 1]);
 }
 
 static void check_kernel(struct doctor *d)
 {
-	const char *why = "a kexec needs them; without KHO the record is in memory that is set aside";
+	const char *why =
+		"a kexec needs them; without KHO the record is in memory that is set aside";
 	const char *loaded = first_line(d, "/sys/kernel/kexec_loaded");
 	const char *lockdown = doctor_read(d, "/sys/kernel/security/lockdown");
 	bool locked = strstr(lockdown, "[integrity]") || strstr(lockdown, "[confidentiality]");
@@ -123,7 +125,8 @@ static void check_tsc(struct doctor *d)
 	static const char *const names[] = {
 		"constant_tsc", "nonstop_tsc", "tsc_known_freq", "tsc_reliable", "tsc_adjust",
 	};
-	const char *why = "guests' clocks are functions of a TSC that runs on, and the host's clock has to be, too";
+	const char *why =
+		"guests' clocks are functions of a TSC that runs on, and the host's has to be one";
 	const char *flags = strstr(doctor_read(d, "/proc/cpuinfo"), "\nflags");
 	const char *source = first_line(d, CLOCKSOURCE "current_clocksource");
 	const char *there = doctor_read(d, CLOCKSOURCE "available_clocksource");
@@ -198,9 +201,11 @@ static uint64_t region_mib(uint64_t needed)
 
 static void check_region(struct doctor *d)
 {
-	const char *why = "the record of all clocks has to have room in memory that the next kernel finds";
+	const char *why =
+		"the record of all clocks has to have room in memory that the next kernel finds";
 	unsigned long long needed = d->needed_bytes, room = d->info.outgoing_capacity;
-	const char *found = xasprintf("%llu of %llu bytes for %zu VMs", needed, room, d->live.count);
+	const char *found = xasprintf("%llu of %llu bytes for %zu VMs", needed, room,
+				      d->live.count);
 
 	if (d->info.backend == KCH_BACKEND_NONE)
 		doctor_say(d, "region", NOT_READY, "none", why,

@@ -143,7 +143,8 @@ static void say_next(struct doctor *d, const struct next *next)
 	struct needs needs;
 
 	if (!next->line)
-		doctor_say(d, "next region", UNKNOWN, xasprintf("%s: %s", next->from, next->why_not),
+		doctor_say(d, "next region", UNKNOWN,
+			   xasprintf("%s: %s", next->from, next->why_not),
 			   "without it the next kernel does not find the record", next->remedy);
 	else if (!d->has_info ||
 		 cmdline_needs(&d->info, doctor_read(d, "/proc/cmdline"),
@@ -173,8 +174,8 @@ static void say_module(struct doctor *d, const char *release, bool counts)
 			   xasprintf("no %s", folder), why, "install that kernel and its headers");
 	else
 		doctor_say(d, check, counts ? NOT_READY : WARNING, "not installed", why,
-			   xasprintf("install its headers; dkms install kvmclock-handover/" KCH_VERSION
-				     " -k %s", release));
+			   xasprintf("install its headers; dkms install kvmclock-handover/%s -k %s",
+				     KCH_VERSION, release));
 }
 
 static void say_all_modules(struct doctor *d)
@@ -232,7 +233,8 @@ static bool loader_entry(const struct doctor *d, struct next *next)
 void doctor_next(struct doctor *d)
 {
 	bool loaded = *doctor_read(d, "/sys/kernel/kexec_loaded") == '1';
-	const char *load = "args=$(kvmclockctl kexec-args --append) && kexec -l IMAGE --initrd=INITRD --append=\"$args\"";
+	const char *load = "args=$(kvmclockctl kexec-args --append) && "
+			   "kexec -l IMAGE --initrd=INITRD --append=\"$args\"";
 	struct next next[3] = {};
 	size_t count = 0, i;
 

@@ -50,7 +50,8 @@ static int read_clock(struct doctor *d, const struct live_vm *vm, struct clock *
 	kch_vm_info(read, &clock->info);
 	for (i = 0; !kch_vm_vcpu(read, i, &vcpu); i++) {
 		clock->catchup |= vcpu.flags & KCH_VCPU_INFO_CATCHUP;
-		clock->scaled |= vcpu.tsc_scaling_ratio != 1ULL << clock->info.tsc_scaling_frac_bits;
+		clock->scaled |= vcpu.tsc_scaling_ratio !=
+				 1ULL << clock->info.tsc_scaling_frac_bits;
 	}
 	kch_vm_free(read);
 	return 0;
@@ -78,7 +79,7 @@ static void check_vmm(struct doctor *d, const struct live_vm *vm, const char *ch
 	if (access(doctor_path(d, HOOK), X_OK))
 		doctor_say(d, check, NOT_READY, xasprintf("%s; libvirt brings it back", found),
 			   "libvirt resumes a guest at once: without the hook it runs on with a wrong clock",
-			   "install the package kvmclock-handover, or make -C userspace/host install: " HOOK);
+			   "install kvmclock-handover, or make -C userspace/host install: " HOOK);
 	else if (!shutdown || strcmp(shutdown, "suspend"))
 		doctor_say(d, check, WARNING,
 			   xasprintf("%s; libvirt and its hook bring it back", found),
@@ -93,7 +94,8 @@ static void check_vmm(struct doctor *d, const struct live_vm *vm, const char *ch
 
 static void check_vm(struct doctor *d, const struct live_vm *vm, bool saved)
 {
-	const char *why = "only a clock that KVM computes from the TSC alone can be given back exactly";
+	const char *why =
+		"only a clock that KVM computes from the TSC alone can be given back exactly";
 	char *check = xasprintf("vm %s", vm->name[0] ? vm->name : xasprintf("%d", vm->pid)), *found;
 	struct clock clock;
 	int err;
@@ -119,7 +121,8 @@ static void check_vm(struct doctor *d, const struct live_vm *vm, bool saved)
 			  saved ? ", saved" : ", to be saved");
 	if (!(clock.info.flags & KCH_VM_INFO_MASTER_CLOCK))
 		doctor_say(d, check, NOT_READY, xasprintf("%s, no master clock", found), why,
-			   "let the host's clocksource be the TSC, and the guest's TSCs match; or " WEAKER);
+			   "let the host's clocksource be the TSC, and the guest's TSCs match; or "
+			   WEAKER);
 	else if (clock.catchup)
 		doctor_say(d, check, NOT_READY, xasprintf("%s, TSC catch-up", found),
 			   "KVM moves its TSC itself, as it cannot give the frequency asked for",
@@ -134,8 +137,8 @@ void doctor_vms(struct doctor *d)
 	uint32_t count = 0;
 	size_t i;
 
-	if (d->has_info && kch_list(d->tool->handle, KCH_OUTGOING, sizeof(*entries), &entries, &count))
-		count = 0;
+	if (d->has_info)
+		kch_list(d->tool->handle, KCH_OUTGOING, sizeof(*entries), &entries, &count);
 	d->needed_bytes = d->info.outgoing_used ? d->info.outgoing_used :
 						  sizeof(struct kch_rec_header);
 	for (i = 0; i < d->live.count; i++)

@@ -20,7 +20,7 @@ static const struct command {
 	{ "restore", cmd_restore, "Give a stopped VM its saved clock" },
 	{ "verify", cmd_verify, "Compare record and live clocks" },
 	{ "finish", cmd_finish, "Drop the record that came from the last kernel" },
-	{ "doctor", cmd_doctor, "Say whether guests would get their clocks back after a kexec, and what to mend" },
+	{ "doctor", cmd_doctor, "Before a kexec: would guests get their clocks back?" },
 	{ "decode", cmd_decode, "Read a raw dump of the region or a record, without the module" },
 	{ "kexec-args", cmd_kexec_args, "Print what the next kernel needs on its command line" },
 };
