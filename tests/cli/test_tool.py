@@ -127,7 +127,8 @@ class Case(unittest.TestCase):
             fake.setdefault("PID", self.vmm.pid)
         environment = {f"FAKE_{key}": self.file(word) if word in FILES else str(word) for key, word in fake.items() if word}
         done = self.run_program(TOOL, *arguments, status=status,
-                                env={**os.environ, **environment, "LD_PRELOAD": str(PROGRAMS / "fake.so")})
+                                env={**os.environ, **environment, "LD_PRELOAD": str(PROGRAMS / "fake.so"),
+                                     "RUNTIME_DIRECTORY": str(self.work)})
         self.out, self.err = done.stdout.decode(), done.stderr.decode()
         self.assertIn(err, self.err, command)
         if isinstance(expected, dict):
@@ -381,6 +382,40 @@ class Device(Case):
         first, second = (self.listed("live", "uuid") for _ in range(2))
         self.assertEqual(first, second)
         self.assertRegex(first[0], "^........-....-8...-[89ab]...-............$")
+
+    def test_report(self):
+        """As verify, and both kernels; what restore noted; files that others read."""
+        self.start_vmm("0", "-uuid", uuid("a"), "-name", 'web"1')
+        kept, metrics = self.work / "var/reports", self.work / "kch.prom"
+        command = f"report --save={kept} --prometheus {metrics}"
+        self.tool(0, "restore --id {a}", INCOMING="saved")
+        found = self.tool(5, command, {"saved_kernel": "6.12.0-test", "saved_tsc_khz": 2596124, "kernel": os.uname().release,
+                                       "vms.verdict": ["identical", "not live"], "vms.ns": ["0", None],
+                                       "vms.blackout_ns": ["1234567", None]}, "1 of 2 VMs of the record are not running",
+                          INCOMING="saved", LIVE="live")
+        self.assertEqual(found["vms"][0]["saved_clock_ns"], found["vms"][0]["live_clock_ns"])
+        self.assertEqual([parse(path.read_bytes()) for path in kept.iterdir()], [found])
+        text = metrics.read_text()
+        labels = f'{{uuid="{uuid("a")}",name="a"}}'
+        for line in ('vms{state="missing"} 1', f"vm_identical{labels} 1", f"vm_error_cycles{labels} 0",
+                     f"vm_blackout_nanoseconds{labels} 1234567"):
+            self.assertIn(f"kvmclock_handover_{line}\n", text)
+        self.assertEqual(len(re.findall("^kvmclock_handover_vm_identical", text, re.M)), 2)
+        for name, kind in re.findall("^# (?:TYPE|HELP) ([a-z_]+) (gauge)?", text, re.M):
+            self.assertRegex(name + kind, "^kvmclock_handover_")
+        self.start_vmm("1", "-uuid", uuid("a"))
+        found = self.tool(1, command, {"vms.verdict": ["differs", "not live"], "vms.cycles": ["1", None]}, "vCPU 0 is off by",
+                          INCOMING="saved", LIVE="live")
+        saved, live = (int(found["vms"][0][name]) for name in ("saved_guest_tsc", "live_guest_tsc"))
+        self.assertEqual(live - saved, 1)
+        self.assertIn(f"vm_error_cycles{labels} 1\n", metrics.read_text())
+        for number in range(110):
+            (kept / f"2000{number:04}T000000Z-1.json").touch()
+        self.tool(1, command, "", INCOMING="saved", LIVE="live")
+        self.assertEqual(len(list(kept.iterdir())), 100)
+        self.tool(3, "report --save=/proc/nowhere", "")
+        self.tool(1, "report --save=/proc/nowhere", "", "the report is not there", INCOMING="saved", LIVE="live")
+        self.tool(1, "report --prometheus /proc/nowhere", "", "the report is not there", INCOMING="saved", LIVE="live")
 
     def test_hold_in_background(self):
         """The tool has ended, its output too (or this would take too long), though the hold has not."""

@@ -11,6 +11,7 @@ int cmd_doctor(struct tool *tool, int argc, char **argv);
 int cmd_finish(struct tool *tool, int argc, char **argv);
 int cmd_kexec_args(struct tool *tool, int argc, char **argv);
 int cmd_list(struct tool *tool, int argc, char **argv);
+int cmd_report(struct tool *tool, int argc, char **argv);
 int cmd_restore(struct tool *tool, int argc, char **argv);
 int cmd_save(struct tool *tool, int argc, char **argv);
 int cmd_show(struct tool *tool, int argc, char **argv);

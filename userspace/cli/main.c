@@ -19,6 +19,7 @@ static const struct command {
 	{ "unsave", cmd_unsave, "Take VMs out of the record for the next kernel" },
 	{ "restore", cmd_restore, "Give a stopped VM its saved clock" },
 	{ "verify", cmd_verify, "Compare record and live clocks" },
+	{ "report", cmd_report, "Compare saved and live clocks after a kexec, to be kept" },
 	{ "finish", cmd_finish, "Drop the record that came from the last kernel" },
 	{ "doctor", cmd_doctor, "Before a kexec: would guests get their clocks back?" },
 	{ "decode", cmd_decode, "Read a raw dump of the region or a record, without the module" },

@@ -90,7 +90,7 @@ static int set(struct tool *tool, const struct option_row *row, const char *arg)
 					 row->min, row->max, arg);
 		break;
 	case OPTION_TEXT:
-		*(const char **)row->to = arg;
+		*(const char **)row->to = arg ? arg : row->otherwise;
 		break;
 	case OPTION_ID:
 		if (kch_uuid_parse(arg, choice->id))

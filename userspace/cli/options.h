@@ -22,6 +22,7 @@ struct option_row {
 	enum option_type type;
 	void *to;		/* where it is kept */
 	int value, min, max;
+	const char *otherwise;	/* text, where none is given */
 };
 
 /* Which VM */

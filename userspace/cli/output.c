@@ -58,7 +58,7 @@ void output_hex(struct json_object *to, const char *key, uint64_t value, int bit
 		output_u64(to, key, value);
 	else
 		output_number(to, key, (int64_t)value);
-	/* For text_of(). */
+	/* For output_text(). */
 	json_object_set_userdata(json_object_object_get(to, key),
 				 xasprintf("%#" PRIx64, value), NULL);
 }
@@ -106,7 +106,7 @@ char *output_heading(const struct column *column)
 	return heading;
 }
 
-static const char *text_of(struct json_object *object, const char *key)
+const char *output_text(struct json_object *object, const char *key)
 {
 	struct json_object *value = json_object_object_get(object, key);
 	const char *text = value ? json_object_get_userdata(value) : "-";
@@ -154,24 +154,30 @@ static void print_table(const struct output *out, const struct table *table)
 		struct libscols_line *line = xcheck(scols_table_new_line(view, NULL));
 
 		for (c = 0; c < count; c++)
-			scols_line_set_data(line, c, text_of(row, chosen[c]->name));
+			scols_line_set_data(line, c, output_text(row, chosen[c]->name));
 	}
 	scols_print_table(view);
 	scols_unref_table(view);
 }
 
-static void print_json(struct output *out)
+const char *output_json(struct output *out)
 {
 	const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 			  JSON_C_TO_STRING_NOSLASHESCAPE;
-	const char *text;
+	struct json_object_iterator at = json_object_iter_begin(out->document);
+	struct json_object_iterator end = json_object_iter_end(out->document);
+	struct json_object *whole = xcheck(json_object_new_object());
 	unsigned int i;
 
+	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+		json_object_object_add(whole, json_object_iter_peek_name(&at),
+				       json_object_get(json_object_iter_peek_value(&at)));
 	for (i = 0; i < out->table_count; i++)
-		json_object_object_add(out->document, out->tables[i].name, out->tables[i].rows);
-	json_object_object_add(out->document, "errors", out->errors);
-	text = json_object_to_json_string_ext(out->document, flags);
-	puts(xcheck((void *)text));
+		json_object_object_add(whole, out->tables[i].name,
+				       json_object_get(out->tables[i].rows));
+	json_object_object_add(whole, "errors", json_object_get(out->errors));
+	return xasprintf("%s\n", (char *)xcheck((void *)
+					json_object_to_json_string_ext(whole, flags)));
 }
 
 /* A table that is all of the document has no title. */
@@ -186,7 +192,7 @@ static void print_text(const struct output *out)
 		const char *key = json_object_iter_peek_name(&at);
 
 		printf("%s:%*s %s\n", key, FIELD_WIDTH - 1 - (int)strlen(key), "",
-		       text_of(out->document, key));
+		       output_text(out->document, key));
 	}
 	for (i = 0; i < out->table_count; i++) {
 		if (titles)
@@ -198,7 +204,7 @@ static void print_text(const struct output *out)
 int output_end(struct output *out)
 {
 	if (out->json)
-		print_json(out);
+		fputs(output_json(out), stdout);
 	else
 		print_text(out);
 	json_object_put(out->document);

@@ -69,6 +69,12 @@ void output_uuid(struct json_object *to, const char *key, const uint8_t *uuid);
 void output_error(struct output *out, const char *error, const char *name,
 		  const char *object, const char *message);
 
+/* What stands in the text for a field or column: "-" for what is not known. */
+const char *output_text(struct json_object *object, const char *key);
+
+/* The document as JSON. */
+const char *output_json(struct output *out);
+
 /* Its name in upper case. */
 char *output_heading(const struct column *column);
 

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <syslog.h>
 #include <unistd.h>
+#include "blackout.h"
 #include "commands.h"
 #include "live.h"
 
@@ -107,40 +108,45 @@ static int ask_module(struct tool *tool, const struct live_vm *vm, struct kch_re
 /* Until the hold has ended; 0 or the errno (negative), as @result says. */
 static int wait_for_end(struct tool *tool, struct kch_restore *result)
 {
+	struct kch_restore wait;
 	int err;
 
 	do {
-		*result = (struct kch_restore){ .size = sizeof(*result) };
-		err = ioctl(kch_fd(tool->handle), KCH_IOC_WAIT, result) ? -errno : 0;
+		wait = (struct kch_restore){ .size = sizeof(wait) };
+		err = ioctl(kch_fd(tool->handle), KCH_IOC_WAIT, &wait) ? -errno : 0;
 	} while (err == -EINTR);
+	memcpy(wait.uuid, result->uuid, sizeof(wait.uuid));
+	*result = wait;
 	return err;
 }
 
-static void log_outcome(struct tool *tool, const struct live_vm *vm, unsigned int hold_s)
+static void log_outcome(struct tool *tool, const struct live_vm *vm, struct kch_restore *result,
+			unsigned int hold_s)
 {
+	const struct kch_outcome *outcome = &result->outcome;
 	const char *label = printable(live_label(vm));
-	const struct kch_outcome *outcome;
-	struct kch_restore result;
 	int err;
 
-	outcome = &result.outcome;
 	openlog("kvmclockctl", LOG_PID, LOG_DAEMON);
 	syslog(LOG_INFO, "%s is held until its VMM resumes it, %u s at most", label, hold_s);
-	err = wait_for_end(tool, &result);
-	if (err)
+	err = wait_for_end(tool, result);
+	if (err) {
 		syslog(LOG_ERR, "%s: %s (%s); " AS_ITS_VMM, label,
-		       printable(why(&result, err)), strerrorname_np(-err));
-	else
-		syslog(LOG_INFO, "%s: clock restored: %s, %lld ns, %lld cycles, %lld ppb", label,
-		       kch_mode_name(outcome->mode), (long long)outcome->error_ns,
-		       (long long)outcome->error_cycles, (long long)outcome->error_rate_ppb);
+		       printable(why(result, err)), strerrorname_np(-err));
+		return;
+	}
+	blackout_note(result->uuid, outcome->blackout_ns);
+	syslog(LOG_INFO, "%s: clock restored: %s, %lld ns, %lld cycles, %lld ppb", label,
+	       kch_mode_name(outcome->mode), (long long)outcome->error_ns,
+	       (long long)outcome->error_cycles, (long long)outcome->error_rate_ppb);
 }
 
 /*
  * Leaves that to a process in the background, which has no file of the caller's open, and
  * says in the system's log what came of it.
  */
-static int wait_in_background(struct tool *tool, const struct live_vm *vm, unsigned int hold_s)
+static int wait_in_background(struct tool *tool, const struct live_vm *vm,
+			      struct kch_restore *result, unsigned int hold_s)
 {
 	pid_t pid = fork();
 	int fd;
@@ -157,7 +163,7 @@ static int wait_in_background(struct tool *tool, const struct live_vm *vm, unsig
 	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0 ||
 	    dup2(fd, STDERR_FILENO) < 0 || chdir("/"))
 		_exit(EXIT_FAILED);
-	log_outcome(tool, vm, hold_s);
+	log_outcome(tool, vm, result, hold_s);
 	_exit(EXIT_DONE);
 }
 
@@ -189,7 +195,11 @@ static int restore(struct tool *tool, const struct vm_choice *choice,
 		held = false;
 	}
 	add_result(tool->out.document, &vm, held, result);
-	return held ? wait_in_background(tool, &vm, hold_s) : EXIT_DONE;
+	if (held)
+		return wait_in_background(tool, &vm, result, hold_s);
+	if (!(result->flags & KCH_RESTORE_CHECK))
+		blackout_note(result->uuid, result->outcome.blackout_ns);
+	return EXIT_DONE;
 }
 
 int cmd_restore(struct tool *tool, int argc, char **argv)
