@@ -24,12 +24,14 @@ exec unshare --cgroup sh -euc 'mount -t cgroup2 cgroup "$0/sys/fs/cgroup"; exec 
 CLEAN = """mount -t cgroup2 cgroup "$0/mnt"; for i in 1 2 3 4 5 6 7 8 9; do
 find "$0/mnt/$1" -depth -type d -exec rmdir {} + 2>/dev/null && break; sleep 0.3; done"""
 UNITS = "etc/systemd/system/"
+SETTING = "etc/default/kvmclock-handover"
 FILES = {
     "log": '#!/bin/sh\necho "$*" >>/events\n',
     # Saving takes long, and says which VMs are there at its end. /status-COMMAND is what it ends with.
     "usr/local/sbin/kvmclockctl": """#!/bin/sh
 said="kvmclockctl $*"
 /log "${said%% --output*}"
+[ "$1" != list ] || { cat /vm*.pid >/dev/null 2>&1 && echo live; }
 [ "$1" != save ] || sleep 1
 for vm in /vm*.pid; do [ "$1" = save ] && kill -0 "$(cat "$vm")" && /log "$vm is there"; done
 exit "$(cat "/status-$1" 2>/dev/null || echo 0)"
@@ -47,6 +49,11 @@ RemainAfterExit=yes
 ExecStart=/bin/true
 ExecStop=/log libvirt-guests suspends
 ExecStop=/bin/sleep 1
+""",
+    # Any service of a host, which ends at once.
+    UNITS + "other.service": """[Service]
+ExecStart=/bin/sleep 1000
+ExecStopPost=/log other ends
 """}
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmclock-handover g1"
 
@@ -54,7 +61,8 @@ HOOK = "/etc/libvirt/hooks/qemu.d/kvmclock-handover g1"
 def install_faults():
     """make install brings all of that folder but what is an example, and make uninstall removes it."""
     with tempfile.TemporaryDirectory() as dest:
-        all_files = len(list(HOST.iterdir())) - len(["Makefile", "modprobe.conf"])
+        # One of them in three places, two of them nowhere.
+        all_files = len(list(HOST.iterdir())) + 2 - len(["Makefile", "modprobe.conf"])
         for target, count in (("install", all_files), ("uninstall", 0)):
             subprocess.run(["make", "-s", "-C", HOST, f"DESTDIR={dest}", target], check=True)
             there = [str(path) for path in Path(dest).rglob("*") if path.is_file()]
@@ -100,13 +108,19 @@ def events(root: Path, script: str) -> str:
     return "; ".join((said + (log.read_text() if log.exists() else "")).splitlines())
 
 
-def shutdown(root: Path, target: str) -> str:
-    """Two VMs in machine scopes, the second as libvirt makes them."""
-    return events(root, f"""systemctl start libvirt-guests kvmclock-handover-save
+def shutdown(root: Path, target: str, end: str = "", doctor: int = 0) -> str:
+    """Two VMs in machine scopes, the second as libvirt makes them, and a session. @doctor: its exit status. @end: what is
+    done then, on a host that is to stay."""
+    start = f"timeout 60 systemctl start --job-mode=replace-irreversibly {target}; sleep 3; {end}" if end else \
+        f"systemctl start --no-block --job-mode=replace-irreversibly {target}"
+    return events(root, f"""systemctl -q add-wants multi-user.target other
+        systemctl start other libvirt-guests kvmclock-handover-save kvmclock-handover-check
+        echo {doctor} >/status-doctor
+        systemd-run -q --scope --unit=session-7.scope /vm session >/dev/null 2>&1 &
         for n in 1 2; do [ $n = 1 ] && set -- || set -- -p Before=virt-guest-shutdown.target
         systemd-run -q --scope --slice=machine.slice --unit=machine-$n.scope "$@" /vm vm$n >/dev/null 2>&1 & done
         until [ -s /vm1.pid ] && [ -s /vm2.pid ]; do sleep 0.1; done
-        systemctl start --no-block --job-mode=replace-irreversibly {target}""")
+        {start}""")
 
 
 def faults(root: Path):
@@ -114,7 +128,8 @@ def faults(root: Path):
     install(root)
     hidden = root / UNITS / "machine-.scope.d/kvmclock-handover.conf"
     hidden.unlink(missing_ok=True)
-    saves = "kvmclockctl save --all; /vm1.pid is there; /vm2.pid is there; "
+    doctor = "kvmclockctl list --noheadings; kvmclockctl doctor; "
+    saves = doctor + "other ends; kvmclockctl save --all; /vm1.pid is there; /vm2.pid is there; "
 
     def expect(what: str, said: str, holds: bool):
         if not holds:
@@ -123,6 +138,20 @@ def faults(root: Path):
     yield from expect("kexec", said, said.startswith(saves) and "vm2 ends" in said.split("suspends")[-1])
     said = shutdown(root, "reboot.target")
     yield from expect("another reboot", said, "save" not in said and "vm2 ends" in said.split("suspends")[-1])
+    # Not ready: warned, or with the setting nothing is ended, and all goes on.
+    said = shutdown(root, "kexec.target", doctor=4)
+    yield from expect("kexec, not ready, warned", said, said.startswith(saves) and "vm2 ends" in said)
+    (root / SETTING).write_text("ON_UNREADY=refuse\n")
+    said = shutdown(root, "kexec.target", doctor=4, end="""
+        systemctl is-active other libvirt-guests kvmclock-handover-save kvmclock-handover-check machine-1.scope session-7.scope
+        journalctl --sync; journalctl -p emerg -u kvmclock-handover-check | grep -c 'kexec refused'; systemctl list-jobs""")
+    yield from expect("kexec, not ready, refused", said, "Job for kexec.target canceled." in said and
+                      said.endswith("active; " * 6 + "1; No jobs running.; " + doctor.rstrip("; ")))
+    said = shutdown(root, "kexec.target")
+    yield from expect("kexec, ready", said, said.startswith(saves) and "vm2 ends" in said)
+    said = shutdown(root, "reboot.target", doctor=4)
+    yield from expect("another reboot, not ready", said, "kvmclockctl" not in said and "vm2 ends" in said)
+    (root / SETTING).unlink()
     hidden.parent.mkdir(exist_ok=True)
     hidden.touch()
     said = shutdown(root, "kexec.target")
@@ -132,14 +161,14 @@ def faults(root: Path):
     # The first was started at boot; the other waits for a device, and here there is no udev.
     start = "systemctl start kvmclock-handover-finish 2>/dev/null; " \
         "systemctl is-active kvmclock-handover-load kvmclock-handover-finish; "
-    said = events(root, "echo 3 >/status-verify; echo 3 >/status-finish; " + start +
+    said = events(root, "echo 3 >/status-report; echo 3 >/status-finish; " + start +
                   "journalctl --sync; journalctl -u kvmclock-handover-load | grep -c 'nothing to do'")
     yield from expect("no region, no record", said, said ==
-                      "inactive; inactive; 1; kvmclockctl verify; kvmclockctl finish")
+                      "inactive; inactive; 1; kvmclockctl report --save; kvmclockctl finish")
     (root / "etc/modprobe.d/kch.conf").write_text("options kvmclock_handover region=1,1\n")
-    said = events(root, "echo 1 >/status-verify; " + start)
+    said = events(root, "echo 1 >/status-report; " + start)
     (root / "etc/modprobe.d/kch.conf").unlink()
-    yield from expect("no module, a clock that differs", said, said == "failed; failed; kvmclockctl verify")
+    yield from expect("no module, a clock that differs", said, said == "failed; failed; kvmclockctl report --save")
     said = events(root, f"""export PATH=/usr/local/sbin:$PATH
         mkdir -p /run/libvirt/qemu; echo 7 >/run/libvirt/qemu/g1.pid
         {HOOK} started begin -; {HOOK} migrate begin -; {HOOK} started begin -; {HOOK} restore begin -
