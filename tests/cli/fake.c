@@ -132,7 +132,7 @@ int open(const char *path, int flags, ...)
 		kvm_fd = real("/dev/null", flags);
 		return kvm_fd;
 	}
-	if (strstr(path, "/current_clocksource"))
+	if (!strcmp(path, "/sys/devices/system/clocksource/clocksource0/current_clocksource"))
 		return clocksource_file();
 	va_start(args, flags);
 	if (flags & O_CREAT)
