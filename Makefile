@@ -51,6 +51,10 @@ demo-qemu: setup
 	@tests/nested/run.py --build demo-qemu
 	@tests/nested/reports.py --publish demo-qemu
 
+# A libvirt guest of a real Debian 13 host.
+demo-host: setup
+	@tests/nested/reports.py demo-host
+
 bench: nested
 	@tests/nested/reports.py benchmark blackout
 
@@ -103,5 +107,5 @@ distclean:
 help:
 	@sed -n '3,15s/^# \{0,1\}//p' Makefile
 
-.PHONY: all module userspace install uninstall packages setup nested demo demo-qemu bench results test \
+.PHONY: all module userspace install uninstall packages setup nested demo demo-qemu demo-host bench results test \
 	test-full cases check clean distclean help

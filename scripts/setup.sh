@@ -17,6 +17,8 @@ needs=(
 	bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso
 	# Fetching and building kernels, and QEMU of other releases.
 	ca-certificates debian-archive-keyring mmdebstrap flex bison bc libelf-dev
+	# The Debian host: our packages in its root, its disc.
+	dpkg-dev e2fsprogs
 	# The pictures of make demo-qemu and make bench.
 	gnuplot-nox
 )

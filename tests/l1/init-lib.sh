@@ -328,3 +328,27 @@ do_kexec() { # [LINE] [WORDS]
 	kexec -e
 	fail "kexec -e came back"
 }
+
+# The last lines of a case, and the end of the machine.
+verdict() { # STATUS of its script
+	# do_kexec does not return, and what ends a case early has said so in this file.
+	if [ -e /run/ended ]; then
+		:
+	elif [ "$1" -ne 0 ]; then
+		problem "the script of stage $STAGE ended with status $1"
+	elif [ "$STAGE" -ne "$KEXECS" ]; then
+		problem "stage $STAGE of $KEXECS ended without a kexec"
+	fi
+	report_kernel_state
+	if [ -e /run/problem ]; then
+		say verdict fail
+	elif [ -e /run/skipped ]; then
+		say verdict skip
+	elif [ -e /run/failed-checks ]; then
+		say verdict fail
+	else
+		say verdict pass
+	fi
+	sync
+	poweroff -f
+}

@@ -33,6 +33,8 @@ PAYLOAD = (
     ("kch/cases", L1, "cases/*.sh"),
 )
 FIRMWARE = ("qboot.rom", "bios-microvm.bin", "kvmvapic.bin", "linuxboot_dma.bin")
+# In Debian 13 SeaBIOS's are only where that has them.
+FIRMWARE_FOLDERS = "/usr/share/qemu", "/usr/share/seabios"
 
 
 def build_programs() -> None:
@@ -161,7 +163,8 @@ def add_qemu(root: Path, version: str) -> None:
     else:
         add_program(root, "usr/bin/qemu-system-x86_64", find_command("qemu-system-x86_64"), strip=True)
         for rom in FIRMWARE:
-            copy((Path("/usr/share/qemu") / rom).resolve(), root / "usr/share/qemu" / rom)
+            found = next(filter(Path.exists, (Path(folder) / rom for folder in FIRMWARE_FOLDERS)), Path(rom))
+            copy(found.resolve(), root / "usr/share/qemu" / rom)
     put(root / "usr/share/qemu/empty.qcow2", empty_qcow2())
     with tempfile.TemporaryDirectory(prefix=".initramfs.", dir=BUILD) as folder:
         guest = Path(folder)

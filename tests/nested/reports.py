@@ -1,6 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
-"""What is made from test runs: the tables and pictures in Documentation/, and the two demonstrations.
+"""What is made from test runs: the tables and pictures in Documentation/, and the demonstrations.
 
     tests/nested/reports.py [--from-logs] [--publish] [REPORT...]
 
@@ -338,16 +338,27 @@ def demo() -> Sections:
                      *by_method("demo", values)]}
 
 
-def demo_qemu() -> Sections:
-    log = Log("qemu-demo")
-    values = noted(log.notes)
+def seen_inside(title: str, values: Dict[str, Dict[str, str]], ours: str) -> List[str]:
+    """What a Linux guest saw, by how it came back; what is below the table is of ours."""
     for value in values.values():
         # The page has the same bytes, or is the same function of the TSC.
         value["page"] = str(int("1" in (value.get("page_identical"), value.get("page_function"))))
-    picture("qemu-clock", {method: lines_like(f"{method} point=(.*)", log.notes) for method, *_ in DATA["qemu-method"]},
+    return [f"{title} Read inside the guest:", "", *by_method("qemu", values), "",
+            *(line.format_map(values[ours]) for line, in DATA["qemu-text"])]
+
+
+def demo_qemu() -> Sections:
+    log = Log("qemu-demo")
+    values = noted(log.notes)
+    picture("qemu-clock", {method: lines_like(f"{method} point=(.*)", log.notes) for method in values},
             resolution=values["ours"]["raw_resolution_ns"])
-    return {"qemu": ["A Linux guest on QEMU, its host replaced by kexec. Read inside the guest:", "",
-                     *by_method("qemu", values), "", *(line.format_map(values["ours"]) for line, in DATA["qemu-text"])]}
+    return {"qemu": seen_inside("A Linux guest on QEMU, its host replaced by kexec.", values, "ours")}
+
+
+def demo_host() -> Sections:
+    logs = {name: Log(name) for name in REPORTS["demo-host"].cases}
+    title = f"A libvirt guest on Debian 13, {logs['host-libvirt'].releases[0]}, which replaced itself by systemctl kexec."
+    return {"host": seen_inside(title, {name: noted(log.notes)["g1"] for name, log in logs.items()}, "host-libvirt")}
 
 
 # ---- All of them
@@ -370,6 +381,7 @@ REPORTS = {
     "benchmark": Report(benchmark, ["comparison", "cost-6.12"], alone=True, files=["benchmark.rst", "benchmark.svg"]),
     "demo": Report(demo, ["demo"]),
     "demo-qemu": Report(demo_qemu, ["qemu-demo"], files=["qemu-clock.svg"]),
+    "demo-host": Report(demo_host, ["host-alone", "host-libvirt"]),
 }
 
 

@@ -20,6 +20,7 @@ from typing import Dict, Iterable, List, Tuple
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import broken
 import cases as table
+import debian_host
 import image
 import kernels
 import ktap
@@ -27,6 +28,8 @@ from cases import Case
 from common import L1, LOGS, NESTED, ROOT, run_main, say
 from judge import judge, read_lines
 from machines import KINDS
+
+KINDS["debian"] = debian_host.DebianHost
 
 # Of a case that failed: of which logs, which lines, at most how many.
 SHOWN = (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<", 5),
@@ -49,6 +52,9 @@ def build_line(line: str, modules: Iterable[str] = ()) -> None:
 
 def build(cases: List[Case]) -> None:
     """What the cases need. Each step says nothing when it has nothing to do."""
+    if any(case.machine == "debian" for case in cases) and not KINDS["debian"].unusable():
+        debian_host.build()
+    cases = [case for case in cases if case.machine != "debian"]
     image.build_programs()
     for line in {line: None for case in cases for line in case.lines}:
         some = [case for case in cases if line in case.lines]

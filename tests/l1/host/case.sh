@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# A case of a Debian host (machine=debian): kch-case.service starts this when the host is up, under its first kernel and
+# under that after the kexec. What a case can use is in ../init and ../init-lib.sh. Parameters:
+#
+#   vms=N              libvirt guests (1)
+#   handover=no        libvirt alone: the next kernel is loaded as if there were no handover
+#   without=hook       libvirt's hook is not there
+#   without=region     whoever loads the next kernel forgets the region: it must not come to a kexec
+#   before=S after=S   how long the guests are watched (6, 8)
+set -eu
+cd /kch
+# shellcheck source=tests/l1/init-lib.sh
+. ./init-lib.sh
+
+KEPT=/var/lib/kch
+IMAGES=/var/lib/libvirt/images
+STAGE=$(cat $KEPT/stage 2>/dev/null || echo 0)
+HANDOVER=$(param handover yes)
+VMS=$(seq "$(param vms 1)")
+export PATH="$PATH:/kch"
+
+at() { # WHAT: when, in seconds after the boot
+	note at_s "$(cut -d' ' -f1 /proc/uptime) $1"
+}
+
+ready() {
+	for _n in $VMS; do
+		grep -q "^G ready" "$IMAGES/g$_n.data" || return 1
+	done
+}
+
+tsc_offset() { # GUEST
+	cat /sys/kernel/debug/kvm/"$(cat "/run/libvirt/qemu/$1.pid")"-*/vcpu0/tsc-offset
+}
+
+stage_0() {
+	cp guest.cpio $IMAGES/
+	for _n in $VMS; do
+		sed "s/@n@/$_n/" guest.xml >"/run/g$_n.xml"
+		virsh -q define "/run/g$_n.xml"
+		virsh -q start "g$_n"
+	done
+	wait_until 2000 ready || fail "the guests did not come up"
+	at "guests up"
+	note guest "$(grep '^G ' $IMAGES/g1.data | cut -c3- | tr '\n' ' ')"
+	sleep "$(param before 6)"
+	for _n in $VMS; do
+		tsc_offset "g$_n" >"$KEPT/g$_n.offset"
+	done
+	next_kernel
+}
+
+# As operating.rst has it.
+next_kernel() {
+	_new=$(echo /boot/vmlinuz-"$NEXT_LINE".*)
+	_new=${_new#/boot/vmlinuz-}
+	if [ "$HANDOVER" = no ]; then
+		args=$(cat /proc/cmdline)
+	else
+		args=$(kvmclockctl kexec-args --append)
+		[ "$(param without)" != region ] || args=$(echo "$args" | sed 's/ [^ ]*0x30000000[^ ]*//g')
+		try /run/doctor kvmclockctl doctor --kernel "$_new" --cmdline "$args"
+		tr -s " " </run/doctor | note_lines doctor
+		check doctor [ "$STATUS" -eq 0 ]
+		if [ "$STATUS" -ne 0 ]; then
+			: >/run/ended
+			exit 0
+		fi
+	fi
+	[ "$(param without)" != hook ] || rm /etc/libvirt/hooks/qemu.d/kvmclock-handover
+	kexec -l "/boot/vmlinuz-$_new" --initrd="/boot/initrd.img-$_new" --append="$args"
+	echo 1 >$KEPT/stage
+	report_kernel_state
+	say kexec "$NEXT_LINE"
+	systemctl kexec || fail "systemctl kexec is refused"
+	trap - EXIT
+	exit 0
+}
+
+# One line a VM says that its clock is the saved one.
+all_identical() {
+	journalctl -q -o cat -b -u kvmclock-handover-finish | note_lines finish
+	[ "$(journalctl -q -o cat -b -u kvmclock-handover-finish | grep -c '^identical ')" -eq "$(param vms 1)" ]
+}
+
+# What a guest said after its last byte of before, judged by what it said before.
+judge_guest() { # GUEST
+	tail -c "+$(($(stat -c %s "$KEPT/$1.data") + 1))" "$IMAGES/$1.data" >"/run/$1.after"
+	_offset=$(cat "$KEPT/$1.offset")
+	_stopped=$(cat $KEPT/stopped)
+	# Its TSC is behind, so that what it read first would seem to be from before.
+	[ "$HANDOVER" = yes ] || _stopped=$(($(awk 'NF == 11 && /^S / { tsc = $9 } END { print tsc }' "$KEPT/$1.data") - _offset))
+	kch-qemu-analyse "$KEPT/$1.data" "/run/$1.after" "$_offset" "$(tsc_offset "$1")" "$_stopped" \
+		"$(param tsc_khz)" >"/run/$1.result" || true
+	judge_report "$1.result" "$1" "$(grep -q '^failed=' "/run/$1.result" || echo analyse)"
+	# What it wrote is gone with the disc.
+	grep -q '^failed=$' "/run/$1.result" || cat "/run/$1.after" >/dev/console
+}
+
+stage_1() {
+	at "host up"
+	systemd-analyze blame | head -n 12 | note_lines blame
+	journalctl -q -o cat -b -1 -u kvmclock-handover-save | note_lines save
+	journalctl -q -o cat -b -t kvmclockctl -t kvmclock-handover | note_lines hook
+	check_equal guests "$(virsh list --name | grep -c .)" "$(param vms 1)"
+	check units_failed sh -c '! systemctl --failed --plain --no-legend | grep .'
+	sleep "$(param after 8)"
+	if [ "$HANDOVER" = yes ]; then
+		check journal all_identical
+		check_equal finished "$(systemctl show -P Result kvmclock-handover-finish)" success
+	fi
+	if [ "$(param without)" = hook ]; then
+		try /run/verify kvmclockctl verify
+		note_lines verify </run/verify
+		check_equal verify_says "$STATUS" 1
+	fi
+	for _n in $VMS; do
+		judge_guest "g$_n"
+	done
+}
+
+mkdir -p $KEPT
+stty -F /dev/ttyS1 115200 raw -echo
+say stage "$STAGE"
+say release "$(uname -r)"
+trap 'verdict $?' EXIT
+stage_"$STAGE"
