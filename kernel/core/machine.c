@@ -8,10 +8,13 @@
 
 /*
  * A new kernel's wall clock starts from a battery clock of whole seconds, read
- * at an unknown point in its second, and may run unsynchronised for a while.
+ * at an unknown point in its second, and may run unsynchronised for a while.  A reset
+ * puts it apart from the TSC by what that had at the seal, and by the time the reset took.
+ * That is more than the largest bound, and does not become less later.
  */
 #define WALL_SLACK_NS	(2 * NS_PER_S)
 #define WALL_SLACK_PPM	1000
+#define WALL_SLACK_NS_MAX (10 * NS_PER_S)
 
 #define TEXT_SIZE	40
 
@@ -31,6 +34,14 @@ static const char *uuid_text(const u8 id[16], char text[TEXT_SIZE])
 		 id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7], id[8],
 		 id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
 	return text;
+}
+
+/* How far they may be apart after so long. */
+static u64 wall_slack_ns(u64 passed_ns)
+{
+	const u64 slack_ns = WALL_SLACK_NS + passed_ns / (1000000 / WALL_SLACK_PPM);
+
+	return slack_ns < WALL_SLACK_NS_MAX ? slack_ns : WALL_SLACK_NS_MAX;
 }
 
 int kch_machine_same(const struct kch_rec_header *header,
@@ -81,7 +92,7 @@ int kch_machine_same(const struct kch_rec_header *header,
 	else
 		apart_ns = by_tsc_ns > wall_ns ? by_tsc_ns - wall_ns :
 						 wall_ns - by_tsc_ns;
-	if (!any_wall && apart_ns > WALL_SLACK_NS + by_tsc_ns / (1000000 / WALL_SLACK_PPM)) {
+	if (!any_wall && apart_ns > wall_slack_ns(by_tsc_ns)) {
 		kch_say(message, "since the seal %s s passed by the host TSC, but %s%s s by the wall clock: the TSC was reset or stopped, or the wall clock was set",
 			seconds(by_tsc_ns, found_s), wall_back ? "-" : "",
 			seconds(wall_ns, expected_s));

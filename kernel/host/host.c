@@ -224,8 +224,7 @@ u64 kch_host_started_tsc(void)
 	struct kch_instant now;
 
 	kch_host_instant(&now);
-	return now.host_tsc - mul_u64_u64_div_u64(now.boottime_ns, tsc_khz,
-						  NSEC_PER_MSEC);
+	return now.host_tsc - mul_u64_u64_div_u64(now.kvm_ns, tsc_khz, NSEC_PER_MSEC);
 }
 
 void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)

@@ -11,7 +11,7 @@ void kch_host_instant(struct kch_instant *now);
 /* How tsc_khz is known, and whether it will change again. */
 enum kch_tsc_source kch_host_tsc_source(void);
 
-/* The TSC when this kernel started, by CLOCK_BOOTTIME. */
+/* The TSC when this kernel started, however long ago, and whatever NTP did to its clocks. */
 u64 kch_host_started_tsc(void);
 
 /* This boot's id, as /proc/sys/kernel/random/boot_id; all zero if unreadable. */

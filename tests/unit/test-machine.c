@@ -112,6 +112,28 @@ static void test_wall(void)
 	check(-ETIME, false, "-10.000 s by the wall clock");
 }
 
+/* However long ago the seal was: a reset is seen by the time the host had been up until then. */
+static void test_reset_long_ago(void)
+{
+	const u64 later = 88 * 3600ULL;
+
+	set_up();
+	header.host_tsc = cpu_to_le64(300 * CYCLES_PER_S);
+	now.host_tsc = later * CYCLES_PER_S;
+	now.realtime_ns = THEN_REAL + (later + 5) * S;
+	check(-ETIME, false, "the TSC was reset or stopped");
+	/* 10 s, to either side, of a TSC that has run on. */
+	now.host_tsc = (300 + later) * CYCLES_PER_S;
+	now.realtime_ns = THEN_REAL + (later + 10) * S;
+	check(0, false, NULL);
+	now.realtime_ns++;
+	check(-ETIME, false, "the TSC was reset or stopped");
+	now.realtime_ns = THEN_REAL + (later - 10) * S;
+	check(0, false, NULL);
+	now.realtime_ns--;
+	check(-ETIME, false, "the TSC was reset or stopped");
+}
+
 /* No numbers, however far apart, may pass for near. */
 static void test_extremes(void)
 {
@@ -142,6 +164,7 @@ int main(int argc, char **argv)
 		{ "other_machine", test_other_machine },
 		{ "tsc_reset", test_tsc_reset },
 		{ "wall", test_wall },
+		{ "reset_long_ago", test_reset_long_ago },
 		{ "extremes", test_extremes },
 	};
 
