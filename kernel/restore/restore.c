@@ -3,17 +3,14 @@
  * Restores, one after the other or at the same time: who may begin one, what came of it,
  * and the holds of open files.
  */
-#include <linux/capability.h>
 #include <linux/delay.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kthread.h>
-#include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
-#include <linux/user_namespace.h>
 #include <asm/tsc.h>
 
 #include "core/machine.h"
@@ -103,13 +100,27 @@ static void job_free(struct kch_restoring *job)
 	kfree(job);
 }
 
+/* With kch_lock: has another VM than @vm, which may be NULL, that clock already? */
+static int check_others(const struct kch_incoming_vm *in, const struct file *vm,
+			struct kch_message *message)
+{
+	struct file *live = kch_watch_get(in->watch);
+	bool others = live && live != vm;
+
+	if (others)
+		kch_say(message, "restored already, to a VM that process %d still has",
+			kch_kvm_pid(kch_kvm_of(live)));
+	if (live)
+		fput(live);
+	return others ? -EALREADY : 0;
+}
+
 /* With kch_lock: may this VM be restored from this entry, and by nobody else? */
 static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 		     const struct file *vm, struct kch_incoming_vm **in,
 		     struct kch_outcome *outcome, struct kch_message *message)
 {
 	const struct kch_restoring *other;
-	struct file *live;
 	int err;
 
 	if (ending) {
@@ -118,16 +129,10 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 	}
 	err = kch_incoming_find(record, r->uuid, in, message) ?:
 	      kch_incoming_usable(record, r->flags, outcome, message) ?:
-	      kch_blackout_allowed(outcome, r->blackout_ms_max, message);
+	      kch_blackout_allowed(outcome, r->blackout_ms_max, message) ?:
+	      check_others(*in, NULL, message);
 	if (err)
 		return err;
-	live = kch_watch_get((*in)->watch);
-	if (live) {
-		kch_say(message, "restored already, to a VM that process %d still has",
-			kch_kvm_pid(kch_kvm_of(live)));
-		fput(live);
-		return -EALREADY;
-	}
 	list_for_each_entry(other, &restorings, link) {
 		if (other->vm_file != vm &&
 		    (other->record != record ||
@@ -280,16 +285,11 @@ void kch_holder_exit(struct kch_holder *holder)
 static void say_refused(const struct kch_restore *r, int err,
 			const struct kch_message *message)
 {
-	/* With a clock's descriptor also a process without capability could fill the log. */
-	static DEFINE_RATELIMIT_STATE(refusals, 5 * HZ, 10);
-
 	/* A mere check leaves no trace. */
 	if (err == -EINTR || err == -ENOMEM || r->flags & KCH_RESTORE_CHECK)
 		return;
-	if (ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN) ||
-	    __ratelimit(&refusals))
-		pr_notice("restore of %pUb refused (%pe): %s; its clock was not changed\n",
-			  r->uuid, ERR_PTR(err), message->text);
+	pr_notice_ratelimited("restore of %pUb refused (%pe): %s; its clock was not changed\n",
+			      r->uuid, ERR_PTR(err), message->text);
 }
 
 /* A waiter has the lock for as long as the hold lasts: it is not waited for. */
@@ -351,25 +351,15 @@ static int note_elsewhere(struct kch_incoming *record, const struct kch_restore 
 			  struct file *vm_file, struct kch_message *message)
 {
 	struct kch_incoming_vm *vm;
-	struct file *live;
 	int err;
 
 	if (kch_restore_is_busy(record, r->uuid)) {
 		kch_say(message, "the VM is being restored from the record");
 		return -EBUSY;
 	}
-	err = kch_incoming_find(record, r->uuid, &vm, message);
-	if (err)
-		return err;
-	live = kch_watch_get(vm->watch);
-	if (live)
-		fput(live);
-	if (live && live != vm_file) {
-		kch_say(message, "restored already, to a VM that process %d still has",
-			kch_kvm_pid(kch_kvm_of(live)));
-		return -EALREADY;
-	}
-	err = kch_incoming_use(record, r->uuid, true, message);
+	err = kch_incoming_find(record, r->uuid, &vm, message) ?:
+	      check_others(vm, vm_file, message) ?:
+	      kch_incoming_use(record, r->uuid, true, message);
 	if (!err)
 		kch_incoming_outcome(record, r->uuid, vm_file, 0);
 	return err;
