@@ -83,6 +83,9 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 		return -ENOTTY;
 	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
+	/* What a newer program may have behind it is looked at byte by byte. */
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	/* There is one version so far: nobody has a shorter structure. */
 	if (size < op->size)
 		return -EINVAL;

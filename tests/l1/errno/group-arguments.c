@@ -80,6 +80,33 @@ static void pointer_read_only(struct attempt *a)
 	mprotect(a->user, PAGE, PROT_READ);
 }
 
+/* All of it zero behind the structure, and there to be read. */
+static void of_bytes(struct attempt *a, uint32_t size)
+{
+	static union { uint32_t size; char bytes[2 * PAGE]; } large;
+
+	memset(&large, 0, sizeof(large));
+	memcpy(&large, &a->arg, a->arg.size);
+	large.size = size;
+	a->user = &large;
+}
+
+static void size_page(struct attempt *a)
+{
+	of_bytes(a, PAGE);
+}
+
+static void size_above_page(struct attempt *a)
+{
+	of_bytes(a, PAGE + 1);
+}
+
+/* Nobody looks whether it is there. */
+static void size_most(struct attempt *a)
+{
+	a->arg.size = UINT32_MAX;
+}
+
 static void number_unused(struct attempt *a)
 {
 	a->cmd = _IO(KCH_IOC_TYPE, 0x7f);
@@ -105,6 +132,8 @@ static const struct condition everywhere[] = {
 	{ .name = "size 0", .spoil = size_zero, .expected = EINVAL },
 	{ .name = "size one too small", .spoil = size_short, .expected = EINVAL },
 	{ .name = "longer, unknown bytes set", .spoil = size_long_set, .expected = E2BIG },
+	{ .name = "longer than a page", .spoil = size_above_page, .expected = E2BIG },
+	{ .name = "as long as can be said", .spoil = size_most, .expected = E2BIG },
 	{ .name = "no structure", .spoil = pointer_null, .expected = EFAULT },
 	{ .name = "unmapped structure", .spoil = pointer_unmapped, .expected = EFAULT },
 	{ .name = "structure cut by unmapped page", .spoil = pointer_cut, .expected = EFAULT },
@@ -137,6 +166,7 @@ static const struct condition accepted[] = {
 	  .message = "" },
 	{ KCH_IOC_READ, "longer, unknown bytes zero", .spoil = size_long_zero,
 	  .message = "" },
+	{ KCH_IOC_INFO, "as long as a page", .spoil = size_page },
 	{ KCH_IOC_INFO, "flags of an earlier call", SET(kch_info, flags, ~0U),
 	  .message = "" },
 };

@@ -21,7 +21,8 @@
  * EFAULT          the structure, or a buffer it names, is not accessible
  * EINVAL          size below the first version, unknown flag, or a reserved
  *                 member that is not zero
- * E2BIG           size above this kernel's structure, with unknown bytes set
+ * E2BIG           size above this kernel's structure, with unknown bytes set; or above
+ *                 a page
  * EINTR           interrupted while waiting for a lock or asking KVM, by what cannot
  *                 be held back: call again, with the same structure
  * ENOMEM          no memory for a copy
