@@ -209,9 +209,26 @@ static int not_kept(const struct kch_slots *slots, struct kch_message *message)
 	return -EREMOTEIO;
 }
 
-int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header,
-		    const void *entries, size_t size, u32 vm_count, u32 sum,
-		    struct kch_message *message)
+int kch_slots_put(struct kch_slots *slots, size_t at, const struct kch_rec_vm *entry,
+		  struct kch_message *message)
+{
+	u8 *slot = slot_at(slots, slots->next);
+	u8 *to = slot + sizeof(struct kch_rec_header) + at;
+	size_t size = le32_to_cpu(entry->size);
+
+	if (!fits(slots->slot_size, at, size))
+		return -ENOSPC;
+	kch_record_revoke(slot);
+	slots->written[slots->next] = at;
+	memcpy(to, entry, size);
+	if (memcmp(to, entry, size))
+		return not_kept(slots, message);
+	slots->written[slots->next] = at + size;
+	return 0;
+}
+
+int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header, u32 vm_count,
+		    u32 sum, struct kch_message *message)
 {
 	size_t kept = kch_slots_kept(slots);
 	u8 *slot = slot_at(slots, slots->next);
@@ -219,17 +236,13 @@ int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header,
 
 	header->sequence = cpu_to_le64(slots->sequence + 1);
 	header->generation = cpu_to_le64(slots->generation);
-	slots->written[slots->next] = 0;
-	err = kch_record_extend(slot, slots->slot_size, header, kept, entries, size,
-				vm_count, sum);
+	err = kch_record_extend(slot, slots->slot_size, header, kept, NULL, 0, vm_count, sum);
 	if (err)
 		return err;
-	if (memcmp(slot, header, sizeof(*header)) ||
-	    memcmp(slot + sizeof(*header) + kept, entries, size)) {
+	if (memcmp(slot, header, sizeof(*header))) {
 		kch_record_revoke(slot);
 		return not_kept(slots, message);
 	}
-	slots->written[slots->next] = kept + size;
 	slots->sequence++;
 	if (slots->came < 0)
 		slots->next ^= 1;

@@ -127,14 +127,21 @@ void kch_slots_changed(struct kch_slots *slots, size_t at);
 size_t kch_slots_kept(const struct kch_slots *slots);
 
 /*
- * Writes the next record, and reads it back.  @entries: what is behind those bytes;
+ * Puts a closed entry to byte @at of the next record's entries, behind the one that was
+ * put before, and reads it back.  The slot has no record from then on until that is
+ * written.  -ENOSPC: nothing was done; -EREMOTEIO: the memory has not kept it.
+ */
+int kch_slots_put(struct kch_slots *slots, size_t at, const struct kch_rec_vm *entry,
+		  struct kch_message *message);
+
+/*
+ * Makes the next record of the entries that are there, and reads its header back.
  * @sum: kch_rec_bind() of all.
  * Fills in sequence and generation of @header, too.  -ENOSPC, or -EREMOTEIO: the
  * memory has not kept it, and the record was taken back.
  */
-int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header,
-		    const void *entries, size_t size, u32 vm_count, u32 sum,
-		    struct kch_message *message);
+int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header, u32 vm_count,
+		    u32 sum, struct kch_message *message);
 
 /* The record written last has no VM: it must not hide the one that came. */
 void kch_slots_show_came(struct kch_slots *slots);

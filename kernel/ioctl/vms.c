@@ -32,6 +32,22 @@ static int in_time(struct kch_message *message)
 	return -ESHUTDOWN;
 }
 
+/* What can be refused before KVM is asked of the VM. */
+static int may_preserve(const struct kch_preserve *p, const struct file *vm_file,
+			struct kch_message *message)
+{
+	int err = need_region(message);
+
+	if (err)
+		return err;
+	if (mutex_lock_killable(&kch_lock))
+		return -EINTR;
+	err = in_time(message) ?:
+	      kch_outgoing_may_add(&kch.outgoing, p->uuid, vm_file, message);
+	mutex_unlock(&kch_lock);
+	return err;
+}
+
 int kch_do_preserve(void *context, void *arg, struct kch_message *message)
 {
 	struct kch_preserve *p = arg;
@@ -49,8 +65,7 @@ int kch_do_preserve(void *context, void *arg, struct kch_message *message)
 	vm_file = kch_kvm_get_vm(p->vm_fd, message);
 	if (IS_ERR(vm_file))
 		return PTR_ERR(vm_file);
-	err = need_region(message) ?:
-	      in_time(message) ?:
+	err = may_preserve(p, vm_file, message) ?:
 	      kch_host_tsc_used(message) ?:
 	      kch_kvm_ask(&facts, message) ?:
 	      kch_kvm_read_exact(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
@@ -63,7 +78,7 @@ int kch_do_preserve(void *context, void *arg, struct kch_message *message)
 		goto out;
 	p->capacity = kch.outgoing.slots.slot_size;
 	p->needed = kch_outgoing_needed(&kch.outgoing, entry);
-	/* The kexec may have begun meanwhile. */
+	/* The kexec may have begun meanwhile, and another have been faster. */
 	err = in_time(message) ?:
 	      kch_outgoing_add(&kch.outgoing, &kch.region, entry, vm_file, facts.kvm_khz, message);
 	mutex_unlock(&kch_lock);

@@ -122,23 +122,55 @@ int kch_kvm_check_pending(u32 vcpu_id, bool is_protected, s64 adjustment,
 	return 0;
 }
 
+u32 kch_kvm_vcpus_max(void)
+{
+	return KVM_MAX_VCPUS;
+}
+
+/* By @read, into memory of its own. */
+static int read_new(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		    struct kch_message *message,
+		    int (*read)(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to,
+				u32 vcpus, struct kch_message *message))
+{
+	u32 vcpus = min_t(u32, atomic_read(&kvm->online_vcpus), KVM_MAX_VCPUS);
+	int err;
+
+	*entry = kvzalloc(kch_rec_entry_size(vcpus), GFP_KERNEL);
+	if (!*entry)
+		return -ENOMEM;
+	err = read(kvm, frac_bits, *entry, vcpus, message);
+	if (!err)
+		return 0;
+	kvfree(*entry);
+	*entry = NULL;
+	return err;
+}
+
+int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		 struct kch_message *message)
+{
+	return read_new(kvm, frac_bits, entry, message, kch_kvm_read_to);
+}
+
 int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		       struct kch_message *message)
+{
+	return read_new(kvm, frac_bits, entry, message, kch_kvm_read_exact_to);
+}
+
+int kch_kvm_read_exact_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
+			  struct kch_message *message)
 {
 	int tries = 50, err;
 	bool again;
 
 	do {
-		*entry = NULL;
 		again = false;
-		err = kch_kvm_read(kvm, frac_bits, entry, message) ?:
-		      kch_entry_exact(*entry, message) ?:
+		err = kch_kvm_read_to(kvm, frac_bits, to, vcpus, message) ?:
+		      kch_entry_exact(to, message) ?:
 		      kch_kvm_pending(kvm, &again, message);
-		if (!err && !again)
-			return 0;
-		kvfree(*entry);
-		*entry = NULL;
-		if (err)
+		if (err || !again)
 			return err;
 		usleep_range(100, 200);
 	} while (tries--);

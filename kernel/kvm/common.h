@@ -23,8 +23,15 @@ int kch_kvm_has_clock(const struct kvm *kvm, struct kch_message *message);
 void kch_kvm_vcpu_state(bool catchup, u32 hw_tsc_khz, u64 system_time_msr,
 			struct kch_rec_vcpu *to);
 
+/* vCPUs that a VM can have. */
+u32 kch_kvm_vcpus_max(void);
+
+/* kch_kvm_read_to() an entry for kvfree().  -ENOMEM; *@entry is NULL after an error. */
+int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
+		 struct kch_message *message);
+
 /*
- * The end of kch_kvm_read(): what is the same in either way, @count vCPUs behind @entry in
+ * The end of kch_kvm_read_to(): what is the same in either way, @count vCPUs behind @entry in
  * the order of their ids, and the VM's clock at this instant.
  */
 void kch_kvm_read_end(const struct kvm *kvm, u32 count, u8 frac_bits, struct kch_rec_vm *entry);
@@ -38,9 +45,11 @@ int kch_kvm_check_pending(u32 vcpu_id, bool is_protected, s64 adjustment,
 			  const char *why, struct kch_message *message);
 
 /*
- * kch_kvm_read() of a VM whose clock will still be what was read when a vCPU runs next.
+ * The same of a VM whose clock will still be what was read when a vCPU runs next.
  * Sleeps.  Also -EOPNOTSUPP, -ENOTRECOVERABLE, -ENOKEY, -EBUSY.
  */
+int kch_kvm_read_exact_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
+			  struct kch_message *message);
 int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		       struct kch_message *message);
 

@@ -72,40 +72,28 @@ void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
 	kvfree(state);
 }
 
-static int state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state,
-			  u8 frac_bits, struct kch_rec_vm **entry)
+int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 room,
+		    struct kch_message *message)
 {
-	struct kch_rec_vcpu *vcpus;
-	struct kch_rec_vm *to;
+	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(to + 1);
+	struct kvm_clock_state *state;
+	int err = get_state(kvm, &state, message);
 	u32 n;
 
-	to = kvzalloc(kch_rec_entry_size(state->nr_vcpus), GFP_KERNEL_ACCOUNT);
-	if (!to)
-		return -ENOMEM;
-	vcpus = (struct kch_rec_vcpu *)(to + 1);
-	for (n = 0; n < state->nr_vcpus; n++) {
+	if (err)
+		return err;
+	memset(to, 0, sizeof(*to));
+	for (n = 0; n < min(state->nr_vcpus, room); n++) {
 		if (state->vcpus[n].running)
 			to->flags |= cpu_to_le32(KCH_VM_RUNNING);
+		memset(&vcpus[n], 0, sizeof(vcpus[n]));
 		vcpu_to_entry(&state->vcpus[n], &vcpus[n]);
 	}
 	to->default_tsc_khz = cpu_to_le32(state->default_tsc_khz);
 	reference_to_entry(state, to);
 	kch_kvm_read_end(kvm, n, frac_bits, to);
-	*entry = to;
-	return 0;
-}
-
-int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		 struct kch_message *message)
-{
-	struct kvm_clock_state *state;
-	int err = get_state(kvm, &state, message);
-
-	if (err)
-		return err;
-	err = state_to_entry(kvm, state, frac_bits, entry);
 	kvfree(state);
-	return err;
+	return 0;
 }
 
 int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message)

@@ -35,13 +35,15 @@ int kch_kvm_vcpu_file_id(const struct file *vcpu_file, const struct kvm *kvm);
 void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to);
 
 /*
- * Reads a VM's clock into an entry of the record's form, for kvfree(); uuid and name
- * empty, not closed.  Needs no lock and waits for nobody: works in the reboot path.  A VM
- * without master clock or with a vCPU in catch-up is read like any other; its flags say so.
+ * Reads a VM's clock to an entry of the record's form; uuid and name empty, not closed.
+ * Needs no lock and no memory, and waits for nobody: works in the reboot path (built into
+ * the kernel, KVM's own function makes a copy).  A VM without master clock or with a vCPU in
+ * catch-up is read like any other; its flags say so.  @vcpus: @to has room for; one that
+ * came since that was counted is left out.
  * -EIO dead, -ECHILD no vCPU, -ELIBBAD more vCPUs than there can be, -ENOMEM.
  */
-int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		 struct kch_message *message);
+int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
+		    struct kch_message *message);
 
 /*
  * KVM does some things only when a vCPU runs next.  Would the clock then still be the

@@ -132,12 +132,11 @@ void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
 	to->flags = cpu_to_le32(flags);
 }
 
-int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		 struct kch_message *message)
+int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 room,
+		    struct kch_message *message)
 {
-	struct kch_rec_vcpu *vcpus;
+	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(to + 1);
 	struct kvm_vcpu *vcpu;
-	struct kch_rec_vm *to;
 	unsigned long i;
 	u32 count, n = 0;
 	int err;
@@ -152,10 +151,8 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 			count, KVM_MAX_VCPUS);
 		return -ELIBBAD;
 	}
-	to = kvzalloc(kch_rec_entry_size(count), GFP_KERNEL);
-	if (!to)
-		return -ENOMEM;
-	vcpus = (struct kch_rec_vcpu *)(to + 1);
+	count = min(count, room);
+	memset(to, 0, sizeof(*to));
 	/*
 	 * KVM counts a vCPU as online once it is stored, and frees none before
 	 * the VM: walking them needs no lock, only the count taken before.
@@ -170,7 +167,6 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 	to->default_tsc_khz = cpu_to_le32(READ_ONCE(kvm->arch.default_tsc_khz));
 	kch_kvm_read_reference(kvm, to);
 	kch_kvm_read_end(kvm, n, frac_bits, to);
-	*entry = to;
 	return 0;
 }
 

@@ -93,47 +93,51 @@ static void destroy(struct kch_outgoing_vm *vm)
 	kfree(vm);
 }
 
-/*
- * Writes the record to the next slot.  Of the entries, those that the slot still has
- * from an earlier record are left in place: so the work for one VM does not grow with
- * the number of VMs.
- */
-static int write_record(struct kch_outgoing *out, u32 flags, u32 kvm_khz,
-			struct kch_message *message)
+/* Its entries are in the slot. */
+static int write_header(struct kch_outgoing *out, u32 flags, u32 kvm_khz, u32 count,
+			u32 sum, struct kch_message *message)
 {
-	size_t kept = kch_slots_kept(&out->slots);
-	size_t size = out->entries_size - kept;
 	struct kch_rec_header header;
-	struct kch_outgoing_vm *vm;
-	u32 sum = KCH_REC_UNBOUND;
-	u8 *entries;
 	int err;
 
-	if (out->count)
-		sum = list_last_entry(&out->vms, struct kch_outgoing_vm, link)->sum;
-	entries = kvmalloc(size ?: 1, GFP_KERNEL);
-	if (!entries)
-		return -ENOMEM;
-	list_for_each_entry_reverse(vm, &out->vms, link) {
-		if (vm->at < kept)
-			break;
-		memcpy(entries + vm->at - kept, vm->entry, vm->size);
-	}
 	kch_rec_header_init(&header);
 	/* KVM may be gone by now; pairs may have to be computed from it. */
 	kch_host_describe(&header, kvm_khz ?:
 				   le32_to_cpu(out->header.kvm_tsc_khz));
 	header.flags = cpu_to_le32(flags);
-	err = kch_slots_write(&out->slots, &header, entries, size, out->count,
-			      sum, message);
-	kvfree(entries);
+	err = kch_slots_write(&out->slots, &header, count, sum, message);
 	if (!err)
 		out->header = header;
 	return err;
 }
 
+/*
+ * Writes the record to the next slot.  Of the entries, those that the slot still has
+ * from an earlier record are left in place: so the work for one VM does not grow with
+ * the number of VMs.
+ */
+static int write_record(struct kch_outgoing *out, u32 kvm_khz, struct kch_message *message)
+{
+	size_t kept = kch_slots_kept(&out->slots);
+	struct kch_outgoing_vm *vm;
+	u32 sum = KCH_REC_UNBOUND;
+	int err;
+
+	if (out->count)
+		sum = list_last_entry(&out->vms, struct kch_outgoing_vm, link)->sum;
+	list_for_each_entry_reverse(vm, &out->vms, link)
+		if (vm->at < kept)
+			break;
+	list_for_each_entry_continue(vm, &out->vms, link) {
+		err = kch_slots_put(&out->slots, vm->at, vm->entry, message);
+		if (err)
+			return err;
+	}
+	return write_header(out, 0, kvm_khz, out->count, sum, message);
+}
+
 int kch_outgoing_init(struct kch_outgoing *out, const struct kch_region *region,
-		      const struct kch_slots_found *found)
+		      const struct kch_slots_found *found, u32 vcpus)
 {
 	const struct kch_record *own = &found->own;
 	struct kch_record_vm was;
@@ -144,6 +148,12 @@ int kch_outgoing_init(struct kch_outgoing *out, const struct kch_region *region,
 	INIT_LIST_HEAD(&out->vms);
 	kch_slots_begin(&out->slots, region->memory, region->start, region->size,
 			found, kch_region_shared(region));
+	if (!region->memory)
+		return 0;
+	out->scratch_vcpus = max(vcpus, kch_kvm_vcpus_max());
+	out->scratch = kvzalloc(kch_rec_entry_size(out->scratch_vcpus), GFP_KERNEL);
+	if (!out->scratch)
+		return -ENOMEM;
 	if (found->own_slot < 0)
 		return 0;
 	out->header = own->header;
@@ -177,6 +187,8 @@ void kch_outgoing_exit(struct kch_outgoing *out)
 		take_out(out, vm);
 		destroy(vm);
 	}
+	kvfree(out->scratch);
+	out->scratch = NULL;
 }
 
 size_t kch_outgoing_needed(struct kch_outgoing *out, const struct kch_rec_vm *entry)
@@ -187,19 +199,22 @@ size_t kch_outgoing_needed(struct kch_outgoing *out, const struct kch_rec_vm *en
 	       kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 }
 
-/* No VM may be preserved twice, and no id used twice. */
-static int check_others(struct kch_outgoing *out, const struct kch_rec_vm *entry,
-			const struct file *vm_file, struct kch_message *message)
+int kch_outgoing_may_add(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE],
+			 const struct file *vm_file, struct kch_message *message)
 {
 	struct kch_outgoing_vm *vm = find_file(out, vm_file);
 	struct file *live;
 
-	if (vm && memcmp(vm->entry->uuid, entry->uuid, KCH_UUID_SIZE)) {
+	if (vm && memcmp(vm->entry->uuid, uuid, KCH_UUID_SIZE)) {
 		kch_say(message, "this VM is preserved already, as %pUb (%.63s)",
 			vm->entry->uuid, vm->entry->name);
 		return -ENOTUNIQ;
 	}
-	vm = kch_outgoing_find(out, entry->uuid);
+	vm = kch_outgoing_find(out, uuid);
+	if (!vm && out->count == KCH_REC_VMS_MAX) {
+		kch_say(message, "the record has %u VMs, more there cannot be", out->count);
+		return -ENOSPC;
+	}
 	live = vm ? kch_watch_get(vm->watch) : NULL;
 	if (!live)
 		return 0;
@@ -218,7 +233,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	size_t needed;
 	int err;
 
-	err = check_others(out, entry, vm_file, message);
+	err = kch_outgoing_may_add(out, entry->uuid, vm_file, message);
 	if (err)
 		return err;
 	/* Its VM is gone: the new VM of that id takes its place. */
@@ -227,11 +242,6 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 	if (needed > out->slots.slot_size) {
 		kch_say(message, "the region is full: the record would have %zu bytes with this VM, a slot of the region has %zu",
 			needed, out->slots.slot_size);
-		return -ENOSPC;
-	}
-	if (!old && out->count == KCH_REC_VMS_MAX) {
-		kch_say(message, "the record has %u VMs, more there cannot be",
-			out->count);
 		return -ENOSPC;
 	}
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
@@ -250,7 +260,7 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		take_out(out, old);
 	}
 	insert(out, vm, vm_file, out->vms.prev);
-	err = write_record(out, 0, kvm_khz, message);
+	err = write_record(out, kvm_khz, message);
 	if (err) {
 		take_out(out, vm);
 		vm->entry = NULL;	/* remains the caller's */
@@ -262,31 +272,13 @@ int kch_outgoing_add(struct kch_outgoing *out, const struct kch_region *region,
 		if (old) {
 			kch_say(message, "took the place of %.63s of the same id, whose VM, of process %u, is gone",
 				old->entry->name, le32_to_cpu(old->entry->pid));
-			pr_notice("%.63s (%pUb) %s\n",
-				  entry->name, entry->uuid, message->text);
+			pr_notice_ratelimited("%.63s (%pUb) %s\n", entry->name, entry->uuid,
+					      message->text);
 			destroy(old);
 		}
 	}
 	kch_region_hold(region, out->count);
 	return err;
-}
-
-int kch_outgoing_carry(struct kch_outgoing *out, struct kch_rec_vm *entry)
-{
-	size_t size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
-	struct kch_outgoing_vm *vm;
-
-	if (kch_outgoing_used(out) + size > out->slots.slot_size ||
-	    out->count == KCH_REC_VMS_MAX)
-		return -ENOSPC;
-	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
-	if (!vm)
-		return -ENOMEM;
-	kch_rec_entry_close(entry);
-	vm->entry = entry;
-	vm->size = size;
-	insert(out, vm, NULL, out->vms.prev);
-	return 0;
 }
 
 int kch_outgoing_remove(struct kch_outgoing *out,
@@ -304,7 +296,7 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 	}
 	before = vm->link.prev;
 	take_out(out, vm);
-	err = write_record(out, 0, kvm_khz, message);
+	err = write_record(out, kvm_khz, message);
 	if (err) {
 		insert(out, vm, NULL, before);
 	} else {
@@ -324,8 +316,8 @@ static void make_stale(struct kch_outgoing_vm *vm, const char *why)
 	flags &= ~(KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL | KCH_VM_AT_END);
 	vm->entry->flags = cpu_to_le32(flags | KCH_VM_STALE);
 	kch_rec_entry_close(vm->entry);
-	pr_warn("%.63s (%pUb): %s; the record has only what was read before, and a restore of that has to be asked for\n",
-		vm->entry->name, vm->entry->uuid, why);
+	pr_warn_ratelimited("%.63s (%pUb): %s; the record has only what was read before, and a restore of that has to be asked for\n",
+			    vm->entry->name, vm->entry->uuid, why);
 }
 
 void kch_outgoing_replaced(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE],
@@ -342,10 +334,10 @@ void kch_outgoing_replaced(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE
 		return;
 	make_stale(vm, "its guest is back here, with a clock that this module has not set");
 	place(out, vm, vm->at);
-	err = write_record(out, 0, kvm_khz, &message);
+	err = write_record(out, kvm_khz, &message);
 	if (err)
-		pr_err("the record was not written again (%d): %s\n",
-		       err, message.text);
+		pr_err("the record was not written again (%pe): %s\n",
+		       ERR_PTR(err), message.text);
 }
 
 /* Without a master clock KVM makes a guest's clock from the host's, each time. */
@@ -365,27 +357,28 @@ static void refer_to_now(struct kch_rec_vm *entry)
 }
 
 /*
- * If it is a clock that cannot be restored exactly it is read as it is, and the
- * next kernel refuses it: what was read before would be out of date.  NULL: it
- * cannot be read.
+ * Reads a VM to @out->scratch.  If it is a clock that cannot be restored exactly it is read
+ * as it is, and the next kernel refuses it: what was read before would be out of date.
+ * NULL: it cannot be read.
  */
-static struct kch_rec_vm *read_last(struct kvm *kvm, const struct kch_rec_vm *was,
-				    struct kch_message *message)
+static struct kch_rec_vm *read_last(struct kch_outgoing *out, struct kvm *kvm,
+				    const struct kch_rec_vm *was, struct kch_message *message)
 {
 	u8 frac_bits = was->tsc_scaling_frac_bits;
-	struct kch_rec_vm *entry;
+	struct kch_rec_vm *entry = out->scratch;
+	u32 room = out->scratch_vcpus;
 	int inexact;
 
-	inexact = kch_kvm_read_exact(kvm, frac_bits, &entry, message);
+	inexact = kch_kvm_read_exact_to(kvm, frac_bits, entry, room, message);
 	if (inexact == -ENOMEM ||
-	    (inexact && kch_kvm_read(kvm, frac_bits, &entry, message)))
+	    (inexact && kch_kvm_read_to(kvm, frac_bits, entry, room, message)))
 		return NULL;
 	memcpy(entry->uuid, was->uuid, sizeof(entry->uuid));
 	memcpy(entry->name, was->name, sizeof(entry->name));
 	if (!inexact)
 		return entry;
-	pr_warn("%.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
-		entry->name, entry->uuid, message->text);
+	pr_warn_ratelimited("%.63s (%pUb) had a clock at last that cannot be restored exactly: %s\n",
+			    entry->name, entry->uuid, message->text);
 	/* KVM moves its offsets, but the reference is one. */
 	if (inexact == -ENOTRECOVERABLE)
 		return entry;
@@ -396,42 +389,60 @@ static struct kch_rec_vm *read_last(struct kvm *kvm, const struct kch_rec_vm *wa
 }
 
 /*
- * What the guest had last counts: it may have run since it was read.
- * @when: KCH_VM_AT_SEAL or KCH_VM_AT_END
+ * What the guest had last counts: it may have run since it was read.  Returns the entry, in
+ * @out->scratch; NULL: the one that is there is stale.
+ * @others: bytes of all else in the record; @when: KCH_VM_AT_SEAL or KCH_VM_AT_END
  */
-static void read_again(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
-		       struct file *vm_file, u32 when)
+static struct kch_rec_vm *read_again(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
+				     struct file *vm_file, size_t others, u32 when)
 {
 	struct kch_message message = { "it cannot be read again" };
 	struct kch_rec_vm *entry;
-	size_t size, needed;
+	size_t needed;
 
-	entry = read_last(kch_kvm_of(vm_file), vm->entry, &message);
+	entry = read_last(out, kch_kvm_of(vm_file), vm->entry, &message);
 	if (!entry) {
 		make_stale(vm, message.text);
-		return;
+		return NULL;
 	}
-	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
-	needed = kch_outgoing_used(out) - vm->size + size;
+	needed = others + kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	if (needed > out->slots.slot_size) {
-		kvfree(entry);
 		kch_say(&message, "with its vCPUs of now the record would have %zu bytes, a slot of the region has %zu",
 			needed, out->slots.slot_size);
 		make_stale(vm, message.text);
-		return;
+		return NULL;
 	}
 	entry->flags |= cpu_to_le32(when);
 	kch_rec_entry_close(entry);
-	kvfree(vm->entry);
-	out->entries_size += size - vm->size;
-	vm->entry = entry;
-	vm->size = size;
+	return entry;
+}
+
+/* Makes @entry, which is in @out->scratch, that of @vm. */
+static void take_over(struct kch_outgoing *out, struct kch_outgoing_vm *vm,
+		      const struct kch_rec_vm *entry)
+{
+	size_t size = le32_to_cpu(entry->size);
+	struct kch_rec_vm *larger;
+
+	if (size != vm->size) {
+		larger = kvmalloc(size, GFP_KERNEL);
+		if (!larger) {
+			make_stale(vm, "there is no memory for its vCPUs of now");
+			return;
+		}
+		kvfree(vm->entry);
+		vm->entry = larger;
+		out->entries_size += size - vm->size;
+		vm->size = size;
+	}
+	memcpy(vm->entry, entry, size);
 }
 
 void kch_outgoing_last_look(struct kch_outgoing *out, u32 kvm_khz)
 {
 	struct kch_outgoing_vm *vm, *first = NULL;
-	struct kch_message message = { "no memory" };
+	struct kch_message message = { "" };
+	struct kch_rec_vm *entry;
 	struct file *file;
 	int err;
 
@@ -441,43 +452,86 @@ void kch_outgoing_last_look(struct kch_outgoing *out, u32 kvm_khz)
 		file = kch_watch_get_last(vm->watch);
 		if (!file)
 			continue;
-		read_again(out, vm, file, KCH_VM_AT_END);
+		entry = read_again(out, vm, file, kch_outgoing_used(out) - vm->size,
+				   KCH_VM_AT_END);
+		if (entry)
+			take_over(out, vm, entry);
 		fput(file);
 		first = first ?: vm;
 	}
 	if (!first)
 		return;
 	place(out, first, first->at);
-	err = write_record(out, 0, kvm_khz, &message);
+	err = write_record(out, kvm_khz, &message);
 	/* What was read is in the next record that is written. */
 	if (err)
 		pr_err("the record was not written again (%pe): %s\n",
 		       ERR_PTR(err), message.text);
 }
 
+/* The next entry of the record that is sealed, closed. */
+static int seal_entry(struct kch_outgoing *out, const struct kch_rec_vm *entry,
+		      struct kch_message *message)
+{
+	int err = kch_slots_put(&out->slots, out->sealed_size, entry, message);
+
+	if (err)
+		return err;
+	out->sealed_size += le32_to_cpu(entry->size);
+	out->sealed_sum = kch_rec_bind(out->sealed_sum, entry);
+	out->sealed_count++;
+	return 0;
+}
+
+void kch_outgoing_seal_begin(struct kch_outgoing *out)
+{
+	kch_slots_changed(&out->slots, 0);
+	out->sealed_size = 0;
+	out->sealed_sum = KCH_REC_UNBOUND;
+	out->sealed_count = 0;
+}
+
+int kch_outgoing_carry(struct kch_outgoing *out)
+{
+	size_t size = kch_rec_entry_size(le32_to_cpu(out->scratch->vcpu_count));
+
+	if (kch_outgoing_used(out) + out->sealed_size + size > out->slots.slot_size ||
+	    out->sealed_count + out->count == KCH_REC_VMS_MAX)
+		return -ENOSPC;
+	kch_rec_entry_close(out->scratch);
+	return seal_entry(out, out->scratch, NULL);
+}
+
 int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz)
 {
 	struct kch_message message = { "" };
+	size_t left = kch_outgoing_used(out);
 	struct kch_outgoing_vm *vm;
-	struct file *file;
-	int err;
+	int err = 0;
 
+	/* From the slot's start: what is sealed is all written, and read back. */
 	list_for_each_entry(vm, &out->vms, link) {
-		file = kch_watch_get_last(vm->watch);
-		if (!file)
-			continue;
-		read_again(out, vm, file, KCH_VM_AT_SEAL);
-		fput(file);
+		struct file *file = kch_watch_get_last(vm->watch);
+		struct kch_rec_vm *entry = NULL;
+
+		left -= vm->size;
+		if (file) {
+			entry = read_again(out, vm, file, left + out->sealed_size,
+					   KCH_VM_AT_SEAL);
+			fput(file);
+		}
+		err = seal_entry(out, entry ?: vm->entry, &message);
+		if (err)
+			break;
 	}
-	/* Sizes may have changed; and what is sealed is all written, and read back. */
-	place(out, list_first_entry(&out->vms, struct kch_outgoing_vm, link), 0);
-	err = write_record(out, KCH_REC_SEALED, kvm_khz, &message);
+	err = err ?: write_header(out, KCH_REC_SEALED, kvm_khz, out->sealed_count,
+				  out->sealed_sum, &message);
 	if (err)
 		pr_err("the record of %u VMs was not sealed (%pe): %s\n",
 		       out->count, ERR_PTR(err), message.text);
 	else
 		pr_info("record of %u VMs sealed for the next kernel\n",
-			out->count);
+			out->sealed_count);
 	return err;
 }
 

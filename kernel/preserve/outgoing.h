@@ -55,6 +55,11 @@ struct kch_outgoing_vm {
  * @entries_size: bytes of all their entries
  * @header: of the record as last written
  * @slots: where it is written
+ * @scratch: an entry, of a VM that is read again or carried on: the seal needs no memory
+ * @scratch_vcpus: it has room for, which are as many as any VM has here or in what came
+ * @sealed_size: bytes of the entries that are written at the seal so far
+ * @sealed_sum: kch_rec_bind() of them
+ * @sealed_count: how many
  */
 struct kch_outgoing {
 	struct list_head vms;
@@ -64,15 +69,20 @@ struct kch_outgoing {
 	size_t entries_size;
 	struct kch_rec_header header;
 	struct kch_slots slots;
+	struct kch_rec_vm *scratch;
+	u32 scratch_vcpus;
+	size_t sealed_size;
+	u32 sealed_sum;
+	u32 sealed_count;
 };
 
 /*
  * Begins with what was found when the module was loaded: goes on with a record of this
- * boot, as the module was loaded before.
+ * boot, as the module was loaded before.  @vcpus: at most, of a VM that may be carried on.
  * -ENOMEM; kch_outgoing_exit() is due also then.
  */
 int kch_outgoing_init(struct kch_outgoing *out, const struct kch_region *region,
-		      const struct kch_slots_found *found);
+		      const struct kch_slots_found *found, u32 vcpus);
 void kch_outgoing_exit(struct kch_outgoing *out);
 
 struct kch_outgoing_vm *kch_outgoing_find(struct kch_outgoing *out,
@@ -83,6 +93,13 @@ size_t kch_outgoing_used(const struct kch_outgoing *out);
 
 /* Bytes the record would have with @entry, which may take the place of another. */
 size_t kch_outgoing_needed(struct kch_outgoing *out, const struct kch_rec_vm *entry);
+
+/*
+ * May the VM be preserved by this id?  No VM may be preserved twice, and no id used twice.
+ * -ENOTUNIQ, -EEXIST, -ENOSPC.
+ */
+int kch_outgoing_may_add(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE],
+			 const struct file *vm_file, struct kch_message *message);
 
 /*
  * @entry: read from the VM; taken over on success.  One of the same id whose VM
@@ -103,9 +120,6 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 void kch_outgoing_replaced(struct kch_outgoing *out, const u8 uuid[KCH_UUID_SIZE],
 			   u32 kvm_khz);
 
-/* Adds an entry that came from before, without writing.  -ENOSPC, -ENOMEM. */
-int kch_outgoing_carry(struct kch_outgoing *out, struct kch_rec_vm *entry);
-
 /*
  * The module was loaded anew: looks for the VMs that were preserved before.
  * @can_read: KVM's answers are those that the module reads.  A VM that is not
@@ -116,7 +130,13 @@ void kch_outgoing_find_again(struct kch_outgoing *out, bool can_read);
 /* Reads those VMs again that are about to be let go, and writes the record. */
 void kch_outgoing_last_look(struct kch_outgoing *out, u32 kvm_khz);
 
-/* Reads every VM that is still there again, and writes the final record. */
+/*
+ * The final record, for which nothing is allocated: begins it, adds an entry that came from
+ * before and is in @out->scratch (-ENOSPC, -EREMOTEIO), reads every VM that is still there
+ * again and writes the rest.  What is known of VMs here stays as it was.
+ */
+void kch_outgoing_seal_begin(struct kch_outgoing *out);
+int kch_outgoing_carry(struct kch_outgoing *out);
 int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz);
 
 #endif /* KCH_OUTGOING_H */

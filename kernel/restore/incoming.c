@@ -16,7 +16,7 @@ unsigned int kch_kexec_seconds_max = 60;
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)
 {
-	struct kch_message message;
+	struct kch_message message, first = { "" };
 	struct kch_record_vm vm;
 	size_t offset = 0;
 	u32 room = 0, i;
@@ -25,12 +25,14 @@ static int index_vms(struct kch_incoming *in)
 	while ((err = kch_record_next(&in->record, &offset, &vm, &message)) != -ENODATA) {
 		if (!err) {
 			room++;
-			continue;
+			in->vcpus_max = max(in->vcpus_max, vm.vcpu_count);
+		} else if (!in->damaged++) {
+			first = message;
 		}
-		in->damaged++;
-		pr_err("incoming record: %s; that guest's clock cannot be restored\n",
-		       message.text);
 	}
+	if (in->damaged)
+		pr_err("incoming record: %u entries are damaged, whose guests' clocks cannot be restored; the first: %s\n",
+		       in->damaged, first.text);
 	in->vms = kvcalloc(room ?: 1, sizeof(*in->vms), GFP_KERNEL);
 	if (!in->vms)
 		return -ENOMEM;
@@ -173,16 +175,20 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 	return in->other_damaged ? -EBADMSG : -ENOENT;
 }
 
+/* In this version's layout; false: no rate of its vCPUs can be had. */
+static bool copy_entry(const struct kch_record_vm *vm, struct kch_rec_vm *to)
+{
+	kch_record_copy(vm, to);
+	return kch_clock_fill_pairs(to, le32_to_cpu(vm->record->header.kvm_tsc_khz));
+}
+
 int kch_incoming_entry(const struct kch_record_vm *vm, struct kch_rec_vm **entry,
 		       struct kch_message *message)
 {
-	u32 kvm_khz = le32_to_cpu(vm->record->header.kvm_tsc_khz);
-
 	*entry = kvzalloc(kch_rec_entry_size(vm->vcpu_count), GFP_KERNEL);
 	if (!*entry)
 		return -ENOMEM;
-	kch_record_copy(vm, *entry);
-	if (kch_clock_fill_pairs(*entry, kvm_khz))
+	if (copy_entry(vm, *entry))
 		return 0;
 	kch_say(message, "the record has neither the rate of the VM's kvmclock nor the frequency KVM would have computed it from: no vCPU had run, and KVM was gone at the end");
 	kvfree(*entry);
@@ -314,10 +320,11 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
 
 void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 {
-	struct kch_outcome unused;
+	const struct kch_record_vm *lost = NULL;
 	struct kch_message message = { "" };
-	struct kch_rec_vm *entry;
-	u32 i;
+	struct kch_incoming_vm *vm, *first;
+	struct kch_outcome unused;
+	u32 losses = 0;
 	int err;
 
 	if (in->error || in->count == in->restored)
@@ -333,20 +340,20 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 		       in->count - in->restored, message.text);
 		return;
 	}
-	for (i = 0; i < in->count; i++) {
-		const struct kch_record_vm *vm = &in->vms[i].vm;
-
-		if (in->vms[i].restored ||
-		    kch_outgoing_find(out, vm->vm.uuid))
+	for (vm = in->vms; vm < in->vms + in->count; vm++) {
+		/* Of two of one id, the first is the one that would be restored. */
+		if (vm->restored || kch_outgoing_find(out, vm->vm.vm.uuid) ||
+		    kch_incoming_find(in, vm->vm.vm.uuid, &first, &message) || first != vm)
 			continue;
 		/* With all rates: the next kernel's record says nothing of the old KVM. */
-		if (!kch_incoming_entry(vm, &entry, NULL) &&
-		    !kch_outgoing_carry(out, entry))
+		if (copy_entry(&vm->vm, out->scratch) && !kch_outgoing_carry(out))
 			continue;
-		kvfree(entry);
-		pr_err("%.63s (%pUb) was not restored, and cannot be carried on (no room, or it has no rate): its clock is lost\n",
-		       vm->vm.name, vm->vm.uuid);
+		lost = lost ?: &vm->vm;
+		losses++;
 	}
+	if (lost)
+		pr_err("%u VMs were not restored, and cannot be carried on (no room, or no rate): their clocks are lost; the first: %.63s (%pUb)\n",
+		       losses, lost->vm.name, lost->vm.uuid);
 }
 
 int kch_incoming_finish(struct kch_incoming *in, struct kch_slots *slots,

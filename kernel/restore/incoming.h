@@ -55,6 +55,7 @@ struct kch_incoming_vm {
  * @by_uuid: the same
  * @count: how many
  * @damaged: entries that are not whole
+ * @vcpus_max: most vCPUs of an entry
  * @restored: VMs restored
  * @other_damaged: the region's other slot has a record that is damaged
  */
@@ -69,6 +70,7 @@ struct kch_incoming {
 	DECLARE_HASHTABLE(by_uuid, KCH_HASH_BITS);
 	u32 count;
 	u32 damaged;
+	u32 vcpus_max;
 	u32 restored;
 	bool other_damaged;
 };

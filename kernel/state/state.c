@@ -61,8 +61,9 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	    (kch.outgoing.count || kch.incoming.restored ||
 	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
 		kch_kvm_known(&facts, NULL);
-		kch_incoming_carry_over(&kch.incoming, &kch.outgoing);
 		kch_slots_seal_begins(&kch.outgoing.slots);
+		kch_outgoing_seal_begin(&kch.outgoing);
+		kch_incoming_carry_over(&kch.incoming, &kch.outgoing);
 		if (!kch_outgoing_seal(&kch.outgoing, facts.kvm_khz))
 			kch_slots_supersede(&kch.outgoing.slots);
 	}
@@ -131,7 +132,8 @@ int kch_state_load(const struct kch_region_wish *wish)
 			  kch.region.why.text);
 	kch_watch_init(last_look);
 	err = kch_incoming_init(&kch.incoming, &kch.region, &found) ?:
-	      kch_outgoing_init(&kch.outgoing, &kch.region, &found);
+	      kch_outgoing_init(&kch.outgoing, &kch.region, &found,
+				kch.incoming.vcpus_max);
 	if (err)
 		goto free;
 	err = kch_kvm_facts_init();

@@ -34,6 +34,7 @@
 #define REGION_SIZE	8192U
 #define GUESTS		3
 #define VMS		16
+#define VCPUS_MAX	2
 #define KHZ		1000000U	/* a cycle is a ns */
 
 u32 tsc_khz = KHZ;
@@ -133,6 +134,11 @@ void kch_log(const char *format, ...)
 
 void *kch_alloc(size_t size)
 {
+	/* The reboot path has to do without. */
+	if (sealing) {
+		puts("# memory was asked for in a seal");
+		abort();
+	}
 	return calloc(1, size ?: 1);
 }
 
@@ -224,14 +230,13 @@ pid_t kch_kvm_pid(const struct kvm *kvm)
 }
 
 /* A clock's number is in every number that makes the function. */
-int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		 struct kch_message *message)
+int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
+		    struct kch_message *message)
 {
 	struct kch_rec_vcpu *vcpu;
-	struct kch_rec_vm *to;
 	u32 i;
 
-	to = kch_alloc(kch_rec_entry_size(kvm->vcpus));
+	memset(to, 0, kch_rec_entry_size(kvm->vcpus));
 	to->vcpu_count = cpu_to_le32(kvm->vcpus);
 	to->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
 	to->master_cycle_now = cpu_to_le64(kvm->clock);
@@ -251,14 +256,25 @@ int kch_kvm_read(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		vcpu->tsc_to_system_mul = cpu_to_le32(0x80000000);
 		vcpu->tsc_shift = 1;
 	}
-	*entry = to;
 	return 0;
+}
+
+int kch_kvm_read_exact_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
+			  struct kch_message *message)
+{
+	return kch_kvm_read_to(kvm, frac_bits, to, vcpus, message);
+}
+
+u32 kch_kvm_vcpus_max(void)
+{
+	return VCPUS_MAX;
 }
 
 int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 		       struct kch_message *message)
 {
-	return kch_kvm_read(kvm, frac_bits, entry, message);
+	*entry = kch_alloc(kch_rec_entry_size(kvm->vcpus));
+	return kch_kvm_read_to(kvm, frac_bits, *entry, kvm->vcpus, message);
 }
 
 struct kch_watch *kch_watch_start(struct file *vm_file)
@@ -337,7 +353,7 @@ static struct kvm *make_vm(struct guest *guest)
 		return NULL;
 	memset(vm, 0, sizeof(*vm));
 	vm->alive = true;
-	vm->vcpus = 1 + chance(2);
+	vm->vcpus = 1 + chance(VCPUS_MAX);
 	vm->pid = pids++;
 	vm->guest = guest;
 	vm->clock = guest->clock;
@@ -366,7 +382,7 @@ static void begin_module(void)
 	region.incoming_size = region.incoming ? REGION_SIZE : 0;
 	memcpy(settled, memory, REGION_SIZE);
 	if (kch_incoming_init(&incoming, &region, &found) ||
-	    kch_outgoing_init(&outgoing, &region, &found))
+	    kch_outgoing_init(&outgoing, &region, &found, incoming.vcpus_max))
 		abort();
 	if (outgoing.count)
 		kch_outgoing_find_again(&outgoing, true);
@@ -400,10 +416,11 @@ static void seal(void)
 	if (!outgoing.count && !incoming.restored &&
 	    !(incoming.count && !kch_region_shared(&region)))
 		return;
-	kch_incoming_carry_over(&incoming, &outgoing);
 	if (without != SUPERSEDED)
 		kch_slots_seal_begins(&outgoing.slots);
 	outdated = incoming.error || kho ? 0 : incoming.record.sequence;
+	kch_outgoing_seal_begin(&outgoing);
+	kch_incoming_carry_over(&incoming, &outgoing);
 	if (!kch_outgoing_seal(&outgoing, KHZ))
 		kch_slots_supersede(&outgoing.slots);
 	sealed++;
@@ -641,7 +658,7 @@ static void live_kernel(const volatile bool with_module)
 		now_tsc += 61 * NSEC_PER_SEC;
 	if (module_here && end == ORDERLY) {
 		if (one_in(8))
-			cut_at = 1 + (int)chance(8);
+			cut_at = 1 + (int)chance(6 + GUESTS);
 		sealing = true;
 		memcpy(before, memory, REGION_SIZE);
 		seal();

@@ -26,7 +26,7 @@ typedef uint64_t phys_addr_t;
 #define container_of(ptr, type, member) \
 	((type *)((char *)(ptr) - offsetof(type, member)))
 
-/* Memory; the model can make one allocation fail. */
+/* Memory. */
 void *kch_alloc(size_t size);
 static inline void *kvmalloc(size_t size, int gfp)
 {
@@ -67,6 +67,7 @@ __printf(1, 2) void kch_log(const char *format, ...);
 #define pr_notice(...)	kch_log(__VA_ARGS__)
 #define pr_info(...)	kch_log(__VA_ARGS__)
 #define pr_err_ratelimited(...)		kch_log(__VA_ARGS__)
+#define pr_warn_ratelimited(...)	kch_log(__VA_ARGS__)
 #define pr_notice_ratelimited(...)	kch_log(__VA_ARGS__)
 
 static inline void *memchr_inv(const void *data, int byte, size_t size)
@@ -130,6 +131,9 @@ static inline bool list_empty(const struct list_head *head)
 	for (; &(pos)->member != (head); (pos) = list_next_entry(pos, member))
 #define list_for_each_entry(pos, head, member)					\
 	for ((pos) = list_first_entry(head, __typeof__(*(pos)), member);	\
+	     &(pos)->member != (head); (pos) = list_next_entry(pos, member))
+#define list_for_each_entry_continue(pos, head, member)				\
+	for ((pos) = list_next_entry(pos, member);				\
 	     &(pos)->member != (head); (pos) = list_next_entry(pos, member))
 #define list_for_each_entry_reverse(pos, head, member)				\
 	for ((pos) = list_last_entry(head, __typeof__(*(pos)), member);		\

@@ -38,46 +38,48 @@ static struct kch_slots begin(const struct kch_slots_found *found, bool shared)
 	return slots;
 }
 
-/* A VM of one vCPU. */
-#define ENTRY	256
-
-/* Behind what the next slot keeps, @count VMs more, which are named by @mark. */
-static int put_next(struct kch_slots *slots, u8 mark, u32 count)
-{
-	static u8 entries[SLOT_SIZE + ENTRY];
-	u32 kept = (u32)(kch_slots_kept(slots) / ENTRY), sum = KCH_REC_UNBOUND, i;
-	const u8 *in_slot = region + slots->next * SLOT_SIZE + sizeof(struct kch_rec_header);
-	struct kch_rec_header header;
-
-	for (i = 0; i < kept; i++)
-		sum = kch_rec_bind(sum, (const struct kch_rec_vm *)(in_slot + i * ENTRY));
-	memset(entries, 0, sizeof(entries));
-	for (i = 0; i < count; i++) {
-		struct kch_rec_vm *vm = (struct kch_rec_vm *)(entries + i * ENTRY);
-
-		vm->vcpu_count = cpu_to_le32(1);
-		vm->name[0] = (char)mark;
-		kch_rec_entry_close(vm);
-		sum = kch_rec_bind(sum, vm);
-	}
-	kch_rec_header_init(&header);
-	memcpy(header.boot_id, now, sizeof(header.boot_id));
-	return kch_slots_write(slots, &header, entries, count * ENTRY, kept + count, sum,
-			       NULL);
-}
-
-static u8 mark_of(unsigned int slot, unsigned int entry)
-{
-	return region[slot * SLOT_SIZE + sizeof(struct kch_rec_header) + entry * ENTRY +
-		      offsetof(struct kch_rec_vm, name)];
-}
-
 static u64 sequence_in(unsigned int slot)
 {
 	struct kch_record record;
 
 	return kch_record_open(region + slot * SLOT_SIZE, SLOT_SIZE, &record, NULL) ?
 	       0 : record.sequence;
+}
+
+/* A VM of one vCPU. */
+#define ENTRY	256
+
+/* Behind what the next slot keeps, @count VMs more, which are named by @mark. */
+static int put_next(struct kch_slots *slots, u8 mark, u32 count)
+{
+	u8 bytes[ENTRY] = { 0 };
+	struct kch_rec_vm *vm = (struct kch_rec_vm *)bytes;
+	u32 kept = (u32)(kch_slots_kept(slots) / ENTRY), sum = KCH_REC_UNBOUND, i;
+	const u8 *in_slot = region + slots->next * SLOT_SIZE + sizeof(struct kch_rec_header);
+	struct kch_rec_header header;
+	int err;
+
+	for (i = 0; i < kept; i++)
+		sum = kch_rec_bind(sum, (const struct kch_rec_vm *)(in_slot + i * ENTRY));
+	vm->vcpu_count = cpu_to_le32(1);
+	vm->name[0] = (char)mark;
+	kch_rec_entry_close(vm);
+	for (i = 0; i < count; i++) {
+		err = kch_slots_put(slots, (kept + i) * ENTRY, vm, NULL);
+		if (err)
+			return err;
+		ktap_check(!sequence_in(slots->next), "a record with an entry of the next one");
+		sum = kch_rec_bind(sum, vm);
+	}
+	kch_rec_header_init(&header);
+	memcpy(header.boot_id, now, sizeof(header.boot_id));
+	return kch_slots_write(slots, &header, kept + count, sum, NULL);
+}
+
+static u8 mark_of(unsigned int slot, unsigned int entry)
+{
+	return region[slot * SLOT_SIZE + sizeof(struct kch_rec_header) + entry * ENTRY +
+		      offsetof(struct kch_rec_vm, name)];
 }
 
 static bool superseded_in(unsigned int slot)
@@ -180,8 +182,8 @@ static void test_in_turn(void)
 	ktap_check(slots.written[0] == 128 && slots.written[1] == 128, "changed");
 	kch_slots_changed(&slots, 256);
 	ktap_check(slots.written[0] == 128, "not more");
-	ktap_check(put_next(&slots, 1, SLOT_SIZE / ENTRY + 1) == -ENOSPC && slots.sequence == 3 &&
-		   kch_slots_kept(&slots) == 0, "no space");
+	ktap_check(put_next(&slots, 1, SLOT_SIZE / ENTRY) == -ENOSPC && slots.sequence == 3 &&
+		   kch_slots_kept(&slots) == 2 * ENTRY, "no space for a third");
 	/* The module is loaded anew. */
 	found = look(now);
 	slots = begin(&found, true);

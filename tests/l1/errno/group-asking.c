@@ -435,7 +435,7 @@ void test_ask_errors(void)
 
 /* One name or another of them is there in every kernel. */
 static const char * const allocators[] = {
-	"kch_kvm_read",
+	"kch_kvm_read_to",
 	"kvmalloc_node", "__kvmalloc_node_noprof",
 	"kmalloc_trace", "__kmalloc_cache_noprof",
 	"__kmalloc", "__kmalloc_noprof",

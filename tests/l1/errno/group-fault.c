@@ -98,6 +98,24 @@ static const struct condition misread_count[] = {
 	  .message = "seems to have 1000000000 vCPUs" },
 };
 
+static void kept_as_another(struct attempt *a)
+{
+	a->arg.preserve.vm_fd = scene.kept.fd;
+}
+
+static void another_as_kept(struct attempt *a)
+{
+	set_uuid(a->arg.preserve.uuid, ID_KEPT);
+}
+
+/* What can be refused before KVM is asked is. */
+static const struct condition not_asked[] = {
+	{ KCH_IOC_PRESERVE, "preserved already, and cannot be read", kept_as_another,
+	  .expected = ENOTUNIQ, .message = "this VM is preserved already" },
+	{ KCH_IOC_PRESERVE, "id of another, and cannot be read", another_as_kept,
+	  .expected = EEXIST, .message = "is preserved already" },
+};
+
 /* The module was built for another KVM, or this KVM was changed. */
 void test_misread(void)
 {
@@ -124,6 +142,10 @@ void test_misread(void)
 	fault_insert("vcpus=1000000000", 0);
 	conditions_run(misread_count,
 		       sizeof(misread_count) / sizeof(misread_count[0]));
+	fault_remove();
+	must_preserve(&scene.kept, ID_KEPT);
+	fault_insert("vcpus=1000000000", 0);
+	conditions_run(not_asked, sizeof(not_asked) / sizeof(not_asked[0]));
 	fault_remove();
 	scene_end();
 }

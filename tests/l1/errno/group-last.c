@@ -30,14 +30,17 @@ struct entry {
 	struct kch_rec_vcpu vcpus[4];
 };
 
-/* As over a kexec: sealed, and then found by a kernel with another boot id. */
-static void over_a_kexec(void)
+/*
+ * As over a kexec: sealed, and then found by a kernel with another boot id.
+ * @how: parameters of kch_fault, which do not let it be loaded
+ */
+static void over_a_kexec(const char *how)
 {
 	struct kch_rec_header header;
 	unsigned int slot;
 	size_t at;
 
-	fault_insert("seal=1", ECANCELED);
+	fault_insert(how, ECANCELED);
 	module_unload();
 	for (slot = 0; slot < 2; slot++) {
 		at = slot * kch_slot_size(region_size);
@@ -238,7 +241,7 @@ void test_last(void)
 	vm_destroy(&closed);
 	snprintf(parameters, sizeof(parameters), "dead=%d", dead.fd);
 	fault_insert(parameters, ECANCELED);
-	over_a_kexec();
+	over_a_kexec("seal=1");
 
 	entry_of(KCH_INCOMING, 0x51, KCH_VM_AT_SEAL, "one offset moved", &entry);
 	check(entry.vcpus[0].tsc_offset == SCENE_OFFSET - back &&
@@ -298,12 +301,55 @@ void test_last(void)
 	must_preserve(&grown, 0x57);
 	while (grown.vcpus < 25)
 		vm_add(&grown, grown.vcpus);
-	over_a_kexec();
+	over_a_kexec("seal=1");
 	is_refused("no room for its vCPUs", 0x57, 1, ESTALE,
 		   "may have had another clock since");
 	module_unload();
 	vm_destroy(&grown);
 	region_size = size_before;
+	region_clear();
+}
+
+/* The record is sealed though no memory is left: of VMs as they are, grown, gone, and carried on. */
+void test_no_memory(void)
+{
+	static struct vm set, grown, closed;
+	struct kch_preserve p;
+	struct kch_info info;
+	struct entry entry;
+	int err;
+
+	scene_begin();
+	vm_create_ready(&set, 2, SCENE_OFFSET);
+	vm_create_ready(&grown, 1, SCENE_OFFSET);
+	vm_create_ready(&closed, 1, SCENE_OFFSET);
+	must_preserve(&set, 0x61);
+	must_preserve(&grown, 0x62);
+	must_preserve(&closed, 0x63);
+	vm_set_clock(&set, LATER_NS);
+	vm_add(&grown, 1);
+	vm_set_offset(&grown, 1, SCENE_OFFSET);
+	vm_set_clock(&closed, LATER_NS);
+	vm_destroy(&closed);
+	over_a_kexec("seal=1 no_memory=1");
+
+	device_info(&info);
+	check(!info.incoming_error && info.flags & KCH_INFO_SEALED && info.incoming_vms == 5,
+	      "%s, flags %#x, %u VMs", errno_name(info.incoming_error), info.flags,
+	      info.incoming_vms);
+	entry_of(KCH_INCOMING, 0x61, KCH_VM_AT_SEAL | KCH_VM_MASTER_CLOCK, "clock set", &entry);
+	entry_of(KCH_INCOMING, 0x62, KCH_VM_AT_SEAL | KCH_VM_MASTER_CLOCK, "grown", &entry);
+	check(entry.vm.vcpu_count == 2, "grown: %u vCPUs", entry.vm.vcpu_count);
+	restores_to("clock set", 0x61, 2, 0, LATER_NS);
+	restores_to("grown", 0x62, 2, 0, 1000000000);
+	restores_to("closed", 0x63, 1, 0, LATER_NS);
+	restores_to("carried on", ID_SAVED, 2, 0, 1000000000);
+	/* Where there is memory again. */
+	err = preserve(&scene.spare, 0x64, &p);
+	check(!err, "PRESERVE: %s (%s)", errno_name(err), p.message);
+	vm_destroy(&set);
+	vm_destroy(&grown);
+	scene_end();
 	region_clear();
 }
 
@@ -419,7 +465,7 @@ void test_found_again(void)
 	      entry.vm.uuid[3]);
 
 	child_tell(&alive);
-	over_a_kexec();
+	over_a_kexec("seal=1");
 	restores_to("alive", 0x61, 1, 0, LATER_NS);
 	restores_to("process killed", 0x62, 1, 0, LATER_NS);
 	is_refused("changed meanwhile", 0x63, 1, ESTALE, "may have had another clock");
@@ -479,7 +525,7 @@ void test_anew(void)
 	      "%u VMs, the last %02x with %u vCPUs, flags %#x", count,
 	      entries[1].uuid[0], entries[1].vcpu_count, entries[1].flags);
 	check(preserve(&second, 0x71, &arg) == EEXIST, "twice: %s", arg.message);
-	over_a_kexec();
+	over_a_kexec("seal=1");
 	restores_to("started anew", 0x71, 2, 0, LATER_NS);
 	module_unload();
 	vm_destroy(&second);

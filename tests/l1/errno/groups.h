@@ -84,6 +84,7 @@ void test_references(void);
 
 /* group-last.c: what a VM had last is what is kept */
 void test_last(void);
+void test_no_memory(void);
 void test_found_again(void);
 void test_anew(void);
 void test_known(void);

@@ -67,6 +67,7 @@ static const struct ktap_case cases[] = {
 	{ "used", test_used },
 	{ "old", test_old },
 	{ "last", test_last },
+	{ "no-memory", test_no_memory },
 	{ "found-again", test_found_again },
 	{ "anew", test_anew },
 	{ "known", test_known },

@@ -15,6 +15,8 @@
  *	vcpus=N			a VM that the module reads seems to have N vCPUs
  *	lost_write=1		a clock just written is one ns off when read back
  *	seal=1			the record is sealed, as before a kexec; is not loaded
+ *	no_memory=1		there is none for that: every allocation fails, and there is to
+ *				be none (-ENOMEM), where clocksources have numbers
  *	deny=SYMBOL		while the module asks KVM whether it reads it right, that
  *				function is not done, and returns ...
  *	deny_error=E		... -E, a pointer NULL where that is 0, ...
@@ -68,6 +70,8 @@ static int clocksource;
 module_param(clocksource, int, 0);
 static bool seal;
 module_param(seal, bool, 0);
+static bool no_memory;
+module_param(no_memory, bool, 0);
 static char *deny;
 module_param(deny, charp, 0);
 static int deny_error;
@@ -163,7 +167,7 @@ struct vcpu_count {
 	int count;
 };
 
-/* kch_kvm_read(kvm, ...) */
+/* kch_kvm_read_to(kvm, ...) */
 static int forge_count(struct kretprobe_instance *probe, struct pt_regs *regs)
 {
 	struct vcpu_count *was = (void *)probe->data;
@@ -183,14 +187,14 @@ static int true_count(struct kretprobe_instance *probe, struct pt_regs *regs)
 }
 
 static struct kretprobe count_probe = {
-	.kp.symbol_name = "kch_kvm_read",
+	.kp.symbol_name = "kch_kvm_read_to",
 	.data_size = sizeof(struct vcpu_count),
 	.entry_handler = forge_count,
 	.handler = true_count,
 };
 
 /*
- * kch_kvm_read(kvm, frac_bits, entry, message): a reference that is far in the
+ * kch_kvm_read_to(kvm, ...): a reference that is far in the
  * past is one that was just restored, and this is its reading back.
  */
 #define LONG_AGO_CYCLES	(1ULL << 34)
@@ -205,7 +209,7 @@ static int spoil(struct kprobe *probe, struct pt_regs *regs)
 }
 
 static struct kprobe read_probe = {
-	.symbol_name = "kch_kvm_read",
+	.symbol_name = "kch_kvm_read_to",
 	.pre_handler = spoil,
 };
 
@@ -320,6 +324,57 @@ static struct kretprobe lockdown_probe = {
 	.handler = lock_down,
 };
 
+/* All that memory comes from; one name or another of each is there in every kernel. */
+static const char * const allocators[] = {
+	"__kmalloc", "__kmalloc_noprof", "__kmalloc_node", "__kmalloc_node_noprof",
+	"kmalloc_trace", "__kmalloc_cache_noprof", "kmalloc_node_trace",
+	"__kmalloc_cache_node_noprof", "kmalloc_large", "__kmalloc_large_noprof",
+	"kmem_cache_alloc", "kmem_cache_alloc_noprof", "kmem_cache_alloc_node",
+	"kmem_cache_alloc_node_noprof", "kvmalloc_node", "__kvmalloc_node_noprof",
+	"__vmalloc_node_range", "__vmalloc_node_range_noprof",
+	"__alloc_pages", "__alloc_pages_noprof", "__alloc_frozen_pages_noprof",
+};
+
+static struct task_struct *starved;
+
+static int refuse_memory(struct kprobe *probe, struct pt_regs *regs)
+{
+	if (starved != current || !in_task())
+		return 0;
+	denied++;
+	regs->ax = 0;
+	regs->ip = (unsigned long)return_at_once;
+	return 1;
+}
+
+/* Seals with no memory to be had. */
+static int tell_and_starve(notifier_fn_t notifier)
+{
+	static struct kprobe probes[ARRAY_SIZE(allocators)];
+	unsigned int i;
+	void *control;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		probes[i].symbol_name = allocators[i];
+		probes[i].pre_handler = refuse_memory;
+		probes[i].post_handler = deny_nothing;
+		if (register_kprobe(&probes[i]))
+			probes[i].addr = NULL;
+	}
+	starved = current;
+	control = kmalloc(64, GFP_KERNEL);
+	kfree(control);
+	denied = 0;
+	notifier(NULL, SYS_RESTART, "kexec reboot");
+	starved = NULL;
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		if (probes[i].addr)
+			unregister_kprobe(&probes[i]);
+	if (control)
+		return -EDOM;
+	return denied && HAVE_CSID ? -ENOMEM : -ECANCELED;
+}
+
 /* What the kernel tells the module, and nobody else is to hear. */
 static int tell_of_kexec(void)
 {
@@ -331,6 +386,8 @@ static int tell_of_kexec(void)
 		return err;
 	notifier = (notifier_fn_t)probe.addr;
 	unregister_kprobe(&probe);
+	if (no_memory)
+		return tell_and_starve(notifier);
 	notifier(NULL, SYS_RESTART, "kexec reboot");
 	return -ECANCELED;
 }
