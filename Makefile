@@ -65,7 +65,7 @@ results: nested
 # The suites, each a command that prints KTAP. prove runs them, and says which failed; the last line has the sums.
 unit	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test-*.c))
 suites	:= $(unit:%=build/tests/unit/plain/%) $(unit:%=build/tests/unit/sanitized/%) tests/cli/test_tool.py \
-	'make -s -C tests/lives run' 'make -s -C tests/fuzz steps' $(wildcard tests/nested/test_*.py)
+	'make -s -C tests/lives run' 'make -s -C tests/lives work' 'make -s -C tests/fuzz steps' $(wildcard tests/nested/test_*.py)
 define run_suites
 	@prove --verbose --merge --exec 'sh -c' $(suites) $(1) | tee build/test.log; status=$${PIPESTATUS[0]}; \
 	awk -v bad=$$status '/^ok [0-9-].*# SKIP/ { skipped++; next } /^ok [0-9-]/ { passed++ } /^not ok / { failed++ } \

@@ -4,7 +4,10 @@
  * reading VMs once more before they are gone, and sealing.
  */
 #include <linux/file.h>
+#include <linux/jhash.h>
 #include <linux/mm.h>
+#include <linux/once.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <asm/tsc.h>
 
@@ -12,6 +15,14 @@
 #include "kvm/common.h"
 #include "preserve/outgoing.h"
 #include "watch/watch.h"
+
+u32 kch_uuid_key(const u8 uuid[KCH_UUID_SIZE])
+{
+	static u32 seed;
+
+	get_random_once(&seed, sizeof(seed));
+	return jhash(uuid, KCH_UUID_SIZE, seed);
+}
 
 size_t kch_outgoing_used(const struct kch_outgoing *out)
 {

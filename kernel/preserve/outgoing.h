@@ -7,7 +7,6 @@
 #define KCH_OUTGOING_H
 
 #include <linux/hashtable.h>
-#include <linux/jhash.h>
 #include <linux/list.h>
 
 #include "core/slots.h"
@@ -16,13 +15,13 @@
 struct file;
 struct kch_watch;
 
-/* VMs are found by hash: the work for one is not to grow with their number. */
-#define KCH_HASH_BITS	8
+/*
+ * VMs are found by hash: the work for one is not to grow with their number.  Nobody can
+ * choose ids whose keys are the same.
+ */
+#define KCH_HASH_BITS	10
 
-static inline u32 kch_uuid_key(const u8 uuid[KCH_UUID_SIZE])
-{
-	return jhash(uuid, KCH_UUID_SIZE, 0);
-}
+u32 kch_uuid_key(const u8 uuid[KCH_UUID_SIZE]);
 
 /**
  * struct kch_outgoing_vm - one VM preserved

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The record that came: taking it in, what may be restored from it, and its end. */
 #include <linux/file.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/time64.h>
@@ -12,6 +13,11 @@
 DEFINE_MUTEX(kch_lock);	/* of both records and the region */
 
 unsigned int kch_kexec_seconds_max = 60;
+
+static struct hlist_head *bucket(const struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE])
+{
+	return &in->by_uuid[kch_uuid_key(uuid) & (in->buckets - 1)];
+}
 
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)
@@ -34,7 +40,9 @@ static int index_vms(struct kch_incoming *in)
 		pr_err("incoming record: %u entries are damaged, whose guests' clocks cannot be restored; the first: %s\n",
 		       in->damaged, first.text);
 	in->vms = kvcalloc(room ?: 1, sizeof(*in->vms), GFP_KERNEL);
-	if (!in->vms)
+	in->buckets = roundup_pow_of_two(room ?: 1);
+	in->by_uuid = kvcalloc(in->buckets, sizeof(*in->by_uuid), GFP_KERNEL);
+	if (!in->vms || !in->by_uuid)
 		return -ENOMEM;
 	offset = 0;
 	while ((err = kch_record_next(&in->record, &offset, &vm, NULL)) != -ENODATA) {
@@ -48,8 +56,7 @@ static int index_vms(struct kch_incoming *in)
 	}
 	/* From the last to the first, which is then found if two have one id. */
 	for (i = in->count; i--; )
-		hash_add(in->by_uuid, &in->vms[i].by_uuid,
-			 kch_uuid_key(in->vms[i].vm.vm.uuid));
+		hlist_add_head(&in->vms[i].by_uuid, bucket(in, in->vms[i].vm.vm.uuid));
 	/* Entries that the header counts, but that are not there, count as damaged. */
 	if (in->record.vm_count > in->count + in->damaged)
 		in->damaged = in->record.vm_count - in->count;
@@ -143,7 +150,8 @@ void kch_incoming_exit(struct kch_incoming *in)
 	kvfree(in->vms);
 	kvfree(in->copy);
 	in->vms = NULL;
-	hash_init(in->by_uuid);
+	kvfree(in->by_uuid);
+	in->by_uuid = NULL;
 	in->copy = NULL;
 	in->origin = NULL;
 	in->size = 0;
@@ -159,7 +167,7 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 		*message = in->message;
 		return in->error;
 	}
-	hash_for_each_possible(in->by_uuid, one, by_uuid, kch_uuid_key(uuid)) {
+	hlist_for_each_entry(one, bucket(in, uuid), by_uuid) {
 		if (memcmp(one->vm.vm.uuid, uuid, KCH_UUID_SIZE))
 			continue;
 		*vm = one;

@@ -52,7 +52,9 @@ struct kch_incoming_vm {
  * @message: the reason in words
  * @record: valid if @error is 0
  * @vms: its whole entries
- * @by_uuid: the same
+ * @by_uuid: the same by kch_uuid_key(), in so many @buckets as make the work for one the same
+ *	with any number of them
+ * @buckets: a power of two
  * @count: how many
  * @damaged: entries that are not whole
  * @vcpus_max: most vCPUs of an entry
@@ -67,7 +69,8 @@ struct kch_incoming {
 	struct kch_message message;
 	struct kch_record record;
 	struct kch_incoming_vm *vms;
-	DECLARE_HASHTABLE(by_uuid, KCH_HASH_BITS);
+	struct hlist_head *by_uuid;
+	u32 buckets;
 	u32 count;
 	u32 damaged;
 	u32 vcpus_max;

@@ -201,8 +201,8 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 	cancel_delayed_work_sync(&job->break_off);
 	kvfree(now);
 	if (err)
-		pr_err("%.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
-		       job->name, job->uuid, ERR_PTR(err));
+		pr_err_ratelimited("%.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
+				   job->name, job->uuid, ERR_PTR(err));
 }
 
 /* For KVM to take a reference by; the exact clock is written over it. */
@@ -363,7 +363,7 @@ int kch_restoring_run(struct kch_restoring *job)
 	/* The signal that ended the hold must not end this, too. */
 	flush_signals(current);
 	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)
-		pr_err("%.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
-		       job->name, job->uuid);
+		pr_err_ratelimited("%.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
+				   job->name, job->uuid);
 	return err;
 }

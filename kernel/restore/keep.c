@@ -151,8 +151,8 @@ void kch_keep_exit(void)
 		struct file *vm_file = kch_watch_get(kept->watch);
 
 		if (vm_file) {
-			pr_warn("process %d's VM runs on with a restored clock that is not kept any more: what KVM itself says of the clock will drift from it\n",
-				kch_kvm_pid(kch_kvm_of(vm_file)));
+			pr_warn_ratelimited("process %d's VM runs on with a restored clock that is not kept any more: what KVM itself says of the clock will drift from it\n",
+					    kch_kvm_pid(kch_kvm_of(vm_file)));
 			fput(vm_file);
 		}
 		list_del(&kept->link);

@@ -146,15 +146,25 @@ static inline bool list_empty(const struct list_head *head)
 
 #define DECLARE_HASHTABLE(name, bits)	struct hlist_head name[1 << (bits)]
 #define KCH_BUCKETS(table)	(sizeof(table) / sizeof((table)[0]))
-#define hash_init(table)	memset(table, 0, sizeof(table))
 #define hash_add(table, node, key) \
-	kch_hlist_add(node, &(table)[(key) % KCH_BUCKETS(table)])
-#define hash_for_each_possible(table, obj, member, key)				\
-	for (struct hlist_node *node_ = (table)[(key) % KCH_BUCKETS(table)].first;	\
+	hlist_add_head(node, &(table)[(key) % KCH_BUCKETS(table)])
+#define hash_for_each_possible(table, obj, member, key) \
+	hlist_for_each_entry(obj, &(table)[(key) % KCH_BUCKETS(table)], member)
+#define hlist_for_each_entry(obj, head, member)					\
+	for (struct hlist_node *node_ = (head)->first;				\
 	     node_ && ((obj) = container_of(node_, __typeof__(*(obj)), member), 1);	\
 	     node_ = node_->next)
 
-static inline void kch_hlist_add(struct hlist_node *node, struct hlist_head *head)
+static inline size_t roundup_pow_of_two(size_t n)
+{
+	size_t power = 1;
+
+	while (power < n)
+		power *= 2;
+	return power;
+}
+
+static inline void hlist_add_head(struct hlist_node *node, struct hlist_head *head)
 {
 	node->next = head->first;
 	if (head->first)
@@ -178,6 +188,8 @@ static inline u32 jhash(const void *key, u32 size, u32 initial)
 {
 	return kch_crc32c(initial, key, size);
 }
+
+#define get_random_once(to, size)	((void)0)
 
 /* Files; the model's have a VM behind them. */
 struct file {

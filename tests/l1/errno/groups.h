@@ -89,6 +89,9 @@ void test_found_again(void);
 void test_anew(void);
 void test_known(void);
 
+/* group-large.c: 64 MiB; needs that region */
+void test_large(void);
+
 /* group-debugfs.c */
 void test_debugfs(void);
 

@@ -68,6 +68,7 @@ static const struct ktap_case cases[] = {
 	{ "old", test_old },
 	{ "last", test_last },
 	{ "no-memory", test_no_memory },
+	{ "large", test_large },
 	{ "found-again", test_found_again },
 	{ "anew", test_anew },
 	{ "known", test_known },
