@@ -36,18 +36,18 @@ static u64 steps, lines;
 static u32 vcpus;
 static bool slow;			/* control: a watch looks at all VMs */
 
-void __attribute__((no_sanitize_coverage)) __sanitizer_cov_trace_pc(void);
+void __sanitizer_cov_trace_pc(void);
 void __sanitizer_cov_trace_pc(void)
 {
 	steps++;
 }
 
-void *__real_memcpy(void *to, const void *from, size_t n);
-void *__wrap_memcpy(void *to, const void *from, size_t n);
-void *__wrap_memcpy(void *to, const void *from, size_t n)
+void *__real_memcpy(void *to, const void *from, size_t size);
+void *__wrap_memcpy(void *to, const void *from, size_t size);
+void *__wrap_memcpy(void *to, const void *from, size_t size)
 {
-	steps += n / 8;
-	return __real_memcpy(to, from, n);
+	steps += size / 8;
+	return __real_memcpy(to, from, size);
 }
 
 int __real_memcmp(const void *a, const void *b, size_t n);
@@ -358,7 +358,7 @@ static void seal_slow(u32 n)
 
 static const struct work {
 	const char *name;
-	void (*fn)(u32 n);
+	void (*fn)(u32 vm_count);
 	bool square;
 } works[] = {
 	{ "load", load_all, false },
