@@ -310,7 +310,7 @@ void test_last(void)
 	region_clear();
 }
 
-/* Sealed though no memory is left: VMs that were set, have a vCPU more, are gone, are carried on. */
+/* Sealed though no memory is left: VMs that were set, have grown, are gone, are carried on. */
 void test_no_memory(void)
 {
 	static struct vm set, grown, closed;
