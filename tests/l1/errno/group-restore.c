@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -228,6 +229,21 @@ static void restore_in_child(const struct vm *vm)
 	check(!status, "restored by another process: status %#x", status);
 }
 
+/* Ten lines in five seconds, for the privileged too. */
+static void check_log_limit(void)
+{
+	const unsigned int many = 400;
+	time_t begun = time(NULL);
+	struct kch_restore arg;
+	unsigned int i, lines;
+
+	kernel_said("");
+	for (i = 0; i < many; i++)
+		restore(&scene.vm, ID_UNKNOWN, 0, &arg);
+	lines = kernel_said("its clock was not changed");
+	check(lines <= 10 * (2 + (time(NULL) - begun) / 5), "%u lines of %u refusals", lines, many);
+}
+
 void test_restore(void)
 {
 	struct kch_entry entries[2];
@@ -259,6 +275,7 @@ void test_restore(void)
 	      entries[0].flags == (KCH_ENTRY_RESTORED | KCH_ENTRY_LIVE),
 	      "flags %#x of the restored VM", entries[0].flags);
 	conditions_run(again, sizeof(again) / sizeof(again[0]));
+	check_log_limit();
 
 	/* That VM may be gone before it ever ran: then once more, if it is asked for. */
 	snapshot_watch_none();
