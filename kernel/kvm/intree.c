@@ -72,16 +72,12 @@ void kch_kvm_read_reference(const struct kvm *kvm, struct kch_rec_vm *to)
 	kvfree(state);
 }
 
-int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 room,
-		    struct kch_message *message)
+static void state_to_entry(struct kvm *kvm, const struct kvm_clock_state *state, u8 frac_bits,
+			   struct kch_rec_vm *to, u32 room)
 {
 	struct kch_rec_vcpu *vcpus = (struct kch_rec_vcpu *)(to + 1);
-	struct kvm_clock_state *state;
-	int err = get_state(kvm, &state, message);
 	u32 n;
 
-	if (err)
-		return err;
 	memset(to, 0, sizeof(*to));
 	for (n = 0; n < min(state->nr_vcpus, room); n++) {
 		if (state->vcpus[n].running)
@@ -92,6 +88,17 @@ int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 ro
 	to->default_tsc_khz = cpu_to_le32(state->default_tsc_khz);
 	reference_to_entry(state, to);
 	kch_kvm_read_end(kvm, n, frac_bits, to);
+}
+
+int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 room,
+		    struct kch_message *message)
+{
+	struct kvm_clock_state *state;
+	int err = get_state(kvm, &state, message);
+
+	if (err)
+		return err;
+	state_to_entry(kvm, state, frac_bits, to, room);
 	kvfree(state);
 	return 0;
 }
@@ -244,14 +251,19 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 {
 	struct kvm_clock_state *state, *renewed;
-	struct kch_rec_vm *entry = NULL;
+	struct kch_rec_vm *entry;
 	struct kch_instant now;
 	int err = get_state(kvm, &state, NULL);
 
 	if (err)
 		return err;
-	err = state_to_entry(kvm, state, keep->facts.frac_bits, &entry) ?:
-	      kch_entry_exact(entry, NULL);
+	entry = kvmalloc(kch_rec_entry_size(state->nr_vcpus), GFP_KERNEL);
+	if (!entry) {
+		kvfree(state);
+		return -ENOMEM;
+	}
+	state_to_entry(kvm, state, keep->facts.frac_bits, entry, state->nr_vcpus);
+	err = kch_entry_exact(entry, NULL);
 	kch_host_instant(&now);
 	if (!err && kch_entry_renew(entry, keep, state->hyperv_page, &now)) {
 		renewed = state_of(entry);
