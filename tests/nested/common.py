@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,20 +60,10 @@ def output_of(*command, check: bool = True) -> str:
 
 
 def run(command, log: Path, what: str, cwd=None) -> None:
-    """Runs what takes long, with its output in a log, the end of which is shown if it fails. Each quarter of a
-    minute it is said that it goes on."""
-    begin = time.monotonic()
-    with open(log, "w") as output, subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd) as process:
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(15)
-                    break
-                say(f"{what}: {time.monotonic() - begin:.0f} s")
-        finally:
-            process.terminate()
-    if process.returncode:
+    """Runs what takes long, with its output in a log, the end of which is shown if it fails."""
+    with open(log, "w") as output:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, check=False)
+    if done.returncode:
         print(*text_of(log).splitlines()[-50:], sep="\n", file=sys.stderr)
         raise Problem(f"{what}: failed (all it said: {log})")
 

@@ -3,6 +3,7 @@
 the vmlinuz of each, so that each can kexec into each. It need not hold itself: QEMU puts it into a reserved range
 of the emulated host's memory, where `initrdmem=` makes the first kernel and every later one find it."""
 
+import lzma
 import os
 import re
 import shutil
@@ -107,14 +108,6 @@ def add_base(root: Path) -> None:
                     add_libraries(root, file)
 
 
-def unpacked(module: Path) -> bytes:
-    """As is or decompressed: doing that in the emulated host is slow."""
-    tool = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}.get(module.suffix)
-    if not tool:
-        return module.read_bytes()
-    return subprocess.run([tool, "-dc", module], stdout=subprocess.PIPE, check=True).stdout
-
-
 def add_kernel(root: Path, line: str) -> None:
     """One flat folder of modules: ours, those that are loaded, and what these depend on."""
     path, release = kernels.find(line).path, kernels.find(line).release
@@ -129,7 +122,10 @@ def add_kernel(root: Path, line: str) -> None:
         shown = output_of(find_command("modprobe"), "-C", "/dev/null", "-d", modules.parents[2], "-S", release,
                           "--show-depends", name)
         for file in map(Path, re.findall(r"^insmod (\S+)", shown, re.M)):
-            put(folder / f"{file.name.partition('.')[0].replace('-', '_')}.ko", unpacked(file))
+            # Decompressing is slow in the emulated host.
+            data = file.read_bytes()
+            put(folder / f"{file.name.partition('.')[0].replace('-', '_')}.ko",
+                lzma.decompress(data) if file.suffix == ".xz" else data)
     for file in path.glob("*.ko"):
         copy(file, folder / file.name)
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
@@ -139,16 +135,6 @@ def add_kernel(root: Path, line: str) -> None:
     remove(*(set(folder.glob("modules.*")) - {folder / "modules.dep"}))
     copy((path / "vmlinuz").resolve(), root / f"boot/vmlinuz-{line}")
     put(root / "kch/lines" / line, f"{release}\n".encode())
-
-
-def empty_qcow2() -> bytes:
-    """An image of version 3 with clusters of 64 KB, for snapshots. Of its 512 MB, all in one table, nothing is
-    there: header, table of reference counts, counts, and the table of clusters."""
-    header = b"QFI\xfb" + b"".join(value.to_bytes(size, "big") for value, size in (
-        (3, 4), (0, 8), (0, 4), (16, 4), (512 << 20, 8), (0, 4), (1, 4), (0x30000, 8), (0x10000, 8), (1, 4),
-        (0, 4), (0, 8), (0, 8), (0, 8), (0, 8), (4, 4), (104, 4)))
-    return b"".join(part.ljust(0x10000, b"\0") for part in (
-        header, (0x20000).to_bytes(8, "big"), b"\0\1" * 4, b""))
 
 
 def add_qemu(root: Path, version: str) -> None:
@@ -165,13 +151,14 @@ def add_qemu(root: Path, version: str) -> None:
         for rom in FIRMWARE:
             found = next(filter(Path.exists, (Path(folder) / rom for folder in FIRMWARE_FOLDERS)), Path(rom))
             copy(found.resolve(), root / "usr/share/qemu" / rom)
-    put(root / "usr/share/qemu/empty.qcow2", empty_qcow2())
     with tempfile.TemporaryDirectory(prefix=".initramfs.", dir=BUILD) as folder:
         guest = Path(folder)
         (guest / "dev").mkdir()
         for program in (BUILD / "tests/qemu").iterdir():
             if program.name == "guest":
                 add_program(guest, "init", program, strip=True)
+            elif program.name == "empty.qcow2":
+                copy(program, root / "usr/share/qemu" / program.name)
             elif program.is_file():
                 add_program(root, f"usr/libexec/kch/{program.name}", program)
         put(root / "boot/guest.cpio", pack(guest))

@@ -323,7 +323,7 @@ def record(text: str) -> List[str]:
 
 def benchmark() -> Sections:
     return {"comparison": comparison(Log("comparison")), "cost": cost(Log("cost-6.12")),
-            "record": record(text_of(BUILD / "bench/record"))}
+            "record": record(text_of(BUILD / "nested/record-cost"))}
 
 
 # ---- The demonstrations
@@ -364,23 +364,21 @@ def demo_host() -> Sections:
 # ---- All of them
 
 class Report(NamedTuple):
-    """`alone`: the cases measure times, so only one runs at a time."""
     make: Callable[[], Sections]
     cases: List[str]
-    alone: bool = False
     files: Sequence[str] = ()
 
 
 REPORTS = {
     "matrix": Report(matrix, [f"pair-{old}-{new}" for old, new in kernels.pairs()] + pair_controls(),
-                     files=["matrix.rst"]),
+                     ["matrix.rst"]),
     "blackout": Report(blackout, [f"blackout-{line}{end}" for line in blackout_lines() for end in ("", "-counted")],
-                       alone=True, files=["blackout.rst"]),
+                       ["blackout.rst"]),
     "selftests": Report(selftests, [row.name for row in kernel_rows() + our_rows()] + ["selftests-controls"],
-                        files=["selftests.rst"]),
-    "benchmark": Report(benchmark, ["comparison", "cost-6.12"], alone=True, files=["benchmark.rst", "benchmark.svg"]),
+                        ["selftests.rst"]),
+    "benchmark": Report(benchmark, ["comparison", "cost-6.12"], ["benchmark.rst", "benchmark.svg"]),
     "demo": Report(demo, ["demo"]),
-    "demo-qemu": Report(demo_qemu, ["qemu-demo"], files=["qemu-clock.svg"]),
+    "demo-qemu": Report(demo_qemu, ["qemu-demo"], ["qemu-clock.svg"]),
     "demo-host": Report(demo_host, ["host-alone", "host-libvirt"]),
 }
 
@@ -390,24 +388,17 @@ def mismeasured(case: str) -> bool:
                           text_of(BUILD / "nested" / case / "verdict.log"), re.M))
 
 
-def run_cases(names: List[str], alone: bool) -> None:
-    """Whether they pass is seen when they are read."""
-    for file in TABLES:
-        some = [case.name for case in cases.read_table(NESTED / file) if case.name in names]
-        for name in some:
-            # What an earlier run left must not be taken for this one's.
-            (BUILD / "nested" / name / "outcome").unlink(missing_ok=True)
-        for _ in range(ATTEMPTS):
+def run_cases(names: List[str]) -> None:
+    """One at a time, as some measure times. Whether they pass is seen when they are read."""
+    for name in names:
+        # What an earlier run left must not be taken for this one's.
+        shutil.rmtree(BUILD / "nested" / name, ignore_errors=True)
+    for _ in range(ATTEMPTS):
+        for file in TABLES:
+            some = [case.name for case in cases.read_table(NESTED / file) if case.name in names]
             if some:
-                subprocess.run([NESTED / "run.py", *(["-j1"] if alone else []), "-t", NESTED / file, "-c", *some],
-                               stdout=sys.stderr, check=False)
-            some = [name for name in some if mismeasured(name)]
-
-
-def run_record_cost() -> None:
-    (BUILD / "bench").mkdir(parents=True, exist_ok=True)
-    with open(BUILD / "bench/record", "w", encoding="utf-8") as out:
-        subprocess.run([BUILD / "tests/bench/record-cost"], stdout=out, check=True)
+                subprocess.run([NESTED / "run.py", "-j1", "-t", NESTED / file, "-c", *some], stdout=sys.stderr, check=False)
+        names = [name for name in names if mismeasured(name)]
 
 
 def make_report(name: str) -> str:
@@ -431,9 +422,7 @@ def main() -> None:
     for name in names:
         try:
             if not arguments.from_logs:
-                run_cases(REPORTS[name].cases, REPORTS[name].alone)
-                if name == "benchmark":
-                    run_record_cost()
+                run_cases(REPORTS[name].cases)
             print(make_report(name), end="\n\n")
         except (Problem, KeyError, ValueError, OSError, subprocess.CalledProcessError) as error:
             say(f"{name}: {error if isinstance(error, Problem) else repr(error)}")

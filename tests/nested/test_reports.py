@@ -67,17 +67,6 @@ class Reports(unittest.TestCase):
         case(name, [note for note in notes if "settled" not in note])
         self.assertRaisesRegex(Problem, "before the last: TSC frequency settles", reports.make_report, "blackout")
 
-    def test_selftests(self):
-        for line in kernels.names("selftests"):
-            write(f"selftests/{line}/package", "linux-source\n")
-        for name in reports.REPORTS["selftests"].cases:
-            case(name, ["one 0 0 4 tests", "two 4 4 Requirement not met: a CPU", "two-with x", "three 1 124 bad",
-                        "capture # capture.a: 7 checks", "capture ok 2 # SKIP capture.b: Requirement not met: KVM_XEN_X"],
-                 ["restore # restore.a: 9 checks", "restore # restore.b cannot be restored: because"])
-        self.has("selftests", "one pass pass 4 tests", "two skip skip a CPU", "three status 1 time limit bad",
-                 "Host rel0, tests of linux-source.",
-                 "a 7 checks 7 checks 9 checks 9 checks 9 checks 9 checks", "b no Xen no Xen refused refused refused refused")
-
     def test_benchmark(self):
         numbers = dict(vcpus=2, blackout_ns=2500000000, error_now_ns=-11043882471, error_end_ns=10, error_hour_ns=10,
                        rate_ppb=-5007, tsc_error_cycles=-29011665852, peer_disagreement_max_ns=58388560, page_function=0,
@@ -88,7 +77,7 @@ class Reports(unittest.TestCase):
         case("comparison", [], after, after)
         case("cost-6.12", [f"{what} ratio=3.134 ratio_low=3.05 ratio_high=3.2" for what in (
             "preserve vcpus=1", "preserve vcpus=8", "restore-fleet up_to_vm=200", "restore-fleet vms=50")])
-        write("bench/record", "sizes bytes_per_vm=192\nsealed vms=1 vcpus=2 us=3.1 ns_per_vcpu=4 limit_us=5 ratio=6\n")
+        write("nested/record-cost", "sizes bytes_per_vm=192\nsealed vms=1 vcpus=2 us=3.1 ns_per_vcpu=4 limit_us=5 ratio=6\n")
         self.has("benchmark", "nothing restored -11.044 s 0 ns -5007 -2.9e+10 58.4 ms no -100.0 us +5",
                  "identical 0 ns 0 ns 0 0 0 ns yes 0 ns 0", "KCH_IOC_PRESERVE 3.13 (3.05-3.20) 3.13 (3.05-3.20)",
                  "sealed 1 2 3.1 4 5 6")
