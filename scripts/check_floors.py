@@ -6,6 +6,7 @@ that is in none its name. kernel/include is for everyone. Only kernel/core and k
 user space and its tests. A header declares what the .c of its name defines; where several .c of its
 folder define it, they are ways to do the same. No header includes itself by way of others.
 """
+import graphlib
 import os
 import re
 from pathlib import Path
@@ -19,14 +20,6 @@ FUNCTION = re.compile(r"^(?!static|typedef|#|//)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{
 
 def room(path: Path) -> str:
     return path.parts[1] if len(path.parts) > 2 else path.stem
-
-
-def circles(path: Path, includes: Dict[Path, List[Path]], way: List[Path]) -> Iterator[str]:
-    if path in way:
-        yield "a circle: " + " -> ".join(map(str, way[way.index(path):] + [path]))
-    else:
-        for other in includes.get(path, []):
-            yield from circles(other, includes, way + [path])
 
 
 def faults(root: Path) -> Iterator[str]:
@@ -52,7 +45,10 @@ def faults(root: Path) -> Iterator[str]:
                     yield f"{path}: {other} is not for user space"
                 elif path in kernel and floor.get(room(path), 99) < floor.get(room(other), 0):
                     yield f"{path}: {other} is on a higher floor"
-    yield from sorted({found for path in checked for found in circles(path, includes, [])})
+    try:
+        graphlib.TopologicalSorter(includes).prepare()
+    except graphlib.CycleError as error:
+        yield f"a circle: {' -> '.join(map(str, error.args[1]))}"
 
     functions = [(path, name) for path in checked for name in FUNCTION.findall(text[path])]
     for header, name in functions:

@@ -160,18 +160,11 @@ class Case(unittest.TestCase):
                 if vm["source"] == source and (source != "live" or vm["pid"] == self.vmm.pid)]
 
 
-class Table(Case):
-    """A case of tool.tbl."""
+class Tool(Case):
+    """The cases of tool.tbl."""
 
-    def __init__(self, name):
-        super().__init__("run_rows")
-        self.name = name
-
-    def id(self):
-        return f"tool.{self.name}"
-
-    def run_rows(self):
-        setting, rows = CASES[self.name]
+    def rows(self, name):
+        setting, rows = CASES[name]
         process, _, fake = setting.partition("|")
         if process.strip():
             self.start_vmm(*self.expand(process).split())
@@ -182,9 +175,8 @@ class Table(Case):
                           **{**variables(fake), **variables(more)})
 
 
-def load_tests(_loader, tests, _pattern):
-    tests.addTests(Table(name) for name in CASES if not sys.argv[1:] or name in sys.argv[1:])
-    return tests
+for case_name in CASES:
+    setattr(Tool, f"test_{case_name}", lambda self, name=case_name: self.rows(name))
 
 
 class Usage(Case):
@@ -358,11 +350,9 @@ class Device(Case):
         """Ids: QEMU's, from a name, from the process; always the same."""
         # An interface: FNV-1a of kvmclock-handover:name:db,1 and ...:db,1:1, as UUIDv8.
         ids = ["603cb51c-a96a-8b18-90c6-14711047ae30", "6699eba9-7965-87a9-a5e8-4ab631fa2ce9"]
-        for names in (["guest=db,,1,process=qemu"], ["guest=db,,1"], ["db,,1,debug-threads=on"],
-                      ["debug-threads=on,guest=db,,1"],
-                      ["process=q,,guest=z,guest=z,guest=db,,1,debug-threads=on"],
-                      # Another option of the same kind takes nothing away, and is no name.
-                      ["db,,1", "process=qemu,debug-threads=on"]):
+        # Another option of the same kind takes nothing away, and is no name.
+        for names in (["guest=db,,1,process=qemu"], ["db,,1,debug-threads=on"], ["debug-threads=on,guest=db,,1"],
+                      ["process=q,,guest=z,guest=z,guest=db,,1"], ["db,,1", "process=qemu,debug-threads=on"]):
             self.start_vmm("0,1", *(word for name in names for word in ("-name", name)))
             self.assertEqual(sorted(self.listed("live", "uuid")), ids, names)
             self.assertEqual(self.listed("live", "name"), ["db,1", "db,1"])

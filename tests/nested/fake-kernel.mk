@@ -11,6 +11,7 @@ allnoconfig:
 > echo 9.9.0 >$(O)/include/config/kernel.release
 > ln -sfn $(CURDIR) $(O)/source
 bzImage:
+> test -z "$(FAKE_FAILURE)"
 > echo build >>$(FAKE_LOG)
 > touch $(O)/arch/x86/boot/bzImage $(O)/Module.symvers
 modules:
