@@ -49,7 +49,8 @@ demo: setup
 # The same for a Linux guest of Debian's QEMU, with a picture.
 demo-qemu: setup
 	@tests/nested/run.py --build demo-qemu
-	@tests/nested/reports.py --publish demo-qemu
+	@tests/nested/reports.py demo-qemu
+	@cp build/results/qemu-clock.svg Documentation
 
 # A libvirt guest of a real Debian 13 host.
 demo-host: setup
@@ -64,7 +65,8 @@ bench: build/nested/record-cost
 
 # FROM_LOGS=1: from what the last run of the cases left.
 results: $(if $(FROM_LOGS),nested,build/nested/record-cost)
-	@tests/nested/reports.py --publish $(if $(FROM_LOGS),--from-logs)
+	@tests/nested/reports.py $(if $(FROM_LOGS),--from-logs) matrix blackout selftests benchmark
+	@cp $(addprefix build/results/,matrix.rst blackout.rst selftests.rst benchmark.rst benchmark.svg) Documentation
 
 # The suites, each a command that prints KTAP. prove runs them, and says which failed; the last line has the sums.
 unit	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test-*.c))

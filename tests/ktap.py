@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests in Python as KTAP, which prove adds up: Report for those that are rows of a table, main() for unittest's."""
-import os
-import subprocess
 import sys
 import traceback
 import unittest
-
-# Seconds, for one program.
-TIME_LIMIT = 300
 
 
 class Report:
@@ -63,14 +58,3 @@ def main() -> int:
     report = Report(suite.countTestCases())
     suite.run(Result(report))
     return report.end()
-
-
-def run(program, *arguments):
-    """(status, output); the status is what is wrong with it, or empty."""
-    try:
-        done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                              stderr=subprocess.STDOUT, errors="replace", timeout=TIME_LIMIT, check=False,
-                              env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"})
-        return f"exit status {done.returncode}" if done.returncode else "", done.stdout
-    except subprocess.TimeoutExpired as expired:
-        return f"longer than {TIME_LIMIT} s", (expired.stdout or b"").decode(errors="replace")

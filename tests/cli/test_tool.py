@@ -212,12 +212,11 @@ class Usage(Case):
 
 
 class Decode(Case):
-    def test_region(self):
+    def test_input(self):
         with open(self.file("both"), "rb") as file:
             self.assertIn(b"newest_slot:           1\n", self.run_program(TOOL, "decode", "-", stdin=file).stdout)
         found = self.tool(0, "decode {both}", {})
-        self.assertEqual((found["vms"][0]["uuid"], found["vms"][0]["kvmclock_offset"]), (uuid("w"), "-3000000000"))
-        self.assertEqual((len(found["vcpus"]), set(value(found, "vcpus.tsc_offset"))), (10, {str(OFFSET), str(OFFSET + 1)}))
+        self.assertEqual(set(value(found, "vcpus.tsc_offset")), {str(OFFSET), str(OFFSET + 1)})
 
     def test_noise(self):
         (self.work / "noise").write_bytes(os.urandom(65536))

@@ -37,17 +37,13 @@ SHOWN = (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<"
 
 
 def build_line(line: str, modules: Iterable[str] = ()) -> None:
-    """The kernel, our module and those of the tests; of these only some cases have the module of the errno tests,
-    or ours with something broken."""
+    """The kernel, our module and those of the tests, and for some cases ours with something broken."""
     kernels.ensure(line)
     kernels.build_module(line)
     for source in (L1 / "modules").iterdir():
         kernels.build_module(line, source, source.name)
     for name in modules:
-        if name == "kch_fault":
-            kernels.build_module(line, L1 / "errno/fault", name)
-        else:
-            broken.build(name, line)
+        broken.build(name, line)
 
 
 def build(cases: List[Case]) -> None:
@@ -57,9 +53,7 @@ def build(cases: List[Case]) -> None:
     cases = [case for case in cases if case.machine != "debian"]
     image.build_programs()
     for line in {line: None for case in cases for line in case.lines}:
-        some = [case for case in cases if line in case.lines]
-        modules = {case.param("module") for case in some} | {"kch_fault" for case in some if case.script == "errno"}
-        build_line(line, modules - {""})
+        build_line(line, {case.param("module") for case in cases if line in case.lines} - {""})
     for case in {case.initramfs: case for case in cases}.values():
         image.build(case)
 

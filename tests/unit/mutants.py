@@ -28,7 +28,7 @@ def passes(folder: Path, case: str) -> bool:
     path = folder / "plain" / PROGRAMS[case]
     subprocess.run(["make", "-s", "-C", HERE, f"SOURCES={folder}/sources", f"BUILD={folder}", "VARIANTS=plain",
                     "CFLAGS=-O1", path], stdout=sys.stderr, check=True)
-    return not ktap.run(path, case)[0]
+    return not subprocess.run(["timeout", "300", path, case], stdout=subprocess.DEVNULL, check=False).returncode
 
 
 def try_mutant(file: str, cases: str, change: str) -> str:
