@@ -61,6 +61,10 @@ def tree_files() -> List[str]:
     return sorted(name for name in found.split("\0") if name and not (ROOT / name).is_symlink())
 
 
+def copy_tree(folder: Path) -> None:
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "*.o", ".*.cmd"), dirs_exist_ok=True)
+
+
 FILES: List[str] = []
 
 
@@ -209,9 +213,7 @@ def check_builds() -> Iterator[str]:
     for compiler, flags in COMPILERS.items():
         must(compiler, "--version")
         with tempfile.TemporaryDirectory() as copy:
-            for name in FILES:
-                (copy / Path(name)).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, copy / Path(name))
+            copy_tree(Path(copy))
             # The KVM selftests' library has warnings of its own.
             for makefile in ["userspace/Makefile", *files(r"^tests/(?!.*selftests).*/Makefile$")]:
                 result = run("make", "-s", JOBS, "-C", copy / Path(makefile).parent, f"CC={compiler} -Werror {flags}",
@@ -227,8 +229,8 @@ def check_kernel_doc() -> Iterator[str]:
 
 
 CHECKS = {check.__name__[len("check_"):]: check for check in (
-    check_licences, check_text, check_places, check_shellcheck, check_python, check_checkpatch, check_sparse, check_cppcheck,
-    check_headers, check_builds, check_kernel_doc)}
+    check_licences, check_text, check_places, check_shellcheck, check_python, check_checkpatch, check_sparse,
+    check_cppcheck, check_headers, check_builds, check_kernel_doc)}
 CHECKS.update(floors=lambda: check_floors.faults(ROOT), documents=lambda: check_documents.faults(run))
 
 
@@ -250,7 +252,7 @@ def control(names: List[str]) -> int:
     # Not below the tree: there git ignores it.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, ignore=lambda where, names: {"build", ".git"} & {*names})
+        copy_tree(copy)
         (copy / "build").mkdir()
         for shared in ("kernels", "source"):
             if (BUILD / shared).exists():

@@ -23,21 +23,7 @@ INCLUDES = ["-Ikernel/include/uapi", "-Ikernel/include", "-Iuserspace/include"]
 # A document that lost its marks would pass without a word.
 ASSERTIONS_MIN = 40
 UAPI = "kernel/include/uapi/linux/kvmclock_handover.h"
-ABI, MAN4 = "Documentation/user-abi.rst", "Documentation/man/kvmclock_handover.4"
-# What; its files and the pattern of a name there; its document, the part of that, and the pattern of a name in it.
-NAMES = [
-    ("debugfs files", "kernel/**/debugfs*.c", r'debugfs_create_file\("([a-z_]+)"',
-     ABI, "debugfs$", "The module$", "^``([a-z_]*)``"),
-    ("debugfs files", "kernel/**/debugfs*.c", r'debugfs_create_file\("([a-z_]+)"',
-     MAN4, r"\.Sh DEBUGFS", r"\.Sh ", r"^\.It Pa (.*)"),
-    ("ioctls", UAPI, r"^#define (KCH_IOC_[A-Z_]+)\s+_IO\(",
-     ABI, r"\.\. layout: ioctls", r"\.\. end layout", "^``(KCH_IOC_[A-Z_]+)`` +0x"),
-    ("ioctls", UAPI, r"^#define (KCH_IOC_[A-Z_]+)\s+_IO\(", MAN4, r"\.Sh DEVICE", r"\.Sh ", r"^\.It Dv (.*)"),
-    ("module parameters", "kernel/**/main.c", r"^module_param(?:_hw)?\((\w+),",
-     MAN4, r"\.Sh MODULE PARAMETERS", r"\.Sh ", r"^\.It Cm (\w*)"),
-    ("library functions", "userspace/lib/*.map", r"\bkch_[a-z_]+", "Documentation/man/*.3", "", "$never",
-     r'^\.F[no] "?([a-z_]+)"?'),
-]
+ABI = "Documentation/user-abi.rst"
 
 
 def sources(pattern: str) -> str:
@@ -124,7 +110,8 @@ def errno_faults(abi: str) -> Iterator[str]:
 
 
 def name_faults() -> Iterator[str]:
-    for what, files, pattern, document, start, end, documented in NAMES:
+    for row in re.findall("^[^#].*", sources("scripts/names.tbl"), re.M):
+        what, files, pattern, document, start, end, documented = row.split(" ; ")
         yield from differences(f"{what} in {document}", re.findall(pattern, sources(files), re.M),
                                re.findall(documented, between(sources(document), start, end), re.M))
     abi, cli = sources(ABI), sources("userspace/cli/*.c")

@@ -32,8 +32,8 @@ def fuzz(build: Path, seconds: int, *variables: str):
     for folder in ("corpus", "finds"):
         (build / folder).mkdir(parents=True, exist_ok=True)
     # -max_total_time is looked at between inputs; an input that hangs has its own limit.
-    done = subprocess.run(["timeout", str(seconds + 60), build / "fuzz-record", f"-max_total_time={seconds}", "-timeout=10",
-                           "-max_len=16384", "-use_value_profile=1", "-print_final_stats=1",
+    done = subprocess.run(["timeout", str(seconds + 60), build / "fuzz-record", f"-max_total_time={seconds}",
+                           "-timeout=10", "-max_len=16384", "-use_value_profile=1", "-print_final_stats=1",
                            f"-artifact_prefix={build}/finds/", build / "corpus", BUILD / "seeds"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     return not done.returncode, "\n".join(done.stdout.splitlines()[-40:]), len(list((build / "finds").iterdir()))

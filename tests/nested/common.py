@@ -62,7 +62,8 @@ def output_of(*command, check: bool = True) -> str:
 def run(command, log: Path, what: str, cwd=None) -> None:
     """Runs what takes long, with its output in a log, the end of which is shown if it fails."""
     with open(log, "w") as output:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, check=False)
+        done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                              check=False)
     if done.returncode:
         print(*text_of(log).splitlines()[-50:], sep="\n", file=sys.stderr)
         raise Problem(f"{what}: failed (all it said: {log})")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apt
-from common import (BUILD, CLEAN_MAKE, ROOT, Problem, digest_of, install, lay_out, locked, new_folder, output_of, remove,
-                    run, say, source_files, text_of)
+from common import (BUILD, CLEAN_MAKE, ROOT, Problem, digest_of, install, lay_out, locked, new_folder, output_of,
+                    remove, run, say, source_files, text_of)
 
 KERNELS = BUILD / "kernels"
 SOURCE = BUILD / "source"
@@ -103,7 +103,8 @@ def take_debian(line):
     with apt.having(line.package, line.suite) as (own, image, version):
         release = image[len("linux-image-"):]
         headers = f"linux-headers-{release}"
-        needed = [name for name in own.depends(headers) if re.fullmatch("linux-headers-.*-common|linux-kbuild-.*", name)]
+        needed = [name for name in own.depends(headers)
+                  if re.fullmatch("linux-headers-.*-common|linux-kbuild-.*", name)]
         with new_folder(line.path) as work:
             own.unpack(work / "root", image, headers, *needed)
             # Trixie's packages have their modules in /usr/lib.
@@ -233,12 +234,8 @@ def build_module(line, source_dir=ROOT / "kernel", name=MODULE):
             remove(*(entry for entry in folder.iterdir() if entry.name != ".lock"))
             (folder / ".kernel").write_text(kernel + "\n")
         lay_out(folder, {file: (source_dir / file).read_bytes() for file in source_files(source_dir)})
-        command = [*CLEAN_MAKE, "-C", headers, f"M={folder}", f"KCH_ROOT={ROOT}", "modules"]
-        # Debian's headers name the compiler the kernel was built with; where that one is not, the
-        # default compiler does, with a warning by Kbuild.
-        if not shutil.which("x86_64-linux-gnu-gcc-12"):
-            command.append("CC=gcc")
-        run(command, folder / ".log", f"{name}.ko for {line.name}")
+        run([*CLEAN_MAKE, "-C", headers, f"M={folder}", f"KCH_ROOT={ROOT}", "modules"], folder / ".log",
+            f"{name}.ko for {line.name}")
         # "vmlinux is unavailable": there is none, and a module without BTF is all that is lost.
         for warning in re.findall(".*(?:warning|WARNING):.*", text_of(folder / ".log")):
             say(warning)

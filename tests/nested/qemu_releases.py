@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import apt
-from common import BUILD, Problem, locked, new_folder, output_of, run, say, text_of
+from common import BUILD, L1, Problem, locked, new_folder, output_of, run, say, text_of
 
 QEMU = BUILD / "qemu"
 PROGRAM = "usr/bin/qemu-system-x86_64"
@@ -22,14 +22,6 @@ SUITES = {"10.0": ["trixie"], "11.1": ["trixie-backports", "trixie"]}
 
 # Of its firmware, what x86 guests without display and network need.
 FIRMWARE = "bios*.bin", "qboot.rom", "kvmvapic.bin", "linuxboot*.bin", "multiboot*.bin"
-
-RUN = """#!/bin/sh
-# SPDX-License-Identifier: GPL-2.0
-here=$(dirname "$(readlink -f "$0")")
-exec "$here/root/ld.so" --library-path "$here/root/lib" --argv0 qemu-system-x86_64 \\
-	"$here/root/usr/bin/qemu-system-x86_64" -L "$here/root/share" "$@"
-"""
-
 
 def ensure(version):
     """The folder of a version, fetched if it is not there."""
@@ -52,8 +44,7 @@ def fetch(version, suites):
              f'--aptopt=APT::Default-Release "{suites[0]}"', suites[-1], packages, *lines], QEMU / f"{version}.log",
             f"fetching QEMU {version}")
         take_needed(packages, Path(scratch, "libraries"), work / "root")
-        (work / "run").write_text(RUN)
-        (work / "run").chmod(0o755)
+        shutil.copy(L1 / "qemu/run-release.sh", work / "run")
         said = output_of(work / "run", "--version")
         if f"version {version}." not in said:
             raise Problem(f"{version}: it does not run here, or {suites[0]} has another: {said}")

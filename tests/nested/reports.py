@@ -9,7 +9,7 @@
 The reports are those of the table REPORTS. A report reads what its cases left in build/nested/CASE/ (outcome,
 verdict.log), prints its sections, and writes document and pictures to build/results/; make copies them to
 Documentation/. The prose of a document is written by hand: only what is between ".. begin SECTION" and
-".. end SECTION" comes from here. A case that was not run, or did not pass, fails its report, and the exit status is 1."""
+".. end SECTION" comes from here. A case that was not run, or did not pass, fails its report: the exit status is 1."""
 
 import argparse
 import re
@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
 import cases
@@ -55,8 +54,6 @@ class Log:
             raise Problem(f"case {name}: {said}")
         self.name, self.caught = name, sorted(set(said.partition("caught: ")[2].split()))
         stages = re.split("^stage=.*", text_of(BUILD / "nested" / name / "verdict.log"), flags=re.M)[1:]
-        if not stages:
-            raise Problem(f"case {name}: its verdict.log has no stage")
         self.releases = [(lines_like("release=(.*)", stage) or ["?"])[-1] for stage in stages]
         self.stages = ["\n".join(lines_like("note=(.*)", stage)) for stage in stages]
         self.notes = "\n".join(self.stages)
@@ -71,12 +68,6 @@ class Log:
     def worst(self, key: str) -> int:
         """Of the VMs' notes "vmN KEY=NUMBER", the one furthest from zero."""
         return max(self.numbers(rf"vm\d+ {key}=(-?\d+)"), key=abs)
-
-
-def package_of(folder: Path) -> str:
-    if not text_of(folder / "package"):
-        raise Problem(f"{folder}/package is not there")
-    return text_of(folder / "package")
 
 
 # ---- How it is written
@@ -149,8 +140,7 @@ def fill(document: str, sections: Sections) -> str:
 
 # ---- From every kernel to every other
 
-def pair_controls() -> List[str]:
-    return [name for name in ROWS if name.startswith("control-pair-")]
+CONTROLS = [name for name in ROWS if name.startswith("control-pair-")]
 
 
 def matrix() -> Sections:
@@ -168,14 +158,14 @@ def matrix() -> Sections:
         raise Problem(f"the pairs are not of one kind (VMs, vCPUs, kHz, ppm): {sorted(kinds)}")
     vms, vcpus, shift, ppm = kinds.pop()
     head = ["pair", "kind", *(title for title, _ in DATA["pair"]), "same function"]
-    for name in pair_controls():
+    for name in CONTROLS:
         log = Log(name)
         controls.append(f"- {ROWS[name].host} to {ROWS[name].next}, kvmclock {log.worst('error_now_ns')} ns and TSC "
                         f"{log.worst('tsc_error_cycles')} cycles off: caught by "
                         + ", ".join(f"``{check}``" for check in log.caught))
     return {"pairs": [f"VMs: {vms}, each of {vcpus} vCPUs. TSC frequency that the second kernel is told: "
                       f"{shift:+d} kHz ({ppm:+d} ppm).", "", *table(head, body, (0, 1, 6))],
-            "kernels": [f"- {line}: {release} ({package_of(BUILD / 'kernels' / line)})"
+            "kernels": [f"- {line}: {release} ({(BUILD / 'kernels' / line / 'package').read_text().strip()})"
                         for line, release in releases.items()],
             "controls": controls}
 
@@ -184,10 +174,7 @@ def matrix() -> Sections:
 
 STEPS_BEGIN = "guest_last"
 STEPS_HEAD = ("step", "ms", "share, %", "counted, ms", "share, %", "whose")
-
-
-def blackout_lines() -> List[str]:
-    return [line for line in kernels.LINES if f"blackout-{line}-counted" in ROWS]
+BLACKOUTS = [line for line in kernels.LINES if f"blackout-{line}-counted" in ROWS]
 
 
 def durations(log: Log) -> List[tuple]:
@@ -209,7 +196,7 @@ def durations(log: Log) -> List[tuple]:
 
 def blackout() -> Sections:
     tables, shares = [], []
-    for line in blackout_lines():
+    for line in BLACKOUTS:
         log, counted = Log(f"blackout-{line}"), Log(f"blackout-{line}-counted")
         body = [(*plain[:3], *by_count[1:]) for plain, by_count in zip(durations(log), durations(counted))]
         release = log.releases[-1]
@@ -221,18 +208,11 @@ def blackout() -> Sections:
 # ---- KVM's selftests, and ours on their library
 
 RESULTS = {"0": "pass", "4": "skip", "124": "time limit", "143": "time limit"}
-
-
-def our_rows() -> List[cases.Case]:
-    """Our cases that run all guests, from one kernel to another; first those that stay on theirs."""
-    found = [row for row in ROWS.values() if row.script == "selftests"
-             and not any(map(row.param, ("controls", "scenarios", "spoil")))]
-    order = list(kernels.LINES).index
-    return sorted(found, key=lambda row: (row.host != row.next, order(row.host), order(row.next)))
-
-
-def kernel_rows() -> List[cases.Case]:
-    return [row for row in ROWS.values() if row.script == "selftests-kernel" and row.expect == "pass"]
+# Our cases that run all guests, from one kernel to another; first those that stay on theirs.
+OURS = sorted((row for row in ROWS.values() if row.script == "selftests"
+               and not any(map(row.param, ("controls", "scenarios", "spoil")))),
+              key=lambda row: (row.host != row.next, *map([*kernels.LINES].index, (row.host, row.next))))
+KERNELS_OWN = [row for row in ROWS.values() if row.script == "selftests-kernel" and row.expect == "pass"]
 
 
 def scenario_result(notes: str, test: str, guest: str) -> str:
@@ -254,13 +234,13 @@ def kernel_selftests(row: cases.Case) -> List[str]:
             for test, *both, text in lines_like(r"(\S+(?<!-with)) (\d+) (\d+) ?(.*)", log.notes)]
     head = ["test", "without", "with", "tests in it, or what is not met"]
     return [*heading(row.host), *table(head, body, range(4)), "",
-            f"Host {log.releases[0]}, tests of {package_of(BUILD / 'selftests' / row.host)}.", ""]
+            f"Host {log.releases[0]}, tests of {(BUILD / 'selftests' / row.host / 'package').read_text().strip()}.", ""]
 
 
 def selftests() -> Sections:
-    kernel = [line for row in kernel_rows() for line in kernel_selftests(row)]
+    kernel = [line for row in KERNELS_OWN for line in kernel_selftests(row)]
     captures, restores = [], []
-    for row in our_rows():
+    for row in OURS:
         notes = Log(row.name).notes
         if row.host == row.next:
             captures.append((f"captured, {row.host}", "capture", notes))
@@ -286,7 +266,8 @@ def comparison(log: Log) -> List[str]:
         drift = int(first["error_hour_ns"]) - int(first["error_end_ns"])
         values[method] = {**first, "drift_hour_ns": str(drift), "last_ns": last["total_error_ns"],
                           "last_cycles": last["total_error_cycles"]}
-    blocks = ["\n".join([f'"{title}"', *(f"{i} {one['total_error_ns']} 0x{color}" for i, one in enumerate(after[method], 1))])
+    blocks = ["\n".join([f'"{title}"', *(f"{i} {one['total_error_ns']} 0x{color}"
+                                         for i, one in enumerate(after[method], 1))])
               for method, title, color in DATA["compare-method"] if method in after]
     picture("benchmark", {"points": ["\n\n\n".join(blocks)]})
     exact, updates = values["identical"], len(log.stages) - 1
@@ -363,9 +344,9 @@ def demo_host() -> Sections:
 
 # What makes it, and of which cases.
 REPORTS: Dict[str, Tuple[Callable[[], Sections], List[str]]] = {
-    "matrix": (matrix, [f"pair-{old}-{new}" for old, new in kernels.pairs()] + pair_controls()),
-    "blackout": (blackout, [f"blackout-{line}{end}" for line in blackout_lines() for end in ("", "-counted")]),
-    "selftests": (selftests, [row.name for row in kernel_rows() + our_rows()] + ["selftests-controls"]),
+    "matrix": (matrix, [f"pair-{old}-{new}" for old, new in kernels.pairs()] + CONTROLS),
+    "blackout": (blackout, [f"blackout-{line}{end}" for line in BLACKOUTS for end in ("", "-counted")]),
+    "selftests": (selftests, [row.name for row in KERNELS_OWN + OURS] + ["selftests-controls"]),
     "benchmark": (benchmark, ["comparison", "cost-6.12"]),
     "demo": (demo, ["demo"]),
     "demo-qemu": (demo_qemu, ["qemu-demo"]),
@@ -387,7 +368,8 @@ def run_cases(names: List[str]) -> None:
         for file in TABLES:
             some = [case.name for case in cases.read_table(NESTED / file) if case.name in names]
             if some:
-                subprocess.run([NESTED / "run.py", "-j1", "-t", NESTED / file, "-c", *some], stdout=sys.stderr, check=False)
+                subprocess.run([NESTED / "run.py", "-j1", "-t", NESTED / file, "-c", *some], stdout=sys.stderr,
+                               check=False)
         names = [name for name in names if mismeasured(name)]
 
 

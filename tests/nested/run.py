@@ -79,20 +79,17 @@ class Run:
             time.sleep(0.1)
             ended = [process for process in self.running if process.poll() is not None]
         case, started = self.running.pop(ended[0])
-        status = ended[0].returncode
+        status, directory = ended[0].returncode, self.logs / case.name
         # As a shell says it.
-        self.finish(case, status if status >= 0 else 128 - status, time.monotonic() - started)
-
-    def finish(self, case: Case, status: int, seconds: float) -> None:
-        directory = self.logs / case.name
-        (directory / "status").write_text(f"{status}\n")
+        (directory / "status").write_text(f"{status if status >= 0 else 128 - status}\n")
         outcome, reason = judge(directory, case.expect, int(case.param("kexecs", "1")))
         said = f"{outcome}: {reason}"
         (directory / "outcome").write_text(f"{said}\n")
         # In the self-test a case is right when the judge said of it what the table says it must.
         good = fnmatch.fnmatchcase(said, case.outcome) if case.outcome else outcome in ("pass", "skip")
+        note = f"{time.monotonic() - started:.0f} s, {said}"
         self.report.test(case.name, "" if good else self.evidence(directory, case.outcome),
-                         f"SKIP {reason}" if outcome == "skip" and not case.outcome else f"{seconds:.0f} s, {said}")
+                         f"SKIP {reason}" if outcome == "skip" and not case.outcome else note)
         if self.options.v:
             for key, value in re.findall("^(stage|note)=(.*)", "\n".join(read_lines(directory / "verdict.log")), re.M):
                 print(f"# stage {value}" if key == "stage" else f"#   {value}")

@@ -47,7 +47,7 @@ class Reports(unittest.TestCase):
             write(f"kernels/{line}/package", f"linux {line}\n")
         for old, new in kernels.pairs():
             pair(f"pair-{old}-{new}", ns=-7 if (old, new) == ("6.1", "6.12") else 0, function=int((old, new) != ("7.3", "6.1")))
-        for name in reports.pair_controls():
+        for name in reports.CONTROLS:
             pair(name, -99, 0, outcome="pass: caught: rate error_ns rate")
         self.has("matrix", "6.1 to 6.1 same 0 0 0 0 yes", "6.1 to 6.12 upgrade 0 -7 0 0 yes", "7.3 to 6.1 rollback 0 0 0 0 no",
                  "VMs: 2, each of 2 vCPUs. TSC frequency that the second kernel is told: +30 kHz (+15 ppm).",
