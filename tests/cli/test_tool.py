@@ -400,106 +400,57 @@ class Device(Case):
         os.kill(found["holder"], 15)
 
 
-# A host on which nothing is amiss: files below --sysroot.
-MODULES = "/lib/modules/6.12.2-amd64/modules.dep"
-KERNEL_LINE = "quiet memmap=1M$0x30000000 kvmclock_handover.region=0x30000000,1M tsc_early_khz=2596124 hpet=disable pmtmr=0"
-ENTRY = "/boot/loader/entries/2.conf"
-HOST = {
-    "/proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu constant_tsc nonstop_tsc tsc_known_freq\nbugs\t\t: none\n",
-    "/proc/cmdline": KERNEL_LINE + "\n", "/proc/sys/kernel/osrelease": "6.12.1-amd64\n", "/dev/kvm": "",
-    "/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
-    "/sys/devices/system/clocksource/clocksource0/available_clocksource": "tsc hpet acpi_pm \n",
-    "/sys/kernel/kexec_loaded": "0\n", MODULES: "updates/dkms/kvmclock_handover.ko.xz: kernel/kvm.ko.xz\n",
-    "/etc/systemd/system/dev-kvmclock_handover.device.wants/kvmclock-handover-save.service": "",
-    "/etc/libvirt/hooks/qemu.d/kvmclock-handover": "#!/bin/sh\n", "/run/libvirt/qemu/web1.pid": "{pid}",
-    "/etc/default/libvirt-guests": "# ON_SHUTDOWN=shutdown\nON_SHUTDOWN='suspend'\n",
-    ENTRY: f"title Debian\nversion 6.12.2-amd64\nlinux /6.12.2/linux\noptions root=/dev/vda\noptions {KERNEL_LINE}\n",
-    "/boot/loader/entries/1.conf": "title old\noptions quiet\n",
-}
-FILES_OF = "/sys/devices/system/clocksource/clocksource0/"
-# (what is other; status; check; verdict; what is said of it)
-AMISS = [
-    ({}, 0, "next region", "ready", "options in /boot/loader/entries/2.conf: reserved"),
-    ({}, 0, "vm web1", "ready", "2 vCPUs, TSC not scaled, to be saved; libvirt and its hook bring it back"),
-    ({"/sys/kernel/kexec_loaded": None}, 4, "kernel", "not ready", "no kexec"),
-    ({"/proc/sys/kernel/kexec_load_disabled": "1"}, 4, "kernel", "not ready", "kexec_load_disabled is 1"),
-    ({"/sys/kernel/security/lockdown": "none [integrity] confidentiality\n"}, 0, "kernel", "warning", "kexec -s"),
-    ({FILES_OF + "current_clocksource": "hpet\n"}, 4, "tsc", "not ready", "echo tsc >/sys/devices"),
-    ({FILES_OF + "current_clocksource": "hpet\n", FILES_OF + "available_clocksource": "hpet\n"}, 4, "tsc", "not ready", "dmesg"),
-    ({FILES_OF + "current_clocksource": "tsc-early\n"}, 4, "tsc", "not ready", "wait some seconds"),
-    ({"/proc/cpuinfo": "flags\t\t: fpu constant_tsc\n"}, 0, "tsc", "warning", "may change its rate"),
-    ({"command": "--device /nonexistent"}, 4, "module", "not ready", "modprobe kvmclock_handover"),
-    ({"SELFCHECK": 80}, 4, "module", "not ready", "touches no clock"),
-    ({"TSC_SOURCE": 1}, 4, "tsc frequency", "not ready", "wait some seconds"),
-    ({"TSC_SOURCE": 3}, 0, "next frequency", "ready", "told by the CPU"),
-    ({"CAPACITY": 800}, 0, "region", "ready", "640 of 800 bytes for 1 VMs"),
-    ({"CAPACITY": 600}, 4, "region", "not ready", "640 of 600 bytes"),
-    ({"BACKEND": "0"}, 4, "region", "not ready", "kvmclock_handover.region=ADDRESS,1M"),
-    ({"OUTGOING": "live-two"}, 0, "vm web1", "ready", "saved"),
-    ({"LIVE": "no-master"}, 4, "vm web1", "not ready", "no master clock"),
-    ({"/etc/libvirt/hooks/qemu.d/kvmclock-handover": None}, 4, "vm web1", "not ready", "without the hook it runs on"),
-    ({"/etc/default/libvirt-guests": "#ON_SHUTDOWN=suspend\n"}, 0, "vm web1", "warning", "ON_SHUTDOWN=suspend"),
-    ({"/run/libvirt/qemu/web1.pid": "1"}, 0, "vm web1", "ready", "its VMM brings it back"),
-    ({"/etc/systemd/system/dev-kvmclock_handover.device.wants/kvmclock-handover-save.service": None}, 0, "save unit",
-     "warning", "kvmclockctl save --all"),
-    ({ENTRY: "linux /vmlinuz-6.12.2-amd64\noptions quiet\n"}, 4, "next region", "not ready",
-     "lacks memmap=1M$0x30000000 kvmclock_handover.region=0x30000000,1M"),
-    ({ENTRY: "options " + KERNEL_LINE.replace("1M$", "512K$")}, 4, "next region", "not ready", "lacks memmap=1M$0x30000000;"),
-    ({ENTRY: "options " + KERNEL_LINE.replace("memmap=", "memmap=4K$0x1000,")}, 0, "next region", "ready", ""),
-    ({ENTRY: "options " + KERNEL_LINE.replace("memmap=", "-- memmap=")}, 4, "next region", "not ready", "lacks memmap="),
-    ({ENTRY: "options " + KERNEL_LINE.replace("kvmclock_handover.region=0x30000000,1M", "")}, 4, "next region", "not ready",
-     "lacks kvmclock_handover.region="),
-    ({ENTRY: "options " + KERNEL_LINE.replace("kvmclock_handover.region=0x30000000,1M", ""),
-      "/etc/modprobe.d/kch.conf": "options kvmclock-handover region=0x30000000,1024K\n"}, 0, "next region", "ready", ""),
-    ({ENTRY: "options " + KERNEL_LINE.replace("2596124", "2596125")}, 0, "next frequency", "warning", "lacks tsc_early_khz=2596124;"),
-    ({ENTRY: "options " + KERNEL_LINE.replace("hpet=disable", ""), "SCALED": 1}, 4, "next frequency", "not ready", "lacks hpet=disable;"),
-    ({"SCALED": 1}, 0, "vm web1", "ready", "TSC scaled"),
-    ({"/boot/loader/loader.conf": "timeout 3\ndefault 1*\n"}, 4, "next region", "not ready", "entries/1.conf: lacks"),
-    ({"/etc/kernel/cmdline": "quiet\n"}, 0, "next region", "warning", "/etc/kernel/cmdline: lacks memmap"),
-    ({"/sys/kernel/kexec_loaded": "1\n"}, 0, "next region", "unknown", "the image that is loaded"),
-    ({"/sys/kernel/kexec_loaded": "1\n", "command": "--cmdline quiet"}, 4, "next region", "not ready", "--cmdline: lacks memmap"),
-    ({"/etc/default/kexec": 'LOAD_KEXEC=true\nKERNEL_IMAGE="/vmlinuz-6.1-x"\nAPPEND="quiet"\n', ENTRY: None}, 4, "next region",
-     "not ready", "APPEND in /etc/default/kexec: lacks memmap"),
-    ({"/etc/default/kexec": 'LOAD_KEXEC=true\nKERNEL_IMAGE="/vmlinuz-6.1-x"\nAPPEND=""\n', "/boot/loader/entries/1.conf": None},
-     4, "module for 6.1-x", "not ready", "no /lib/modules/6.1-x"),
-    ({"/etc/default/kexec": "LOAD_KEXEC=true\nUSE_GRUB_CONFIG=true\n"}, 0, "next region", "unknown", "GRUB's default entry"),
-    ({ENTRY: None, "/boot/loader/entries/1.conf": None}, 0, "next region", "warning", "no kernel is loaded"),
-    ({ENTRY: None, "/boot/loader/entries/1.conf": None}, 0, "module for 6.12.2-amd64", "ready", "installed"),
-    ({}, 0, "module for 6.12.2-amd64", "ready", "installed"),
-    ({MODULES: "kernel/kvm.ko.xz:\n"}, 4, "module for 6.12.2-amd64", "not ready", "dkms install kvmclock-handover"),
-    ({"command": "--kernel 9.9"}, 4, "module for 9.9", "not ready", "no /lib/modules/9.9"),
-]
-
-
 class Doctor(Case):
+    """doctor.tbl says what is in it."""
+
+    def setUp(self):
+        super().setUp()
+        names, self.host, self.amiss = {}, [], []
+        for line in (HERE / "doctor.tbl").read_text().splitlines():
+            line = re.sub(r"\b[A-Z_]+\b", lambda word: names.get(word[0], word[0]), line)
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) == 2:
+                self.host.append(cells[1])
+            elif len(cells) == 5 and not line.startswith("#"):
+                self.amiss.append(cells)
+            elif re.match("[A-Z]", line):
+                names.update([line.split(" = ", 1)])
+
     def doctor(self, changes, status):
         """The rows by the names of their checks, what is in them as one text."""
-        shutil.rmtree(self.work / "root", ignore_errors=True)
-        for name, text in {**HOST, **{name: text for name, text in changes.items() if name.startswith("/")}}.items():
-            if text is not None:
-                path = self.work / "root" / name[1:]
+        root, fake, more = self.work / "root", {"LIVE": "live-two"}, ""
+        shutil.rmtree(root, ignore_errors=True)
+        for change in [*self.host, *filter(None, changes.split(" ; "))]:
+            name, becomes, text = change.partition(" =")
+            path = root / name.split()[0][1:]
+            if change.startswith("command "):
+                more = change[len("command "):]
+            elif not change.startswith("/"):
+                fake.update([change.split("=")])
+            elif becomes:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text.replace("{pid}", str(self.vmm.pid)))
+                path.write_text(text[1:].encode().decode("unicode_escape").replace("{pid}", str(self.vmm.pid)))
                 path.chmod(0o755)
-        fake = {"LIVE": "live-two", **{key: word for key, word in changes.items() if key.isupper()}}
-        found = self.tool(status, f"doctor --sysroot {self.work}/root {changes.get('command', '')}", {}, **fake)
+            else:
+                path.unlink()
         rows = {}
-        for row in found["checks"]:
+        for row in self.tool(int(status), f"doctor --sysroot {root} {more}", {}, **fake)["checks"]:
             text = "; ".join(str(row[key]) for key in ("found", "why", "remedy"))
             rows.setdefault(row["check"], []).append((row["verdict"], text))
         return rows
 
     def test_doctor(self):
         self.start_vmm("0", "-uuid", uuid("a"), "-name", "web1")
-        self.assertEqual({verdict for rows in self.doctor({}, 0).values() for verdict, _ in rows}, {"ready"})
-        for changes, status, check, verdict, text in AMISS:
+        self.assertEqual({verdict for rows in self.doctor("", 0).values() for verdict, _ in rows}, {"ready"})
+        self.assertGreater(len(self.amiss), 40)
+        for status, check, verdict, text, changes in self.amiss:
             with self.subTest(changes=changes):
                 rows = self.doctor(changes, status).get(check, [])
                 self.assertTrue([1 for found, said in rows if found == verdict and text in said], rows)
 
     def test_nameless(self):
         self.start_vmm("0")
-        self.assertEqual(self.doctor({}, 0)[f"vm {self.vmm.pid}"][0][0], "warning")
+        self.assertEqual(self.doctor("", 0)[f"vm {self.vmm.pid}"][0][0], "warning")
 
 
 if __name__ == "__main__":
