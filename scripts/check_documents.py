@@ -124,16 +124,6 @@ def name_faults() -> Iterator[str]:
                                                     ROOT.glob("Documentation/man/kvmclockctl*.8")), re.M))
 
 
-# ---- What stands in several files
-
-def version_faults() -> Iterator[str]:
-    """The version is that of version.h."""
-    version = re.search('"(.*)"', sources("kernel/core/version.h"))[1]
-    for name, pattern in (("debian/changelog", r"\A\S+ \((.*?)\)"), ("kernel/dkms.conf", 'PACKAGE_VERSION="(.*)"'),
-                          ("userspace/Makefile", r"^VERSION +:= (.*)")):
-        yield from differences(f"version in {name}", [version], re.findall(pattern, sources(name), re.M))
-
-
 def example_faults() -> Iterator[str]:
     for path in [ROOT / "README.md", *ROOT.glob("Documentation/**/*")]:
         if path.suffix != ".svg" and path.is_file() and re.search(r'--[a-z-]+="?\$\(kvmclockctl', path.read_text()):
@@ -166,6 +156,5 @@ def format_faults(run: Callable) -> Iterator[str]:
 def faults(run: Callable) -> Iterator[str]:
     yield from layout_faults(run)
     yield from name_faults()
-    yield from version_faults()
     yield from example_faults()
     yield from format_faults(run)
