@@ -3,10 +3,13 @@
 #include <linux/dmi.h>
 #include <linux/fs.h>
 #include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/utsname.h>
 #include <linux/uuid.h>
 #include <asm/cpufeature.h>
+#include <asm/hpet.h>
 #include <asm/processor.h>
 #include <asm/tsc.h>
 
@@ -22,6 +25,8 @@
 #define CLOCKSOURCE_FILE \
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 #define BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
+#define CMDLINE_FILE	"/proc/cmdline"
+#define CMDLINE_BYTES	4096
 
 /*
  * Reads a file that is user ABI, for what the kernel has no function for.
@@ -100,6 +105,27 @@ static enum kch_tsc_source clocksource(void)
 #define khz_is_settled()	false
 #endif
 
+/*
+ * Refinement measures against HPET or PM timer.  Without them it waits a second as well, and
+ * leaves the frequency alone.  That there is no PM timer only the command line says.
+ */
+static bool nothing_to_refine_with(void)
+{
+	char *line = is_hpet_enabled() ? NULL : kmalloc(CMDLINE_BYTES, GFP_KERNEL);
+	char *rest = line, *word;
+	bool none = false;
+
+	if (!line)
+		return false;
+	read_line(CMDLINE_FILE, line, CMDLINE_BYTES);
+	while ((word = strsep(&rest, " "))) {
+		if (strstarts(word, "pmtmr="))
+			none = !strcmp(word, "pmtmr=0");
+	}
+	kfree(line);
+	return none;
+}
+
 enum kch_tsc_source kch_host_tsc_source(void)
 {
 	enum kch_tsc_source source;
@@ -111,8 +137,8 @@ enum kch_tsc_source kch_host_tsc_source(void)
 	if ((source == KCH_TSC_EARLY || source == KCH_TSC_SETTLED) &&
 	    boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ))
 		return KCH_TSC_KNOWN;
-	/* One that was taken over from the kernel before a kexec. */
-	if (source == KCH_TSC_EARLY && khz_is_settled())
+	/* One that was taken over from the kernel before a kexec, or that is pinned. */
+	if (source == KCH_TSC_EARLY && (khz_is_settled() || nothing_to_refine_with()))
 		return KCH_TSC_SETTLED;
 	return source;
 }

@@ -174,7 +174,7 @@ def matrix() -> Sections:
 
 STEPS_BEGIN = "guest_last"
 STEPS_HEAD = ("step", "ms", "share, %", "counted, ms", "share, %", "whose")
-BLACKOUTS = [line for line in kernels.LINES if f"blackout-{line}-counted" in ROWS]
+BLACKOUTS = [name for line in kernels.LINES for name in (line, f"{line}-pinned") if f"blackout-{name}-counted" in ROWS]
 
 
 def durations(log: Log) -> List[tuple]:
@@ -195,14 +195,15 @@ def durations(log: Log) -> List[tuple]:
 
 
 def blackout() -> Sections:
-    tables, shares = [], []
+    tables, shares, early = [], [], []
     for line in BLACKOUTS:
         log, counted = Log(f"blackout-{line}"), Log(f"blackout-{line}-counted")
         body = [(*plain[:3], *by_count[1:]) for plain, by_count in zip(durations(log), durations(counted))]
-        release = log.releases[-1]
+        release = log.releases[-1] + (", pinned" if line.endswith("-pinned") else "")
         tables += [*heading(release), *table(STEPS_HEAD, body, (0, 5)), ""]
         shares.append(f"- {release}: {body[-2][4]} %; the test demands less than {ROWS[counted.name].param('share')} %")
-    return {"steps": tables[:-1], "shares": shares}
+        early += [f"- {release}: {ms} ms" for ms in lines_like(r"early .* (-?\d+) ms .*", counted.notes)]
+    return {"steps": tables[:-1], "shares": shares, "early": early}
 
 
 # ---- KVM's selftests, and ours on their library

@@ -59,11 +59,11 @@ class Reports(unittest.TestCase):
 
     def test_blackout(self):
         ends = ["guest_last", *(end for _, end, _ in reports.DATA["step"])]
-        notes = ["tsc_khz 1000", *(f"at {end} {i * 500}" for i, end in enumerate(ends))]
+        notes = ["tsc_khz 1000", "early by 905 ms before", *(f"at {end} {i * 500}" for i, end in enumerate(ends))]
         for name in reports.REPORTS["blackout"][1]:
             case(name, notes)
         self.has("blackout", "clock saved 0.500 7.143 0.500 7.143 ours", "ours: with the save 2.500 35.714 2.500 35.714 ours",
-                 "- rel0: 28.571 %; the test demands less than 1 %")
+                 "- rel0: 28.571 %; the test demands less than 1 %", "- rel0, pinned: 905 ms")
         case(name, [note for note in notes if "settled" not in note])
         self.assertRaisesRegex(Problem, "before the last: TSC frequency settles", reports.make_report, "blackout")
 

@@ -9,6 +9,8 @@
 #   vcpus=N            as for handover
 #   share=N            what is ours after the kexec has to be less than N % of all; for cases with icount=,
 #                      as elsewhere it depends on the machine and what else that does
+#   pin=yes            the next kernel has the words with which the tool pins its frequency, and nobody waits for the
+#                      end of a calibration; the guest has to be back before that. For cases with icount=, too
 #   delay=S            S seconds pass before the module is loaded, for a control
 
 VCPUS=$(param vcpus 1)
@@ -37,7 +39,24 @@ stage_0() {
 	judge_report vm
 	at state_saved "$(reported vm at_state_saved)"
 	at clock_saved "$(reported vm at_clock_saved)"
-	do_kexec
+	_words=
+	[ "$(param pin no)" = no ] || _words=$(kvmclockctl kexec-args | tr ' ' '\n' | grep -E '^(tsc_early_khz|hpet|pmtmr)=')
+	# shellcheck disable=SC2086 # words
+	do_kexec "$NEXT_LINE" $_words
+}
+
+note_registered() {
+	wait_settled
+	kch-host-tsc >/run/registered
+}
+
+# When the calibration would have ended: the kernel gives the clocksource its last name then.
+check_early() {
+	wait
+	_first=$(reported vm at_guest_first)
+	_registered=$(cat /run/registered)
+	note early "first reading $(((_registered - _first) / $(field status tsc_khz))) ms before the calibration ends"
+	[ -z "$(param icount)" ] || check early [ "$_first" -lt "$_registered" ]
 }
 
 before_kexec() {
@@ -46,7 +65,11 @@ before_kexec() {
 
 stage_1() {
 	_settling=$(kch-host-tsc)
-	wait_settled
+	if [ "$(param pin no)" = yes ]; then
+		note_registered &
+	else
+		wait_settled
+	fi
 	_settled=$(kch-host-tsc)
 	load_kvm
 	_release=$(uname -r)
@@ -72,6 +95,7 @@ stage_1() {
 	done
 	_percent=$(param share)
 	[ -z "$_percent" ] || check_share "$_percent" "$_kvm" "${_loaded#* }"
+	[ "$(param pin no)" = no ] || check_early
 	note tsc_khz "$(field status tsc_khz)"
 	check verify kvmclockctl verify
 	check finish kvmclockctl finish

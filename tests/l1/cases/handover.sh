@@ -127,6 +127,7 @@ next_words() {
 		kvmclockctl kexec-args | tr ' ' '\n' |
 			grep -E '^(tsc_early_khz|hpet|pmtmr)=' | tr '\n' ' '
 	elif [ "$(param unsettled no)" != no ] && [ "$STAGE" -gt 0 ]; then
+		umount /proc/cmdline
 		echo kch.kvm=settled
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\),init_tsc_clocksource.*/\1/p' /proc/cmdline
 	elif [ "$(param unsettled no)" != no ]; then
@@ -179,7 +180,12 @@ stage_n() {
 			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi
 	case $(param unsettled no)$1 in
-	yes1 | pin1) check unsettled test "$(field status tsc_source)" = early ;;
+	yes1 | pin1)
+		# Nothing is to tell the module that the frequency would stay, either.
+		sed 's/pmtmr=0//' /proc/cmdline >/run/cmdline
+		mount --bind /run/cmdline /proc/cmdline
+		check unsettled test "$(field status tsc_source)" = early
+		;;
 	*) wait_settled ;;
 	esac
 	# It makes the module ask KVM for its frequency, which the notes below have, before the first restore does.

@@ -27,6 +27,7 @@ void fault_remove(void)
 }
 
 #define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
+#define COMMAND_LINE	"/proc/cmdline"
 
 /*
  * Calibration is over before a program can run here, and there is no other
@@ -40,6 +41,9 @@ bool pretend_clocksource(const char *parameter, const char *line)
 
 	if (err && err != EOPNOTSUPP)
 		die(FAULT_MODULE " %s: %s", parameter, errno_name(err));
+	/* Nor is it a host whose frequency is pinned. */
+	if (mount("/dev/null", COMMAND_LINE, NULL, MS_BIND, NULL))
+		die(COMMAND_LINE ": %s", strerror(errno));
 	if (!err)
 		return false;
 	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -53,6 +57,6 @@ bool pretend_clocksource(const char *parameter, const char *line)
 
 void pretend_no_longer(void)
 {
-	if (module_remove(FAULT_MODULE) && umount(CLOCKSOURCE))
+	if (umount(COMMAND_LINE) || (module_remove(FAULT_MODULE) && umount(CLOCKSOURCE)))
 		die("the clocksource cannot be put right");
 }

@@ -122,7 +122,8 @@ enum kch_mode {
  * enum kch_tsc_source - how the kernel knows its tsc_khz
  * @KCH_TSC_UNKNOWN: could not be told
  * @KCH_TSC_EARLY: early calibration; will change when refinement ends
- * @KCH_TSC_SETTLED: calibration is over; it will not change again
+ * @KCH_TSC_SETTLED: calibration is over, or has nothing to measure with (``hpet=disable
+ *	pmtmr=0``); it will not change again
  * @KCH_TSC_KNOWN: told by CPUID or the hypervisor; never calibrated
  * @KCH_TSC_OTHER: the clocksource is not the TSC, or the TSC is unstable: KVM has
  *	no master clock, and nothing can be saved or restored exactly
