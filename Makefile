@@ -4,6 +4,7 @@
 #   make test       unit tests, every errno, the short nested cases
 #   make test-full  all nested cases, mutants, fuzzing
 #   make cases CASE='age-* hold-*'   the nested cases of these names, and what they need
+#   make soak       a hundred kexecs in a row; then the short nested cases, or CASE=, 50 or TIMES= times
 #   make bench      each way to restore a clock, over ten kexecs; what ours costs
 #   make results    the tables in Documentation/ anew, from a run of the cases they are of
 #   make check      style and static checks
@@ -97,6 +98,12 @@ cases: setup
 	$(if $(CASE),,$(error CASE= names the cases, as in CASE='age-*'; tests/nested/run.py -l lists them))
 	@tests/nested/run.py -c '$(CASE)'
 
+# Goes on after a failure, and fails at the end.
+soak: nested
+	@tests/nested/run.py -c soak-100
+	@failed=0; for n in $$(seq $(or $(TIMES),50)); do echo "# run $$n of $(or $(TIMES),50)"; \
+		tests/nested/run.py $(if $(CASE),-c '$(CASE)') || failed=1; done; exit $$failed
+
 check:
 	@scripts/setup.sh --check
 	@scripts/check.py
@@ -111,7 +118,7 @@ distclean:
 	@$(MAKE) --no-print-directory clean
 
 help:
-	@sed -n '3,15s/^# \{0,1\}//p' Makefile
+	@sed -n '3,16s/^# \{0,1\}//p' Makefile
 
 .PHONY: all module userspace install uninstall packages setup nested demo demo-qemu demo-host bench results test \
-	test-full cases check clean distclean help
+	test-full cases soak check clean distclean help
