@@ -235,6 +235,7 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool ref
 	/* A reference that is not in use, or was not, is none. */
 	if (reference && master == ka->use_master_clock)
 		write_reference(ka, before);
+	ka->default_tsc_khz = le32_to_cpu(before->default_tsc_khz);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		was = kch_entry_vcpu(before, vcpu->vcpu_id);
 		if (!was)
@@ -267,6 +268,9 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 		goto unlock;
 	write_seqcount_begin(&ka->pvclock_sc);
 	write_reference(ka, wanted);
+	/* A vCPU that is added gets it, and the others' TSC only if theirs is the same. */
+	if (pairs && wanted->default_tsc_khz)
+		ka->default_tsc_khz = le32_to_cpu(wanted->default_tsc_khz);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		pair = pairs ? kch_entry_vcpu(wanted, vcpu->vcpu_id) : NULL;
 		if (pair)

@@ -92,7 +92,6 @@ start_vm() { # SLOT
 	else
 		_ways=4
 		if is_grown "$_slot"; then
-			# The last two leave the VM's own frequency, which new vCPUs get, as its VMM made it.
 			_ways=2
 			ADDED=$((ADDED + 1))
 			set -- "$@" --hot-add 1 --adopt
