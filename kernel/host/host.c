@@ -174,7 +174,7 @@ int kch_host_tsc_settled(struct kch_message *message)
 	case KCH_TSC_SETTLED:
 		return 0;
 	case KCH_TSC_EARLY:
-		kch_say(message, "the host's TSC frequency is still being calibrated (%u kHz so far): a clock restored now would change its rate when that ends; wait about a second, or pin it with tsc_early_khz=",
+		kch_say(message, "the host's TSC frequency is still being calibrated (%u kHz so far): a clock restored now would change its rate when that ends; wait about a second, or pin it (kvmclockctl kexec-args)",
 			tsc_khz);
 		return -EAGAIN;
 	case KCH_TSC_OTHER:
