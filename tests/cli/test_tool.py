@@ -13,6 +13,7 @@ import re
 import resource
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -388,6 +389,20 @@ class Device(Case):
             (kept / f"2000{number:04}T000000Z-1.json").touch()
         self.tool(1, command, "", INCOMING="saved", LIVE="live")
         self.assertEqual(len(list(kept.iterdir())), 100)
+        # What others have put there is replaced, and not written to; nothing is left beside it.
+        (self.work / "theirs").write_text("theirs")
+        for name, make in (("link", lambda at: at.symlink_to(self.work / "theirs")), ("hard", lambda at: os.link(self.work / "theirs", at)),
+                           ("fifo", os.mkfifo), ("kch.prom.new", lambda at: at.symlink_to(self.work / "theirs"))):
+            make(self.work / name)
+            at = metrics if name == "kch.prom.new" else self.work / name
+            self.tool(1, f"report --prometheus {at}", "", INCOMING="saved", LIVE="live")
+            self.assertEqual([at.is_symlink(), at.read_text()[:7]], [False, "# HELP "])
+        self.assertEqual((self.work / "theirs").read_text(), "theirs")
+        self.assertEqual(stat.filemode(metrics.stat().st_mode), "-rw-r--r--")
+        (self.work / "folder").mkdir()
+        self.tool(1, f"report --prometheus {self.work}/folder", "", "Is a directory", INCOMING="saved", LIVE="live")
+        self.assertEqual([path for path in self.work.iterdir() if path.name.startswith(("folder.", "kch.prom."))],
+                         [self.work / "kch.prom.new"])
         self.tool(3, "report --save=/proc/nowhere", "")
         self.tool(1, "report --save=/proc/nowhere", "", "the report is not there", INCOMING="saved", LIVE="live")
         self.tool(1, "report --prometheus /proc/nowhere", "", "the report is not there", INCOMING="saved", LIVE="live")

@@ -26,14 +26,8 @@ static char *note_path(const uint8_t *uuid)
 
 void blackout_note(const uint8_t uuid[KCH_UUID_SIZE], uint64_t blackout_ns)
 {
-	FILE *file;
-
 	mkdir(folder(), 0755);
-	file = fopen(note_path(uuid), "we");
-	if (!file)
-		return;
-	fprintf(file, "%" PRIu64 "\n", blackout_ns);
-	fclose(file);
+	write_file(note_path(uuid), xasprintf("%" PRIu64 "\n", blackout_ns));
 }
 
 bool blackout_noted(const uint8_t uuid[KCH_UUID_SIZE], uint64_t *blackout_ns)

@@ -118,16 +118,9 @@ static void add_hosts(struct tool *tool, time_t now)
 	output_u64(out, "sequence", host.sequence);
 }
 
-/* Nobody sees half of it. */
-static int write_file(struct tool *tool, const char *path, const char *text)
+static int put(struct tool *tool, const char *path, const char *text)
 {
-	char *new = xasprintf("%s.new", path);
-	FILE *file = fopen(new, "we");
-	bool good = file && fputs(text, file) >= 0 && !fflush(file) && !fsync(fileno(file));
-
-	if (file && fclose(file))
-		good = false;
-	if (good && !rename(new, path))
+	if (!write_file(path, text))
 		return EXIT_DONE;
 	return complain_code(tool, EXIT_FAILED, path, -errno, "%s; the report is not there",
 			     strerror(errno));
@@ -169,7 +162,7 @@ static int keep(struct tool *tool, const char *folder, time_t now)
 	int code;
 
 	make_folder(folder);
-	code = write_file(tool, path, output_json(&tool->out));
+	code = put(tool, path, output_json(&tool->out));
 	drop_oldest(folder);
 	return code;
 }
@@ -234,7 +227,7 @@ static int write_metrics(struct auditor *a, const char *path, time_t now)
 	add_metric(file, rows, "blackout_ns", "vm_blackout_nanoseconds",
 		   "Host time from the seal to the restore");
 	xcheck(fclose(file) ? NULL : text);
-	return write_file(a->tool, path, text);
+	return put(a->tool, path, text);
 }
 
 int cmd_report(struct tool *tool, int argc, char **argv)

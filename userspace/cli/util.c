@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "util.h"
 
 void *xcheck(void *memory)
@@ -117,4 +120,23 @@ char *read_file(const char *path, size_t max, size_t *size)
 	if (size)
 		*size = used;
 	return data;
+}
+
+int write_file(const char *path, const char *text)
+{
+	char *new = xasprintf("%s.XXXXXX", path);
+	int fd = mkostemp(new, O_CLOEXEC), err;
+	FILE *file = fd < 0 ? NULL : xcheck(fdopen(fd, "w"));
+	bool good;
+
+	if (!file)
+		return -1;
+	good = !fchmod(fd, 0644) && fputs(text, file) >= 0 && !fflush(file) && !fsync(fd);
+	good &= !fclose(file);
+	if (good && !rename(new, path))
+		return 0;
+	err = errno;
+	unlink(new);
+	errno = err;
+	return -1;
 }

@@ -32,4 +32,10 @@ char *printable(const char *text);
  */
 char *read_file(const char *path, size_t max, size_t *size);
 
+/*
+ * The file has that text, all of it or none; 0, or -1 with errno set.  What is there
+ * under its name is replaced, not opened: it may be a link or a FIFO of somebody else's.
+ */
+int write_file(const char *path, const char *text);
+
 #endif /* KCH_CLI_UTIL_H */
