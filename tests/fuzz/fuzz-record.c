@@ -14,8 +14,7 @@
 #include "fields.h"
 #include "slots.h"
 #include "fuzz.h"
-
-#define INPUT_MAX	65536
+#include "seal.h"
 
 /* A promise of the headers was broken: the fuzzer takes an abort as a find. */
 #define promise(condition) do { \
@@ -47,66 +46,6 @@ static u8 *copy_to_the_end(const u8 *data, size_t size)
 		end = map + INPUT_MAX;
 	}
 	return memcpy(end - size, data, size);
-}
-
-static u32 load32(const u8 *at)
-{
-	u32 value;
-
-	memcpy(&value, at, sizeof(value));
-	return le32_to_cpu(value);
-}
-
-static u64 load64(const u8 *at)
-{
-	return load32(at) | (u64)load32(at + 4) << 32;
-}
-
-static void store32(u8 *at, u32 value)
-{
-	value = cpu_to_le32(value);
-	memcpy(at, &value, sizeof(value));
-}
-
-/* Entries as far as their sizes can be followed; by the contract, not by code. */
-static void seal_entries(u8 *slot, size_t size)
-{
-	u64 at = load32(slot + 8), end = load64(slot + 40), entry;
-
-	if (end > size)
-		end = size;
-	for (; at + 192 <= end; at += entry) {
-		entry = load32(slot + at);
-		if (entry < 192 || entry > end - at)
-			return;
-		store32(slot + at + 4, 0);
-		store32(slot + at + 4, ~kch_crc32c(~0U, slot + at, entry));
-	}
-}
-
-static void seal_header(u8 *slot, size_t size)
-{
-	u64 header_size = load32(slot + 8), commit;
-
-	if (header_size < 320 || header_size > size)
-		return;
-	memcpy(slot, "KVMCLKHO", 8);
-	store32(slot + 304, 0);
-	memset(slot + 312, 0, 8);
-	store32(slot + 304, ~kch_crc32c(~0U, slot, header_size));
-	commit = load64(slot + 32) ^ 0x54494d4d4f434843ULL;
-	store32(slot + 312, (u32)commit);
-	store32(slot + 316, (u32)(commit >> 32));
-}
-
-static void seal(u8 *slot, size_t size, u8 take)
-{
-	if (size < 320)
-		return;
-	if (take & TAKE_SEALED_ENTRIES)
-		seal_entries(slot, size);
-	if (take & TAKE_SEALED_HEADER)
-		seal_header(slot, size);
 }
 
 static void check_message(const struct kch_message *message, bool wanted)
@@ -159,6 +98,7 @@ static void check_rewrite(const struct kch_record *record,
 			  const struct kch_record_vm *vm)
 {
 	static u8 slot[INPUT_MAX] __attribute__((aligned(64)));
+	static u8 entry[INPUT_MAX] __attribute__((aligned(64)));
 	struct kch_rec_header header = record->header;
 	struct kch_record_vm again;
 	struct kch_record copy;
@@ -167,8 +107,8 @@ static void check_rewrite(const struct kch_record *record,
 	if (record->header_size != KCH_REC_HEADER_SIZE ||
 	    vm->size > sizeof(slot) - KCH_REC_HEADER_SIZE)
 		return;
-	promise(!kch_record_write(slot, sizeof(slot), &header,
-				  vm->vcpus - record->vm_size, vm->size, 1));
+	memcpy(entry, vm->vcpus - record->vm_size, vm->size);
+	promise(!kch_record_write(slot, sizeof(slot), &header, entry, vm->size, 1));
 	promise(!kch_record_open(slot, sizeof(slot), &copy, NULL));
 	promise(copy.vm_count == 1 && copy.sequence == record->sequence);
 	promise(!kch_record_next(&copy, &offset, &again, NULL));
@@ -231,16 +171,16 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(&message, 0, sizeof(message));
 	if (take & TAKE_REGION) {
 		slot_size = kch_slot_size(size);
-		seal(bytes, slot_size, take);
+		fuzz_seal(bytes, slot_size, take);
 		if (!(take & TAKE_ONE_SLOT_RAW))
-			seal(bytes + slot_size, slot_size, take);
+			fuzz_seal(bytes + slot_size, slot_size, take);
 		err = kch_region_open(bytes, size, &record, &slot, &message);
 		promise(err != -EINVAL || slot_size < 320);
 		promise(err || slot < 2);
 		if (!err)
 			check_record(&record, bytes + slot * slot_size, slot_size);
 	} else {
-		seal(bytes, size, take);
+		fuzz_seal(bytes, size, take);
 		err = kch_record_open(bytes, size, &record, &message);
 		promise(err != -EINVAL);
 		if (!err)

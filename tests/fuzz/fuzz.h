@@ -8,13 +8,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first byte of an input: how the bytes behind it are taken. */
+/* Of records: the first byte of an input, how the bytes behind it are taken. */
 enum take {
 	TAKE_REGION		= 1 << 0, /* a region; else one slot */
 	TAKE_SEALED_HEADER	= 1 << 1, /* headers get a true checksum */
 	TAKE_SEALED_ENTRIES	= 1 << 2, /* and so do VM entries */
 	TAKE_ONE_SLOT_RAW	= 1 << 3, /* region: but not the second slot */
 };
+
+/* Of the tool and library: the first byte, the second is an enum take; what is read by what. */
+enum tool_part {
+	TOOL_DECODE,		/* a dump, as text */
+	TOOL_DECODE_JSON,
+	TOOL_DECODE_RECORD,	/* --record */
+	TOOL_DECODE_SIZE,	/* --size: how large is in the bytes */
+	TOOL_STOCK,		/* the library: what kch_stock_save() made */
+	TOOL_OPTIONS,		/* the number of a command, and its words */
+	TOOL_KEXEC_ARGS,	/* backend and options of kexec-args, and a command line */
+	TOOL_IDENTITY,		/* a process's command line */
+	TOOL_PARTS,
+};
+
+#define INPUT_MAX	65536
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Makes inputs for the fuzzer to start from: records and regions of this
- * version and of later ones, taken in every way.
+ * version and of later ones, taken in every way; and texts that the tool reads.
  *
- *	mk-seeds DIRECTORY [RECORD...]     RECORD: files that are records
+ *	mk-seeds DIRECTORY [RECORD...]     into its record/ and tool/; RECORD: files that are records
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../unit/builder.h"
 #include "fuzz.h"
-
-#define INPUT_MAX	65536
 
 static const struct plan plans[] = {
 	{ 320, 192, 64, 0, { 0 }, 1, 0, 0, 1 },
@@ -26,17 +24,51 @@ static const struct plan plans[] = {
 static const char *directory;
 static unsigned int seeds;
 
-static void save(uint8_t take, const u8 *data, size_t size)
+static void save_as(const char *kind, const char *head, size_t head_size, const void *data, size_t size)
 {
 	char path[4096];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/seed-%03u", directory, seeds++);
+	snprintf(path, sizeof(path), "%s/%s/seed-%03u", directory, kind, seeds++);
 	f = fopen(path, "wb");
-	if (!f || fputc(take, f) == EOF || fwrite(data, 1, size, f) != size || fclose(f)) {
+	if (!f || fwrite(head, 1, head_size, f) != head_size || fwrite(data, 1, size, f) != size ||
+	    fclose(f)) {
 		perror(path);
 		exit(1);
 	}
+}
+
+static void save(uint8_t take, const u8 *data, size_t size)
+{
+	char head[] = { (char)TOOL_DECODE, (char)take };
+
+	save_as("record", head + 1, 1, data, size);
+	/* The tool's ways to read a dump, and the library's, follow one another. */
+	for (head[0] = TOOL_DECODE; head[0] <= TOOL_STOCK; head[0]++)
+		save_as("tool", head, 2, data, size);
+}
+
+static void save_words(enum tool_part part, const char *words, size_t size)
+{
+	char head[] = { (char)part, 0 };
+
+	save_as("tool", head, 2, words, size);
+}
+
+#define WORDS(part, words)	save_words(part, words, sizeof(words))
+
+static void save_texts(void)
+{
+	WORDS(TOOL_OPTIONS, "\0--json\0--record\0--size\0" "4096\0file");
+	WORDS(TOOL_OPTIONS, "\1--id\0" "00112233-4455-6677-8899-aabbccddeeff\0--hold=10\0--max-blackout=9\0--mode=identical");
+	WORDS(TOOL_OPTIONS, "\2--pid\0" "17\0--fd\0" "4\0--name\0web1\0--id=00112233445566778899aabbccddeeff");
+	WORDS(TOOL_OPTIONS, "\3--output\0uuid,name\0--raw\0--noheadings\0-o\0pid");
+	WORDS(TOOL_OPTIONS, "\4--help\0--all\0--device\0/dev/null");
+	WORDS(TOOL_KEXEC_ARGS, "\1\1BOOT_IMAGE=/vmlinuz root=UUID=1 memmap=1M$0x30000000,2K!5G quiet tsc_early_khz=1 -- a \"b c\"");
+	WORDS(TOOL_KEXEC_ARGS, "\2\2reserve_mem=1M:4096:kch kvmclock-handover.region=1,2 hpet=disable");
+	WORDS(TOOL_KEXEC_ARGS, "\3\1kho=on pmtmr=0 \"memmap=4K@1\" a='$x'");
+	WORDS(TOOL_IDENTITY, "qemu-system-x86_64\0-name\0debug-threads=on,guest=web1,,2\0-uuid\0" "00112233-4455-6677-8899-aabbccddeeff\0");
+	WORDS(TOOL_IDENTITY, "cloud-hypervisor\0--name\0a,b=c,guest=\0-uuid\0x");
 }
 
 int main(int argc, char **argv)
@@ -87,5 +119,6 @@ int main(int argc, char **argv)
 		save(TAKE_SEALED_HEADER | TAKE_SEALED_ENTRIES, data, size);
 		save(TAKE_REGION | TAKE_SEALED_HEADER | TAKE_SEALED_ENTRIES, data, size);
 	}
+	save_texts();
 	return seeds < 40;
 }
