@@ -124,7 +124,8 @@ class Case(unittest.TestCase):
             arguments.append("--json")
         if self.vmm:
             fake.setdefault("PID", self.vmm.pid)
-        environment = {f"FAKE_{key}": self.file(word) if word in FILES else str(word) for key, word in fake.items() if word}
+        environment = {key if key == "LC_ALL" else f"FAKE_{key}": self.file(word) if word in FILES else str(word)
+                       for key, word in fake.items() if word}
         done = self.run_program(TOOL, *arguments, status=status,
                                 env={**os.environ, **environment, "LD_PRELOAD": str(PROGRAMS / "fake.so"),
                                      "RUNTIME_DIRECTORY": str(self.work)})

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <langinfo.h>
 #include <stdio.h>
 #include <string.h>
 #include <libsmartcols/libsmartcols.h>
@@ -118,6 +119,16 @@ const char *output_text(struct json_object *object, const char *key)
 	return json_object_get_string(value);
 }
 
+/*
+ * libsmartcols never comes to the end of a text that is none in the locale: in C, which
+ * units have, all but ASCII.
+ */
+static const char *in_locale(const struct output *out, const char *text)
+{
+	/* Without padding it looks at no width, and has only ASCII anyway. */
+	return out->raw || !strcmp(nl_langinfo(CODESET), "UTF-8") ? text : ascii(text);
+}
+
 static void print_table(const struct output *out, const struct table *table)
 {
 	const size_t row_count = json_object_array_length(table->rows);
@@ -154,7 +165,8 @@ static void print_table(const struct output *out, const struct table *table)
 		struct libscols_line *line = xcheck(scols_table_new_line(view, NULL));
 
 		for (c = 0; c < count; c++)
-			scols_line_set_data(line, c, output_text(row, chosen[c]->name));
+			scols_line_set_data(line, c,
+					    in_locale(out, output_text(row, chosen[c]->name)));
 	}
 	scols_print_table(view);
 	scols_unref_table(view);

@@ -83,6 +83,16 @@ char *printable(const char *text)
 	return result;
 }
 
+char *ascii(const char *text)
+{
+	char *result = xcalloc(strlen(text) + 1, 4), *at = result;
+
+	for (; *text; text++)
+		at += sprintf(at, (unsigned char)*text < 0x80 ? "%c" : "\\x%02x",
+			      (unsigned char)*text);
+	return result;
+}
+
 /* Opening waits for nobody; reading waits for a pipe that somebody writes to. */
 static FILE *open_file(const char *path)
 {

@@ -25,6 +25,9 @@ char *xasprintf(const char *format, ...);
  */
 char *printable(const char *text);
 
+/* The same for where only ASCII is: all other bytes as \xNN. */
+char *ascii(const char *text);
+
 /*
  * All of a file, with a NUL behind it, or NULL with errno set.  "-" is the
  * standard input, and a FIFO that nobody writes to has nothing.  EFBIG: it has
