@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target: whatever a dump, a saved clock, a command line or a process's words are, the tool and the
- * library read them to the end, within their bounds, and the tool ends with one of its exit codes.
+ * Fuzz target: whatever a dump, a saved clock, a command line or a process's words are, the
+ * tool and the library read them to the end, within their bounds, and the tool ends with one
+ * of its exit codes.
  */
 #include <getopt.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <kvmclock-handover-stock.h>
@@ -187,6 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 || size > INPUT_MAX)
 		return 0;
 	take = data[1];
+	/* What is no character of the locale is printed otherwise. */
+	setlocale(LC_CTYPE, take & TAKE_UTF8 ? "C.UTF-8" : "C");
 	size -= 2;
 	memcpy(bytes, data + 2, size);
 	bytes[size] = '\0';

@@ -3,10 +3,13 @@
  * Makes inputs for the fuzzer to start from: records and regions of this
  * version and of later ones, taken in every way; and texts that the tool reads.
  *
- *	mk-seeds DIRECTORY [RECORD...]     into its record/ and tool/; RECORD: files that are records
+ *	mk-seeds DIRECTORY [RECORD...]
+ *
+ * into its record/ and tool/; RECORD: files that are records.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../unit/builder.h"
 #include "fuzz.h"
@@ -24,7 +27,8 @@ static const struct plan plans[] = {
 static const char *directory;
 static unsigned int seeds;
 
-static void save_as(const char *kind, const char *head, size_t head_size, const void *data, size_t size)
+static void save_as(const char *kind, const char *head, size_t head_size, const void *data,
+		    size_t size)
 {
 	char path[4096];
 	FILE *f;
@@ -44,8 +48,10 @@ static void save(uint8_t take, const u8 *data, size_t size)
 
 	save_as("record", head + 1, 1, data, size);
 	/* The tool's ways to read a dump, and the library's, follow one another. */
-	for (head[0] = TOOL_DECODE; head[0] <= TOOL_STOCK; head[0]++)
+	for (head[0] = TOOL_DECODE; head[0] <= TOOL_STOCK; head[0]++) {
 		save_as("tool", head, 2, data, size);
+		head[1] ^= (char)TAKE_UTF8;
+	}
 }
 
 static void save_words(enum tool_part part, const char *words, size_t size)
@@ -55,20 +61,41 @@ static void save_words(enum tool_part part, const char *words, size_t size)
 	save_as("tool", head, 2, words, size);
 }
 
-#define WORDS(part, words)	save_words(part, words, sizeof(words))
+/* A blank stands for the end of a word. */
+static void save_text(enum tool_part part, uint8_t first, const char *text)
+{
+	char words[256] = { (char)first };
+	size_t size = strlen(text) + 2, i;
+
+	strcpy(words + 1, text);
+	for (i = 1; part != TOOL_KEXEC_ARGS && i < size; i++)
+		if (words[i] == ' ')
+			words[i] = '\0';
+	save_words(part, part == TOOL_IDENTITY ? words + 1 : words, size);
+}
 
 static void save_texts(void)
 {
-	WORDS(TOOL_OPTIONS, "\0--json\0--record\0--size\0" "4096\0file");
-	WORDS(TOOL_OPTIONS, "\1--id\0" "00112233-4455-6677-8899-aabbccddeeff\0--hold=10\0--max-blackout=9\0--mode=identical");
-	WORDS(TOOL_OPTIONS, "\2--pid\0" "17\0--fd\0" "4\0--name\0web1\0--id=00112233445566778899aabbccddeeff");
-	WORDS(TOOL_OPTIONS, "\3--output\0uuid,name\0--raw\0--noheadings\0-o\0pid");
-	WORDS(TOOL_OPTIONS, "\4--help\0--all\0--device\0/dev/null");
-	WORDS(TOOL_KEXEC_ARGS, "\1\1BOOT_IMAGE=/vmlinuz root=UUID=1 memmap=1M$0x30000000,2K!5G quiet tsc_early_khz=1 -- a \"b c\"");
-	WORDS(TOOL_KEXEC_ARGS, "\2\2reserve_mem=1M:4096:kch kvmclock-handover.region=1,2 hpet=disable");
-	WORDS(TOOL_KEXEC_ARGS, "\3\1kho=on pmtmr=0 \"memmap=4K@1\" a='$x'");
-	WORDS(TOOL_IDENTITY, "qemu-system-x86_64\0-name\0debug-threads=on,guest=web1,,2\0-uuid\0" "00112233-4455-6677-8899-aabbccddeeff\0");
-	WORDS(TOOL_IDENTITY, "cloud-hypervisor\0--name\0a,b=c,guest=\0-uuid\0x");
+	static const char * const options[] = {
+		"--json --record --size 4096 file",
+		"--id 00112233-4455-6677-8899-aabbccddeeff --hold=10 --max-blackout=9 --mode=identical",
+		"--pid 17 --fd 4 --name web1 --id=00112233445566778899aabbccddeeff",
+		"--output uuid,name --raw --noheadings -o pid",
+		"--help --all --device /dev/null",
+		"--append --shell --cmdline x",
+	};
+	uint8_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		save_text(TOOL_OPTIONS, i, options[i]);
+	save_text(TOOL_KEXEC_ARGS, KCH_BACKEND_RANGE,
+		  "1BOOT_IMAGE=/v root=/dev/x memmap=1M$0x30000000,2K!5G tsc_early_khz=1 -- a \"b c\"");
+	save_text(TOOL_KEXEC_ARGS, KCH_BACKEND_RESERVE_MEM,
+		  "2reserve_mem=1M:4096:kch kvmclock-handover.region=1,2 hpet=disable");
+	save_text(TOOL_KEXEC_ARGS, KCH_BACKEND_KHO, "3kho=on pmtmr=0 \"memmap=4K@1\" a='$x'");
+	save_text(TOOL_IDENTITY, 0,
+		  "qemu -name debug-threads=on,guest=web1,,2 -uuid 00112233-4455-6677-8899-aabbccddeeff");
+	save_text(TOOL_IDENTITY, 0, "vmm --name a,b=c,guest= -uuid x");
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Included before all else in the tool's own files: the tool never frees its texts, as it ends soon.
- * Here it is run a million times, so what it allocates is freed when a command has ended.
+ * Included before all else in the tool's own files: the tool never frees its texts, as it
+ * ends soon.  Here it is run a million times, so what it allocates is freed when a command
+ * has ended.
  */
 #ifndef KCH_TESTS_TRACK_H
 #define KCH_TESTS_TRACK_H
