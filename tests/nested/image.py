@@ -23,7 +23,7 @@ MODULES = ("kvm_amd", "kvm_intel", "msr")
 
 # Where programs are built, all but those of a part, and what of them.
 PROGRAMS = (("userspace",), ("tests/l1/vmm",), ("tests/l1/luo",), ("tests/l1/bench",), ("tests/l1/outside",),
-            ("tests/l1/errno",), ("tests/cli", "stock-kvm"))
+            ("tests/l1/fuzz",), ("tests/l1/errno",), ("tests/cli", "stock-kvm"))
 # What goes in besides busybox, kexec and the kernel modules, when it is there: folder, and where it is. Without a
 # match a case that needs the program fails, or skips and says so.
 PAYLOAD = (

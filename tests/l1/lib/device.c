@@ -102,30 +102,44 @@ int module_remove(const char *name)
 	return 0;
 }
 
-/* Ours, or one with something broken. */
-static const char *module_name(void)
+const char *module_name(void)
 {
 	return getenv("KCH_MODULE") ?: "kvmclock_handover";
 }
 
-void module_load_with(const char *parameters)
+static void insert(const char *parameters)
 {
 	int err = module_insert(module_name(), parameters);
 
 	if (err)
 		die("loading %s %s: %s", module_name(), parameters, errno_name(err));
+}
+
+void module_load_with(const char *parameters)
+{
+	insert(parameters);
 	device = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
 	if (device < 0)
 		die("%s: %s", KCH_DEVICE, strerror(errno));
 }
 
-void module_load(void)
+static const char *with_region(void)
 {
-	char parameters[64];
+	static char parameters[64];
 
 	snprintf(parameters, sizeof(parameters), "region=%#llx,%zu",
 		 (unsigned long long)region_start, region_size);
-	module_load_with(parameters);
+	return parameters;
+}
+
+void module_load(void)
+{
+	module_load_with(with_region());
+}
+
+void module_load_only(void)
+{
+	insert(with_region());
 }
 
 void module_unload(void)
@@ -215,6 +229,26 @@ char *debugfs_read(const char *name, size_t *size)
 	data[got] = '\0';
 	*size = got;
 	return data;
+}
+
+void progress(const char *format, ...)
+{
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	char text[256];
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (length > (int)sizeof(text) - 1)
+		length = sizeof(text) - 1;
+	if (fd < 0)
+		return;
+	/* Of no more use than that somebody reads it. */
+	if (write(fd, text, length) != length)
+		fprintf(stderr, "%s\n", text);
+	close(fd);
 }
 
 unsigned int kernel_said(const char *text)

@@ -64,9 +64,14 @@ extern size_t region_size;
 int module_insert(const char *name, const char *parameters);
 int module_remove(const char *name);
 
+/* Ours, or one with something broken: KCH_MODULE. */
+const char *module_name(void);
+
 /* With the region and opens the device; dies if that does not work. */
 void module_load(void);
 void module_load_with(const char *parameters);
+/* Does not open the device. */
+void module_load_only(void);
 /* Closes the device. */
 void module_unload(void);
 
@@ -85,6 +90,9 @@ void region_clear(void);
 
 /* A whole file of debugfs; the caller frees it.  Dies if it cannot be read. */
 char *debugfs_read(const char *name, size_t *size);
+
+/* A line on the console of the emulated host: how far a long test has come. */
+void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* What the kernel said since the last call that has TEXT in it: lines. */
 unsigned int kernel_said(const char *text);
