@@ -16,6 +16,11 @@ void test_hostile_files(void);
 void test_vm(void);
 void test_no_region(void);
 
+/* group-nth.c: the Nth allocation, copy or page fault fails */
+void test_fail_nth(void);
+void test_fail_ask(void);
+void test_fail_thread(void);
+
 /* group-outgoing.c: PRESERVE, UNPRESERVE, LIST, GET */
 void test_outgoing(void);
 void test_full(void);

@@ -73,6 +73,9 @@ static const struct ktap_case cases[] = {
 	{ "anew", test_anew },
 	{ "known", test_known },
 	{ "debugfs", test_debugfs },
+	{ "fail-nth", test_fail_nth },
+	{ "fail-ask", test_fail_ask },
+	{ "fail-thread", test_fail_thread },
 };
 
 bool check_at(bool condition, const char *file, int line, const char *expression,

@@ -25,6 +25,8 @@
  *	lockdown=1		as if the kernel were locked down for parameters of modules
  *	clocksource=1		the clocksource is the TSC, still being calibrated
  *	clocksource=2		the clocksource is another one
+ *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
+ *				thread_left is what is left of N at its end
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
 #include <linux/file.h>
@@ -84,6 +86,11 @@ static int denied;
 module_param(denied, int, 0444);
 static bool lockdown;
 module_param(lockdown, bool, 0);
+
+static int thread_nth;
+module_param(thread_nth, int, 0);
+static int thread_left = -1;
+module_param(thread_left, int, 0444);
 
 static int mark_vm(void)
 {
@@ -375,6 +382,30 @@ static int tell_and_starve(notifier_fn_t notifier)
 	return denied && HAVE_CSID ? -ENOMEM : -ECANCELED;
 }
 
+/* kch_restoring_run(job), in the thread that restores */
+static int set_nth(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	current->fail_nth = thread_nth;
+#endif
+	return 0;
+}
+
+static int clear_nth(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	thread_left = current->fail_nth;
+	current->fail_nth = 0;
+#endif
+	return 0;
+}
+
+static struct kretprobe thread_probe = {
+	.kp.symbol_name = "kch_restoring_run",
+	.entry_handler = set_nth,
+	.handler = clear_nth,
+};
+
 /* What the kernel tells the module, and nobody else is to hear. */
 static int tell_of_kexec(void)
 {
@@ -414,6 +445,8 @@ static int __init fault_init(void)
 		err = begin_to_deny();
 	else if (lockdown)
 		err = register_kretprobe(&lockdown_probe);
+	else if (thread_nth)
+		err = register_kretprobe(&thread_probe);
 	else if (clocksource)
 		err = HAVE_CSID ?
 		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
@@ -437,6 +470,8 @@ static void __exit fault_exit(void)
 	}
 	if (lockdown)
 		unregister_kretprobe(&lockdown_probe);
+	if (thread_nth)
+		unregister_kretprobe(&thread_probe);
 	if (clocksource)
 		unregister_kretprobe(&snapshot_probe);
 	if (claim[1])
