@@ -266,7 +266,14 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	return err;
 }
 
-static int open_fd(struct kch_clock_file *clock, s32 *to)
+/* Behind the structure: nobody can close a descriptor that nobody was told of. */
+static struct file **opened(struct kch_clock_fd *c)
+{
+	BUILD_BUG_ON(sizeof(struct file *) > KCH_IOCTL_REST);
+	return (struct file **)(c + 1);
+}
+
+static int open_fd(struct kch_clock_file *clock, struct kch_clock_fd *c)
 {
 	int fd = get_unused_fd_flags(O_CLOEXEC);
 	struct file *file;
@@ -278,9 +285,24 @@ static int open_fd(struct kch_clock_file *clock, s32 *to)
 		put_unused_fd(fd);
 		return PTR_ERR(file);
 	}
-	fd_install(fd, file);
-	*to = fd;
+	*opened(c) = file;
+	c->fd = fd;
 	return 0;
+}
+
+void kch_clock_fd_end(void *arg, bool given)
+{
+	struct kch_clock_fd *c = arg;
+	struct file *file = *opened(c);
+
+	if (!file)
+		return;
+	if (given) {
+		fd_install(c->fd, file);
+		return;
+	}
+	put_unused_fd(c->fd);
+	fput(file);
 }
 
 int kch_clock_fd(void *context, void *arg, struct kch_message *message)
@@ -310,7 +332,7 @@ int kch_clock_fd(void *context, void *arg, struct kch_message *message)
 	}
 	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
 	err = (vm_file ? of_vm(clock, vm_file, c, message) : of_entry(clock, c, message)) ?:
-	      open_fd(clock, &c->fd);
+	      open_fd(clock, c);
 	if (err)
 		kch_clock_file_free(clock);
 put:

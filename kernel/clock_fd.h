@@ -30,6 +30,9 @@ struct kch_clock_file {
 /* Of one VM, or one entry of the module's record: KCH_IOC_CLOCK_FD. */
 int kch_clock_fd(void *context, void *arg, struct kch_message *message);
 
+/* Its end: installs the descriptor if the answer was @given, and closes the clock if not. */
+void kch_clock_fd_end(void *arg, bool given);
+
 /* With a record of its own that is still empty; NULL: no memory. */
 struct kch_clock_file *kch_clock_file_new(void);
 void kch_clock_file_free(struct kch_clock_file *clock);

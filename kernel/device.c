@@ -37,7 +37,12 @@ static const struct kch_ioctl_op ops[] = {
 	[_IOC_NR(KCH_IOC_RESTORE)] = KCH_IOCTL_OP(do_restore, kch_restore),
 	[_IOC_NR(KCH_IOC_FINISH)] = KCH_IOCTL_OP(kch_do_finish, kch_finish),
 	[_IOC_NR(KCH_IOC_ADOPT)] = KCH_IOCTL_OP(kch_do_adopt, kch_adopt),
-	[_IOC_NR(KCH_IOC_CLOCK_FD)] = KCH_IOCTL_OP(kch_clock_fd, kch_clock_fd),
+	[_IOC_NR(KCH_IOC_CLOCK_FD)] = {
+		.fn = kch_clock_fd,
+		.end = kch_clock_fd_end,
+		.size = sizeof(struct kch_clock_fd),
+		.message = offsetof(struct kch_clock_fd, message),
+	},
 	[_IOC_NR(KCH_IOC_WAIT)] = KCH_IOCTL_OP(do_wait, kch_restore),
 };
 

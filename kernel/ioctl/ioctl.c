@@ -89,7 +89,7 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 	/* There is one version so far: nobody has a shorter structure. */
 	if (size < op->size)
 		return -EINVAL;
-	arg = kzalloc(op->size, GFP_KERNEL);
+	arg = kzalloc(op->size + KCH_IOCTL_REST, GFP_KERNEL);
 	if (!arg)
 		return -ENOMEM;
 	err = copy_struct_from_user(arg, op->size, user, size);
@@ -108,6 +108,8 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 	    copy_to_user(user + op->message, message, sizeof(*message)) :
 	    copy_to_user(user, arg, op->size))
 		err = -EFAULT;
+	if (op->end)
+		op->end(arg, !err);
 out:
 	kfree(arg);
 	return err;

@@ -12,9 +12,16 @@ struct kch_ioctl_op {
 	 * memory or waits for a vCPU.  @context is of the open file.
 	 */
 	int (*fn)(void *context, void *arg, struct kch_message *message);
+	/*
+	 * Where there is one: what @fn has left behind the structure, in KCH_IOCTL_REST
+	 * bytes that were zero, is to be given or taken back, once the answer was given.
+	 */
+	void (*end)(void *arg, bool given);
 	u32 size;	/* of the structure */
 	u32 message;	/* where in it the message is */
 };
+
+#define KCH_IOCTL_REST	sizeof(void *)
 
 /* Every structure ends with its message, which the kernel only writes. */
 #define KCH_IOCTL_OP(does, type) {					\
