@@ -44,6 +44,13 @@ static u64 wall_slack_ns(u64 passed_ns)
 	return slack_ns < WALL_SLACK_NS_MAX ? slack_ns : WALL_SLACK_NS_MAX;
 }
 
+bool kch_machine_known(const u8 id[16])
+{
+	static const u8 none[16];
+
+	return memcmp(id, none, sizeof(none));
+}
+
 int kch_machine_same(const struct kch_rec_header *header,
 		     const struct kch_machine *now, bool any_wall,
 		     struct kch_outcome *outcome, struct kch_message *message)
@@ -54,7 +61,9 @@ int kch_machine_same(const struct kch_rec_header *header,
 	u64 by_tsc_ns, wall_ns, apart_ns;
 	bool wall_back;
 
-	if (memcmp(now->id, header->machine_id, sizeof(now->id))) {
+	/* An id that is not known is not another one, nor the same: the rest has to tell. */
+	if (kch_machine_known(now->id) && kch_machine_known(header->machine_id) &&
+	    memcmp(now->id, header->machine_id, sizeof(now->id))) {
 		kch_say(message, "the record is from machine %s, this is %s",
 			uuid_text(header->machine_id, expected_s), uuid_text(now->id, found_s));
 		return -EREMCHG;

@@ -10,14 +10,17 @@
 
 /* A machine at one instant. */
 struct kch_machine {
-	u8 id[16];		/* DMI product UUID, all zero if it has none */
+	u8 id[16];		/* DMI product UUID, all zero if that is not known */
 	u32 cpu_signature;	/* CPUID leaf 1 EAX */
 	char cpu_vendor[4];	/* first four bytes of the CPUID vendor string */
 	u64 host_tsc;		/* cycles */
 	u64 realtime_ns;	/* CLOCK_REALTIME at host_tsc */
 };
 
+bool kch_machine_known(const u8 id[16]);
+
 /*
+ * An id that is not known, in the record or here, is not judged.
  * @any_wall: the wall clock was stepped and is no witness.  -EREMCHG, -ETIME.
  * @outcome: of it blackout_ns is filled in, and found and expected.
  */

@@ -102,11 +102,16 @@ static void set_up(void)
 	}
 }
 
-static int clocksource_file(void)
+static int file_of(const char *text)
 {
-	int fd = memfd_create("clocksource", 0);
+	int fd = memfd_create("fake", 0);
 
-	if (dprintf(fd, fake.unsettled ? "tsc-early\n" : "tsc\n") < 0)
+	if (!text) {
+		close(fd);
+		errno = EACCES;
+		return -1;
+	}
+	if (dprintf(fd, "%s\n", text) < 0)
 		abort();
 	lseek(fd, 0, SEEK_SET);
 	return fd;
@@ -133,7 +138,9 @@ int open(const char *path, int flags, ...)
 		return kvm_fd;
 	}
 	if (!strcmp(path, "/sys/devices/system/clocksource/clocksource0/current_clocksource"))
-		return clocksource_file();
+		return file_of(fake.unsettled ? "tsc-early" : "tsc");
+	if (strstr(path, "/product_uuid"))
+		return file_of(fake.machine);
 	va_start(args, flags);
 	if (flags & O_CREAT)
 		mode = va_arg(args, mode_t);
@@ -300,11 +307,13 @@ static int do_list(struct kch_list *list)
 			memcpy(entry.name, vm.vm.name, sizeof(entry.name));
 			entry.vcpu_count = vm.vcpu_count;
 			entry.bytes = vm.size;
-			entry.pid = (s32)le32_to_cpu(vm.vm.pid);
+			entry.pid = number_of("FAKE_ENTRY_PID", (int)le32_to_cpu(vm.vm.pid));
+			if (getenv("FAKE_ENTRY_PID"))
+				entry.flags |= KCH_ENTRY_LIVE;
 			if (le32_to_cpu(vm.vm.flags) & KCH_VM_STALE)
-				entry.flags = KCH_ENTRY_STALE;
+				entry.flags |= KCH_ENTRY_STALE;
 			else if (!(le32_to_cpu(vm.vm.flags) & KCH_VM_MASTER_CLOCK))
-				entry.flags = KCH_ENTRY_NO_MASTER_CLOCK;
+				entry.flags |= KCH_ENTRY_NO_MASTER_CLOCK;
 		}
 		memcpy((void *)(uintptr_t)(list->entries + i * list->entry_size),
 		       &entry, sizeof(entry));
@@ -748,6 +757,8 @@ int ioctl(int fd, unsigned long request, ...)
 		return device_ioctl(request, arg);
 	if (fd == FAKE_CLOCK_FD && fake.has_clock)
 		return clock_ioctl(request, arg);
+	if (fd == kvm_fd && fd >= 0 && request == KVM_GET_API_VERSION)
+		return KVM_API_VERSION;
 	if (fd == kvm_fd && fd >= 0 && request == KVM_CREATE_VM) {
 		scratch_fd = syscall(SYS_dup, kvm_fd);
 		return scratch_fd;

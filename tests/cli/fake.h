@@ -15,6 +15,7 @@
  *	FAKE_WAIT	if set, a hold lasts for a minute
  *	FAKE_ENDED	if set, processes have ended when they were looked at
  *	FAKE_NO_VMS	if set, no process has a VM
+ *	FAKE_ENTRY_PID	if set, the process of all VMs of the records, which are there
  *	FAKE_PID	if set, no other process has one
  *	FAKE_CAPACITY, FAKE_SELFCHECK	numbers for KCH_IOC_INFO
  *	FAKE_SCALED	if set, the vCPUs' TSCs have half the host's frequency
@@ -68,6 +69,7 @@ struct fake {
 	bool processes_end;		/* FAKE_ENDED */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
+	const char *machine;		/* DMI product UUID; NULL: not to be read */
 	bool signals;			/* EINTR of every ioctl, unless held back */
 	unsigned int interruptions;	/* so many more, also of signals held back */
 	unsigned int interrupted;	/* times that happened */

@@ -54,6 +54,7 @@ static inline void set_up(void)
 
 	kch_close(handle);
 	memset(&fake, 0, sizeof(fake));
+	fake.machine = "11111111-1111-1111-1111-111111111111";
 	memset(&kvm_clock, 0, sizeof(kvm_clock));
 	fake.error_number = -1;
 	fake.kvm_khz = TSC_KHZ;

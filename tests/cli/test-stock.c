@@ -4,6 +4,7 @@
  * machine's TSC: what is saved, what a restore reaches, what it reports, and that a
  * refusal leaves nothing changed.
  */
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "slots.h"
@@ -129,6 +130,7 @@ static void test_save_refused(void)
 {
 	static const uint8_t zero[KCH_UUID_SIZE];
 	char name[KCH_NAME_SIZE + 1];
+	int kvm;
 
 	set_up();
 	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 0, uuid, NULL, buffer,
@@ -151,7 +153,14 @@ static void test_save_refused(void)
 	refuse(ENOSYS);
 	fake.get_offset_errno[1] = EIO;
 	refuse(EIO);
+	/* Where it cannot be opened, the caller may have it open. */
+	kvm = open("/dev/kvm", O_RDWR);
+	check_err(kch_use_kvm(handle, 1 << 20), EBADF);
+	check_err(kch_use_kvm(handle, STDIN_FILENO), EBADFD);
+	check_err(kch_use_kvm(handle, kvm), 0);
 	fake.no_kvm = true;
+	check_err(save(), 0);
+	check_err(kch_use_kvm(handle, -1), 0);
 	refuse(ENXIO);
 	pages[1].version = 9;
 	refuse(EBADMSG);
@@ -397,6 +406,24 @@ static void test_hostile_whole(void)
 	rewrite(header->realtime_ns = cpu_to_le64(1000), ETIME);
 }
 
+/* An id that is not known, when it is saved or restored, is neither the same nor another one. */
+static void test_unknown_machine(void)
+{
+	const char *const machine = fake.machine;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		set_up();
+		fake.machine = i & 1 ? NULL : machine;
+		check_err(save(), 0);
+		fake.machine = i & 2 ? NULL : machine;
+		ktap_check(!restore(NULL, NULL), "%d: %s", i, kch_last_message(handle));
+		ktap_check(!i == !strstr(kch_last_message(handle),
+					 "not known whether this is the machine"),
+			   "%d: '%s'", i, kch_last_message(handle));
+	}
+}
+
 /* No master clock: KVM gives no host TSC, so a reading has a width. */
 static void test_no_master_clock(void)
 {
@@ -601,6 +628,7 @@ int main(int argc, char **argv)
 		{ "restore_refused", test_restore_refused },
 		{ "hostile", test_hostile },
 		{ "hostile_whole", test_hostile_whole },
+		{ "unknown_machine", test_unknown_machine },
 		{ "no_master_clock", test_no_master_clock },
 		{ "unmatched", test_unmatched },
 		{ "scaled", test_scaled },

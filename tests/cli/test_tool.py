@@ -172,7 +172,7 @@ class Tool(Case):
             with self.subTest(command=command):
                 expected = self.expand(expected)
                 self.tool(int(status), command, json.loads(expected) if expected.startswith("{") else expected, err,
-                          **{**variables(fake), **variables(more)})
+                          **variables(self.expand(f"{fake} {more}")))
 
 
 for case_name in CASES:

@@ -75,6 +75,16 @@ static void test_other_machine(void)
 	set_up();
 	memcpy(now.cpu_vendor, "Genu", 4);
 	check(-EREMCHG, true, "this is Genu");
+	/* Not known, here, there or both: the rest tells. */
+	set_up();
+	memset(now.id, 0, sizeof(now.id));
+	check(0, false, NULL);
+	memset(header.machine_id, 0, sizeof(header.machine_id));
+	check(0, false, NULL);
+	memset(now.id, 0x5a, sizeof(now.id));
+	check(0, false, NULL);
+	now.cpu_signature++;
+	check(-EREMCHG, true, "Auth 0x800f12, this is Auth 0x800f13");
 }
 
 static void test_tsc_reset(void)

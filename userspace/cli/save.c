@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kvmclockctl save: put the clocks of running VMs into the record. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "commands.h"
 #include "live.h"
@@ -9,23 +10,40 @@ static const struct column columns[] = {
 	{ "uuid", "the id under which it is, or was to be, in the record" },
 	{ "name", "its name" },
 	{ "pid", "its process", .number = true },
-	{ "result", "saved, replaced (saved in the place of a VM that is gone) or an errno" },
+	{ "result", "saved, replaced (in the place of a VM that is gone), kept (it was saved already) or an errno" },
 	{}
 };
+
+/* Is it in the record under that id already?  The kernel reads it again at the end. */
+static bool is_saved(struct tool *tool, const struct live_vm *vm, const uint8_t *uuid)
+{
+	struct kch_entry *entries;
+	uint32_t count, i;
+	bool found = false;
+
+	if (kch_list(tool->handle, KCH_OUTGOING, sizeof(*entries), &entries, &count))
+		return false;
+	for (i = 0; i < count; i++)
+		found |= entries[i].flags & KCH_ENTRY_LIVE && entries[i].pid == vm->pid &&
+			 !memcmp(entries[i].uuid, uuid, KCH_UUID_SIZE);
+	free(entries);
+	return found;
+}
 
 static int save_one(struct tool *tool, struct table *table, const struct live_vm *vm,
 		    const uint8_t *uuid, const char *name)
 {
 	struct json_object *row = output_row(table);
 	int err = kch_vm_save(tool->handle, vm->fd, uuid, name, NULL);
-	const char *message = kch_last_message(tool->handle);
+	const char *message = xasprintf("%s", kch_last_message(tool->handle));
+	bool kept = err == -EEXIST && is_saved(tool, vm, uuid);
 
 	output_uuid(row, "uuid", uuid);
 	output_string(row, "name", name);
 	output_number(row, "pid", vm->pid);
-	output_string(row, "result", err ? strerrorname_np(-err) :
+	output_string(row, "result", kept ? "kept" : err ? strerrorname_np(-err) :
 				     message[0] ? "replaced" : "saved");
-	return err ? complain(tool, live_label(vm), err, "%s; %s", message,
+	return err && !kept ? complain(tool, live_label(vm), err, "%s; %s", message,
 			      err == -EEXIST || err == -ENOTUNIQ ?
 			      "what was saved stays" : "its clock is not saved") : EXIT_DONE;
 }

@@ -105,6 +105,19 @@ KCH_API int kch_clock_fd(struct kch_handle *handle, int vm_fd,
 			 const uint8_t uuid[KCH_UUID_SIZE], const char *name);
 
 /**
+ * kch_use_kvm() - an open /dev/kvm, for a process that cannot open it
+ * @handle: what kch_open() or kch_open_stock() returned
+ * @kvm_fd: in: the descriptor; -1: /dev/kvm is opened where it is needed, as without this
+ *	call.  It stays the caller's, and must stay open
+ *
+ * It is needed without the module, and by the weaker modes, for the frequency that KVM
+ * computes clocks from.
+ *
+ * Return: 0, or -EBADF; -EBADFD (@kvm_fd is not /dev/kvm).
+ */
+KCH_API int kch_use_kvm(struct kch_handle *handle, int kvm_fd);
+
+/**
  * kch_close() - close the device
  * @handle: what kch_open() returned, or NULL
  *
@@ -125,9 +138,10 @@ KCH_API int kch_fd(const struct kch_handle *handle);
  * @handle: what kch_open() returned
  *
  * Return: a text for people without a newline, valid until the next call on the
- * handle.  Empty when the last call was successful, with two exceptions: a restore in
- * a mode weaker than identical (why the module refused), and a kch_vm_save() that
- * replaced a VM (which one).
+ * handle.  Empty when the last call was successful, with three exceptions: a restore in
+ * a mode weaker than identical (why the module refused), a kch_vm_save() that replaced a
+ * VM (which one), and a kch_stock_restore() that cannot tell by its id that this is the
+ * machine.
  */
 KCH_API const char *kch_last_message(const struct kch_handle *handle);
 

@@ -194,8 +194,10 @@ struct kch_handle *kch_open_stock(void)
 {
 	struct kch_handle *handle = calloc(1, sizeof(*handle));
 
-	if (handle)
+	if (handle) {
 		handle->fd = -1;
+		handle->kvm_fd = -1;
+	}
 	return handle;
 }
 

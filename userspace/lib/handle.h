@@ -12,6 +12,7 @@
 struct kch_handle {
 	int fd;				/* the device; -1: none */
 	int clock_fd;			/* the caller's, of one VM's clock; 0: none */
+	int kvm_fd;			/* the caller's, of /dev/kvm; -1: none */
 	/* Bytes of entries in the module's answers; it may be of another version. */
 	uint16_t rec_vm_size, rec_vcpu_size;
 	char message[2 * KCH_MESSAGE_SIZE];	/* the module's and the library's */

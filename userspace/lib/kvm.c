@@ -198,11 +198,11 @@ uint64_t kch_host_clock_ppb(const struct kch_clock *clock, uint32_t host_khz)
 }
 
 /* A VM for which no frequency was set has the one KVM uses itself. */
-static uint32_t ask_new_vm(void)
+static uint32_t ask_new_vm(int given)
 {
 	int kvm, vm, khz = -1;
 
-	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	kvm = given < 0 ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : given;
 	if (kvm < 0)
 		return 0;
 	vm = kch_call(kvm, KVM_CREATE_VM, NULL);
@@ -210,8 +210,20 @@ static uint32_t ask_new_vm(void)
 		khz = kch_call(vm, KVM_GET_TSC_KHZ, NULL);
 		close(vm);
 	}
-	close(kvm);
+	if (given < 0)
+		close(kvm);
 	return khz > 0 ? (uint32_t)khz : 0;
+}
+
+int kch_use_kvm(struct kch_handle *handle, int kvm_fd)
+{
+	kch_start(handle);
+	if (kvm_fd >= 0 && kch_call(kvm_fd, KVM_GET_API_VERSION, NULL) != KVM_API_VERSION)
+		return errno == EBADF ?
+		       kch_fail(handle, -EBADF, "%d is not an open file", kvm_fd) :
+		       kch_fail(handle, -EBADFD, "file descriptor %d is not /dev/kvm", kvm_fd);
+	handle->kvm_fd = kvm_fd;
+	return 0;
 }
 
 int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz)
@@ -227,7 +239,7 @@ int kch_kvm_khz(struct kch_handle *handle, uint32_t *khz)
 		*khz = info.kvm_tsc_khz;
 	}
 	if (!*khz)
-		*khz = ask_new_vm();
+		*khz = ask_new_vm(handle->kvm_fd);
 	if (!*khz)
 		return kch_fail(handle, -ENXIO,
 				"the frequency KVM computes clocks from cannot be asked: no VM can be made with /dev/kvm");

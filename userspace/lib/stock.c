@@ -41,7 +41,7 @@ void kch_this_machine(struct kch_machine *machine)
 	unsigned int a, b, c, d;
 
 	memset(machine, 0, sizeof(*machine));
-	/* All zero if it cannot be read: so it was when the clock was saved. */
+	/* All zero, not known: there is no DMI, or it is not for this user to read. */
 	if (kch_read_line(PRODUCT_UUID_FILE, line, sizeof(line)))
 		kch_uuid_parse(line, machine->id);
 	__cpuid(0, a, b, c, d);
@@ -140,15 +140,17 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer, 
 	return err ? err : kch_set_khz(handle, vm_fd, khz, host_khz);
 }
 
+/* @is_known: both ids are there to be compared. */
 static int same_machine(struct kch_handle *handle, const struct kch_rec_header *header,
 			const struct kch_restore_opts *opts,
-			struct kch_restore_result *result)
+			struct kch_restore_result *result, bool *is_known)
 {
 	struct kch_machine machine;
 	struct kch_message message = {};
 	int err;
 
 	kch_this_machine(&machine);
+	*is_known = kch_machine_known(machine.id) && kch_machine_known(header->machine_id);
 	err = kch_machine_same(header, &machine, opts->flags & KCH_RESTORE_ANY_WALL,
 			       &result->outcome, &message);
 	err = err ? err : kch_blackout_allowed(&result->outcome, opts->blackout_ms_max, &message);
@@ -163,6 +165,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 	struct kch_restore_opts restore_opts;
 	struct kch_rec_header header;
 	struct kch_vm *saved;
+	bool is_known = true;
 	int err;
 
 	kch_start(handle);
@@ -175,7 +178,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 				restore_opts.flags, restore_opts.mode);
 	err = parse(handle, buffer, size, &header, &saved);
 	if (!err)
-		err = same_machine(handle, &header, &restore_opts, &out);
+		err = same_machine(handle, &header, &restore_opts, &out, &is_known);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :
@@ -184,5 +187,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 	kch_vm_free(saved);
 	if (!err)
 		kch_start(handle);
+	if (!err && !is_known)
+		kch_also(handle, "it is not known whether this is the machine that the clock is from: its DMI product UUID is not known, now or when it was saved; CPU and TSC are as they were");
 	return kch_restore_output(result, &out, err);
 }
