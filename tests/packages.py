@@ -142,7 +142,7 @@ class Release:
             gcc -Wall -Werror -static vmm.c -o static $(pkg-config --static --cflags --libs kvmclock-handover)
             ldd shared | grep libkvmclock-handover.so.0; ldd static | none '=>'
             [ "$(./shared) $(./static)" = "identical identical" ]
-            kvmclockctl --help; ls /usr/share/man/man[348]/*kvmclock* | wc -l | grep -x 6
+            kvmclockctl --help; ls /usr/share/man/man[348]/*kvmclock* | wc -l | grep -x 7
             units=$(printf "kvmclock-handover-%s.service " load save check finish)
             systemd-analyze verify --man=no $units 2>&1 | none .; systemctl is-enabled $units
             bash -c '. /usr/share/bash-completion/completions/kvmclockctl; COMP_WORDS=(kvmclockctl ver) COMP_CWORD=1

@@ -416,6 +416,26 @@ class Device(Case):
         os.kill(found["holder"], 15)
 
 
+class Selftest(Case):
+    def test_selftest(self):
+        """Without the module, by this machine's KVM, if it has one."""
+        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            self.skipTest("no usable /dev/kvm")
+        saved = self.work / "selftest.json"
+        done = self.run_program(TOOL, "selftest", "--json", "--device", "/nonexistent", "--save", saved)
+        found = parse(done.stdout)
+        self.assertEqual(found, parse(saved.read_bytes()))
+        results = {row["test"]: row for row in found["tests"]}
+        self.assertEqual(results["the module's check of itself"]["message"], "the module is not loaded")
+        ran = [row for row in found["tests"] if row["result"] == "passed" and row["test"].startswith("save and restore")]
+        self.assertGreaterEqual(len(ran), 4)
+        for row in ran:
+            self.assertEqual((row["cycles"], int(row["ns"]) <= int(row["bound_ns"])), ("0", True))
+        with open("/dev/kvm", "rb") as kvm:
+            self.run_program(TOOL, "selftest", "--kvm-fd", str(kvm.fileno()), pass_fds=[kvm.fileno()])
+        self.run_program(TOOL, "selftest", "--kvm-fd", "0", status=1)
+
+
 class Doctor(Case):
     """doctor.tbl says what is in it."""
 

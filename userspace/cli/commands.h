@@ -14,6 +14,7 @@ int cmd_list(struct tool *tool, int argc, char **argv);
 int cmd_report(struct tool *tool, int argc, char **argv);
 int cmd_restore(struct tool *tool, int argc, char **argv);
 int cmd_save(struct tool *tool, int argc, char **argv);
+int cmd_selftest(struct tool *tool, int argc, char **argv);
 int cmd_show(struct tool *tool, int argc, char **argv);
 int cmd_status(struct tool *tool, int argc, char **argv);
 int cmd_unsave(struct tool *tool, int argc, char **argv);

@@ -21,6 +21,7 @@ static const struct command {
 	{ "verify", cmd_verify, "Compare record and live clocks" },
 	{ "report", cmd_report, "Compare saved and live clocks after a kexec, to be kept" },
 	{ "finish", cmd_finish, "Drop the record that came from the last kernel" },
+	{ "selftest", cmd_selftest, "Try module and library on this host, with scratch VMs" },
 	{ "doctor", cmd_doctor, "Before a kexec: would guests get their clocks back?" },
 	{ "decode", cmd_decode, "Read a raw dump of the region or a record, without the module" },
 	{ "kexec-args", cmd_kexec_args, "Print what the next kernel needs on its command line" },

@@ -10,7 +10,8 @@ static const struct column columns[] = {
 	{ "uuid", "the id under which it is, or was to be, in the record" },
 	{ "name", "its name" },
 	{ "pid", "its process", .number = true },
-	{ "result", "saved, replaced (in the place of a VM that is gone), kept (it was saved already) or an errno" },
+	{ "result",
+	  "saved, replaced (in the place of one that is gone), kept (it was saved), or an errno" },
 	{}
 };
 
