@@ -8,7 +8,7 @@
 
 before_kexec() {
 	kvmclockctl doctor --raw --noheadings --output check,verdict,found | sed 's/\\x20/_/g' | tee /run/doctor
-	check region grep "^next_region $(param region ready) the_image_that_is_loaded: " /run/doctor
+	check region grep "^next_region $(param region ready) the_image_that_is_loaded:" /run/doctor
 	[ "$(param kexec load)" = file ] ||
 		check release grep "^module_for_$(cat "/kch/lines/$NEXT_LINE") " /run/doctor
 }
