@@ -89,11 +89,13 @@ all_identical() {
 judge_guest() { # GUEST
 	tail -c "+$(($(stat -c %s "$KEPT/$1.data") + 1))" "$IMAGES/$1.data" >"/run/$1.after"
 	_offset=$(cat "$KEPT/$1.offset")
+	_now=$(tsc_offset "$1")
 	_stopped=$(cat $KEPT/stopped)
-	# Its TSC is behind, so that what it read first would seem to be from before.
-	[ "$HANDOVER" = yes ] || _stopped=$(($(awk 'NF == 11 && /^S / { tsc = $9 } END { print tsc }' "$KEPT/$1.data") - _offset))
-	kch-qemu-analyse "$KEPT/$1.data" "/run/$1.after" "$_offset" "$(tsc_offset "$1")" "$_stopped" \
-		"$(param tsc_khz)" >"/run/$1.result" || true
+	# Its TSC may be behind, so that what it read first would seem to be from before: by the last reading, then.
+	[ "$_now" = "$_offset" ] ||
+		_stopped=$(($(awk 'NF == 11 && /^S / { tsc = $9 } END { print tsc }' "$KEPT/$1.data") - _offset))
+	kch-qemu-analyse "$KEPT/$1.data" "/run/$1.after" "$_offset" "$_now" "$_stopped" "$(param tsc_khz)" \
+		>"/run/$1.result" || true
 	judge_report "$1.result" "$1" "$(grep -q '^failed=' "/run/$1.result" || echo analyse)"
 	# What it wrote is gone with the disc.
 	grep -q '^failed=$' "/run/$1.result" || cat "/run/$1.after" >/dev/console

@@ -9,7 +9,7 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get install -qq -y --no-install-recommends /kch/*.deb
 printf 'ON_BOOT=start\nON_SHUTDOWN=suspend\n' >>/etc/default/libvirt-guests
 
-# What the guests write goes into their files as they write it.
+# What the guests write goes into their files: virtlogd, which writes it otherwise, ends before the guests do.
 echo 'stdio_handler = "file"' >>/etc/libvirt/qemu.conf
 
 for kernel in /lib/modules/*; do
