@@ -169,6 +169,20 @@ static void *slot_at(const struct kch_slots *slots, unsigned int slot)
 	return (u8 *)slots->memory + slot * slots->slot_size;
 }
 
+/*
+ * A sealed record beside a newer one: the kernel that made that went down before it
+ * sealed it.  The older one is out of date, also for who finds it alone.
+ */
+static void supersede_hidden(const struct kch_slots *slots,
+			     const struct kch_slots_found *found)
+{
+	struct kch_rec_header *hidden = slot_at(slots, slots->next);
+
+	if (worth(found->error) == WHOLE && !found->errors[slots->next] &&
+	    found->own_slot < 0 && le32_to_cpu(hidden->flags) & KCH_REC_SEALED)
+		kch_record_mark(&hidden->superseded);
+}
+
 void kch_slots_begin(struct kch_slots *slots, void *memory, u64 start, size_t size,
 		     const struct kch_slots_found *found, bool shared)
 {
@@ -182,10 +196,12 @@ void kch_slots_begin(struct kch_slots *slots, void *memory, u64 start, size_t si
 	slots->generation = found->generation;
 	slots->came = keep ? (int)found->came_slot : -1;
 	slots->usable = !found->error;
-	if (keep)
+	if (keep) {
 		slots->next = !found->came_slot;
-	else if (found->own_slot >= 0)
+		supersede_hidden(slots, found);
+	} else if (found->own_slot >= 0) {
 		slots->next = !found->own_slot;
+	}
 }
 
 void kch_slots_changed(struct kch_slots *slots, size_t at)

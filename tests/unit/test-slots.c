@@ -158,6 +158,43 @@ static void test_incompatible(void)
 	ktap_check(header->commit && !header->superseded, "kept");
 }
 
+/* As put(), sealed. */
+static void put_sealed(unsigned int slot, const u8 boot_id[16], u64 sequence)
+{
+	struct kch_rec_header *header = (struct kch_rec_header *)(region + slot * SLOT_SIZE);
+
+	put(slot, boot_id, sequence, 6);
+	header->flags = cpu_to_le32(KCH_REC_SEALED);
+	kch_rec_header_close(header, KCH_REC_UNBOUND);
+	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ sequence);
+}
+
+/* What is in the region is taken on. */
+static void take_on(bool shared)
+{
+	struct kch_slots_found found = look(now);
+
+	begin(&found, shared);
+}
+
+/* Of two that came, the older one says that it is out of date, if it was ever sealed. */
+static void test_hidden(void)
+{
+	memset(region, 0, sizeof(region));
+	put(0, before, 30, 6);
+	put(1, before, 31, 7);
+	take_on(true);
+	ktap_check(!superseded_in(0), "never sealed");
+	put_sealed(0, before, 30);
+	take_on(false);
+	ktap_check(!superseded_in(0), "in other memory");
+	take_on(true);
+	ktap_check(superseded_in(0) && sequence_in(0) == 30 && !superseded_in(1), "not marked");
+	put_sealed(0, now, 32);
+	take_on(true);
+	ktap_check(!superseded_in(0) && !superseded_in(1), "ours");
+}
+
 /* Nothing came: records go to both in turn, and to the other one than ours is in. */
 static void test_in_turn(void)
 {
@@ -272,6 +309,7 @@ int main(int argc, char **argv)
 	static const struct ktap_case cases[] = {
 		{ "look", test_look },
 		{ "incompatible", test_incompatible },
+		{ "hidden", test_hidden },
 		{ "in_turn", test_in_turn },
 		{ "came", test_came },
 		{ "clear", test_clear },
