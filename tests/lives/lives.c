@@ -8,7 +8,8 @@
  * seals are cut at any store, with stores lost and reordered by cache line.  After each
  * restore it asks: was this the clock that the guest had last?  One that was not is
  * stale, and a failure.  What is between the model and KVM is here, all else is the
- * module's own code.
+ * module's own code.  The region may be of another size, or elsewhere, in some of the
+ * kernels.
  *
  * Then the same with one of the protections taken away, each in turn: now stale clocks
  * must be found.
@@ -20,12 +21,8 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#include "shim.h"
-#include "core/check.h"
-#include "core/clock.h"
-#include "core/machine.h"
-#include "host/host.h"
-#include "kvm/kvm.h"
+#include "model.h"
+#include "kvm/common.h"
 #include "preserve/outgoing.h"
 #include "restore/incoming.h"
 #include "watch/watch.h"
@@ -33,11 +30,6 @@
 #define LINE		64U		/* bytes of a cache line */
 #define REGION_SIZE	8192U
 #define GUESTS		3
-#define VMS		16
-#define VCPUS_MAX	2
-#define KHZ		1000000U	/* a cycle is a ns */
-
-u32 tsc_khz = KHZ;
 
 /* ---- chance ---- */
 
@@ -58,45 +50,21 @@ static bool one_in(u32 n)
 
 /* ---- the machine ---- */
 
-/* A guest: @clock names the function it has, or had when it ran last. */
-struct guest {
-	u8 uuid[KCH_UUID_SIZE];
-	u64 clock;
-	bool exists;
-	bool saved;		/* by its VMM, and not back yet */
-	struct kvm *vm;
-};
-
-struct kvm {
-	struct file file;
-	struct guest *guest;
-	u64 clock;
-	pid_t pid;
-	bool alive;
-	bool looked;		/* it has gone, and the last look is over */
-	u32 vcpus;
-};
-
-struct kch_watch {
-	struct kvm *vm;
-	pid_t pid;		/* of the VM: another one may have taken its place */
-};
-
-static u8 memory[REGION_SIZE];		/* the region's */
+/* The region is all of it, its first half, or its second. */
+static u8 memory[REGION_SIZE];
 static u8 came[REGION_SIZE];		/* KHO: what came is in other memory */
 static u8 settled[REGION_SIZE];		/* as of the last barrier */
+static enum place { ALL, FIRST, SECOND } place;
+static bool damaged;			/* some lines of the last seal were lost */
 static struct guest guests[GUESTS];
-static struct kvm vms[VMS];
-static u64 now_tsc;
-static u64 wall_ns;			/* when the TSC was 0 */
 static u64 clocks;			/* handed out so far */
-static u64 boot, started_tsc;
 static u64 outdated;			/* the record whose successor began to be sealed */
 static pid_t pids;
-static bool kho, kho_came;
+static bool kho;
 static bool module_here;
-static volatile bool sealing;		/* VMMs have saved their guests */
 static int cut_at;			/* barriers until the machine stops; -1 never */
+static u32 barriers;			/* since the seal began */
+static bool pinned, holding;		/* then: not all of what came was restored; one was held */
 static jmp_buf stopped;
 
 static struct kch_region region;
@@ -110,14 +78,24 @@ enum without {
 	SUPERSEDED,		/* the mark of a record whose successor is being sealed */
 	GAP,			/* the look at the time since the seal */
 	REPLACED,		/* being told of a guest that is back by other means */
+	ORDER,			/* the order in which stores reach memory */
 	KINDS
 };
 
-static const char *const names[KINDS] = { "nothing", "used", "superseded", "gap", "replaced" };
+static const char *const names[KINDS] = { "nothing", "used", "superseded", "gap", "replaced",
+					  "order" };
 static enum without without;
 
 static bool verbose;
-static u64 steps, restores, stale, refused, cuts, kexecs, sealed;
+static u64 steps, restores, stale, refused, cuts, kexecs, sealed, held;
+
+/*
+ * Seals cut short while not all of what came was restored: by the slot of that, and the
+ * barrier at which the machine stopped.  These are: the mark of what came, one for each
+ * entry, the slot's marker taken back, the header, the marker, and what came taken back.
+ */
+#define SEAL_BARRIERS	(5 + GUESTS)
+static u64 seals_cut[2][SEAL_BARRIERS], seals_cut_holding;
 
 void kch_log(const char *format, ...)
 {
@@ -132,211 +110,26 @@ void kch_log(const char *format, ...)
 
 #define say(...) kch_log(__VA_ARGS__)
 
-void *kch_alloc(size_t size)
-{
-	/* The reboot path has to do without. */
-	if (sealing) {
-		puts("# memory was asked for in a seal");
-		exit(1);
-	}
-	return calloc(1, size ?: 1);
-}
-
-u64 rdtsc_ordered(void)
-{
-	return now_tsc;
-}
-
 /* Stores between two barriers reach memory in any order, or not at all. */
 void kch_barrier(void)
 {
 	size_t line;
 
+	if (sealing && barriers < SEAL_BARRIERS)
+		barriers++;
 	if (cut_at > 0 && !--cut_at) {
+		if (sealing && pinned) {
+			seals_cut[outgoing.slots.came][barriers - 1]++;
+			seals_cut_holding += holding;
+		}
 		for (line = 0; line < REGION_SIZE; line += LINE)
 			if (one_in(2))
 				memcpy(memory + line, settled + line, LINE);
 		cuts++;
 		longjmp(stopped, 1);
 	}
-	memcpy(settled, memory, REGION_SIZE);
-}
-
-/* ---- what the code asks of the kernel and of KVM ---- */
-
-void kch_host_instant(struct kch_instant *now)
-{
-	memset(now, 0, sizeof(*now));
-	now->host_tsc = now_tsc;
-	now->realtime_ns = wall_ns + now_tsc;
-	now->kvm_ns = now_tsc;
-}
-
-void kch_host_boot_id(u8 id[16])
-{
-	memset(id, 0, 16);
-	memcpy(id, &boot, sizeof(boot));
-}
-
-void kch_host_describe(struct kch_rec_header *header, u32 kvm_khz)
-{
-	header->tsc_khz = cpu_to_le32(KHZ);
-	header->kvm_tsc_khz = cpu_to_le32(kvm_khz);
-	header->host_tsc = cpu_to_le64(now_tsc);
-	header->realtime_ns = cpu_to_le64(wall_ns + now_tsc);
-	kch_host_boot_id(header->boot_id);
-}
-
-int kch_host_same_machine(const struct kch_rec_header *header, bool any_wall,
-			  struct kch_outcome *outcome, struct kch_message *message)
-{
-	const struct kch_machine now = {
-		.host_tsc = now_tsc,
-		.realtime_ns = wall_ns + now_tsc,
-	};
-
-	return kch_machine_same(header, &now, any_wall, outcome, message);
-}
-
-u64 kch_host_started_tsc(void)
-{
-	return started_tsc;
-}
-
-int kch_host_tsc_settled(struct kch_message *message)
-{
-	return 0;
-}
-
-void kch_region_hold(const struct kch_region *r, bool needed)
-{
-}
-
-void kch_region_finish_incoming(struct kch_region *r)
-{
-	r->incoming = NULL;
-	r->incoming_size = 0;
-	kho_came = false;
-}
-
-struct kvm *kch_kvm_of(const struct file *vm_file)
-{
-	return container_of(vm_file, struct kvm, file);
-}
-
-pid_t kch_kvm_pid(const struct kvm *kvm)
-{
-	return kvm->pid;
-}
-
-/* A clock's number is in every number that makes the function. */
-int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
-		    struct kch_message *message)
-{
-	struct kch_rec_vcpu *vcpu;
-	u32 i;
-
-	memset(to, 0, kch_rec_entry_size(kvm->vcpus));
-	to->vcpu_count = cpu_to_le32(kvm->vcpus);
-	to->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
-	to->master_cycle_now = cpu_to_le64(kvm->clock);
-	to->master_kernel_ns = cpu_to_le64(kvm->clock);
-	to->kvmclock_offset = cpu_to_le64(kvm->clock);
-	to->host_tsc = cpu_to_le64(now_tsc);
-	to->tsc_scaling_frac_bits = 32;
-	to->pid = cpu_to_le32(kvm->pid);
-	vcpu = (struct kch_rec_vcpu *)(to + 1);
-	for (i = 0; i < kvm->vcpus; i++, vcpu++) {
-		vcpu->vcpu_id = cpu_to_le32(i);
-		vcpu->flags = cpu_to_le32(KCH_VCPU_PAIR_VALID);
-		vcpu->tsc_offset = cpu_to_le64(kvm->clock);
-		vcpu->tsc_scaling_ratio = cpu_to_le64(1ULL << 32);
-		vcpu->virtual_tsc_khz = cpu_to_le32(KHZ);
-		vcpu->hw_tsc_khz = cpu_to_le32(KHZ);
-		vcpu->tsc_to_system_mul = cpu_to_le32(0x80000000);
-		vcpu->tsc_shift = 1;
-	}
-	return 0;
-}
-
-int kch_kvm_read_exact_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vcpus,
-			  struct kch_message *message)
-{
-	return kch_kvm_read_to(kvm, frac_bits, to, vcpus, message);
-}
-
-u32 kch_kvm_vcpus_max(void)
-{
-	return VCPUS_MAX;
-}
-
-int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
-		       struct kch_message *message)
-{
-	*entry = kch_alloc(kch_rec_entry_size(kvm->vcpus));
-	return kch_kvm_read_to(kvm, frac_bits, *entry, kvm->vcpus, message);
-}
-
-struct kch_watch *kch_watch_start(struct file *vm_file)
-{
-	struct kch_watch *watch = kch_alloc(sizeof(*watch));
-
-	watch->vm = kch_kvm_of(vm_file);
-	watch->pid = watch->vm->pid;
-	return watch;
-}
-
-void kch_watch_stop(struct kch_watch *watch)
-{
-	free(watch);
-}
-
-void kch_watch_call(struct kch_watch *watch, const struct kch_rec_vm *entry)
-{
-}
-
-/* NULL once it was let go. */
-static struct kvm *watched(const struct kch_watch *watch)
-{
-	if (!watch || watch->vm->pid != watch->pid || watch->vm->looked)
-		return NULL;
-	return watch->vm;
-}
-
-struct file *kch_watch_get(struct kch_watch *watch)
-{
-	struct kvm *vm = watched(watch);
-
-	return vm && vm->alive ? get_file(&vm->file) : NULL;
-}
-
-struct file *kch_watch_get_last(struct kch_watch *watch)
-{
-	struct kvm *vm = watched(watch);
-
-	return vm ? get_file(&vm->file) : NULL;
-}
-
-bool kch_watch_gone(const struct kch_watch *watch)
-{
-	struct kvm *vm = watched(watch);
-
-	return vm && !vm->alive;
-}
-
-bool kch_watch_is(const struct kch_watch *watch, const struct file *vm_file)
-{
-	struct kvm *vm = watched(watch);
-
-	return vm && vm->alive && &vm->file == vm_file;
-}
-
-struct file *kch_watch_next_vm(pid_t pid, unsigned int *fd)
-{
-	for (; *fd < VMS; (*fd)++)
-		if (vms[*fd].alive && vms[*fd].pid == pid)
-			return get_file(&vms[(*fd)++].file);
-	return NULL;
+	if (without != ORDER)
+		memcpy(settled, memory, REGION_SIZE);
 }
 
 /* ---- what happens ---- */
@@ -359,6 +152,7 @@ static struct kvm *make_vm(struct guest *guest)
 	vm->clock = guest->clock;
 	guest->vm = vm;
 	guest->saved = false;
+	guest->held = false;
 	return vm;
 }
 
@@ -376,10 +170,10 @@ static void begin_module(void)
 
 	memset(&region, 0, sizeof(region));
 	region.backend = kho ? KCH_BACKEND_KHO : KCH_BACKEND_RANGE;
-	region.size = REGION_SIZE;
-	region.memory = memory;
-	region.incoming = !kho ? memory : kho_came ? came : NULL;
-	region.incoming_size = region.incoming ? REGION_SIZE : 0;
+	region.size = place == ALL ? REGION_SIZE : REGION_SIZE / 2;
+	region.memory = memory + (place == SECOND ? REGION_SIZE / 2 : 0);
+	region.incoming = !kho ? region.memory : kho_came ? came : NULL;
+	region.incoming_size = region.incoming ? region.size : 0;
 	memcpy(settled, memory, REGION_SIZE);
 	if (kch_incoming_init(&incoming, &region, &found) ||
 	    kch_outgoing_init(&outgoing, &region, &found, incoming.vcpus_max))
@@ -410,12 +204,46 @@ static void end_module(bool orderly)
 	module_here = false;
 }
 
+static int use(const struct guest *guest, bool used)
+{
+	return without == USED ? 0 :
+	       kch_incoming_use(&incoming, guest->uuid, used, &why);
+}
+
+/* The VMM has not resumed it, and gave up. */
+static void end_hold(struct guest *guest)
+{
+	if (!guest->held)
+		return;
+	guest->held = false;
+	use(guest, false);
+	kch_incoming_outcome(&incoming, guest->uuid, NULL, -ETIMEDOUT);
+	say("  the hold of guest %td ended\n", guest - guests);
+}
+
+static void end_holds(void)
+{
+	struct guest *guest;
+
+	for (guest = guests; guest < guests + GUESTS; guest++)
+		end_hold(guest);
+}
+
+static bool any_held(void)
+{
+	return guests[0].held || guests[1].held || guests[2].held;
+}
+
 /* As the reboot notifier does it. */
 static void seal(void)
 {
+	holding = any_held();
+	end_holds();
 	if (!outgoing.count && !incoming.restored &&
 	    !(incoming.count && !kch_region_shared(&region)))
 		return;
+	barriers = 0;
+	pinned = !incoming.error && !kho && incoming.count > incoming.restored;
 	if (without != SUPERSEDED)
 		kch_slots_seal_begins(&outgoing.slots);
 	outdated = incoming.error || kho ? 0 : incoming.record.sequence;
@@ -441,10 +269,15 @@ static void preserve(struct guest *guest)
 		    (unsigned long long)guest->clock);
 }
 
-static int use(const struct guest *guest)
+/* It has its clock, and its guest runs on. */
+static bool is_resumed(struct guest *guest)
 {
-	return without == USED ? 0 :
-	       kch_incoming_use(&incoming, guest->uuid, true, &why);
+	struct kvm *vm = make_vm(guest);
+
+	if (!vm)
+		return false;
+	kch_incoming_outcome(&incoming, guest->uuid, &vm->file, 0);
+	return true;
 }
 
 /* Everything of a restore but the writing of the clock. */
@@ -454,7 +287,6 @@ static bool restore_exactly(struct guest *guest)
 	struct kch_outcome outcome = { };
 	struct kch_incoming_vm *in;
 	struct file *live;
-	struct kvm *vm;
 	int err;
 
 	err = kch_incoming_find(&incoming, guest->uuid, &in, &why) ?:
@@ -467,7 +299,7 @@ static bool restore_exactly(struct guest *guest)
 		}
 	}
 	err = err ?: kch_incoming_saved(&in->vm, 0, &saved, &why) ?:
-	      use(guest);
+	      use(guest, true);
 	if (err) {
 		refused++;
 		say("  restore of guest %td refused (%d): %s\n", guest - guests, err,
@@ -490,24 +322,35 @@ static bool restore_exactly(struct guest *guest)
 	say("  guest %td is restored with clock %llu\n", guest - guests,
 	    (unsigned long long)guest->clock);
 	free(saved);
-	vm = make_vm(guest);
-	if (!vm)
-		return false;
-	kch_incoming_outcome(&incoming, guest->uuid, &vm->file, 0);
-	return true;
+	if (one_in(3)) {
+		guest->held = true;
+		held++;
+		say("  guest %td is held\n", guest - guests);
+		return true;
+	}
+	return is_resumed(guest);
 }
 
 static void come_back(struct guest *guest)
 {
+	if (guest->held) {
+		if (one_in(2))
+			end_hold(guest);
+		else
+			is_resumed(guest);
+		return;
+	}
 	/* Its VMM, or a kernel without the module, gives it a clock of its own. */
 	if (!module_here || one_in(8) || !restore_exactly(guest)) {
-		if (!guest->saved || !make_vm(guest))
+		if (!guest->saved)
 			return;
-		/* The library says so, if a record has it. */
+		/* The library says so, if a record has it, before the guest can run. */
 		if (module_here && without != REPLACED) {
-			use(guest);
+			use(guest, true);
 			kch_outgoing_replaced(&outgoing, guest->uuid, KHZ);
 		}
+		if (!make_vm(guest))
+			return;
 		another_clock(guest);
 		say("  guest %td is back with a clock of its own, %llu\n", guest - guests,
 		    (unsigned long long)guest->clock);
@@ -565,7 +408,7 @@ static void step(void)
 		guest->exists = guest->saved;
 		break;
 	case 9:		/* the module is loaded anew */
-		if (!module_here)
+		if (!module_here || any_held())
 			break;
 		end_module(true);
 		if (one_in(2) && guest->vm)
@@ -574,7 +417,7 @@ static void step(void)
 		say("  module loaded anew\n");
 		break;
 	case 10:
-		if (module_here &&
+		if (module_here && !any_held() &&
 		    !kch_incoming_finish(&incoming, &outgoing.slots, &region, one_in(4), &why))
 			say("  finished\n");
 		break;
@@ -594,6 +437,7 @@ static void end_vms(bool can_save)
 	struct guest *guest;
 
 	for (guest = guests; guest < guests + GUESTS; guest++) {
+		guest->held = false;
 		if (!guest->vm)
 			continue;
 		guest->vm = NULL;
@@ -618,6 +462,7 @@ static void lose_lines(const u8 *before)
 
 	for (; count-- && line < REGION_SIZE / LINE; line++)
 		memcpy(memory + line * LINE, before + line * LINE, LINE);
+	damaged = true;
 	say("  lines are lost\n");
 }
 
@@ -627,16 +472,22 @@ enum end { ORDERLY, CRASH, COLD };
 static void live_kernel(const volatile bool with_module)
 {
 	volatile enum end end = one_in(6) ? CRASH : one_in(20) ? COLD : ORDERLY;
-	u32 left = 1 + chance(16);
+	const enum place was = place;
+	volatile u32 left = 1 + chance(16);
 	static u8 before[REGION_SIZE];
 
 	sealing = false;
+	/* One misfortune at a time: damage is seen by who finds all of what is there. */
+	if (!damaged)
+		place = kho || !one_in(12) ? ALL : one_in(2) ? FIRST : SECOND;
+	damaged = false;
 	kch_kexec_seconds_max = without == GAP ? UINT_MAX : 60;
 	boot = ++clocks;
 	started_tsc = now_tsc;
 	kexecs++;
-	say("kernel %llu %s the module\n", (unsigned long long)boot,
-	    with_module ? "with" : "without");
+	say("kernel %llu %s the module%s\n", (unsigned long long)boot,
+	    with_module ? "with" : "without",
+	    place == ALL ? "" : place == FIRST ? ", region shrunk" : ", region moved");
 	cut_at = -1;
 	if (setjmp(stopped)) {
 		say("  stopped in the middle of a store\n");
@@ -653,9 +504,6 @@ static void live_kernel(const volatile bool with_module)
 		while (one_in(2))
 			step();
 	}
-	/* What is shorter than the gap allowed is not told from a kexec. */
-	if (!with_module)
-		now_tsc += 61 * NSEC_PER_SEC;
 	if (module_here && end == ORDERLY) {
 		if (one_in(8))
 			cut_at = 1 + (int)chance(6 + GUESTS);
@@ -667,6 +515,9 @@ static void live_kernel(const volatile bool with_module)
 	}
 ended:
 	cut_at = -1;
+	/* What is shorter than the gap allowed is not told from a kexec. */
+	if (!with_module || place != was)
+		now_tsc += 61 * NSEC_PER_SEC;
 	/* Without the freeing of what a kernel that stopped has left. */
 	if (module_here)
 		end_module(false);
@@ -700,6 +551,8 @@ static void live(u64 seed)
 	for (i = 0; i < GUESTS; i++)
 		guests[i].uuid[0] = (u8)(i + 1);
 	end_vms(false);
+	place = ALL;
+	damaged = false;
 	kho = one_in(4);
 	kho_came = false;
 	now_tsc = 1000000000ULL;
@@ -717,6 +570,7 @@ static bool play(u64 wanted)
 	steps = 0;
 	kexecs = 0;
 	sealed = 0;
+	held = 0;
 	cuts = 0;
 	restores = 0;
 	refused = 0;
@@ -728,12 +582,31 @@ static bool play(u64 wanted)
 			printf("# life %llu gave a stale clock: lives -v -s %llu\n",
 			       (unsigned long long)seed, (unsigned long long)seed);
 	}
-	printf("# without %s: %llu steps, %llu kernels, %llu seals, %llu stopped in a store, %llu restores, %llu refused, %llu stale\n",
+	printf("# without %s: %llu steps, %llu kernels, %llu seals, %llu stopped in a store, %llu restores, %llu of them held, %llu refused, %llu stale\n",
 	       names[without], (unsigned long long)steps, (unsigned long long)kexecs,
 	       (unsigned long long)sealed, (unsigned long long)cuts,
-	       (unsigned long long)restores, (unsigned long long)refused,
-	       (unsigned long long)stale);
+	       (unsigned long long)restores, (unsigned long long)held,
+	       (unsigned long long)refused, (unsigned long long)stale);
 	return restores && cuts && !stale;
+}
+
+/* Was a seal cut at each of its stores, while there was more to restore, in both slots? */
+static bool cut_everywhere(void)
+{
+	bool all = seals_cut_holding;
+	unsigned int slot, i;
+
+	printf("# seals cut while not all was restored: %llu with a VM held",
+	       (unsigned long long)seals_cut_holding);
+	for (slot = 0; slot < 2; slot++) {
+		printf("; what came in slot %u", slot);
+		for (i = 0; i < SEAL_BARRIERS; i++) {
+			printf(" %llu", (unsigned long long)seals_cut[slot][i]);
+			all &= seals_cut[slot][i] > 0;
+		}
+	}
+	printf("\n");
+	return all;
 }
 
 int main(int argc, char **argv)
@@ -771,8 +644,7 @@ int main(int argc, char **argv)
 
 		without = i;
 		good = play(i ? wanted / 10 : wanted);
-		if (i)
-			good = stale;
+		good = i ? stale : good & cut_everywhere();
 		failed += !good;
 		printf("%sok %u %s%s\n", good ? "" : "not ", i + 1,
 		       i ? "stale clocks are seen without: " : "no stale clock", i ? names[i] : "");
