@@ -16,6 +16,10 @@ param() { # NAME [DEFAULT]
 # shellcheck disable=SC2034 # some are for the case scripts
 {
 	STAGE=$(param stage 0)
+	# A reset starts from the first command line again; who resets leaves the stage behind the guests' memory.
+	STAGE_AT=$((($(param guest_addr) + $(param guest_size)) / 4096 - 1))
+	[ "$(param resets no)" = no ] || STAGE=$((0$(dd if=/dev/mem bs=4096 skip=$STAGE_AT count=1 2>/dev/null |
+		tr -cd 0-9) + 0))
 	KEXECS=$(param kexecs 1)
 	SCRIPT=$(param script)
 	HOST_LINE=$(param host)
@@ -197,11 +201,10 @@ load_kvm() {
 # The one the case is about, or one that was broken on purpose.
 module_name() {
 	_broken=$(param module)
-	if [ -n "$_broken" ]; then
-		echo "kch_$_broken" | tr - _
-	else
-		echo kvmclock_handover
-	fi
+	case $_broken:,$(param module_at "$STAGE"), in
+	?*:*,"$STAGE",*) echo "kch_$_broken" | tr - _ ;;
+	*) echo kvmclock_handover ;;
+	esac
 }
 
 load_module() { # ARG...
@@ -299,8 +302,11 @@ next_cmdline() { # WORDS
 	echo "${_next# } kch.stage=$((STAGE + 1)) $*"
 }
 
-do_kexec() { # [LINE] [WORDS]
-	_line=${1:-$NEXT_LINE}
+# Into memory, as `kexec -l` or, for a panic, `kexec -p`.
+load_kernel() { # -l|-p [LINE] [WORDS]
+	_how=$1
+	_line=${2:-$NEXT_LINE}
+	shift
 	[ $# -eq 0 ] || shift
 	[ "$STAGE" -lt "$KEXECS" ] || fail "a kexec in the last stage ($KEXECS)"
 	[ -r "/boot/vmlinuz-$_line" ] || fail "no kernel of line $_line in the initramfs"
@@ -318,10 +324,19 @@ do_kexec() { # [LINE] [WORDS]
 	esac
 	# Where it is not in a reserved range; there only with retain_initrd.
 	[ ! -e /sys/firmware/initrd ] || set -- "$@" --initrd=/sys/firmware/initrd
-	kexec "$@" -l "/boot/vmlinuz-$_line" --command-line="$_cmdline" ||
-		fail "kexec $* -l vmlinuz-$_line failed"
+	kexec "$@" "$_how" "/boot/vmlinuz-$_line" --command-line="$_cmdline" ||
+		fail "kexec $* $_how vmlinuz-$_line failed"
+}
+
+# The last lines of a stage that has another after it.
+end_stage() { # LINE
 	report_kernel_state
-	say kexec "$_line"
+	say kexec "$1"
+}
+
+do_kexec() { # [LINE] [WORDS]
+	load_kernel -l "$@"
+	end_stage "$_line"
 	if type before_kexec 2>/dev/null | grep -q function; then
 		before_kexec
 	fi

@@ -131,7 +131,8 @@ class Qemu(Machine):
         # The initramfs is put into memory by the loader device, not by -initrd, so that it stays.
         arguments = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-machine", "q35",
                      "-cpu", case.param("cpu", "EPYC,+svm,+npt"), "-smp", case.param("smp", "2"), "-m", str(mem),
-                     "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+                     "-nodefaults", "-no-user-config", "-display", "none",
+                     *([] if case.param("resets") else ["-no-reboot"]),
                      "-uuid", "6b636821-7465-4573-8174-6d616368696e",
                      "-kernel", str(self.kernel), "-append", self.cmdline(),
                      "-device", f"loader,file={case.initramfs},addr={self.initramfs[0]:#x},force-raw=on"]
@@ -204,7 +205,8 @@ class Bochs(Machine):
         # a deadline for one of a TSC that started at 0.
         hidden = "clearcpuid=xsaves,xsavec,ht"
         aged = [f"{hidden},tsc_adjust", "lapic=notscdeadline"] if self.age_days else [hidden]
-        return [*aged, "reboot=t", "quiet", "retain_initrd", "kch.smp=1"]
+        end = [] if self.case.param("resets") else ["reboot=t"]
+        return [*aged, *end, "quiet", "retain_initrd", "kch.smp=1"]
 
     def make_disc(self) -> None:
         (self.dir / "isolinux.cfg").write_text("DEFAULT l1\nPROMPT 0\nLABEL l1\nKERNEL /vmlinuz\nINITRD /initrd\n"

@@ -29,8 +29,6 @@
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
-#   without=STAGE  that kernel has not got the module, and is there for away=S longer; gap=S is told to the
-#                  module: a kexec takes no longer
 #   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
 #
 # The checks are those of kch-vmm, and `verify`: the tool finds no difference either.
@@ -96,11 +94,11 @@ judge_vm() { # NUMBER
 }
 
 # The refusal has the errno that is wanted, and its message the words.
-judge_refusal() { # NUMBER
-	check_equal refused "$(reported "vm$1" refused_errno)" "$(param refused)"
-	_message=$(reported "vm$1" message)
+judge_refusal() { # ERRNO A_B NUMBER
+	check_equal refused "$(reported "vm$3" refused_errno)" "$1"
+	_message=$(reported "vm$3" message)
 	note refused "$_message"
-	for _word in $(param words | tr '_' ' '); do
+	for _word in $(echo "$2" | tr '_' ' '); do
 		case $_message in
 		*"$_word"*) check "refused-$_word" true ;;
 		*) check "refused-$_word" false ;;
@@ -121,7 +119,6 @@ finish_refused() {
 }
 
 next_words() {
-	[ $((STAGE + 1)) != "$(param without)" ] || echo kch.handover=no
 	if [ "$(param pin no)" = yes ]; then
 		# The region is on the command line already.
 		kvmclockctl kexec-args | tr ' ' '\n' |
@@ -149,23 +146,7 @@ save_options() {
 	esac
 }
 
-# A kernel that cannot use the record: its guests go on by other means.
-stage_without_module() {
-	METHOD=none
-	STAGE_OPTIONS=
-	SAVE_OPTIONS="--save-with none"
-	check without-module test ! -e /dev/kvmclock_handover
-	each_vm resume_vm
-	wait
-	sleep "$(param away)"
-	do_kexec "$NEXT_LINE" kch.handover=yes
-}
-
 stage_n() {
-	if [ "$1" = "$(param without)" ]; then
-		stage_without_module
-		return
-	fi
 	SAVE_OPTIONS=$(save_options)
 	STAGE_OPTIONS=
 	if [ "$1" -eq "$KEXECS" ]; then
@@ -201,7 +182,7 @@ stage_n() {
 	fi
 	wait
 	if [ "$1" -eq "$KEXECS" ] && [ -n "$(param refused)" ]; then
-		each_vm judge_refusal
+		each_vm judge_refusal "$(param refused)" "$(param words)"
 		finish_refused
 		return
 	fi
