@@ -177,8 +177,8 @@ static int clock_from_folio(struct kch_clock_file *clock, struct folio *folio)
 		return err;
 	if (!in->error && in->count != 1) {
 		in->error = -EBADMSG;
-		kch_say(&in->message, "the record has %u whole VMs and %u damaged ones, expected is one",
-			in->count, in->damaged);
+		kch_say(&in->message, "the record has %u whole VMs and %u damaged ones, expected is one: %.150s",
+			in->count, in->damaged, in->damage.text);
 	}
 	if (in->error) {
 		pr_err("a preserved clock cannot be used (%pe): %s\n",

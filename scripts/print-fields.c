@@ -39,6 +39,7 @@ static const char *type_of(const struct kch_field *field)
 	case KCH_FIELD_UUID:
 		return "UUID";
 	case KCH_FIELD_TEXT:
+	case KCH_FIELD_CHARS:
 	case KCH_FIELD_MAGIC:
 		return "text";
 	case KCH_FIELD_ZERO:

@@ -69,6 +69,11 @@ u64 kch_pvclock_ns(u64 tsc_timestamp, u64 system_time_ns, u32 mul, s8 shift, u64
  */
 void kch_pvclock_pair(u64 khz, u32 *mul, s8 *shift);
 
+/* Those are within these bounds, of every frequency from 1 to 2^32 - 1 kHz. */
+#define KCH_MUL_MIN		0x80000000U
+#define KCH_SHIFT_MIN		(-12)
+#define KCH_SHIFT_MAX		20
+
 /*
  * Has b the same value as a at every host TSC from the later reference on?  With another
  * reference it has if none of the two products loses a fraction between the references.

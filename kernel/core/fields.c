@@ -92,7 +92,7 @@ const struct kch_field kch_header_fields[] = {
 	MEMBER(128, machine_id, UUID, NULL, "0.1.0",
 	       "DMI product UUID; all zero if the machine has none"),
 	MEMBER(144, cpu_signature, HEX, NULL, "0.1.0", "CPUID leaf 1 EAX of the boot CPU"),
-	MEMBER(148, cpu_vendor, TEXT, NULL, "0.1.0",
+	MEMBER(148, cpu_vendor, CHARS, NULL, "0.1.0",
 	       "first four characters of the CPUID vendor string, without a NUL"),
 	MEMBER(152, kernel_release, TEXT, NULL, "0.1.0", "uname -r of the writing kernel"),
 	MEMBER(216, module_version, TEXT, NULL, "0.1.0",
@@ -171,8 +171,9 @@ const struct kch_field kch_vcpu_fields[] = {
 	MEMBER(40, virtual_tsc_khz, DECIMAL, "kHz", "0.1.0", "frequency the guest was promised"),
 	MEMBER(44, hw_tsc_khz, DECIMAL, "kHz", "0.1.0",
 	       "frequency that KVM computed the following two from"),
-	MEMBER(48, tsc_to_system_mul, DECIMAL, NULL, "0.1.0", "as in the pvclock page"),
-	MEMBER(52, tsc_shift, SIGNED, NULL, "0.1.0", "as in the pvclock page, -31 to 31"),
+	MEMBER(48, tsc_to_system_mul, DECIMAL, NULL, "0.1.0",
+	       "as in the pvclock page, its top bit is set; 0 if it has not run"),
+	MEMBER(52, tsc_shift, SIGNED, NULL, "0.1.0", "as in the pvclock page, -12 to 20"),
 	MEMBER(53, pvclock_flags, HEX, NULL, "0.1.0",
 	       "flags byte of the page as KVM last computed it; 0 where the kernel keeps none"),
 	MEMBER(54, reserved, ZERO, NULL, "0.1.0", ""),
@@ -239,6 +240,7 @@ void kch_field_text(const struct kch_field *field, const void *structure,
 		uuid_text(at, text);
 		return;
 	case KCH_FIELD_TEXT:
+	case KCH_FIELD_CHARS:
 	case KCH_FIELD_MAGIC:
 		snprintf(text, KCH_FIELD_TEXT_SIZE, "%.*s", (int)field->size,
 			 (const char *)at);

@@ -18,7 +18,8 @@
  * @KCH_FIELD_FLAG: one bit of the member: yes or no
  * @KCH_FIELD_TSC_SOURCE: enum kch_tsc_source, a word
  * @KCH_FIELD_UUID: 16 bytes in the order of their text form
- * @KCH_FIELD_TEXT: characters, up to the first NUL if there is one
+ * @KCH_FIELD_TEXT: characters, and a NUL behind them
+ * @KCH_FIELD_CHARS: characters, which may fill it
  * @KCH_FIELD_MAGIC: characters; this and the following are not shown
  * @KCH_FIELD_PROOF: a number that shows that the record is whole
  * @KCH_FIELD_ZERO: reserved
@@ -31,6 +32,7 @@ enum kch_field_kind {
 	KCH_FIELD_TSC_SOURCE,
 	KCH_FIELD_UUID,
 	KCH_FIELD_TEXT,
+	KCH_FIELD_CHARS,
 	KCH_FIELD_MAGIC,
 	KCH_FIELD_PROOF,
 	KCH_FIELD_ZERO,

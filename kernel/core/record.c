@@ -3,6 +3,7 @@
  * Reading records: nothing of one is believed before it was checked.  And their
  * checksums.  Their layout is in fields.c.
  */
+#include "forged.h"
 #include "record.h"
 
 void kch_say(struct kch_message *message, const char *format, ...)
@@ -16,7 +17,6 @@ void kch_say(struct kch_message *message, const char *format, ...)
 	va_end(args);
 }
 
-/* One member, which the checksum covers as if it were zero, is skipped. */
 /* Without what is written later, and the checksum itself. */
 static u32 header_crc(const u8 *at, size_t size)
 {
@@ -53,38 +53,58 @@ static u32 bound_crc(u32 sum, const struct kch_rec_header *header)
 	return ~kch_crc32c(sum, header->boot_id, sizeof(header->boot_id));
 }
 
+#define NO_COUNT	UINT_MAX
+
 /*
- * Are the entries those of this header, and not what an earlier record has left?  By
- * the checksums that are written in them; or, with @anew, by those that they ought to
- * have, where one of these alone is damaged.
+ * How many entries fill the record, to the byte: NO_COUNT, if they do not.  @sum binds
+ * them, by the checksums that are written in them; or, with @anew, by those that they
+ * ought to have, where one of these alone is damaged.
  */
-static bool is_bound(const struct kch_record *record, bool anew)
+static u32 count_entries(const struct kch_record *record, bool anew, u32 *sum)
 {
 	size_t at = record->header_size, size;
-	u32 sum = KCH_REC_UNBOUND, n = 0;
 	struct kch_rec_vm vm;
+	u32 n = 0;
 
+	*sum = KCH_REC_UNBOUND;
 	for (; record->total_size - at >= record->vm_size; at += size, n++) {
 		memcpy(&vm, record->data + at, sizeof(vm));
 		size = le32_to_cpu(vm.size);
 		if (size < record->vm_size || size > record->total_size - at)
-			return false;
+			return NO_COUNT;
 		if (anew)
 			vm.crc32c = cpu_to_le32(entry_crc(record->data + at, size));
-		sum = kch_rec_bind(sum, &vm);
+		*sum = kch_rec_bind(*sum, &vm);
 	}
-	return at == record->total_size && n == record->vm_count &&
+	return at == record->total_size ? n : NO_COUNT;
+}
+
+/* Are the entries those of this header, and not what an earlier record has left? */
+static bool is_bound(const struct kch_record *record, bool anew)
+{
+	u32 sum;
+
+	return count_entries(record, anew, &sum) == record->vm_count &&
 	       bound_crc(sum, &record->header) ==
 	       le32_to_cpu(record->header.entries_crc32c);
 }
 
-static int check_bound(const struct kch_record *record, struct kch_message *message)
+static int check_entries(const struct kch_record *record, struct kch_message *message)
 {
-	if (!(le32_to_cpu(record->header.compat) & KCH_COMPAT_BOUND) ||
-	    is_bound(record, false) || is_bound(record, true))
+	u32 count, unused;
+
+	if (le32_to_cpu(record->header.compat) & KCH_COMPAT_BOUND) {
+		if (is_bound(record, false) || is_bound(record, true))
+			return 0;
+		kch_say(message, "the %u VM entries are not those that the header of record %llu is for: some are damaged, lost, or of an earlier record",
+			record->vm_count, (unsigned long long)record->sequence);
+		return -EBADMSG;
+	}
+	count = count_entries(record, false, &unused);
+	if (count == NO_COUNT || count == record->vm_count)
 		return 0;
-	kch_say(message, "the %u VM entries are not those that the header of record %llu is for: some are damaged, lost, or of an earlier record",
-		record->vm_count, (unsigned long long)record->sequence);
+	kch_say(message, "vm_count %u, but there are %u VM entries: the record is forged",
+		record->vm_count, count);
 	return -EBADMSG;
 }
 
@@ -114,6 +134,7 @@ int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 {
 	struct kch_rec_header *header = &record->header;
 	u64 sequence, commit, total;
+	struct kch_message why;
 	__le64 magic;
 	u32 crc;
 
@@ -165,6 +186,12 @@ int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 			KCH_RECORD_MARK);
 		return -EBADMSG;
 	}
+	/* The next record's would not be larger. */
+	if (sequence > KCH_REC_SEQUENCE_MAX) {
+		kch_say(message, "sequence %llu, the last there can be is %llu: the record is forged",
+			(unsigned long long)sequence, KCH_REC_SEQUENCE_MAX);
+		return -EBADMSG;
+	}
 	/* From here on the header is what its writer wrote. */
 	if (le32_to_cpu(header->incompat) & ~KCH_INCOMPAT_KNOWN) {
 		kch_say(message, "incompatible features %#x, known are %#x: the record is from a newer module (%.15s of kernel %.63s)",
@@ -179,23 +206,27 @@ int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 	if (!structure_size_ok(record->vm_size, KCH_REC_VM_SIZE, KCH_REC_SIZE_MAX) ||
 	    !structure_size_ok(record->vcpu_size, KCH_REC_VCPU_SIZE, KCH_REC_SIZE_MAX) ||
 	    record->vm_count > KCH_REC_VMS_MAX ||
-	    total < record->header_size || total > size) {
+	    total < record->header_size || total > size ||
+	    (u64)record->vm_count * record->vm_size > total - record->header_size) {
 		kch_say(message, "%llu bytes with %u VMs of %u and vCPUs of %u bytes do not make a record in a slot of %zu",
 			(unsigned long long)total, record->vm_count,
 			record->vm_size, record->vcpu_size, size);
 		return -EBADMSG;
 	}
-	header->kernel_release[sizeof(header->kernel_release) - 1] = '\0';
-	header->module_version[sizeof(header->module_version) - 1] = '\0';
+	if (kch_header_forged(header, &why)) {
+		kch_say(message, "%.200s: the record is forged", why.text);
+		return -EBADMSG;
+	}
 	record->data = slot;
 	record->total_size = (size_t)total;
 	record->sequence = sequence;
-	return check_bound(record, message);
+	return check_entries(record, message);
 }
 
 int kch_record_next(const struct kch_record *record, size_t *offset,
 		    struct kch_record_vm *vm, struct kch_message *message)
 {
+	struct kch_message why;
 	const u8 *entry;
 	size_t left;
 	u32 crc;
@@ -231,13 +262,11 @@ int kch_record_next(const struct kch_record *record, size_t *offset,
 			(unsigned long long)le64_to_cpu(vm->vm.used), KCH_RECORD_MARK);
 		return -EBADMSG;
 	}
-	if (vm->vm.tsc_scaling_frac_bits > 63) {
-		kch_say(message, "VM entry at byte %zu: %u fraction bits, expected at most 63",
-			(size_t)(entry - record->data),
-			vm->vm.tsc_scaling_frac_bits);
+	if (kch_entry_forged(vm, &why)) {
+		kch_say(message, "VM entry at byte %zu: %.200s: it is forged",
+			(size_t)(entry - record->data), why.text);
 		return -EBADMSG;
 	}
-	vm->vm.name[sizeof(vm->vm.name) - 1] = '\0';
 	return 0;
 lost:
 	kch_say(message, "VM entry at byte %zu does not fit into the %zu bytes of the record: it and all behind it are lost",
@@ -275,11 +304,6 @@ void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
 {
 	memcpy(vcpu, vm->vcpus + (size_t)index * vm->record->vcpu_size,
 	       sizeof(*vcpu));
-	/* A shift KVM never computes would be undefined when evaluated. */
-	if (vcpu->tsc_shift > 31 || vcpu->tsc_shift < -31) {
-		vcpu->flags &= cpu_to_le32(~KCH_VCPU_PAIR_VALID);
-		vcpu->tsc_shift = 0;
-	}
 }
 
 void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to)

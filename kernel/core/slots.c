@@ -21,7 +21,8 @@ int kch_record_extend(void *slot, size_t slot_size,
 {
 	struct kch_rec_header *at = slot;
 
-	if (!fits(slot_size, kept, entries_size))
+	if (!fits(slot_size, kept, entries_size) ||
+	    le64_to_cpu(header->sequence) > KCH_REC_SEQUENCE_MAX)
 		return -ENOSPC;
 	header->vm_count = cpu_to_le32(vm_count);
 	header->total_size = cpu_to_le64(sizeof(*header) + kept + entries_size);
@@ -253,8 +254,12 @@ int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header, u32 
 	header->sequence = cpu_to_le64(slots->sequence + 1);
 	header->generation = cpu_to_le64(slots->generation);
 	err = kch_record_extend(slot, slots->slot_size, header, kept, NULL, 0, vm_count, sum);
-	if (err)
+	if (err) {
+		if (slots->sequence >= KCH_REC_SEQUENCE_MAX)
+			kch_say(message, "a record was found with sequence %llu, which is the last there can be: finish with it, and load the module anew",
+				(unsigned long long)slots->sequence);
 		return err;
+	}
 	if (memcmp(slot, header, sizeof(*header))) {
 		kch_record_revoke(slot);
 		return not_kept(slots, message);

@@ -16,7 +16,8 @@ size_t kch_slot_size(size_t region_size);
  * Writes a record into a slot: takes back the old one's commit marker, then
  * copies header and entries, then sets the marker.  @entries are @vm_count
  * closed entries, back to back.  Fills in vm_count, total_size, crc32c and
- * commit of @header.  -ENOSPC: the slot is too small; nothing was written.
+ * commit of @header.  -ENOSPC: the slot is too small, or the sequence number too
+ * large; nothing was written.
  */
 int kch_record_write(void *slot, size_t slot_size,
 		     struct kch_rec_header *header, const void *entries,
@@ -137,8 +138,9 @@ int kch_slots_put(struct kch_slots *slots, size_t at, const struct kch_rec_vm *e
 /*
  * Makes the next record of the entries that are there, and reads its header back.
  * @sum: kch_rec_bind() of all.
- * Fills in sequence and generation of @header, too.  -ENOSPC, or -EREMOTEIO: the
- * memory has not kept it, and the record was taken back.
+ * Fills in sequence and generation of @header, too.  -ENOSPC, also where there is no
+ * larger sequence number; or -EREMOTEIO: the memory has not kept it, and the record
+ * was taken back.
  */
 int kch_slots_write(struct kch_slots *slots, struct kch_rec_header *header, u32 vm_count,
 		    u32 sum, struct kch_message *message);

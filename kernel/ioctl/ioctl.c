@@ -3,6 +3,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "core/forged.h"
 #include "ioctl/ioctl.h"
 
 /* The structures are user ABI: they may grow, not move. */
@@ -38,10 +39,15 @@ int kch_ioctl_reserved(u32 reserved, struct kch_message *message)
 int kch_ioctl_names(const u8 uuid[KCH_UUID_SIZE], const char name[KCH_NAME_SIZE],
 		    struct kch_message *message)
 {
+	size_t end = kch_printable(name, KCH_NAME_SIZE);
+
 	if (!memchr_inv(uuid, 0, KCH_UUID_SIZE))
 		kch_say(message, "the id is all zero");
-	else if (!memchr(name, '\0', KCH_NAME_SIZE))
+	else if (end == KCH_NAME_SIZE)
 		kch_say(message, "the name has no end within %u bytes", KCH_NAME_SIZE);
+	else if (name[end])
+		kch_say(message, "the name has the control character %#x at byte %zu",
+			(u8)name[end], end);
 	else
 		return 0;
 	return -EINVAL;

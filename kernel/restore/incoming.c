@@ -22,7 +22,7 @@ static struct hlist_head *bucket(const struct kch_incoming *in, const u8 uuid[KC
 /* Makes the list of entries that are whole. */
 static int index_vms(struct kch_incoming *in)
 {
-	struct kch_message message, first = { "" };
+	struct kch_message message;
 	struct kch_record_vm vm;
 	size_t offset = 0;
 	u32 room = 0, i;
@@ -33,12 +33,12 @@ static int index_vms(struct kch_incoming *in)
 			room++;
 			in->vcpus_max = max(in->vcpus_max, vm.vcpu_count);
 		} else if (!in->damaged++) {
-			first = message;
+			in->damage = message;
 		}
 	}
 	if (in->damaged)
 		pr_err("incoming record: %u entries are damaged, whose guests' clocks cannot be restored; the first: %s\n",
-		       in->damaged, first.text);
+		       in->damaged, in->damage.text);
 	in->vms = kvcalloc(room ?: 1, sizeof(*in->vms), GFP_KERNEL);
 	in->buckets = roundup_pow_of_two(room ?: 1);
 	in->by_uuid = kvcalloc(in->buckets, sizeof(*in->by_uuid), GFP_KERNEL);
@@ -174,8 +174,8 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 		return 0;
 	}
 	if (in->damaged) {
-		kch_say(message, "no whole entry has id %pUb, and %u of the record's %u are damaged",
-			uuid, in->damaged, in->count + in->damaged);
+		kch_say(message, "no whole entry has id %pUb, and %u of the record's %u are damaged: %.150s",
+			uuid, in->damaged, in->count + in->damaged, in->damage.text);
 		return -EBADMSG;
 	}
 	kch_say(message, "no VM of id %pUb among the %u in the record%s", uuid, in->count,

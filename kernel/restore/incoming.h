@@ -57,6 +57,7 @@ struct kch_incoming_vm {
  * @buckets: a power of two
  * @count: how many
  * @damaged: entries that are not whole
+ * @damage: why the first of them is not
  * @vcpus_max: most vCPUs of an entry
  * @restored: VMs restored
  * @other_damaged: the region's other slot has a record that is damaged
@@ -73,6 +74,7 @@ struct kch_incoming {
 	u32 buckets;
 	u32 count;
 	u32 damaged;
+	struct kch_message damage;
 	u32 vcpus_max;
 	u32 restored;
 	bool other_damaged;

@@ -67,6 +67,7 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	char *ns = rest ? strsep(&rest, ":") : NULL;
 	u32 flags = rest ? (u32)strtoul(rest, NULL, 0) :
 			   KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL;
+	struct kch_clock clock;
 	struct kch_rec_vm *vm;
 
 	*entries = realloc(*entries, *size + kch_rec_entry_size(count));
@@ -80,16 +81,14 @@ static struct kch_rec_vm *add_vm(u8 **entries, size_t *size, const char *spec)
 	vm->master_kernel_ns = cpu_to_le64(7000000000ULL);
 	vm->kvmclock_offset = cpu_to_le64((u64)-3000000000LL);
 	vm->host_tsc = cpu_to_le64(HOST_TSC);
-	vm->kvmclock_ns = cpu_to_le64(4000385189ULL);
 	vm->pid = cpu_to_le32(4242);
 	vm->default_tsc_khz = cpu_to_le32(TSC_KHZ);
 	for (i = 0; i < count; i++)
 		make_vcpu((struct kch_rec_vcpu *)(vm + 1) + i, i, extra_cycles,
 			  extra_mul);
+	kch_clock_of(vm, (struct kch_rec_vcpu *)(vm + 1), &clock);
+	vm->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, HOST_TSC));
 	if (ns && *ns) {
-		struct kch_clock clock;
-
-		kch_clock_of(vm, (struct kch_rec_vcpu *)(vm + 1), &clock);
 		vm->flags = 0;
 		vm->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, HOST_TSC) +
 					      strtoull(ns, NULL, 0));

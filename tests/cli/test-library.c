@@ -339,6 +339,7 @@ static void test_save(void)
 	memset(name, 'x', sizeof(name));
 	name[KCH_NAME_SIZE] = '\0';
 	check_err(kch_vm_save(handle, FAKE_VM_FD, uuid, name, NULL), ENAMETOOLONG);
+	check_err(kch_vm_save(handle, FAKE_VM_FD, uuid, "web\x1b[2J", NULL), EINVAL);
 	opts.reserved = 1;
 	check_err(kch_vm_save(handle, FAKE_VM_FD, uuid, NULL, &opts), EINVAL);
 	check_err(kch_vm_save(handle, 0, uuid, NULL, NULL), EBADFD);

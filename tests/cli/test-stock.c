@@ -142,6 +142,8 @@ static void test_save_refused(void)
 	name[KCH_NAME_SIZE] = '\0';
 	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, uuid, name, buffer,
 				 &size), ENAMETOOLONG);
+	check_err(kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, uuid, "web\n1", buffer,
+				 &size), EINVAL);
 	vcpus[1].vcpu_id = 0;
 	refuse(EINVAL);
 	fake.has_vcpu_ids = true;
@@ -391,7 +393,7 @@ static void test_hostile_whole(void)
 	rewrite(vcpu[0].pvclock_flags ^= 1, 0);
 	rewrite(vcpu[1].tsc_shift = 32, EBADMSG);
 	rewrite(vcpu[1].tsc_shift = -32, EBADMSG);
-	rewrite(vcpu[1].tsc_to_system_mul = 0, EBADMSG);
+	rewrite(vcpu[1].tsc_to_system_mul = cpu_to_le32(0x7fffffff), EBADMSG);
 	rewrite(vcpu[1].tsc_scaling_ratio = 0, EBADMSG);
 	rewrite(vcpu[1].flags = 0, EBADMSG);
 	rewrite(vcpu[1].vcpu_id = 0, EBADMSG);
@@ -400,7 +402,7 @@ static void test_hostile_whole(void)
 	rewrite(header->incompat = cpu_to_le32(1), EPROTONOSUPPORT);
 	rewrite(header->machine_id[3] ^= 1, EREMCHG);
 	rewrite(header->cpu_signature ^= cpu_to_le32(1), EREMCHG);
-	rewrite(header->tsc_khz = 0, ETIME);
+	rewrite(header->tsc_khz = 0, EBADMSG);
 	rewrite(header->host_tsc = cpu_to_le64(__builtin_ia32_rdtsc() +
 					       1000000000000ULL), ETIME);
 	rewrite(header->realtime_ns = cpu_to_le64(1000), ETIME);

@@ -257,10 +257,14 @@ class Decode(Case):
         self.assertEqual(self.run_program("bash", "-c", script).stdout.count(b"web"), 2)
 
     def test_hostile_text(self):
-        self.run_program(PROGRAMS / "mk-region", self.work / "hostile", "65536", "0", "7", b'e\x1b[2J"\\\t\xffx:1')
-        self.tool(0, "decode {hostile}", {"vms.name": [r'e\x1b[2J"\x5c\x09\xffx'], "vms.pid": [4242]})
-        self.tool(0, "decode {hostile}", r'e\x1b[2J"\x5c\x09\xffx')
-        self.assertNotIn("\x1b", self.out)
+        self.run_program(PROGRAMS / "mk-region", self.work / "hostile", "65536", "0", "7", b'e"\\\xffx:1')
+        self.tool(0, "decode {hostile}", {"vms.name": [r'e"\x5c\xffx'], "vms.pid": [4242]})
+        self.tool(0, "decode {hostile}", r'e"\x5c\xffx')
+        # What could be taken for commands to a terminal.
+        self.run_program(PROGRAMS / "mk-region", self.work / "hostile", "65536", "0", "7", b"e\x1b[2J:1")
+        self.tool(1, "decode {hostile}", {"vms": [], "damage.where": ["VM entry 0"]})
+        self.assertIn("VM entry at byte 320: name has the control character 0x1b at byte 1: it is forged", self.err)
+        self.assertNotIn("\x1b", self.out + self.err)
 
 
 class Library(Case):

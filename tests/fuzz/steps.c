@@ -190,20 +190,28 @@ static void write_region(uint32_t vm_count, uint32_t vcpu_count,
 	size_t region_size = 2 * (all + 8192);
 	uint8_t *entries = calloc(1, all), *region = calloc(1, region_size);
 	struct kch_rec_header header;
-	uint32_t i;
+	uint32_t i, n;
 	FILE *f;
 
 	for (i = 0; i < vm_count; i++) {
 		struct kch_rec_vm *vm = (void *)(entries + i * size);
+		struct kch_rec_vcpu *vcpu = (void *)(vm + 1);
 
+		vm->uuid[15] = 1;
 		memcpy(vm->uuid, &i, sizeof(i));
 		vm->vcpu_count = cpu_to_le32(vcpu_count);
+		for (n = 0; n < vcpu_count; n++, vcpu++) {
+			vcpu->vcpu_id = cpu_to_le32(n);
+			vcpu->tsc_scaling_ratio = cpu_to_le64(1);
+			vcpu->virtual_tsc_khz = cpu_to_le32(1000000);
+		}
 		kch_rec_entry_close(vm);
 	}
 	if (spoil)
 		spoil(entries, vm_count, size);
 	kch_rec_header_init(&header);
 	header.sequence = cpu_to_le64(1);
+	header.tsc_khz = cpu_to_le32(1000000);
 	kch_record_write(region, kch_slot_size(region_size), &header, entries,
 			 all, vm_count);
 	f = fopen(file, "wb");

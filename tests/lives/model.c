@@ -103,6 +103,7 @@ int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vc
 		    struct kch_message *message)
 {
 	struct kch_rec_vcpu *vcpu;
+	struct kch_clock clock;
 	u32 i;
 
 	memset(to, 0, kch_rec_entry_size(kvm->vcpus));
@@ -125,6 +126,8 @@ int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 vc
 		vcpu->tsc_to_system_mul = cpu_to_le32(0x80000000);
 		vcpu->tsc_shift = 1;
 	}
+	kch_clock_of(to, (struct kch_rec_vcpu *)(to + 1), &clock);
+	to->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, now_tsc));
 	return 0;
 }
 

@@ -150,6 +150,9 @@ int kch_kvm_read_to(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm *to, u32 ro
 	for (i = 0; i < vcpus; i++) {
 		vcpu[i].vcpu_id = cpu_to_le32(i);
 		vcpu[i].flags = cpu_to_le32(KCH_VCPU_PAIR_VALID);
+		vcpu[i].tsc_scaling_ratio = cpu_to_le64(1);
+		vcpu[i].virtual_tsc_khz = cpu_to_le32(KHZ);
+		vcpu[i].tsc_to_system_mul = cpu_to_le32(KCH_MUL_MIN);
 	}
 	return 0;
 }
@@ -287,8 +290,10 @@ static void no_rate(struct kch_rec_vm *vm, u32 i)
 {
 	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(vm + 1);
 
-	for (i = 0; i < vcpus; i++)
+	for (i = 0; i < vcpus; i++) {
 		vcpu[i].flags = 0;
+		vcpu[i].tsc_to_system_mul = 0;
+	}
 	kch_rec_entry_close(vm);
 }
 

@@ -75,6 +75,73 @@ static void fill(const struct plan *plan, u32 of, u32 offset, void *to, size_t s
 		*p++ = (u8)n64(plan, of, 5000 + offset++);
 }
 
+/* Numbers that a reader takes for a kernel's: some depend on others. */
+static u32 n_khz(const struct plan *plan, u32 of, u32 offset)
+{
+	return 1000000 + n32(plan, of, offset) % 4000000;
+}
+
+static u64 n_generation(const struct plan *plan)
+{
+	return n64(plan, HEADER, 48) % (plan->sequence + 1);
+}
+
+static u64 n_sealed(const struct plan *plan)
+{
+	return 1ULL << 63 | n64(plan, HEADER, 72);
+}
+
+static u64 n_read(const struct plan *plan, u32 vm)
+{
+	return n64(plan, of_vm(vm), 120) >> 1;
+}
+
+static u64 n_reference(const struct plan *plan, u32 vm)
+{
+	return n64(plan, of_vm(vm), 96) % (n_read(plan, vm) + 1);
+}
+
+static u8 n_bits(const struct plan *plan, u32 vm)
+{
+	return (u8)(n32(plan, of_vm(vm), 136) % 64);
+}
+
+/* One to two. */
+static u64 n_ratio(const struct plan *plan, u32 vm, u32 vcpu)
+{
+	u64 one = 1ULL << n_bits(plan, vm);
+
+	return one + n64(plan, of_vcpu(vm, vcpu), 16) % one;
+}
+
+static u32 n_mul(const struct plan *plan, u32 vm, u32 vcpu)
+{
+	return 1U << 31 | n32(plan, of_vcpu(vm, vcpu), 48);
+}
+
+static s8 n_shift(const struct plan *plan, u32 vm, u32 vcpu)
+{
+	return (s8)(n32(plan, of_vcpu(vm, vcpu), 52) % 33) - 12;
+}
+
+static u64 scaled(const struct plan *plan, u32 vm, u64 cycles)
+{
+	struct wide product = wide_mul(wide_of(cycles), wide_of(n_ratio(plan, vm, 0)));
+
+	return wide_low64(wide_shr(product, n_bits(plan, vm)));
+}
+
+/* The formula in the document. */
+static u64 n_ns(const struct plan *plan, u32 vm)
+{
+	u64 delta = scaled(plan, vm, n_read(plan, vm)) - scaled(plan, vm, n_reference(plan, vm));
+	s8 shift = n_shift(plan, vm, 0);
+
+	delta = shift < 0 ? delta >> -shift : delta << shift;
+	return n64(plan, of_vm(vm), 104) + n64(plan, of_vm(vm), 112) +
+	       wide_low64(wide_shr(wide_mul(wide_of(delta), wide_of(n_mul(plan, vm, 0))), 32));
+}
+
 void plan_header(const struct plan *plan, struct kch_rec_header *header)
 {
 	kch_rec_header_init(header);
@@ -86,12 +153,12 @@ void plan_header(const struct plan *plan, struct kch_rec_header *header)
 	header->incompat = cpu_to_le32(plan->incompat);
 	header->sequence = cpu_to_le64(plan->sequence);
 	header->total_size = cpu_to_le64(plan_size(plan));
-	header->generation = cpu_to_le64(n64(plan, HEADER, 48));
+	header->generation = cpu_to_le64(n_generation(plan));
 	header->flags = cpu_to_le32(KCH_REC_SEALED);
-	header->tsc_khz = cpu_to_le32(n32(plan, HEADER, 60));
-	header->kvm_tsc_khz = cpu_to_le32(n32(plan, HEADER, 64));
+	header->tsc_khz = cpu_to_le32(n_khz(plan, HEADER, 60));
+	header->kvm_tsc_khz = cpu_to_le32(n_khz(plan, HEADER, 64));
 	header->tsc_source = cpu_to_le32(KCH_TSC_SETTLED);
-	header->host_tsc = cpu_to_le64(n64(plan, HEADER, 72));
+	header->host_tsc = cpu_to_le64(n_sealed(plan));
 	header->realtime_ns = cpu_to_le64(n64(plan, HEADER, 80));
 	header->tai_ns = cpu_to_le64(n64(plan, HEADER, 88));
 	header->boottime_ns = cpu_to_le64(n64(plan, HEADER, 96));
@@ -112,12 +179,12 @@ void plan_vm(const struct plan *plan, u32 vm, struct kch_rec_vm *entry)
 	snprintf(entry->name, sizeof(entry->name), "vm-%u", vm);
 	entry->vcpu_count = cpu_to_le32(plan->vcpus[vm]);
 	entry->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL);
-	entry->master_cycle_now = cpu_to_le64(n64(plan, of_vm(vm), 96));
+	entry->master_cycle_now = cpu_to_le64(n_reference(plan, vm));
 	entry->master_kernel_ns = cpu_to_le64(n64(plan, of_vm(vm), 104));
 	entry->kvmclock_offset = cpu_to_le64(n64(plan, of_vm(vm), 112));
-	entry->host_tsc = cpu_to_le64(n64(plan, of_vm(vm), 120));
-	entry->kvmclock_ns = cpu_to_le64(n64(plan, of_vm(vm), 128));
-	entry->tsc_scaling_frac_bits = (u8)(n32(plan, of_vm(vm), 136) % 64);
+	entry->host_tsc = cpu_to_le64(n_read(plan, vm));
+	entry->kvmclock_ns = cpu_to_le64(n_ns(plan, vm));
+	entry->tsc_scaling_frac_bits = n_bits(plan, vm);
 	entry->pid = cpu_to_le32(n32(plan, of_vm(vm), 140));
 	entry->default_tsc_khz = cpu_to_le32(n32(plan, of_vm(vm), 144));
 	entry->kvmclock_slack_ns = cpu_to_le32(n32(plan, of_vm(vm), 148));
@@ -132,13 +199,13 @@ void plan_vcpu(const struct plan *plan, u32 vm, u32 vcpu,
 	entry->vcpu_id = cpu_to_le32(3 * vcpu);
 	entry->flags = cpu_to_le32(KCH_VCPU_PAIR_VALID | KCH_VCPU_PVCLOCK_ON);
 	entry->tsc_offset = cpu_to_le64(n64(plan, of, 8));
-	entry->tsc_scaling_ratio = cpu_to_le64(n64(plan, of, 16));
+	entry->tsc_scaling_ratio = cpu_to_le64(n_ratio(plan, vm, vcpu));
 	entry->ia32_tsc_adjust = cpu_to_le64(n64(plan, of, 24));
 	entry->pvclock_gpa = cpu_to_le64(n64(plan, of, 32));
-	entry->virtual_tsc_khz = cpu_to_le32(n32(plan, of, 40));
+	entry->virtual_tsc_khz = cpu_to_le32(n32(plan, of, 40) | 1);
 	entry->hw_tsc_khz = cpu_to_le32(n32(plan, of, 44));
-	entry->tsc_to_system_mul = cpu_to_le32(n32(plan, of, 48));
-	entry->tsc_shift = (s8)(n32(plan, of, 52) % 63 - 31);
+	entry->tsc_to_system_mul = cpu_to_le32(n_mul(plan, vm, vcpu));
+	entry->tsc_shift = n_shift(plan, vm, vcpu);
 	entry->pvclock_flags = (u8)n32(plan, of, 53);
 }
 
@@ -188,13 +255,13 @@ static void write_vcpu(const struct plan *plan, u32 vm, u32 vcpu, u8 *at)
 	put32(at, 3 * vcpu);
 	put32(at + 4, 1 << 0 | 1 << 1);
 	put64(at + 8, n64(plan, of, 8));
-	put64(at + 16, n64(plan, of, 16));
+	put64(at + 16, n_ratio(plan, vm, vcpu));
 	put64(at + 24, n64(plan, of, 24));
 	put64(at + 32, n64(plan, of, 32));
-	put32(at + 40, n32(plan, of, 40));
+	put32(at + 40, n32(plan, of, 40) | 1);
 	put32(at + 44, n32(plan, of, 44));
-	put32(at + 48, n32(plan, of, 48));
-	at[52] = (u8)(n32(plan, of, 52) % 63 - 31);
+	put32(at + 48, n_mul(plan, vm, vcpu));
+	at[52] = (u8)n_shift(plan, vm, vcpu);
 	at[53] = (u8)n32(plan, of, 53);
 }
 
@@ -207,12 +274,12 @@ static void write_vm(const struct plan *plan, u32 vm, u8 *at)
 	at[27] = (u8)('0' + vm);
 	put32(at + 88, plan->vcpus[vm]);
 	put32(at + 92, 1 << 0 | 1 << 2);
-	put64(at + 96, n64(plan, of_vm(vm), 96));
+	put64(at + 96, n_reference(plan, vm));
 	put64(at + 104, n64(plan, of_vm(vm), 104));
 	put64(at + 112, n64(plan, of_vm(vm), 112));
-	put64(at + 120, n64(plan, of_vm(vm), 120));
-	put64(at + 128, n64(plan, of_vm(vm), 128));
-	at[136] = (u8)(n32(plan, of_vm(vm), 136) % 64);
+	put64(at + 120, n_read(plan, vm));
+	put64(at + 128, n_ns(plan, vm));
+	at[136] = n_bits(plan, vm);
 	put32(at + 140, n32(plan, of_vm(vm), 140));
 	put32(at + 144, n32(plan, of_vm(vm), 144));
 	put32(at + 148, n32(plan, of_vm(vm), 148));
@@ -230,12 +297,12 @@ static void write_header(const struct plan *plan, u8 *at)
 	put32(at + 28, plan->incompat);
 	put64(at + 32, plan->sequence);
 	put64(at + 40, plan_size(plan));
-	put64(at + 48, n64(plan, HEADER, 48));
+	put64(at + 48, n_generation(plan));
 	put32(at + 56, 1 << 0);
-	put32(at + 60, n32(plan, HEADER, 60));
-	put32(at + 64, n32(plan, HEADER, 64));
+	put32(at + 60, n_khz(plan, HEADER, 60));
+	put32(at + 64, n_khz(plan, HEADER, 64));
 	put32(at + 68, 2);
-	put64(at + 72, n64(plan, HEADER, 72));
+	put64(at + 72, n_sealed(plan));
 	put64(at + 80, n64(plan, HEADER, 80));
 	put64(at + 88, n64(plan, HEADER, 88));
 	put64(at + 96, n64(plan, HEADER, 96));
@@ -265,6 +332,17 @@ static void bind_entries(const struct plan *plan, u8 *record)
 	free(bound);
 }
 
+void plan_seal(const struct plan *plan, u8 *record)
+{
+	u32 vm;
+
+	for (vm = 0; vm < plan->vm_count; vm++)
+		seal_entry(record + plan_entry_offset(plan, vm), plan_entry_size(plan, vm));
+	if (plan->compat & 1)
+		bind_entries(plan, record);
+	seal_header(record);
+}
+
 void plan_write_bytes(const struct plan *plan, u8 *to)
 {
 	u32 vm, vcpu;
@@ -277,12 +355,9 @@ void plan_write_bytes(const struct plan *plan, u8 *to)
 		for (vcpu = 0; vcpu < plan->vcpus[vm]; vcpu++)
 			write_vcpu(plan, vm, vcpu, entry + plan->vm_size +
 				   (size_t)vcpu * plan->vcpu_size);
-		seal_entry(entry, plan_entry_size(plan, vm));
 	}
 	write_header(plan, to);
-	if (plan->compat & 1)
-		bind_entries(plan, to);
-	seal_header(to);
+	plan_seal(plan, to);
 }
 
 static int write_with(const struct plan *plan, u32 kept, bool extend, void *slot,

@@ -58,6 +58,9 @@ int plan_extend(const struct plan *plan, u32 kept, void *slot, size_t slot_size)
 void seal_header(u8 *record);
 void seal_entry(u8 *entry, size_t size);
 
+/* All of them, of a record whose layout is the plan's. */
+void plan_seal(const struct plan *plan, u8 *record);
+
 void put32(u8 *at, u32 value);
 void put64(u8 *at, u64 value);
 u32 get32(const u8 *at);

@@ -50,6 +50,8 @@ static void check_pair(u32 khz)
 	ktap_check(mul == expected_mul && shift == expected_shift,
 		   "%u kHz: mul %u shift %d, expected %u and %d", khz, mul,
 		   shift, expected_mul, expected_shift);
+	ktap_check(mul >= KCH_MUL_MIN && shift >= KCH_SHIFT_MIN && shift <= KCH_SHIFT_MAX,
+		   "%u kHz: mul %u shift %d", khz, mul, shift);
 }
 
 static void test_pair_every_khz(void)
@@ -107,6 +109,8 @@ static void test_pair_known_values(void)
 	u32 mul;
 	s8 shift;
 
+	ktap_check(known[0].shift == KCH_SHIFT_MAX && known[1].mul == KCH_MUL_MIN &&
+		   known[10].shift == KCH_SHIFT_MIN, "bounds that are reached");
 	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
 		kch_pvclock_pair(known[i].khz, &mul, &shift);
 		ktap_check(mul == known[i].mul && shift == known[i].shift,

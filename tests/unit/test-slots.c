@@ -15,6 +15,7 @@ static void put(unsigned int slot, const u8 boot_id[16], u64 sequence, u64 gener
 	struct kch_rec_header header;
 
 	kch_rec_header_init(&header);
+	header.tsc_khz = cpu_to_le32(1000000);
 	header.sequence = cpu_to_le64(sequence);
 	header.generation = cpu_to_le64(generation);
 	memcpy(header.boot_id, boot_id, sizeof(header.boot_id));
@@ -50,7 +51,8 @@ static u64 sequence_in(unsigned int slot)
 #define ENTRY	256
 
 /* Behind what the next slot keeps, @count VMs more, which are named by @mark. */
-static int put_next(struct kch_slots *slots, u8 mark, u32 count)
+static int put_next_saying(struct kch_slots *slots, u8 mark, u32 count,
+			   struct kch_message *message)
 {
 	u8 bytes[ENTRY] = { 0 };
 	struct kch_rec_vm *vm = (struct kch_rec_vm *)bytes;
@@ -72,8 +74,14 @@ static int put_next(struct kch_slots *slots, u8 mark, u32 count)
 		sum = kch_rec_bind(sum, vm);
 	}
 	kch_rec_header_init(&header);
+	header.tsc_khz = cpu_to_le32(1000000);
 	memcpy(header.boot_id, now, sizeof(header.boot_id));
-	return kch_slots_write(slots, &header, kept + count, sum, NULL);
+	return kch_slots_write(slots, &header, kept + count, sum, message);
+}
+
+static int put_next(struct kch_slots *slots, u8 mark, u32 count)
+{
+	return put_next_saying(slots, mark, count, NULL);
 }
 
 static u8 mark_of(unsigned int slot, unsigned int entry)
@@ -133,6 +141,17 @@ static void test_look(void)
 	ktap_check(!found.error && found.own_slot == -1 && found.came_slot == 0, "no ids");
 }
 
+/* The record in a slot becomes one that no writer writes, with right checksums. */
+static void forge(unsigned int slot, u32 incompat, u64 sequence)
+{
+	struct kch_rec_header *header = (struct kch_rec_header *)(region + slot * SLOT_SIZE);
+
+	header->incompat = cpu_to_le32(incompat);
+	header->sequence = cpu_to_le64(sequence);
+	kch_rec_header_close(header, KCH_REC_UNBOUND);
+	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ sequence);
+}
+
 static void test_incompatible(void)
 {
 	struct kch_rec_header *header = (struct kch_rec_header *)region;
@@ -142,9 +161,7 @@ static void test_incompatible(void)
 	memset(region, 0, sizeof(region));
 	put(0, before, 20, 6);
 	put(1, before, 19, 6);
-	header->incompat = cpu_to_le32(1);
-	kch_rec_header_close(header, KCH_REC_UNBOUND);
-	header->commit = cpu_to_le64(KCH_RECORD_COMMIT ^ 20);
+	forge(0, 1, 20);
 	found = look(now);
 	ktap_check(found.error == -EPROTONOSUPPORT && found.came_slot == 0 &&
 		   found.sequence == 20, "%d", found.error);
@@ -275,6 +292,52 @@ static void test_came(void)
 	}
 }
 
+/* At their end sequence numbers do not begin anew: an old record would be the newest. */
+static void test_sequence(void)
+{
+	struct kch_message message = { "" };
+	struct kch_slots_found found;
+	struct kch_slots slots;
+	unsigned int slot;
+	u8 was[REGION_SIZE];
+	u64 end;
+
+	for (slot = 0; slot < 4; slot++) {
+		/* One that nobody writes hides none, and none follows it. */
+		end = slot < 2 ? U64_MAX : KCH_REC_SEQUENCE_MAX + 1;
+		memset(region, 0, sizeof(region));
+		put(slot % 2, before, 7, 1);
+		put(!(slot % 2), before, 8, 1);
+		forge(!(slot % 2), 0, end);
+		found = look(now);
+		ktap_check(!found.error && found.came_slot == slot % 2 && found.sequence == 7,
+			   "%d: %llu", found.error, (unsigned long long)found.sequence);
+		ktap_check(found.errors[!(slot % 2)] == -EBADMSG &&
+			   strstr(found.why[!(slot % 2)].text, "the last there can be"), "%s",
+			   found.why[!(slot % 2)].text);
+		slots = begin(&found, true);
+		ktap_check(!put_next(&slots, 0, 0) && sequence_in(!(slot % 2)) == 8, "not 8");
+		/* Nor if it cannot be understood otherwise. */
+		forge(!(slot % 2), 1, end);
+		ktap_check(look(now).came_slot == slot % 2 && look(now).sequence == 7, "not known");
+	}
+
+	/* The last one that there can be is read, and nothing is written after it. */
+	memset(region, 0, sizeof(region));
+	put(0, before, KCH_REC_SEQUENCE_MAX - 1, 1);
+	found = look(now);
+	slots = begin(&found, true);
+	ktap_check(!put_next(&slots, 0, 0) && sequence_in(1) == KCH_REC_SEQUENCE_MAX, "the last");
+	memcpy(was, region, sizeof(was));
+	ktap_check(put_next_saying(&slots, 0, 0, &message) == -ENOSPC &&
+		   strstr(message.text, "sequence 9223372036854775807"), "%s", message.text);
+	found = look(now);
+	ktap_check(!memcmp(was, region, sizeof(was)) && found.own_slot == 1 && found.came_slot == 0,
+		   "it stays");
+	slots = begin(&found, false);
+	ktap_check(put_next(&slots, 0, 0) == -ENOSPC, "nor after the module was loaded anew");
+}
+
 static void test_clear(void)
 {
 	struct kch_slots_found found;
@@ -312,6 +375,7 @@ int main(int argc, char **argv)
 		{ "hidden", test_hidden },
 		{ "in_turn", test_in_turn },
 		{ "came", test_came },
+		{ "sequence", test_sequence },
 		{ "clear", test_clear },
 	};
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "forged.h"
 #include "identity.h"
 #include "util.h"
 
@@ -104,13 +105,16 @@ bool identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
 {
 	bool has_uuid = false;
 	char *words, *base;
-	size_t size;
+	size_t size, at;
 
 	name[0] = '\0';
 	words = read_file(xasprintf("/proc/%d/cmdline", pid), PROC_FILE_MAX, &size);
 	if (words)
 		has_uuid = parse_words(words, size, uuid, name);
 	free(words);
+	/* As a record takes it. */
+	while ((at = kch_printable(name, KCH_NAME_SIZE)) < KCH_NAME_SIZE && name[at])
+		name[at] = '?';
 	if (has_uuid && !ordinal)
 		return true;
 	base = name[0] ? xasprintf("kvmclock-handover:name:%s", name) : process_text(pid);

@@ -88,7 +88,8 @@ struct kch_stock_vcpu {
  * use KVM_GET_VCPU_EVENTS or KVM_SET_VCPU_EVENTS on this VM meanwhile.
  *
  * Return: 0; -ENOBUFS (*@size tells what is needed); -EINVAL (no vCPU, one
- * given twice or by the id of another, @vcpus is NULL, @uuid is all zero), -ENAMETOOLONG,
+ * given twice or by the id of another, @vcpus is NULL, @uuid is all zero, @name has a
+ * control character), -ENAMETOOLONG,
  * -EBADMSG (@pvclock is not a pvclock page), -ESTALE (a page disagrees with KVM's clock:
  * it is other memory, or KVM's clock was set and the vCPU has not run since), -EOVERFLOW
  * (the slack does not fit kvmclock_slack_ns), -ENOTRECOVERABLE (KVM changes a vCPU's TSC

@@ -99,7 +99,7 @@ KCH_API struct kch_handle *kch_open(const struct kch_open_opts *opts);
  * kch_open_opts.  Pass it with SCM_RIGHTS, or clear close-on-exec and pass it over exec.
  *
  * Return: the descriptor, close-on-exec, or any errno of KCH_IOC_CLOCK_FD as a
- * negative number; -ENAMETOOLONG (@name).
+ * negative number; -ENAMETOOLONG, or -EINVAL for a control character (@name).
  */
 KCH_API int kch_clock_fd(struct kch_handle *handle, int vm_fd,
 			 const uint8_t uuid[KCH_UUID_SIZE], const char *name);
@@ -447,7 +447,8 @@ struct kch_save_opts {
  *
  * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -EOPNOTSUPP, -ENOTRECOVERABLE,
  * -EPFNOSUPPORT, -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
- * KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL or -E2BIG (@opts).
+ * KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL (@opts; a control character in
+ * @name), -E2BIG (@opts).
  */
 KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
 			const char *name, const struct kch_save_opts *opts);

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <kvmclock-handover-stock.h>
+#include "forged.h"
 #include "handle.h"
 
 /* Bytes of struct kch_restore_result in its first version. */
@@ -176,6 +177,8 @@ int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE], const char 
 	if (length >= KCH_NAME_SIZE)
 		return kch_fail(handle, -ENAMETOOLONG, "name of %zu bytes, expected at most %d",
 				length, KCH_NAME_SIZE - 1);
+	if (kch_printable(name, length) < length)
+		return kch_fail(handle, -EINVAL, "name with a control character");
 	memset(to, 0, KCH_NAME_SIZE);
 	memcpy(to, name ? name : "", length);
 	return 0;

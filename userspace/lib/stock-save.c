@@ -65,7 +65,8 @@ static int take_page(struct kch_handle *handle, struct source *v)
 		return kch_fail(handle, -EBADMSG,
 				"vCPU %u: its pvclock page has the odd version %u: it is being written",
 				id, le32_to_cpu(v->page.version));
-	if (!v->page.tsc_to_system_mul || v->page.tsc_shift < -31 || v->page.tsc_shift > 31)
+	if (le32_to_cpu(v->page.tsc_to_system_mul) < KCH_MUL_MIN ||
+	    v->page.tsc_shift < KCH_SHIFT_MIN || v->page.tsc_shift > KCH_SHIFT_MAX)
 		return kch_fail(handle, -EBADMSG,
 				"vCPU %u: its pvclock page has mul %u and shift %d: it is none", id,
 				le32_to_cpu(v->page.tsc_to_system_mul), v->page.tsc_shift);

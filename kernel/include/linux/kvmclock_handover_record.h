@@ -9,8 +9,9 @@
  *
  * - Structures grow at their end only.  The sizes of all three are in the
  *   header; a reader steps by the written sizes and reads what it knows.
- * - A member that an old reader may ignore needs nothing else; setting a bit
- *   in @compat announces it.
+ * - A member that an old reader may ignore needs nothing else at a structure's
+ *   end.  In reserved bytes, and of a flag, a new bit in @compat announces it: what
+ *   nobody has announced is refused as forged.
  * - A change that an old reader must not ignore sets a bit in @incompat; a
  *   reader that finds a bit it does not know refuses the whole record.
  * - Bits, once published, keep their meaning for ever.
@@ -42,6 +43,7 @@
 #define KCH_REC_SIZE_MAX	4096	/* of any one structure */
 #define KCH_REC_VMS_MAX		65536
 #define KCH_REC_VCPUS_MAX	65536	/* of one VM */
+#define KCH_REC_SEQUENCE_MAX	0x7fffffffffffffffULL	/* nothing is written after it */
 
 /* Feature bits */
 #define KCH_COMPAT_BOUND	(1U << 0) /* there is an entries_crc32c */

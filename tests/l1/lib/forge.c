@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "calls.h"
+#include "clock.h"
 #include "forge.h"
 
 /* What a header says of this host and this moment is what the module says. */
@@ -18,6 +19,13 @@ static void host_header(struct kch_rec_header *header)
 	vm_destroy(&vm);
 }
 
+/* What is behind its end is zero. */
+static void set_text(char *to, size_t size, const char *text)
+{
+	memset(to, 0, size);
+	strcpy(to, text);
+}
+
 void forge_begin(struct forged *forged)
 {
 	static struct kch_rec_header host;
@@ -31,7 +39,32 @@ void forge_begin(struct forged *forged)
 	forged->header.generation = cpu_to_le64(7);
 	forged->header.flags = cpu_to_le32(KCH_REC_SEALED);
 	forged->header.boot_id[3] ^= 0xff;
-	strcpy(forged->header.kernel_release, "0.0-forged");
+	set_text(forged->header.kernel_release, sizeof(forged->header.kernel_release),
+		 "0.0-forged");
+}
+
+/* No record is older than what is in it. */
+static void seal_after(struct kch_rec_header *header, uint64_t host_tsc)
+{
+	uint64_t sealed = le64_to_cpu(header->host_tsc), ns;
+
+	if (host_tsc <= sealed)
+		return;
+	ns = kch_cycles_to_ns(host_tsc - sealed, le32_to_cpu(header->tsc_khz));
+	header->host_tsc = cpu_to_le64(host_tsc);
+	header->realtime_ns = cpu_to_le64(le64_to_cpu(header->realtime_ns) + ns);
+}
+
+/* With the value of the function that its numbers make. */
+static void close_entry(struct kch_rec_vm *entry)
+{
+	struct kch_clock clock;
+
+	kch_clock_of(entry, (const struct kch_rec_vcpu *)(entry + 1), &clock);
+	if (clock.tsc_scaling_frac_bits < 64)
+		entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock,
+							      le64_to_cpu(entry->host_tsc)));
+	kch_rec_entry_close(entry);
 }
 
 struct kch_rec_vm *forge_add_entry(struct forged *forged,
@@ -46,8 +79,9 @@ struct kch_rec_vm *forge_add_entry(struct forged *forged,
 	entry->kvmclock_offset = cpu_to_le64(le64_to_cpu(entry->kvmclock_offset) +
 					     FORGED_AHEAD_NS);
 	set_uuid(entry->uuid, id);
-	strcpy(entry->name, "forged");
-	kch_rec_entry_close(entry);
+	set_text(entry->name, sizeof(entry->name), "forged");
+	seal_after(&forged->header, le64_to_cpu(entry->host_tsc));
+	close_entry(entry);
 	forged->size += size;
 	forged->count++;
 	return entry;
@@ -79,7 +113,7 @@ struct kch_rec_vcpu *forge_vcpu(struct forged *forged, uint32_t index)
 
 void forge_close(struct forged *forged)
 {
-	kch_rec_entry_close(forge_entry(forged));
+	close_entry(forge_entry(forged));
 }
 
 void forge_make(struct forged *forged)

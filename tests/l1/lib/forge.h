@@ -39,7 +39,10 @@ struct kch_rec_vm *forge_add(struct forged *forged, const struct vm *vm,
 struct kch_rec_vm *forge_add_entry(struct forged *forged,
 				   const struct kch_rec_vm *read, uint32_t id);
 
-/* The first entry, its vCPU @index; forge_close() after changing them. */
+/*
+ * The first entry, its vCPU @index; forge_close() after changing them, which makes its
+ * kvmclock_ns and checksum what they are to be.
+ */
 struct kch_rec_vm *forge_entry(struct forged *forged);
 struct kch_rec_vcpu *forge_vcpu(struct forged *forged, uint32_t index);
 void forge_close(struct forged *forged);

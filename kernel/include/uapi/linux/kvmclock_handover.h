@@ -41,15 +41,16 @@
  * ENODEV          there is no region to keep a record in
  * EEXIST          a VM of that id is preserved already, and still there
  * ENOTUNIQ        that VM is preserved already, under another id
- * ENOSPC          the region is full; the bytes needed are reported
+ * ENOSPC          the region is full, the bytes needed are reported; or no larger
+ *                 sequence number is left
  * ESHUTDOWN       it is too late: the host is being kexec'ed
  * EREMOTEIO       the region does not read back what was written to it
  * ENOENT          no VM of that id in the record
  * ENOBUFS         the buffer is too small; the bytes needed are reported
  * ENODATA         there is no record: none came from before the kexec, or
  *                 nothing was preserved yet; no vCPU has a clock to adopt
- * EBADMSG         the record, or this VM's entry in it, is damaged, or has no
- *                 rate of its kvmclock
+ * EBADMSG         the record, or this VM's entry in it, is damaged, or is what no
+ *                 kernel writes, or has no rate of its kvmclock
  * EPROTONOSUPPORT the record has incompatible features unknown to this module
  * EINPROGRESS     the record was never sealed: the reboot did not go through
  *                 the kernel's orderly kexec path
@@ -219,7 +220,7 @@ struct kch_info {
  * @reserved: in: must be 0
  * @uuid: in: the VM's id, not all zero; unique in the record.  An entry whose VM
  *	is gone makes room for another VM of the same id
- * @name: in: NUL-terminated, for people; may be empty
+ * @name: in: NUL-terminated, for people, without control characters; may be empty
  * @needed: out: bytes the record would have with this VM
  * @capacity: out: bytes it can have
  * @message: out: why it was refused; or whose place it took, else empty
