@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Makes the sample records, in the current version, and seeds for the fuzzer:
+ * Makes the sample records of the current version, those with all its feature bits:
  *
  *	mk-samples DIRECTORY
  *
@@ -27,6 +27,8 @@ static void put_entry(const struct sample_vm *from, u8 *at)
 	vm->kvmclock_offset = cpu_to_le64(from->kvmclock_offset);
 	vm->host_tsc = cpu_to_le64(from->host_tsc);
 	vm->kvmclock_ns = cpu_to_le64(from->kvmclock_ns);
+	vm->kvmclock_slack_ns = cpu_to_le32(from->kvmclock_slack_ns);
+	vm->used = cpu_to_le64(from->used);
 	vm->tsc_scaling_frac_bits = from->tsc_scaling_frac_bits;
 	vm->pid = cpu_to_le32(from->pid);
 	vm->default_tsc_khz = cpu_to_le32(from->default_tsc_khz);
@@ -80,6 +82,8 @@ static size_t put_record(const struct sample *from, u8 *slot, size_t slot_size)
 		fprintf(stderr, "%s: does not fit\n", from->file);
 		exit(1);
 	}
+	/* Written later than the record. */
+	((struct kch_rec_header *)slot)->superseded = cpu_to_le64(from->superseded);
 	return sizeof(header) + size;
 }
 
@@ -101,6 +105,7 @@ int main(int argc, char **argv)
 {
 	static u8 region[SAMPLE_REGION_SIZE] __attribute__((aligned(64)));
 	static u8 slot[SAMPLE_REGION_SIZE] __attribute__((aligned(64)));
+	struct sample next;
 	size_t i, size;
 
 	if (argc != 2) {
@@ -108,11 +113,16 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (i = 0; i < SAMPLE_COUNT; i++) {
+		if (samples[i].compat != KCH_COMPAT_KNOWN)
+			continue;
 		size = put_record(&samples[i], slot, sizeof(slot));
 		save(argv[1], samples[i].file, slot, size);
 	}
-	put_record(&samples[1], region, SAMPLE_REGION_SIZE / 2);
-	put_record(&samples[2], region + SAMPLE_REGION_SIZE / 2, SAMPLE_REGION_SIZE / 2);
-	save(argv[1], SAMPLE_REGION, region, sizeof(region));
+	put_record(&samples[4], region, SAMPLE_REGION_SIZE / 2);
+	next = samples[4];
+	next.sequence++;
+	put_record(&next, region + SAMPLE_REGION_SIZE / 2, SAMPLE_REGION_SIZE / 2);
+	kch_record_revoke(region + SAMPLE_REGION_SIZE / 2);
+	save(argv[1], SAMPLE_REGION_CUT, region, sizeof(region));
 	return 0;
 }

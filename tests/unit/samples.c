@@ -29,6 +29,17 @@
 		},							\
 	}
 
+/* Of an AMD host as KVM has it: with fraction bits, though it does not scale. */
+#define LIFE_VCPU(gpa)							\
+	.flags = RAN,							\
+	.tsc_scaling_ratio = 1ULL << 32,				\
+	.pvclock_gpa = (gpa),						\
+	.virtual_tsc_khz = 2596122,					\
+	.hw_tsc_khz = 2596122,						\
+	.tsc_to_system_mul = 3308756133,				\
+	.tsc_shift = -1,						\
+	.pvclock_flags = 1
+
 const struct sample samples[SAMPLE_COUNT] = {
 	/* A host without guests; nothing is known of its machine. */
 	{
@@ -270,6 +281,120 @@ const struct sample samples[SAMPLE_COUNT] = {
 				.name = "none1",
 				.flags = KCH_VM_AT_SEAL,
 				LAST_CLOCK,
+			},
+		},
+	},
+	/*
+	 * With the marks of a record's life: the clock of one VM was given back, and the seal
+	 * of the record after this one was begun.  Whether that was finished is for its slot.
+	 */
+	{
+		.file = "record-v2-life.bin",
+		.sequence = 12,
+		.generation = 5,
+		.flags = KCH_REC_SEALED,
+		.compat = KCH_COMPAT_BOUND,
+		.superseded = KCH_RECORD_MARK,
+		.tsc_khz = 2596122,
+		.kvm_tsc_khz = 2596122,
+		.tsc_source = KCH_TSC_SETTLED,
+		.host_tsc = 23365098000000,
+		.realtime_ns = 1764356400000000001,
+		.tai_ns = 1764356437000000001,
+		.boottime_ns = 8999990000000,
+		.raw_ns = 8999990001234,
+		.boot_id = "0123456789abcdef",
+		.machine_id = "the machine's id",
+		.cpu_signature = 0x00800f12,
+		.cpu_vendor = "Auth",
+		.kernel_release = "6.12.117+deb12-cloud-amd64",
+		.module_version = "0.2.0",
+		.vm_count = 3,
+		.vms = {
+			{
+				.uuid = "uuid of VM used1",
+				.name = "used1",
+				.flags = KCH_VM_MASTER_CLOCK | KCH_VM_AT_SEAL,
+				.used = KCH_RECORD_MARK,
+				.master_cycle_now = 23000000000000,
+				.master_kernel_ns = 8859200000000,
+				.kvmclock_offset = (u64)-3600000000000,
+				.host_tsc = 23365097601056,
+				.kvmclock_ns = 5399831912117,
+				.tsc_scaling_frac_bits = 32,
+				.pid = 4711,
+				.default_tsc_khz = 2596122,
+				.vcpu_count = 2,
+				.vcpus = {
+					{
+						LIFE_VCPU(0x4000),
+						.tsc_offset = (u64)-1234567890123,
+						.tsc_then = 22130530109877,
+						.ns_then = 5399832065786,
+					},
+					{
+						LIFE_VCPU(0x4040),
+						.vcpu_id = 1,
+						.tsc_offset = (u64)-1234567890123,
+						.tsc_then = 22130530109877,
+						.ns_then = 5399832065786,
+					},
+				},
+			},
+			/* Its second vCPU has not run. */
+			{
+				.uuid = "uuid of VM end-2",
+				.name = "b\303\274ro",
+				.flags = KCH_VM_MASTER_CLOCK | KCH_VM_AT_END,
+				.master_cycle_now = 23100000000000,
+				.master_kernel_ns = 8897700000000,
+				.kvmclock_offset = 250,
+				.host_tsc = 23364007743040,
+				.kvmclock_ns = 8999393119049,
+				.tsc_scaling_frac_bits = 32,
+				.pid = 4712,
+				.default_tsc_khz = 2596122,
+				.vcpu_count = 2,
+				.vcpus = {
+					{
+						LIFE_VCPU(0x5000),
+						.tsc_offset = (u64)-77,
+						.tsc_then = 23365097999923,
+						.ns_then = 8999813075029,
+					},
+					{
+						.vcpu_id = 1,
+						.tsc_offset = (u64)-77,
+						.tsc_scaling_ratio = 1ULL << 32,
+						.virtual_tsc_khz = 2596122,
+						.tsc_then = 23365097999923,
+						.ns_then = 8897700000250,
+					},
+				},
+			},
+			/* Without master clock: known to within so many ns. */
+			{
+				.uuid = "uuid of VM none2",
+				.name = "none2",
+				.flags = KCH_VM_AT_SEAL | KCH_VM_RUNNING,
+				.master_cycle_now = 23365097881284,
+				.master_kernel_ns = 8999990000000,
+				.kvmclock_offset = (u64)-5000,
+				.host_tsc = 23365097881284,
+				.kvmclock_ns = 8999989995000,
+				.kvmclock_slack_ns = 57,
+				.tsc_scaling_frac_bits = 32,
+				.pid = 4713,
+				.default_tsc_khz = 2596122,
+				.vcpu_count = 1,
+				.vcpus = {
+					{
+						LIFE_VCPU(0x6000),
+						.tsc_offset = 5,
+						.tsc_then = 23365098000005,
+						.ns_then = 8999990040728,
+					},
+				},
 			},
 		},
 	},

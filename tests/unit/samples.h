@@ -2,7 +2,7 @@
 /*
  * What the published sample records under data/ hold.  A file there is never
  * changed: a later version of the record gets samples of its own, and every
- * later reader must read these.
+ * later reader must read these.  v1 is what 0.1.0 writes, v2 what 0.2.0 does.
  */
 #ifndef KCH_TESTS_SAMPLES_H
 #define KCH_TESTS_SAMPLES_H
@@ -26,8 +26,10 @@ struct sample_vm {
 	char uuid[KCH_UUID_SIZE + 1];
 	const char *name;
 	u32 flags;
+	u64 used;
 	u64 master_cycle_now, master_kernel_ns, kvmclock_offset;
 	u64 host_tsc, kvmclock_ns;
+	u32 kvmclock_slack_ns;
 	u8 tsc_scaling_frac_bits;
 	u32 pid, default_tsc_khz;
 	u32 vcpu_count;
@@ -37,7 +39,9 @@ struct sample_vm {
 struct sample {
 	const char *file;
 	u64 sequence, generation;
-	u32 flags, tsc_khz, kvm_tsc_khz, tsc_source;
+	u32 flags, compat;
+	u64 superseded;
+	u32 tsc_khz, kvm_tsc_khz, tsc_source;
 	u64 host_tsc, realtime_ns, tai_ns, boottime_ns, raw_ns;
 	char boot_id[17], machine_id[17];
 	u32 cpu_signature;
@@ -47,11 +51,14 @@ struct sample {
 	struct sample_vm vms[SAMPLE_VMS_MAX];
 };
 
-#define SAMPLE_COUNT	4
+#define SAMPLE_COUNT	5
 extern const struct sample samples[SAMPLE_COUNT];
 
 /* A region of 8192 bytes: samples[1] in slot 0, samples[2], newer, in slot 1. */
 #define SAMPLE_REGION		"region-v1.bin"
 #define SAMPLE_REGION_SIZE	8192
+
+/* Another one: samples[4] in slot 0, and in slot 1 what was to be the record after it. */
+#define SAMPLE_REGION_CUT	"region-v2.bin"
 
 #endif /* KCH_TESTS_SAMPLES_H */

@@ -67,7 +67,8 @@ static void check_sample(const struct sample *sample, const struct kch_record *r
 	check_number(record->vm_count, sample->vm_count);
 	check_number(le64_to_cpu(h->generation), sample->generation);
 	check_number(le32_to_cpu(h->flags), sample->flags);
-	check_number(le32_to_cpu(h->compat), 0U);
+	check_number(le32_to_cpu(h->compat), sample->compat);
+	check_number(le64_to_cpu(h->superseded), sample->superseded);
 	check_number(le32_to_cpu(h->tsc_khz), sample->tsc_khz);
 	check_number(le32_to_cpu(h->kvm_tsc_khz), sample->kvm_tsc_khz);
 	check_number(le32_to_cpu(h->tsc_source), sample->tsc_source);
@@ -98,6 +99,8 @@ static void check_sample(const struct sample *sample, const struct kch_record *r
 		check_number(le64_to_cpu(vm.vm.kvmclock_offset), want->kvmclock_offset);
 		check_number(le64_to_cpu(vm.vm.host_tsc), want->host_tsc);
 		check_number(le64_to_cpu(vm.vm.kvmclock_ns), want->kvmclock_ns);
+		check_number(le32_to_cpu(vm.vm.kvmclock_slack_ns), want->kvmclock_slack_ns);
+		check_number(le64_to_cpu(vm.vm.used), want->used);
 		check_number(vm.vm.tsc_scaling_frac_bits, want->tsc_scaling_frac_bits);
 		check_number(le32_to_cpu(vm.vm.pid), want->pid);
 		check_number(le32_to_cpu(vm.vm.default_tsc_khz), want->default_tsc_khz);
@@ -140,6 +143,34 @@ static void test_intel(void)
 	check_file(&samples[2]);
 }
 
+static void test_last(void)
+{
+	check_file(&samples[3]);
+}
+
+static void test_life(void)
+{
+	check_file(&samples[4]);
+}
+
+/* The record after it was never whole: there is only the one that is out of date. */
+static void test_region_cut(void)
+{
+	struct kch_message message = { "" };
+	struct kch_record record;
+	unsigned int slot = 99;
+	size_t size;
+	u8 *data = load(SAMPLE_REGION_CUT, &size);
+	int err;
+
+	if (!data)
+		return;
+	err = kch_region_open(data, size, &record, &slot, &message);
+	if (ktap_check(err == 0 && slot == 0, "%d: slot %u: %s", err, slot, message.text))
+		check_sample(&samples[4], &record);
+	guarded_free(data, size);
+}
+
 static void test_region(void)
 {
 	struct kch_message message = { "" };
@@ -168,7 +199,10 @@ int main(int argc, char **argv)
 		{ "empty", test_empty },
 		{ "amd", test_amd },
 		{ "intel", test_intel },
+		{ "last", test_last },
+		{ "life", test_life },
 		{ "region", test_region },
+		{ "region_cut", test_region_cut },
 	};
 
 	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));
