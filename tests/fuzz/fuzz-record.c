@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "fields.h"
+#include "forged.h"
 #include "slots.h"
 #include "fuzz.h"
 #include "seal.h"
@@ -76,7 +77,9 @@ static void check_clock(const struct kch_record *record,
 	struct kch_clock clock;
 
 	kch_record_vcpu(vm, index, &vcpu);
-	promise(vcpu.tsc_shift >= -31 && vcpu.tsc_shift <= 31);
+	promise(vcpu.tsc_shift >= KCH_SHIFT_MIN && vcpu.tsc_shift <= KCH_SHIFT_MAX);
+	promise(!vcpu.tsc_to_system_mul || le32_to_cpu(vcpu.tsc_to_system_mul) >= KCH_MUL_MIN);
+	promise(vcpu.tsc_scaling_ratio && vcpu.virtual_tsc_khz);
 	check_shown(kch_vcpu_fields, &vcpu);
 	kch_clock_of(&vm->vm, &vcpu, &clock);
 	sink = kch_clock_tsc(&clock, now) + kch_clock_ns(&clock, now);
@@ -130,6 +133,7 @@ static void check_record(const struct kch_record *record, const u8 *slot,
 
 	promise(record->data == slot && record->total_size <= slot_size);
 	promise(!record->header.kernel_release[63] && !record->header.module_version[15]);
+	promise(record->sequence <= KCH_REC_SEQUENCE_MAX && record->header.tsc_khz);
 	check_shown(kch_header_fields, &record->header);
 	do {
 		before = offset;
@@ -143,7 +147,8 @@ static void check_record(const struct kch_record *record, const u8 *slot,
 			continue;
 		promise(vm.vcpus + (u64)vm.vcpu_count * record->vcpu_size <=
 			slot + record->total_size);
-		promise(vm.vm.tsc_scaling_frac_bits <= 63 && !vm.vm.name[63]);
+		promise(vm.vm.tsc_scaling_frac_bits <= 63);
+		promise(!vm.vm.name[kch_printable(vm.vm.name, sizeof(vm.vm.name) - 1)]);
 		check_shown(kch_vm_fields, &vm.vm);
 		for (i = 0; i < vm.vcpu_count; i++)
 			check_clock(record, &vm, i, &last);

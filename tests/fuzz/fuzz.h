@@ -15,6 +15,7 @@ enum take {
 	TAKE_SEALED_ENTRIES	= 1 << 2, /* and so do VM entries */
 	TAKE_ONE_SLOT_RAW	= 1 << 3, /* region: but not the second slot */
 	TAKE_UTF8		= 1 << 4, /* the tool: with that locale, not with C */
+	TAKE_TRUE_CLOCKS	= 1 << 5, /* sealed entries have a true kvmclock_ns */
 };
 
 /* Of the tool and library: the first byte, the second is an enum take; what is read by what. */

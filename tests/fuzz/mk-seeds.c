@@ -19,6 +19,7 @@ static const struct plan plans[] = {
 	{ 320, 192, 64, 1, { 0 }, 2, 0, 0, 2 },
 	{ 320, 192, 64, 1, { 1 }, 3, 0, 0, 3 },
 	{ 320, 192, 64, 3, { 1, 2, 4 }, 4, 0, 0, 4 },
+	{ 320, 192, 64, 2, { 2, 1 }, 4, 1, 0, 8 },
 	{ 328, 200, 72, 2, { 1, 2 }, 5, 1, 0, 5 },
 	{ 384, 256, 96, 2, { 3, 0 }, 6, 0xff, 0, 6 },
 	{ 320, 192, 64, 1, { 1 }, 7, 0, 1, 7 },
@@ -116,6 +117,7 @@ int main(int argc, char **argv)
 		plan_write_bytes(&plans[i], data);
 		save(0, data, size);
 		save(TAKE_SEALED_HEADER | TAKE_SEALED_ENTRIES, data, size);
+		save(TAKE_SEALED_HEADER | TAKE_SEALED_ENTRIES | TAKE_TRUE_CLOCKS, data, size);
 		/* a cut one, whose header then says so */
 		put64(data + 40, size - 8);
 		save(TAKE_SEALED_HEADER, data, size - 8);

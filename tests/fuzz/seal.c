@@ -2,6 +2,7 @@
 /* True checksums for records that are none; by the contract, not by the code that is tested. */
 #include <string.h>
 
+#include "clock.h"
 #include "fuzz.h"
 #include "seal.h"
 
@@ -24,10 +25,31 @@ static void store32(u8 *at, u32 value)
 	memcpy(at, &value, sizeof(value));
 }
 
-/* Entries as far as their sizes can be followed; by the contract, not by code. */
-static void seal_entries(u8 *slot, size_t size)
+static void store64(u8 *at, u64 value)
 {
-	u64 at = load32(slot + 8), end = load64(slot + 40), entry;
+	store32(at, (u32)value);
+	store32(at + 4, (u32)(value >> 32));
+}
+
+/* The value of the function that the entry's numbers make, if they can make one. */
+static void true_clock(u8 *entry, const u8 *first_vcpu)
+{
+	struct kch_rec_vcpu vcpu;
+	struct kch_clock clock;
+	struct kch_rec_vm vm;
+
+	memcpy(&vm, entry, sizeof(vm));
+	memcpy(&vcpu, first_vcpu, sizeof(vcpu));
+	kch_clock_of(&vm, &vcpu, &clock);
+	if (clock.tsc_scaling_frac_bits < 64 && clock.tsc_shift > -64 && clock.tsc_shift < 64)
+		store64(entry + 128, kch_clock_ns(&clock, le64_to_cpu(vm.host_tsc)));
+}
+
+/* Entries as far as their sizes can be followed, and what binds them. */
+static void seal_entries(u8 *slot, size_t size, bool clocks)
+{
+	u64 at = load32(slot + 8), end = load64(slot + 40), entry, mark;
+	u32 vm_size = load32(slot + 12), sum = ~0U;
 
 	if (end > size)
 		end = size;
@@ -35,24 +57,34 @@ static void seal_entries(u8 *slot, size_t size)
 		entry = load32(slot + at);
 		if (entry < 192 || entry > end - at)
 			return;
+		if (clocks && vm_size >= 192 && entry >= 64 + (u64)vm_size)
+			true_clock(slot + at, slot + at + vm_size);
+		/* Without the mark. */
+		mark = load64(slot + at + 152);
+		store64(slot + at + 152, 0);
 		store32(slot + at + 4, 0);
 		store32(slot + at + 4, ~kch_crc32c(~0U, slot + at, entry));
+		store64(slot + at + 152, mark);
+		sum = kch_crc32c(sum, slot + at + 4, 4);
 	}
+	sum = kch_crc32c(sum, slot + 32, 8);
+	store32(slot + 240, ~kch_crc32c(sum, slot + 112, 16));
 }
 
 static void seal_header(u8 *slot, size_t size)
 {
-	u64 header_size = load32(slot + 8), commit;
+	u64 header_size = load32(slot + 8), mark;
 
 	if (header_size < 320 || header_size > size)
 		return;
 	memcpy(slot, "KVMCLKHO", 8);
+	mark = load64(slot + 232);
+	store64(slot + 232, 0);
 	store32(slot + 304, 0);
-	memset(slot + 312, 0, 8);
+	store64(slot + 312, 0);
 	store32(slot + 304, ~kch_crc32c(~0U, slot, header_size));
-	commit = load64(slot + 32) ^ 0x54494d4d4f434843ULL;
-	store32(slot + 312, (u32)commit);
-	store32(slot + 316, (u32)(commit >> 32));
+	store64(slot + 232, mark);
+	store64(slot + 312, load64(slot + 32) ^ 0x54494d4d4f434843ULL);
 }
 
 void fuzz_seal(u8 *slot, size_t size, u8 take)
@@ -60,7 +92,7 @@ void fuzz_seal(u8 *slot, size_t size, u8 take)
 	if (size < 320)
 		return;
 	if (take & TAKE_SEALED_ENTRIES)
-		seal_entries(slot, size);
+		seal_entries(slot, size, take & TAKE_TRUE_CLOCKS);
 	if (take & TAKE_SEALED_HEADER)
 		seal_header(slot, size);
 }

@@ -406,15 +406,6 @@ static void test_all(struct selftest *s)
 	}
 }
 
-static int write_file(struct tool *tool, const char *path)
-{
-	FILE *file = fopen(path, "we");
-
-	if (file && fputs(output_json(&tool->out), file) >= 0 && !fclose(file))
-		return EXIT_DONE;
-	return complain_code(tool, EXIT_FAILED, path, -errno, "%s", strerror(errno));
-}
-
 int cmd_selftest(struct tool *tool, int argc, char **argv)
 {
 	struct selftest s = { .tool = tool, .kvm = -1 };
@@ -453,8 +444,8 @@ int cmd_selftest(struct tool *tool, int argc, char **argv)
 	if (s.failed)
 		code = complain_code(tool, EXIT_FAILED, NULL, 0, "%zu of %zu tests failed",
 				     s.failed, json_object_array_length(s.table->rows));
-	if (path && write_file(tool, path))
-		code = EXIT_FAILED;
+	if (path && write_file(path, output_json(&tool->out)))
+		code = complain_code(tool, EXIT_FAILED, path, -errno, "%s", strerror(errno));
 	kch_close(s.stock);
 	return code;
 }
