@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import signal
@@ -62,8 +63,16 @@ def output_of(*command, check: bool = True) -> str:
 def run(command, log: Path, what: str, cwd=None) -> None:
     """Runs what takes long, with its output in a log, the end of which is shown if it fails."""
     with open(log, "w") as output:
-        done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                              check=False)
+        with subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as done:
+            try:
+                for seconds in itertools.count(15, 15):
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        done.wait(15)
+                        break
+                    say(f"{what}: {seconds} s")
+            except BaseException:
+                done.terminate()
+                raise
     if done.returncode:
         print(*text_of(log).splitlines()[-50:], sep="\n", file=sys.stderr)
         raise Problem(f"{what}: failed (all it said: {log})")

@@ -146,6 +146,13 @@ save_options() {
 	esac
 }
 
+# Nothing is to tell the module that the frequency would stay, either.
+unsettle() {
+	sed 's/pmtmr=0//' /proc/cmdline >/run/cmdline
+	mount --bind /run/cmdline /proc/cmdline
+	check unsettled test "$(field status tsc_source)" = early
+}
+
 stage_n() {
 	SAVE_OPTIONS=$(save_options)
 	STAGE_OPTIONS=
@@ -161,12 +168,7 @@ stage_n() {
 			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi
 	case $(param unsettled no)$1 in
-	yes1 | pin1)
-		# Nothing is to tell the module that the frequency would stay, either.
-		sed 's/pmtmr=0//' /proc/cmdline >/run/cmdline
-		mount --bind /run/cmdline /proc/cmdline
-		check unsettled test "$(field status tsc_source)" = early
-		;;
+	yes1 | pin1) unsettle ;;
 	*) wait_settled ;;
 	esac
 	# It makes the module ask KVM for its frequency, which the notes below have, before the first restore does.

@@ -41,6 +41,7 @@ static const char usage_text[] =
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
 "  --iterations N            or until every vCPU has made so many\n"
 "  --save-with module|none   put the clock into the handover record (none)\n"
+"  --new-life                what is saved is not compared with what was saved before\n"
 "  --hold stopped|running    stay in the background with the VM afterwards\n"
 "  --hot-add N               add so many vCPUs half-way\n"
 "  --adopt                   give them the others' clock (KCH_IOC_ADOPT)\n"
@@ -67,7 +68,7 @@ enum {
 	OPT_ADOPT = 256, OPT_AGED, OPT_AGE_LATER, OPT_AGE_NOW, OPT_CLOCK_DAYS,
 	OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
-	OPT_MUL_BIT, OPT_NAME, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
+	OPT_MUL_BIT, OPT_NAME, OPT_NEW_LIFE, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
 	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
 	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_STALE, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
 	OPT_VCPUS, OPT_HELP,
@@ -93,6 +94,7 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "mul-bit", required_argument, NULL, OPT_MUL_BIT },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "new-life", no_argument, NULL, OPT_NEW_LIFE },
 	{ "offset-error", required_argument, NULL, OPT_OFFSET_ERROR },
 	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
 	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
@@ -278,6 +280,9 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_REPORT:
 			*report_file = optarg;
+			break;
+		case OPT_NEW_LIFE:
+			s->new_life = true;
 			break;
 		case OPT_SAVE_WITH:
 			s->save_with_module = one_of(optarg, "module", "none");

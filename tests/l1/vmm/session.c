@@ -273,6 +273,8 @@ static void save(const struct session *s, struct vm *vm)
 
 	if (!s->method)
 		vm->mem->saved->faults = measure_faults(vm);
+	if (s->new_life)
+		state_forget(vm->mem->saved);
 	state_save(vm, s->hold != HOLD_RUNNING);
 	if (s->save_with_module) {
 		stamp("at_state_saved");

@@ -33,6 +33,7 @@ enum hold {
  * @skew_khz: how much faster
  * @run_ms: how long it runs, ms; 0 until SIGTERM
  * @iterations: end before that when all vCPUs have made so many; 0 do not
+ * @new_life: what is saved is the first save, as its clock was set anew
  * @save_with_module: put the clock into the record when saving
  * @hold: afterwards
  * @method: how to restore the clock; NULL: this is a new VM
@@ -59,6 +60,7 @@ struct session {
 	int32_t skew_khz;
 	uint32_t run_ms;
 	uint64_t iterations;
+	bool new_life;
 	bool save_with_module;
 	enum hold hold;
 	const struct clock_method *method;

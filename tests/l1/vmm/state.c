@@ -41,6 +41,15 @@ static void save_vcpu(const struct vcpu *vcpu, struct saved_vcpu *saved,
 	}
 }
 
+void state_forget(struct saved_vm *saved)
+{
+	uint32_t i;
+
+	saved->saves = 0;
+	for (i = 0; i < GUEST_VCPUS_MAX; i++)
+		saved->vcpu[i].has_origin = 0;
+}
+
 void state_save(struct vm *vm, bool registers_valid)
 {
 	struct saved_vm *saved = vm->mem->saved;

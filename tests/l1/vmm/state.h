@@ -15,6 +15,9 @@
  */
 void state_save(struct vm *vm, bool registers_valid);
 
+/* The next save is the first one: the clock was set anew. */
+void state_forget(struct saved_vm *saved);
+
 /* What the header says of the VM itself; kept by every save. */
 void state_init(struct guestmem *mem, const uint8_t uuid[16], const char *name);
 
