@@ -128,6 +128,8 @@ static void check_never_ran(void)
 	vcpu = forge_vcpu(&forged, 1);
 	vcpu->flags &= ~KCH_VCPU_PAIR_VALID;
 	vcpu->tsc_to_system_mul = 0;
+	vcpu->tsc_shift = 0;
+	vcpu->hw_tsc_khz = 0;
 	forge_close(&forged);
 	scene_reload(&forged);
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "RESTORE: %s", arg.message);

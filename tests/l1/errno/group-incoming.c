@@ -259,7 +259,7 @@ static const struct kind kinds[] = {
 	FORGED_ENTRY("64 fraction bits", fraction_bits, "tsc_scaling_frac_bits 64, at most 63"),
 	FORGED_ENTRY("mul below 2^31", mul_small, "vCPU 1: tsc_to_system_mul 2147483647, KVM's"),
 	FORGED_ENTRY("shift out of range", shift, "vCPU 1: tsc_shift 100, KVM's are -12 to 20"),
-	FORGED_ENTRY("no scaling ratio", ratio_none, "vCPU 1: tsc_scaling_ratio 0/2^"),
+	FORGED_ENTRY("no scaling ratio", ratio_none, "vCPU 1: tsc_scaling_ratio 0"),
 	FORGED_ENTRY("no frequency", vcpu_khz, "vCPU 1: virtual_tsc_khz 0"),
 	FORGED_ENTRY("vCPU twice", vcpu_twice, "vCPU 0 follows vCPU 0"),
 	FORGED_ENTRY("unknown flag of a vCPU", vcpu_flag, "vCPU 1: flags 0x8000000"),

@@ -138,6 +138,10 @@ void test_old(void)
 	forged.header.realtime_ns =
 		cpu_to_le64(le64_to_cpu(forged.header.realtime_ns) -
 			    cycles / le32_to_cpu(forged.header.tsc_khz) * 1000000);
+	/* Nothing in it is younger. */
+	forge_entry(&forged)->host_tsc = forged.header.host_tsc;
+	forge_entry(&forged)->master_cycle_now = forged.header.host_tsc;
+	forge_close(&forged);
 	module_unload();
 	region_clear();
 	forge_write(&forged, 0);

@@ -53,6 +53,7 @@ static void seal_after(struct kch_rec_header *header, uint64_t host_tsc)
 	ns = kch_cycles_to_ns(host_tsc - sealed, le32_to_cpu(header->tsc_khz));
 	header->host_tsc = cpu_to_le64(host_tsc);
 	header->realtime_ns = cpu_to_le64(le64_to_cpu(header->realtime_ns) + ns);
+	header->boottime_ns = cpu_to_le64(le64_to_cpu(header->boottime_ns) + ns);
 }
 
 /* With the value of the function that its numbers make. */
