@@ -217,9 +217,9 @@ static void forge(const struct selftest *s, uint8_t *record, uint32_t khz)
 	struct kch_rec_vm *vm = (void *)(record + le32_to_cpu(header->header_size));
 	struct kch_rec_vcpu *vcpu = (void *)(vm + 1);
 	uint32_t count = le32_to_cpu(vm->vcpu_count), i;
+	struct kch_clock clock;
 
 	vm->kvmclock_offset = cpu_to_le64(le64_to_cpu(vm->kvmclock_offset) + AGE_NS);
-	vm->kvmclock_ns = cpu_to_le64(le64_to_cpu(vm->kvmclock_ns) + AGE_NS);
 	for (i = 0; i < count; i++) {
 		uint32_t faster = (uint32_t)((uint64_t)le32_to_cpu(vcpu[i].virtual_tsc_khz) *
 					     (1000000 + OFF_PPM) / 1000000), mul;
@@ -232,6 +232,9 @@ static void forge(const struct selftest *s, uint8_t *record, uint32_t khz)
 			vcpu[i].tsc_offset = cpu_to_le64(le64_to_cpu(vcpu[i].tsc_offset) +
 							 AGE_NS / 1000000 * khz);
 	}
+	/* A value that its own numbers do not make would be refused. */
+	kch_clock_of(vm, vcpu, &clock);
+	vm->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, le64_to_cpu(vm->host_tsc)));
 	kch_rec_entry_close(vm);
 	kch_record_write(record, RECORD_MAX, &copy, vm, kch_rec_entry_size(count), 1);
 }

@@ -57,6 +57,11 @@ region_sum() {
 vms() { # COMMAND...
 	each_vm "$@"
 	wait
+	# A VMM's child may still be ending, and a VM that ends is read once more: in which slot the next record comes
+	# to be depends on it.
+	while pidof kch-vmm >/dev/null; do
+		sleep 0.1
+	done
 }
 
 come_back() { # METHOD SAVE [OPTIONS]
