@@ -205,8 +205,7 @@ class Bochs(Machine):
         # a deadline for one of a TSC that started at 0.
         hidden = "clearcpuid=xsaves,xsavec,ht"
         aged = [f"{hidden},tsc_adjust", "lapic=notscdeadline"] if self.age_days else [hidden]
-        end = [] if self.case.param("resets") else ["reboot=t"]
-        return [*aged, *end, "quiet", "retain_initrd", "kch.smp=1"]
+        return [*aged, "reboot=t", "quiet", "retain_initrd", "kch.smp=1"]
 
     def make_disc(self) -> None:
         (self.dir / "isolinux.cfg").write_text("DEFAULT l1\nPROMPT 0\nLABEL l1\nKERNEL /vmlinuz\nINITRD /initrd\n"
