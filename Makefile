@@ -70,11 +70,12 @@ results: $(if $(FROM_LOGS),nested,build/nested/record-cost)
 	@cp $(addprefix build/results/,matrix.rst blackout.rst selftests.rst benchmark.rst benchmark.svg) Documentation
 
 # The suites, each a command that prints KTAP. prove runs them, and says which failed; the last line has the sums.
+# With that formatter each line is seen as it comes, into a pipe, too.
 unit	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test-*.c))
 suites	:= $(unit:%=build/tests/unit/plain/%) $(unit:%=build/tests/unit/sanitized/%) tests/cli/test_tool.py \
 	'make -s -C tests/lives run' 'make -s -C tests/lives work' 'make -s -C tests/fuzz steps' $(wildcard tests/nested/test_*.py)
 define run_suites
-	@prove --verbose --merge --exec 'sh -c' $(suites) $(1) | tee build/test.log; status=$${PIPESTATUS[0]}; \
+	@prove --verbose --merge --nocolor --formatter TAP::Formatter::Console --exec 'sh -c' $(suites) $(1) | tee build/test.log; status=$${PIPESTATUS[0]}; \
 	awk -v bad=$$status '/^ok [0-9-].*# SKIP/ { skipped++; next } /^ok [0-9-]/ { passed++ } /^not ok / { failed++ } \
 		END { if (bad && !failed) failed = 1; printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; \
 		exit bad || !passed }' build/test.log
