@@ -86,7 +86,7 @@ void wrong(const char *format, ...)
 	if (++wrongs > WRONG_SHOWN)
 		return;
 	flockfile(stdout);
-	fputs("wrong: ", stdout);
+	fputs("fault: ", stdout);
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
