@@ -17,8 +17,8 @@ param() { # NAME [DEFAULT]
 {
 	STAGE=$(param stage 0)
 	# A reset starts from the first command line again; who resets leaves the stage behind the guests' memory.
-	STAGE_AT=$((($(param guest_addr) + $(param guest_size)) / 4096 - 1))
 	if [ "$(param resets no)" != no ]; then
+		STAGE_AT=$((($(param guest_addr) + $(param guest_size)) / 4096 - 1))
 		_left=$((0$(dd if=/dev/mem bs=4096 skip=$STAGE_AT count=1 2>/dev/null | tr -cd 0-9) + 0))
 		[ "$_left" -le "$STAGE" ] || STAGE=$_left
 	fi
