@@ -95,6 +95,7 @@ static void forge_many(const struct vm *vm, uint32_t count)
 		entry = forge_add(&forged, vm, i + 1);
 		entry->kvmclock_offset =
 			cpu_to_le64(le64_to_cpu(entry->kvmclock_offset) + i);
+		entry->kvmclock_ns = cpu_to_le64(le64_to_cpu(entry->kvmclock_ns) + i);
 		kch_rec_entry_close(entry);
 	}
 	module_unload();
