@@ -6,13 +6,6 @@
 #   words=no       that line has nothing for the region
 #   region=VERDICT what is said of that (ready)
 
-before_kexec() {
-	kvmclockctl doctor --raw --noheadings --output check,verdict,found | sed 's/\\x20/_/g' | tee /run/doctor
-	check region grep "^next_region $(param region ready) the_image_that_is_loaded:" /run/doctor
-	[ "$(param kexec load)" = file ] ||
-		check release grep "^module_for_$(cat "/kch/lines/$NEXT_LINE") " /run/doctor
-}
-
 stage_n() {
 	[ "$1" -lt "$KEXECS" ] || return 0
 	wait_settled
@@ -20,5 +13,15 @@ stage_n() {
 	_words=
 	[ "$(param words yes)" = no ] || _words=$(kvmclockctl kexec-args)
 	# shellcheck disable=SC2086 # words
-	do_kexec "$NEXT_LINE" $_words
+	load_kernel -l "$NEXT_LINE" $_words
+	kvmclockctl doctor --raw --noheadings --output check,verdict,found | sed 's/\\x20/_/g' | tee /run/doctor
+	check region grep "^next_region $(param region ready) the_image_that_is_loaded:" /run/doctor
+	[ "$(param kexec load)" = file ] ||
+		check release grep "^module_for_$(cat "/kch/lines/$NEXT_LINE") " /run/doctor
+	if [ -e /run/failed-checks ]; then
+		: >/run/ended
+		exit 1
+	fi
+	end_stage "$NEXT_LINE"
+	kexec -e
 }
