@@ -4,7 +4,6 @@
  * nothing has changed, or it has been done all the same.  In the caller by the kernel's own
  * /proc/thread-self/fail-nth; in the thread that restores by kch_fault, which sets the same there.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,19 +35,6 @@ static struct forged record;
  */
 static char *pages;
 static int pages_file;
-
-static unsigned int descriptors_open(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	if (!directory)
-		die("/proc/self/fd cannot be read");
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
 
 static bool write_file(const char *path, const char *text)
 {

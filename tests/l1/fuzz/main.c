@@ -25,6 +25,7 @@
 
 #include "calls.h"
 #include "clock.h"
+#include "device.h"
 #include "forge.h"
 #include "tally.h"
 #include "things.h"
@@ -150,9 +151,9 @@ static void round_once(struct random *r, unsigned int number, unsigned int threa
 
 	put_record(&record, number % 4 == 3 ? r : NULL);
 	module_load_only();
-	before = things_count();
+	before = descriptors_open();
 	play(r, threads, steps);
-	after = things_count();
+	after = descriptors_open();
 	if (after != before)
 		wrong("%u descriptors before the round, %u after it", before, after);
 	/* What the round has left in the region is no hindrance. */

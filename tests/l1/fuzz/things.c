@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
@@ -87,17 +86,4 @@ int thing_any(struct random *r)
 	default:
 		return public[random_below(r, PUBLIC_MAX)];
 	}
-}
-
-unsigned int things_count(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	if (!directory)
-		die("/proc/self/fd cannot be read");
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
 }

@@ -13,7 +13,4 @@ void thing_publish(struct random *r, int fd);
 /* Any descriptor at all, or a number that is none. */
 int thing_any(struct random *r);
 
-/* How many descriptors the process has. */
-unsigned int things_count(void);
-
 #endif /* KCH_FUZZ_THINGS_H */

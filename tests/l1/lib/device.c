@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -270,4 +271,17 @@ unsigned int kernel_said(const char *text)
 		lines += !!strstr(line, text);
 	}
 	return lines;
+}
+
+unsigned int descriptors_open(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	if (!directory)
+		die("/proc/self/fd cannot be read");
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
 }

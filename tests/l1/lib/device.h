@@ -97,4 +97,7 @@ void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What the kernel said since the last call that has TEXT in it: lines. */
 unsigned int kernel_said(const char *text);
 
+/* How many descriptors the process has. */
+unsigned int descriptors_open(void);
+
 #endif /* KCH_TESTS_DEVICE_H */
