@@ -46,6 +46,7 @@ LINES = {line.name: line for line in (
     Line("6.12", "linux-image-6.12[.-][0-9]*-cloud-amd64", "bookworm-backports", "",
          "released default demo-qemu check selftests"),
     Line("7.3", "linux-source-7.3", "trixie-backports", "host", "released selftests checkpatch"),
+    Line("7.3-cloud", "linux-image-7.3[.-][0-9]*-cloud-amd64", "trixie-backports"),
     Line("7.3-debug", "linux-source-7.3", "trixie-backports", "host debug"),
     Line("7.3-intree", "linux-source-7.3", "trixie-backports", "host intree"),
     Line("7.3-intree-debug", "linux-source-7.3", "trixie-backports", "host intree debug"),
@@ -103,13 +104,15 @@ def take_debian(line):
     with apt.having(line.package, line.suite) as (own, image, version):
         release = image[len("linux-image-"):]
         headers = f"linux-headers-{release}"
-        needed = [name for name in own.depends(headers)
-                  if re.fullmatch("linux-headers-.*-common|linux-kbuild-.*", name)]
+        # Since 7.3 the image is a package without files, which depends on those that have them.
+        needed = [name for package in (headers, image) for name in own.depends(package)
+                  if re.fullmatch("linux-headers-.*-common|linux-kbuild-.*|linux-(binary|modules)-[0-9].*", name)]
         with new_folder(line.path) as work:
             own.unpack(work / "root", image, headers, *needed)
             # Trixie's packages have their modules in /usr/lib.
             modules = "root/usr/lib/modules" if (work / "root/usr/lib/modules").exists() else "root/lib/modules"
-            (work / "vmlinuz").symlink_to(f"root/boot/vmlinuz-{release}")
+            boot = f"root/boot/vmlinuz-{release}"
+            (work / "vmlinuz").symlink_to(boot if (work / boot).exists() else f"{modules}/{release}/vmlinuz")
             (work / "modules").symlink_to(f"{modules}/{release}")
             (work / "headers").symlink_to(f"root/usr/src/{headers}")
             for name in "vmlinuz", "modules/kernel", "headers/Module.symvers", "headers/scripts/mod/modpost":
