@@ -48,8 +48,7 @@ class Case:
 
     @property
     def initramfs(self) -> Path:
-        part = self.param("part")
-        return LOGS / f"initramfs-{'+'.join(self.lines)}{part and '-' + part}.cpio"
+        return LOGS / f"initramfs-{'-'.join(filter(None, ('+'.join(self.lines), *map(self.param, ('part', 'guest')))))}.cpio"
 
     def __str__(self) -> str:
         return (f"{self.name:<28} {self.set:<6} {self.host:<6} {self.next:<6} {self.expect:<14} "

@@ -137,10 +137,13 @@ def add_kernel(root: Path, line: str) -> None:
     put(root / "kch/lines" / line, f"{release}\n".encode())
 
 
-def add_qemu(root: Path, version: str) -> None:
-    """QEMU with what it needs, an empty image, and the guest's initramfs. The guest's kernel is that of the host,
-    in /boot. Without a version it is the machine's own."""
+def add_qemu(root: Path, version: str, line: str) -> None:
+    """QEMU with what it needs, an empty image, and the guest's initramfs. The guest's kernel, if it is not that of the
+    host, goes to /boot, too. Without a version it is the machine's own QEMU."""
     make(L1 / "qemu")
+    if line:
+        kernels.ensure(line)
+        copy((kernels.find(line).path / "vmlinuz").resolve(), root / f"boot/vmlinuz-{line}")
     if version:
         qemu = qemu_releases.ensure(version)
         copy(qemu / "run", root / "usr/lib/qemu/run")
@@ -155,8 +158,9 @@ def add_qemu(root: Path, version: str) -> None:
         guest = Path(folder)
         (guest / "dev").mkdir()
         for program in (BUILD / "tests/qemu").iterdir():
-            if program.name == "guest":
-                add_program(guest, "init", program, strip=True)
+            if program.name.startswith("guest"):
+                # The kernel's first program, if it is told no other (rdinit=).
+                add_program(guest, "init" if program.name == "guest" else program.name, program, strip=True)
             elif program.name == "empty.qcow2":
                 copy(program, root / "usr/share/qemu" / program.name)
             elif program.is_file():
@@ -191,7 +195,7 @@ def build(case: Case) -> None:
         for line in case.lines:
             add_kernel(root, line)
         if part == "qemu":
-            add_qemu(root, version)
+            add_qemu(root, version, case.param("guest"))
         elif part == "selftests":
             add_selftests(root, case.lines)
         install(case.initramfs, pack(root))

@@ -15,7 +15,9 @@
 #   judge=A        the method whose failures are those of the case (ours)
 #   before=S after=S    how long the guest is watched (6, 8)
 #   points=yes     the error over time goes into the notes
+#   guest=LINE     its kernel (that of the host's first)
 #   guest_machine=NAME   of the guest (microvm)
+#   guest_mb=N     its memory (96)
 #   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
 #   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
 
@@ -25,6 +27,9 @@ BEFORE=$(param before 6)
 AFTER=$(param after 8)
 MACHINE=$(param guest_machine microvm)
 SAVE=$(param save migrate)
+GUEST_LINE=$(param guest "$HOST_LINE")
+# For the guest's kernel, besides those that it always has.
+GUEST_WORDS=console=ttyS0
 VM_ID=00000000-0000-4000-8000-0000000051e0
 
 at() { # WHAT: when, in seconds after the boot
@@ -89,10 +94,10 @@ start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	: >"/run/$_name.data"
 	# shellcheck disable=SC2046,SC2086 # words
 	$_wrapper qemu-system-x86_64 -accel kvm -machine "$MACHINE" -cpu "$(guest_cpu)" \
-		-smp "$VCPUS" -m 96 $(firmware) $(storage) \
+		-smp "$VCPUS" -m "$(param guest_mb 96)" $(firmware) $(storage) \
 		-nodefaults -no-user-config -display none \
-		-kernel "/boot/vmlinuz-$HOST_LINE" -initrd /boot/guest.cpio \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init" \
+		-kernel "/boot/vmlinuz-$GUEST_LINE" -initrd /boot/guest.cpio \
+		-append "quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init $GUEST_WORDS" \
 		-serial "file:/run/$_name.data" \
 		-monitor stdio "$@" <>"/run/$_name.in" >"/run/$_name.monitor" 2>"/run/$_name.err" &
 	QEMU_PID=$! QEMU_NAME=$_name
