@@ -30,7 +30,8 @@ USERSPACE = ROOT / "build/userspace"
 TOOL = USERSPACE / "kvmclockctl"
 INSTALLED = ("sbin/kvmclockctl", "lib/libkvmclock-handover.a", "lib/libkvmclock-handover.so", "lib/libkvmclock-handover.so.0",
              "lib/pkgconfig/kvmclock-handover.pc", "include/kvmclock-handover.h", "include/kvmclock-handover-stock.h",
-             "include/linux/kvmclock_handover.h", "share/man/man8/kvmclockctl.8", "share/man/man3/libkvmclock-handover.3")
+             "include/kvmclock-handover-vmclock.h", "include/linux/kvmclock_handover.h",
+             "share/man/man8/kvmclockctl.8", "share/man/man3/libkvmclock-handover.3")
 OFFSET = -68719476736  # of the vCPUs that mk-region writes
 
 

@@ -23,6 +23,10 @@ PROGRAMS = {case: path.stem for path in HERE.glob("test-*.c")
             for case in re.findall(r'^\t\t\{ "(\w+)", ', path.read_text(), re.M)}
 
 
+# Besides kernel/core.
+LIBRARY = ["vmclock.c"]
+
+
 def passes(folder: Path, case: str) -> bool:
     """Builds the program of the case from the sources in the folder, and runs the case."""
     path = folder / "plain" / PROGRAMS[case]
@@ -59,6 +63,8 @@ def main() -> int:
     rows = [row for row in rows if not sys.argv[1:] or row[0] in sys.argv[1:]]
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.copytree(ROOT / "kernel/core", WORK / "unbroken/sources")
+    for name in LIBRARY:
+        shutil.copy(ROOT / "userspace/lib" / name, WORK / "unbroken/sources")
     report = ktap.Report(1 + len(rows))
     named = {case for _, _, cases, _ in rows for case in cases.split(",")}
     report.test("unbroken", " ".join(f"{case} fails" for case in sorted(named) if not passes(WORK / "unbroken", case)))
