@@ -241,17 +241,12 @@ static void unmatch(const struct vm *vm)
 	must(!ioctl(vm->vcpus[1], KVM_SET_DEVICE_ATTR, &attr));
 }
 
-static uint64_t magnitude(int64_t value)
-{
-	return value < 0 ? -(uint64_t)value : (uint64_t)value;
-}
-
 static uint64_t promised_ns(const struct kch_restore_result *result,
 			    uint64_t host_tsc)
 {
 	uint64_t passed_ns = kch_cycles_to_ns(host_tsc - result->outcome.host_tsc, host_khz);
 
-	return magnitude(result->outcome.error_ns) + result->error_slack_ns +
+	return kch_magnitude(result->outcome.error_ns) + result->error_slack_ns +
 	       KCH_ROUNDING_NS +
 	       (uint64_t)((unsigned __int128)passed_ns *
 			  result->error_growth_ppb / 1000000000);
@@ -325,7 +320,7 @@ static void test_promise(void)
 			beyond += off_ns > promised_ns(&result, now);
 			for (i = 0; i < VCPUS; i++) {
 				now = __rdtsc();
-				off_ns = magnitude((int64_t)(guest_ns(&new, i, now) -
+				off_ns = kch_magnitude((int64_t)(guest_ns(&new, i, now) -
 							     guest_ns(&old, i, now)));
 				readings++;
 				beyond += off_ns > promised_ns(&result, now) + lag;

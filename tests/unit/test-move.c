@@ -535,15 +535,10 @@ static u64 raw_ns(u32 tsc_khz, s64 raw_ppb, u64 host)
 	return wide_low64(wide_div(ns, wide_of(1000ULL * tsc_khz)));
 }
 
-static u64 magnitude(s64 value)
-{
-	return value < 0 ? -(u64)value : (u64)value;
-}
-
 /* The module's look, as kernel/kvm_write.c does it. */
 static void look(struct entry *e, u32 kvm_khz, u64 now, u64 kvm_ns, bool hyperv)
 {
-	bool renew = magnitude(kch_entry_reference_step(&e->vm, now, kvm_ns)) >= KCH_KEEP_NS;
+	bool renew = kch_magnitude(kch_entry_reference_step(&e->vm, now, kvm_ns)) >= KCH_KEEP_NS;
 
 	if (!kch_entry_kvm_agrees(&e->vm, kvm_khz) && kch_entry_advance(&e->vm, now, hyperv))
 		renew = true;
@@ -577,7 +572,7 @@ static void keep_within_bound(u32 khz, s64 ppb, u64 ratio, bool hyperv, int look
 	/* Of so small a difference the rounded pair may be the same: that stays. */
 	if (kch_entry_kvm_agrees(&e.vm, khz)) {
 		bound = kch_entry_bound_ns(&e.vm, khz, khz, now, hyperv);
-		ktap_check(magnitude((s64)(kvm_says(&c, khz, now) - guest_ns(&c, now))) <= bound,
+		ktap_check(kch_magnitude((s64)(kvm_says(&c, khz, now) - guest_ns(&c, now))) <= bound,
 			   "stays: bound %llu ns", (unsigned long long)bound);
 		return;
 	}
@@ -594,7 +589,7 @@ static void keep_within_bound(u32 khz, s64 ppb, u64 ratio, bool hyperv, int look
 			kch_clock_of(&e.vm, &e.vcpus[1], &now_is);
 			answer = (s64)(kvm_says(&now_is, khz, at) - guest_ns(&now_is, at));
 			step = kch_entry_reference_step(&e.vm, at, raw_ns(khz, raw_ppb, at));
-			ktap_check(magnitude(answer) <= bound && magnitude(step) <= bound,
+			ktap_check(kch_magnitude(answer) <= bound && kch_magnitude(step) <= bound,
 				   "%u kHz, %lld ppb, ratio %#llx: %lld and %lld ns off, bound %llu, %llu cycles old",
 				   khz, (long long)ppb, (unsigned long long)ratio,
 				   (long long)answer, (long long)step,

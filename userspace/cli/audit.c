@@ -4,21 +4,17 @@
 #include <search.h>
 #include <string.h>
 #include "audit.h"
-
-static uint64_t magnitude(int64_t value)
-{
-	return value < 0 ? -(uint64_t)value : (uint64_t)value;
-}
+#include "clock.h"
 
 static bool is_worse(const struct kch_vcpu_error *a, const struct kch_vcpu_error *b)
 {
 	if (a->identical != b->identical)
 		return !a->identical;
-	if (magnitude(a->ns) != magnitude(b->ns))
-		return magnitude(a->ns) > magnitude(b->ns);
-	if (magnitude(a->cycles) != magnitude(b->cycles))
-		return magnitude(a->cycles) > magnitude(b->cycles);
-	return magnitude(a->rate_ppb) > magnitude(b->rate_ppb);
+	if (kch_magnitude(a->ns) != kch_magnitude(b->ns))
+		return kch_magnitude(a->ns) > kch_magnitude(b->ns);
+	if (kch_magnitude(a->cycles) != kch_magnitude(b->cycles))
+		return kch_magnitude(a->cycles) > kch_magnitude(b->cycles);
+	return kch_magnitude(a->rate_ppb) > kch_magnitude(b->rate_ppb);
 }
 
 static int compare_ids(const void *a, const void *b)

@@ -27,11 +27,6 @@ struct attempt {
 	uint32_t delay_count;		/* since the beginning */
 };
 
-static uint64_t magnitude(int64_t value)
-{
-	return value < 0 ? -(uint64_t)value : (uint64_t)value;
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
@@ -39,7 +34,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static int64_t worse(int64_t a, int64_t b)
 {
-	return magnitude(b) > magnitude(a) ? b : a;
+	return kch_magnitude(b) > kch_magnitude(a) ? b : a;
 }
 
 static uint64_t saved_ns(const struct kch_target *target, uint32_t index, uint64_t host_tsc)
@@ -174,7 +169,7 @@ static int search(struct kch_handle *handle, struct attempt *a,
 		if (err)
 			break;
 		*rounds = round + 1;
-		error_ns = magnitude(a->error_ns);
+		error_ns = kch_magnitude(a->error_ns);
 		if (error_ns + a->now.slack_ns <= opts->bound_ns)
 			break;
 		if (best_will_do && settle(error_ns, round, rounds_max, &best_ns))
@@ -243,7 +238,7 @@ static int report(struct kch_handle *handle, const struct attempt *a,
 		outcome->error_cycles = worse(outcome->error_cycles, error.cycles);
 		outcome->error_rate_ppb = worse(outcome->error_rate_ppb, error.rate_ppb);
 		/* Rates are rounded toward zero. */
-		rate_ppb = larger(rate_ppb, magnitude(error.rate_ppb) + !!error.rate_ppb);
+		rate_ppb = larger(rate_ppb, kch_magnitude(error.rate_ppb) + !!error.rate_ppb);
 		rate_ppb = larger(rate_ppb, kch_host_clock_ppb(&saved, target->old.host_khz));
 		result->tsc_rate_ppb = worse(result->tsc_rate_ppb,
 					     kch_scaling_ppb(saved.tsc_scaling_ratio,
@@ -269,7 +264,7 @@ static int converge(struct kch_handle *handle, struct kch_target *target, uint32
 		err = report(handle, &a, result);
 	if (err)
 		return err;
-	error_ns = magnitude(result->outcome.error_ns) + result->error_slack_ns;
+	error_ns = kch_magnitude(result->outcome.error_ns) + result->error_slack_ns;
 	if (opts->bound_ns && error_ns > opts->bound_ns &&
 	    !(opts->flags & KCH_RESTORE_BEST_EFFORT)) {
 		result->outcome.found = error_ns;
