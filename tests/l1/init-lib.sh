@@ -220,6 +220,15 @@ load_module() { # ARG...
 	modprobe "$(module_name)" "$@"
 }
 
+# What the module depends on stays loaded; the program loads just the module.
+leave_module_to() { # PROGRAM
+	[ -x "$KCH/$1" ] || fail "no $1 here: make -C tests/l1/${1#kch-}"
+	load_module
+	KCH_MODULE=$(module_name)
+	export KCH_MODULE
+	rmmod "$KCH_MODULE"
+}
+
 have_module() {
 	[ -e "/lib/modules/$(uname -r)/$(module_name).ko" ]
 }

@@ -40,12 +40,7 @@ controls() { # GROUP
 }
 
 stage_0() {
-	[ -x "$KCH/kch-errno" ] || fail "no kch-errno here: make -C tests/l1/errno"
-	# For what the module depends on; kch-errno loads just the module.
-	load_module
-	KCH_MODULE=$(module_name)
-	export KCH_MODULE
-	rmmod "$KCH_MODULE"
+	leave_module_to kch-errno
 	for _group in $(param groups | tr ',' ' '); do
 		check "$_group" group "$_group"
 	done

@@ -25,12 +25,7 @@ fuzz() {
 }
 
 stage_0() {
-	[ -x "$KCH/kch-fuzz" ] || fail "no kch-fuzz here: make -C tests/l1/fuzz"
-	# For what the module depends on; kch-fuzz loads just the module.
-	load_module
-	KCH_MODULE=$(module_name)
-	export KCH_MODULE
-	rmmod "$KCH_MODULE"
+	leave_module_to kch-fuzz
 	check fuzz fuzz
 	# Nothing holds the module, or KVM, any more.
 	check unloaded test ! -e "/sys/module/$KCH_MODULE"
