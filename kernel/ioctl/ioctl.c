@@ -109,6 +109,8 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 		goto out;
 	}
 	err = op->fn(context, arg, message);
+	if (err == -ENOMEM && !message->text[0])
+		kch_say(message, "the kernel has no memory for it: nothing was changed");
 	/* Interrupted, it is called again with the same arguments. */
 	if (err == -EINTR ?
 	    copy_to_user(user + op->message, message, sizeof(*message)) :
