@@ -161,6 +161,11 @@ static int give_clock(struct kvm *kvm, const struct kch_rec_vm *entry, struct kc
 
 	kvfree(state);
 	switch (err) {
+	case 0:
+		/* A vCPU that is added gets it, and the others' TSC only if theirs is the same. */
+		if (entry->default_tsc_khz)
+			WRITE_ONCE(kvm->arch.default_tsc_khz, le32_to_cpu(entry->default_tsc_khz));
+		break;
 	case -EBUSY:
 		kch_say(message, "a vCPU is running, in an ioctl, or being created");
 		break;
