@@ -134,6 +134,20 @@ static int check_pair(const struct kch_rec_vcpu *vcpu, struct kch_message *messa
 	return 0;
 }
 
+/*
+ * KVM computed the ratio from it and from the host's frequency, as that kernel, or one
+ * before it, had found that: no two are an eighth apart.  Of a vCPU that is not scaled it may
+ * be anything, as KVM keeps one that it could not give.
+ */
+static bool is_scaled_right(const struct kch_record_vm *vm, const struct kch_rec_vcpu *vcpu,
+			    u32 scaled_khz)
+{
+	u32 khz = le32_to_cpu(vcpu->virtual_tsc_khz);
+
+	return le64_to_cpu(vcpu->tsc_scaling_ratio) == 1ULL << vm->vm.tsc_scaling_frac_bits ||
+	       kch_magnitude((s64)khz - scaled_khz) <= scaled_khz / 8 + 1;
+}
+
 static int check_vcpu(const struct kch_record_vm *vm, const struct kch_rec_vcpu *vcpu,
 		      struct kch_message *message)
 {
@@ -148,6 +162,10 @@ static int check_vcpu(const struct kch_record_vm *vm, const struct kch_rec_vcpu 
 			      (unsigned long long)ratio, vm->vm.tsc_scaling_frac_bits, khz);
 	if (!vcpu->virtual_tsc_khz)
 		return forged(message, "virtual_tsc_khz 0");
+	if (!is_scaled_right(vm, vcpu, (u32)scaled))
+		return forged(message, "virtual_tsc_khz %u, tsc_scaling_ratio %#llx/2^%u makes %u of the host's %u",
+			      le32_to_cpu(vcpu->virtual_tsc_khz), (unsigned long long)ratio,
+			      vm->vm.tsc_scaling_frac_bits, (u32)scaled, khz);
 	if (vcpu->pvclock_gpa && !(flags & KCH_VCPU_PVCLOCK_ON))
 		return forged(message, "pvclock_gpa %#llx of a page that is off",
 			      (unsigned long long)le64_to_cpu(vcpu->pvclock_gpa));

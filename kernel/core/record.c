@@ -279,19 +279,28 @@ int kch_record_find(const struct kch_record *record,
 		    const u8 uuid[KCH_UUID_SIZE], struct kch_record_vm *vm,
 		    struct kch_message *message)
 {
-	bool damaged = false;
+	bool damaged = false, found = false;
+	struct kch_record_vm next;
 	u8 wanted[KCH_UUID_SIZE];
 	size_t offset = 0;
 	int err;
 
 	/* The id asked for may be that of *vm, which is about to be overwritten. */
 	memcpy(wanted, uuid, sizeof(wanted));
-	while ((err = kch_record_next(record, &offset, vm, message)) != -ENODATA) {
-		if (err)
+	while ((err = kch_record_next(record, &offset, &next, message)) != -ENODATA) {
+		if (err) {
 			damaged = true;
-		else if (!memcmp(vm->vm.uuid, wanted, sizeof(wanted)))
-			return 0;
+		} else if (!memcmp(next.vm.uuid, wanted, sizeof(wanted))) {
+			if (found) {
+				kch_say(message, "two VM entries have that id, and which is the VM's cannot be told: the record is forged");
+				return -EBADMSG;
+			}
+			found = true;
+			*vm = next;
+		}
 	}
+	if (found)
+		return 0;
 	if (damaged)
 		return -EBADMSG;
 	kch_say(message, "no VM of that id among the %u in the record",

@@ -88,7 +88,7 @@ int kch_record_next(const struct kch_record *record, size_t *offset,
 
 /*
  * The VM with that id.  -ENOENT: no whole entry has it.  -EBADMSG: none has it,
- * and an entry that is damaged may have been it.
+ * and an entry that is damaged may have been it; or two have it.
  */
 int kch_record_find(const struct kch_record *record,
 		    const u8 uuid[KCH_UUID_SIZE], struct kch_record_vm *vm,

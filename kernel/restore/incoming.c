@@ -25,7 +25,7 @@ static int index_vms(struct kch_incoming *in)
 	struct kch_message message;
 	struct kch_record_vm vm;
 	size_t offset = 0;
-	u32 room = 0, i;
+	u32 room = 0;
 	int err;
 
 	while ((err = kch_record_next(&in->record, &offset, &vm, &message)) != -ENODATA) {
@@ -52,11 +52,9 @@ static int index_vms(struct kch_incoming *in)
 		in->vms[in->count].vm.record = &in->record;
 		in->vms[in->count].restored = vm.vm.used;
 		in->restored += in->vms[in->count].restored;
+		hlist_add_head(&in->vms[in->count].by_uuid, bucket(in, vm.vm.uuid));
 		in->count++;
 	}
-	/* From the last to the first, which is then found if two have one id. */
-	for (i = in->count; i--; )
-		hlist_add_head(&in->vms[i].by_uuid, bucket(in, in->vms[i].vm.vm.uuid));
 	/* Entries that the header counts, but that are not there, count as damaged. */
 	if (in->record.vm_count > in->count + in->damaged)
 		in->damaged = in->record.vm_count - in->count;
@@ -161,7 +159,7 @@ void kch_incoming_exit(struct kch_incoming *in)
 int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 		      struct kch_incoming_vm **vm, struct kch_message *message)
 {
-	struct kch_incoming_vm *one;
+	struct kch_incoming_vm *one, *found = NULL;
 
 	if (in->error) {
 		*message = in->message;
@@ -170,7 +168,15 @@ int kch_incoming_find(struct kch_incoming *in, const u8 uuid[KCH_UUID_SIZE],
 	hlist_for_each_entry(one, bucket(in, uuid), by_uuid) {
 		if (memcmp(one->vm.vm.uuid, uuid, KCH_UUID_SIZE))
 			continue;
-		*vm = one;
+		if (found) {
+			kch_say(message, "two entries have id %pUb, and which is the VM's cannot be told: the record is forged",
+				uuid);
+			return -EBADMSG;
+		}
+		found = one;
+	}
+	if (found) {
+		*vm = found;
 		return 0;
 	}
 	if (in->damaged) {
@@ -330,7 +336,7 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 {
 	const struct kch_record_vm *lost = NULL;
 	struct kch_message message = { "" };
-	struct kch_incoming_vm *vm, *first;
+	struct kch_incoming_vm *vm, *found;
 	struct kch_outcome unused;
 	u32 losses = 0;
 	int err;
@@ -349,18 +355,17 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 		return;
 	}
 	for (vm = in->vms; vm < in->vms + in->count; vm++) {
-		/* Of two of one id, the first is the one that would be restored. */
-		if (vm->restored || kch_outgoing_find(out, vm->vm.vm.uuid) ||
-		    kch_incoming_find(in, vm->vm.vm.uuid, &first, &message) || first != vm)
+		if (vm->restored || kch_outgoing_find(out, vm->vm.vm.uuid))
 			continue;
 		/* With all rates: the next kernel's record says nothing of the old KVM. */
-		if (copy_entry(&vm->vm, out->scratch) && !kch_outgoing_carry(out))
+		if (!kch_incoming_find(in, vm->vm.vm.uuid, &found, &message) &&
+		    copy_entry(&vm->vm, out->scratch) && !kch_outgoing_carry(out))
 			continue;
 		lost = lost ?: &vm->vm;
 		losses++;
 	}
 	if (lost)
-		pr_err("%u VMs were not restored, and cannot be carried on (no room, or no rate): their clocks are lost; the first: %.63s (%pUb)\n",
+		pr_err("%u VMs were not restored, and cannot be carried on (no room, no rate, or two of one id): their clocks are lost; the first: %.63s (%pUb)\n",
 		       losses, lost->vm.name, lost->vm.uuid);
 }
 

@@ -114,6 +114,15 @@ static u64 n_ratio(const struct plan *plan, u32 vm, u32 vcpu)
 	return one + n64(plan, of_vcpu(vm, vcpu), 16) % one;
 }
 
+/* What KVM made the ratio of. */
+static u32 n_virtual_khz(const struct plan *plan, u32 vm, u32 vcpu)
+{
+	struct wide product = wide_mul(wide_of(n_khz(plan, HEADER, 60)),
+				       wide_of(n_ratio(plan, vm, vcpu)));
+
+	return (u32)wide_low64(wide_shr(product, n_bits(plan, vm)));
+}
+
 static u32 n_mul(const struct plan *plan, u32 vm, u32 vcpu)
 {
 	return 1U << 31 | n32(plan, of_vcpu(vm, vcpu), 48);
@@ -202,7 +211,7 @@ void plan_vcpu(const struct plan *plan, u32 vm, u32 vcpu,
 	entry->tsc_scaling_ratio = cpu_to_le64(n_ratio(plan, vm, vcpu));
 	entry->ia32_tsc_adjust = cpu_to_le64(n64(plan, of, 24));
 	entry->pvclock_gpa = cpu_to_le64(n64(plan, of, 32));
-	entry->virtual_tsc_khz = cpu_to_le32(n32(plan, of, 40) | 1);
+	entry->virtual_tsc_khz = cpu_to_le32(n_virtual_khz(plan, vm, vcpu));
 	entry->hw_tsc_khz = cpu_to_le32(n32(plan, of, 44));
 	entry->tsc_to_system_mul = cpu_to_le32(n_mul(plan, vm, vcpu));
 	entry->tsc_shift = n_shift(plan, vm, vcpu);
@@ -258,7 +267,7 @@ static void write_vcpu(const struct plan *plan, u32 vm, u32 vcpu, u8 *at)
 	put64(at + 16, n_ratio(plan, vm, vcpu));
 	put64(at + 24, n64(plan, of, 24));
 	put64(at + 32, n64(plan, of, 32));
-	put32(at + 40, n32(plan, of, 40) | 1);
+	put32(at + 40, n_virtual_khz(plan, vm, vcpu));
 	put32(at + 44, n32(plan, of, 44));
 	put32(at + 48, n_mul(plan, vm, vcpu));
 	at[52] = (u8)n_shift(plan, vm, vcpu);

@@ -99,6 +99,20 @@ static void check_reason(const char *found, const char *expected, const char *wh
 	ktap_check(!found || strstr(found, "forged"), "%s", found ? found : "");
 }
 
+/* By the id that VM @index has. */
+static void check_find(u32 index, int expected, const char *reason)
+{
+	struct kch_message message;
+	struct kch_record record;
+	struct kch_record_vm vm;
+	int err;
+
+	err = kch_record_open(data, plan_size(&plan), &record, &message) ?:
+	      kch_record_find(&record, data + plan_entry_offset(&plan, index) + 8, &vm, &message);
+	ktap_check(err == expected && (!reason || strstr(message.text, reason)), "%d: %s", err,
+		   err ? message.text : "");
+}
+
 struct change {
 	u32 at, bytes;
 	u64 value;
@@ -205,6 +219,12 @@ static void test_entry(void)
 	plan_write_bytes(&plan, data);
 	memset(vm_at() + 8, 0, 16);
 	check_reason(vm_reason(), "uuid is all zero", "uuid", 0);
+	/* Two of one id: it has neither; the third is whole. */
+	plan_write_bytes(&plan, data);
+	memcpy(vm_at() + 8, data + plan_entry_offset(&plan, 0) + 8, 16);
+	check_reason(vm_reason(), NULL, "uuid", 1);
+	check_find(0, -EBADMSG, "two VM entries have that id");
+	check_find(2, 0, NULL);
 	tear_down();
 }
 
@@ -296,7 +316,8 @@ static void test_vcpu(void)
 		{ 0, 4, 1, NULL },
 		{ 0, 4, 0xffffffff, NULL },
 		{ 40, 4, 0, "vCPU 3: virtual_tsc_khz 0" },
-		{ 40, 4, 1, NULL },
+		{ 40, 4, 1, "vCPU 3: virtual_tsc_khz 1, tsc_scaling_ratio 0x" },
+		{ 40, 4, 0xffffffff, "vCPU 3: virtual_tsc_khz 4294967295, tsc_scaling_ratio 0x" },
 		{ 48, 4, 0, "tsc_to_system_mul 0, KVM's are 2147483648 at least" },
 		{ 48, 4, 1, "tsc_to_system_mul 1," },
 		{ 48, 4, 0x7fffffff, "vCPU 3: tsc_to_system_mul 2147483647, KVM's are" },
@@ -316,6 +337,7 @@ static void test_vcpu(void)
 		{ 4, 4, 1 << 1, "vCPU 3: it has not run, but has tsc_to_system_mul" },
 	};
 	u64 one, largest;
+	u32 khz;
 	size_t i;
 
 	set_up();
@@ -344,27 +366,47 @@ static void test_vcpu(void)
 	vcpu_at(1)[52] = 255;
 	check_reason(vm_reason(), "tsc_to_system_mul 0 and tsc_shift -1 of 0 kHz", "shift", 1);
 
-	/* 1 kHz to 2^32 - 1 kHz of the host's. */
-	one = 1ULL << vm_at()[136];
-	largest = (u64)((((unsigned __int128)one << 32) - 1) / get32(data + 60));
+	/* Off what the ratio makes of the host's by an eighth; where there is no ratio, by anything. */
 	plan_write_bytes(&plan, data);
+	khz = get32(vcpu_at(1) + 40);
+	put32(vcpu_at(1) + 40, khz + khz / 8 + 1);
+	check_reason(vm_reason(), NULL, "virtual_tsc_khz", khz);
+	put32(vcpu_at(1) + 40, khz + khz / 8 + 2);
+	check_reason(vm_reason(), " of the host's", "virtual_tsc_khz", khz);
+	put32(vcpu_at(1) + 40, khz - khz / 8 - 1);
+	check_reason(vm_reason(), NULL, "virtual_tsc_khz", khz);
+	put32(vcpu_at(1) + 40, khz - khz / 8 - 2);
+	check_reason(vm_reason(), " of the host's", "virtual_tsc_khz", khz);
+	one = 1ULL << vm_at()[136];
+	put64(vcpu_at(1) + 16, one);
+	put32(vcpu_at(1) + 40, 1);
+	check_reason(vm_reason(), NULL, "virtual_tsc_khz without a ratio", 1);
+	put32(vcpu_at(1) + 40, 0xffffffff);
+	check_reason(vm_reason(), NULL, "virtual_tsc_khz without a ratio", 0xffffffff);
+
+	/* 1 kHz to 2^32 - 1 kHz of the host's. */
+	khz = get32(data + 60);
+	largest = (u64)((((unsigned __int128)one << 32) - 1) / khz);
+	plan_write_bytes(&plan, data);
+	put32(vcpu_at(1) + 40, 1);
 	put64(vcpu_at(1) + 16, 0);
 	check_reason(vm_reason(), "tsc_scaling_ratio 0/2^", "ratio", 0);
-	put64(vcpu_at(1) + 16, one / get32(data + 60));
+	put64(vcpu_at(1) + 16, one / khz);
 	check_reason(vm_reason(), "makes no frequency of the host's", "ratio", one);
-	put64(vcpu_at(1) + 16, one / get32(data + 60) + 1);
+	put64(vcpu_at(1) + 16, one / khz + 1);
 	check_reason(vm_reason(), NULL, "ratio", one);
+	put32(vcpu_at(1) + 40, 0xffffffff);
 	put64(vcpu_at(1) + 16, largest);
 	check_reason(vm_reason(), NULL, "ratio", largest);
 	put64(vcpu_at(1) + 16, largest + 1);
 	check_reason(vm_reason(), "makes no frequency of the host's", "ratio", largest + 1);
 	put64(vcpu_at(1) + 16, U64_MAX);
 	check_reason(vm_reason(), "makes no frequency", "ratio", U64_MAX);
-	/* 64 bits of the product are not enough: this is 0 in them. */
+	/* 64 bits of the product are not enough: in them it is at most the host's. */
 	vm_at()[136] = 0;
-	put32(data + 60, 1 << 20);
-	put64(vcpu_at(0) + 16, 1ULL << 44 | 1);
-	check_reason(vm_reason(), "makes no frequency", "ratio", 1ULL << 44 | 1);
+	largest = (u64)(((unsigned __int128)1 << 64) / khz) + 1;
+	put64(vcpu_at(0) + 16, largest);
+	check_reason(vm_reason(), "makes no frequency", "ratio", largest);
 	tear_down();
 }
 

@@ -144,6 +144,7 @@ FORGED(mul_small, vcpu->tsc_to_system_mul = 0x7fffffff)
 FORGED(shift, vcpu->tsc_shift = 100)
 FORGED(ratio_none, vcpu->tsc_scaling_ratio = 0)
 FORGED(vcpu_khz, vcpu->virtual_tsc_khz = 0)
+FORGED(ratio_twice, vcpu->tsc_scaling_ratio *= 2)
 FORGED(vcpu_twice, vcpu->vcpu_id = 0)
 FORGED(vcpu_flag, vcpu->flags |= 1U << 31)
 FORGED(vcpu_set, vcpu->reserved[9] = 1)
@@ -163,13 +164,21 @@ ENTRY(stale, entry->flags = KCH_VM_STALE; entry->host_tsc -= 10ULL * header_khz(
 	      entry->master_cycle_now = entry->host_tsc)
 ENTRY(catchup, vcpu->flags |= KCH_VCPU_CATCHUP)
 ENTRY(ratio, vcpu->tsc_scaling_ratio++)
-ENTRY(fraction_bits_less, entry->tsc_scaling_frac_bits--)
+ENTRY(fraction_bits_less, entry->tsc_scaling_frac_bits--; vcpu->virtual_tsc_khz *= 2;
+	      forge_vcpu(f, 0)->virtual_tsc_khz *= 2)
 ENTRY(khz, vcpu->virtual_tsc_khz++)
 ENTRY(offset, vcpu->tsc_offset--)
 ENTRY(vcpu_id, vcpu->vcpu_id = 3)
 ENTRY(no_pair, vcpu->flags &= ~KCH_VCPU_PAIR_VALID; vcpu->tsc_to_system_mul = 0;
 	       vcpu->tsc_shift = 0; vcpu->hw_tsc_khz = 0)
 ENTRY(no_pairs, no_pair(f); *forge_vcpu(f, 0) = *vcpu; forge_vcpu(f, 0)->vcpu_id = 0)
+
+static void two_of_one_id(struct forged *f)
+{
+	memcpy(f->entries + f->size, f->entries, f->size);
+	f->size *= 2;
+	f->count = 2;
+}
 
 static void no_rate(struct forged *f)
 {
@@ -261,6 +270,8 @@ static const struct kind kinds[] = {
 	FORGED_ENTRY("shift out of range", shift, "vCPU 1: tsc_shift 100, KVM's are -12 to 20"),
 	FORGED_ENTRY("no scaling ratio", ratio_none, "vCPU 1: tsc_scaling_ratio 0"),
 	FORGED_ENTRY("no frequency", vcpu_khz, "vCPU 1: virtual_tsc_khz 0"),
+	FORGED_ENTRY("frequency that its ratio does not make", ratio_twice,
+		     "vCPU 1: virtual_tsc_khz "),
 	FORGED_ENTRY("vCPU twice", vcpu_twice, "vCPU 0 follows vCPU 0"),
 	FORGED_ENTRY("unknown flag of a vCPU", vcpu_flag, "vCPU 1: flags 0x8000000"),
 	FORGED_ENTRY("set reserved byte of a vCPU", vcpu_set, "vCPU 1: reserved has 0x1 at byte 9"),
@@ -276,6 +287,8 @@ static const struct kind kinds[] = {
 		     "name has the control character 0x1b at byte 2"),
 	FORGED_ENTRY("name behind its end", name_behind, "name has 0x6e behind its end"),
 
+	{ "two of one id", .entry = two_of_one_id, .error = EBADMSG,
+	  .message = "two entries have id", .finish_error = ENOTEMPTY },
 	{ "no rate, nor what it comes from", .entry = no_rate, .error = EBADMSG,
 	  .message = "neither the rate", .finish_error = ENOTEMPTY },
 	{ "saved without master clock", .entry = no_master_clock,
@@ -368,7 +381,7 @@ static void check_shown(const struct forged *forged)
 		      "%s: INFO: %s, %s", now.name,
 		      errno_name(info.incoming_error), info.message);
 	} else {
-		check(info.incoming_vms == 1,
+		check(info.incoming_vms == forged->count,
 		      "%s: INFO: %u VMs", now.name, info.incoming_vms);
 		check(!info.incoming_error || info.incoming_error == now.error,
 		      "%s: INFO: %s", now.name, errno_name(info.incoming_error));
