@@ -315,7 +315,7 @@ static void test_vcpu(void)
 		{ 0, 4, 0, "vCPU 0 follows vCPU 0" },
 		{ 0, 4, 1, NULL },
 		{ 0, 4, 0xffffffff, NULL },
-		{ 40, 4, 0, "vCPU 3: virtual_tsc_khz 0" },
+		{ 40, 4, 0, "vCPU 3: virtual_tsc_khz 0: it is forged" },
 		{ 40, 4, 1, "vCPU 3: virtual_tsc_khz 1, tsc_scaling_ratio 0x" },
 		{ 40, 4, 0xffffffff, "vCPU 3: virtual_tsc_khz 4294967295, tsc_scaling_ratio 0x" },
 		{ 48, 4, 0, "tsc_to_system_mul 0, KVM's are 2147483648 at least" },
