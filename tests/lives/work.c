@@ -324,7 +324,7 @@ static void carry_one_id(u32 n)
 	came(n, one_id);
 	load();
 	steps = 0;
-	seal(1);
+	seal(0);
 }
 
 static void carry_no_rate(u32 n)
