@@ -45,6 +45,9 @@
 #define SPIN_READS	200
 #define SLEEPERS	20
 #define SLEEP_STEP_S	4
+/* Of a host with many guests the first has been there for minutes. */
+#define TIMERS		60
+#define TIMER_STEP_S	8
 #define PERIOD_NS	(NS_PER_S / 5)
 
 static const clockid_t CLOCKS[] = {
@@ -258,20 +261,20 @@ static int timer(uint64_t due, uint64_t period)
 
 static void *timer_thread(void *arg)
 {
-	uint64_t start = *(uint64_t *)arg, due[SLEEPERS + 1], count, at;
-	struct pollfd fds[SLEEPERS + 1];
+	uint64_t start = *(uint64_t *)arg, due[TIMERS + 1], count, at;
+	struct pollfd fds[TIMERS + 1];
 	int i, printed = 0;
 
-	for (i = 0; i <= SLEEPERS; i++) {
+	for (i = 0; i <= TIMERS; i++) {
 		/* Between the sleepers' times. */
-		due[i] = start + ((uint64_t)i * SLEEP_STEP_S + 2) * NS_PER_S;
+		due[i] = start + ((uint64_t)i * TIMER_STEP_S + 2) * NS_PER_S;
 		fds[i].fd = timer(due[i], i == 0 ? PERIOD_NS : 0);
 		fds[i].events = POLLIN;
 	}
 	while (true) {
-		if (poll(fds, SLEEPERS + 1, -1) < 0)
+		if (poll(fds, TIMERS + 1, -1) < 0)
 			abort();
-		for (i = 0; i <= SLEEPERS; i++) {
+		for (i = 0; i <= TIMERS; i++) {
 			if (!(fds[i].revents & POLLIN) ||
 			    read(fds[i].fd, &count, sizeof(count)) != sizeof(count))
 				continue;
