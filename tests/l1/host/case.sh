@@ -8,6 +8,8 @@
 #   handover=no        libvirt alone: the next kernel is loaded as if there were no handover
 #   without=hook       libvirt's hook is not there
 #   without=region     whoever loads the next kernel forgets the region: it must not come to a kexec
+#   unready=refuse     the same, and does not ask doctor: systemctl kexec is taken back, then the kernel is loaded right
+#   unready=warn       likewise, with the setting that only warns
 #   before=S after=S   how long the guests are watched (6, 8)
 set -eu
 cd /kch
@@ -18,7 +20,10 @@ KEPT=/var/lib/kch
 IMAGES=/var/lib/libvirt/images
 STAGE=$(cat $KEPT/stage 2>/dev/null || echo 0)
 HANDOVER=$(param handover yes)
+UNREADY=$(param unready)
 VMS=$(seq "$(param vms 1)")
+NEW=$(cd /boot && echo vmlinuz-"$NEXT_LINE".*)
+NEW=${NEW#vmlinuz-}
 export PATH="$PATH:/kch"
 
 at() { # WHAT: when, in seconds after the boot
@@ -49,28 +54,71 @@ stage_0() {
 	for _n in $VMS; do
 		tsc_offset "g$_n" >"$KEPT/g$_n.offset"
 	done
+	[ -z "$UNREADY" ] || not_ready
 	next_kernel
+}
+
+# Of the unit that checks before a kexec.
+said() { # BOOT, as journalctl has it
+	journalctl -q -o cat -b "$1" -u kvmclock-handover-check | tr -s " "
+}
+
+unit_says() { # BOOT WHAT
+	said "$1" | grep "$2"
+}
+
+load() { # CMDLINE
+	kexec -l "/boot/vmlinuz-$NEW" --initrd="/boot/initrd.img-$NEW" --append="$1"
+}
+
+without_region() {
+	kvmclockctl kexec-args --append | sed 's/ [^ ]*0x30000000[^ ]*//g'
+}
+
+goes_on() { # GUEST
+	[ "$(stat -c %s "$IMAGES/$1.data")" -gt "$_size" ]
+}
+
+# Nobody asked doctor, so the unit does. With unready=warn this is ended by the kexec.
+not_ready() {
+	echo "ON_UNREADY=$UNREADY" >/etc/default/kvmclock-handover
+	load "$(without_region)"
+	echo 1 >$KEPT/stage
+	systemctl kexec
+	if [ "$UNREADY" = warn ]; then
+		report_kernel_state
+		say kexec "$NEXT_LINE"
+	fi
+	wait_until 1200 unit_says 0 "^kexec refused" || fail "the kexec is not refused, and does not come"
+	: >$KEPT/refused
+	said 0 | note_lines refused
+	check says_why unit_says 0 "next region not ready .*: lacks memmap=.*kexec-args.*kexec -l"
+	check units_active sh -c '! systemctl is-active libvirtd libvirt-guests kvmclock-handover-save kvmclock-handover-check | grep -vx active'
+	for _n in $VMS; do
+		_size=$(stat -c %s "$IMAGES/g$_n.data")
+		check goes_on wait_until 300 goes_on "g$_n"
+	done
 }
 
 # As operating.rst has it.
 next_kernel() {
-	_new=$(echo /boot/vmlinuz-"$NEXT_LINE".*)
-	_new=${_new#/boot/vmlinuz-}
 	if [ "$HANDOVER" = no ]; then
 		args=$(cat /proc/cmdline)
 	else
 		args=$(kvmclockctl kexec-args --append)
-		[ "$(param without)" != region ] || args=$(echo "$args" | sed 's/ [^ ]*0x30000000[^ ]*//g')
-		try /run/doctor kvmclockctl doctor --kernel "$_new" --cmdline "$args"
+		[ "$(param without)" != region ] || args=$(without_region)
+		try /run/doctor kvmclockctl doctor --kernel "$NEW" --cmdline "$args"
 		tr -s " " </run/doctor | note_lines doctor
 		check doctor [ "$STATUS" -eq 0 ]
 		if [ "$STATUS" -ne 0 ]; then
 			: >/run/ended
 			exit 0
 		fi
+		# What is left behind for whoever comes later, and for a node exporter.
+		echo "REPORT_OPTIONS=--prometheus $KEPT/metrics.prom" >>/etc/default/kvmclock-handover
 	fi
 	[ "$(param without)" != hook ] || rm /etc/libvirt/hooks/qemu.d/kvmclock-handover
-	kexec -l "/boot/vmlinuz-$_new" --initrd="/boot/initrd.img-$_new" --append="$args"
+	load "$args"
 	echo 1 >$KEPT/stage
 	report_kernel_state
 	say kexec "$NEXT_LINE"
@@ -109,8 +157,17 @@ stage_1() {
 	check_equal guests "$(virsh list --name | grep -c .)" "$(param vms 1)"
 	check units_failed sh -c '! systemctl --failed --plain --no-legend | grep .'
 	sleep "$(param after 8)"
+	said -1 | note_lines check
+	if [ -n "$UNREADY" ] && ! [ -e $KEPT/refused ]; then
+		check refused false
+		check warned unit_says -1 "^not all guests will get their clocks back"
+		HANDOVER=no
+	fi
 	if [ "$HANDOVER" = yes ]; then
+		check loaded unit_says -1 "^next region ready the image that is loaded:"
 		check journal all_identical
+		check kept [ "$(grep -o '"verdict": *"identical"' /var/lib/kvmclock-handover/reports/*.json | wc -l)" -eq "$(param vms 1)" ]
+		check metrics grep -x "kvmclock_handover_vms{state=\"identical\"} $(param vms 1)" $KEPT/metrics.prom
 		check_equal finished "$(systemctl show -P Result kvmclock-handover-finish)" success
 	fi
 	if [ "$(param without)" = hook ]; then
