@@ -10,6 +10,7 @@ of Debian's own, and with our packages, installed as anybody does. What runs in 
 
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import List, Optional
@@ -112,7 +113,10 @@ class DebianHost(Qemu):
                    if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
         if missing:
             return f"no {missing[0]} here: run scripts/setup.sh"
-        return "a root is made only as root" if os.getuid() else None
+        if os.getuid():
+            return "a root is made only as root"
+        mounts = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL, check=False)
+        return "a root is made in namespaces, and there are none here" if mounts.returncode else None
 
     def cmdline(self) -> str:
         address, size = REGION

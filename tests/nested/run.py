@@ -25,11 +25,13 @@ import image
 import kernels
 import ktap
 from cases import Case
-from common import L1, LOGS, NESTED, ROOT, run_main, say
+from common import L1, LOGS, NESTED, ROOT, Problem, run_main, say
 from judge import judge, read_lines
 from machines import KINDS
 
 KINDS["debian"] = debian_host.DebianHost
+# Machines that could not be made, and why: of these only the cases fail.
+not_made: Dict[str, str] = {}
 
 # Of a case that failed: of which logs, which lines, at most how many.
 SHOWN = (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<", 5),
@@ -49,7 +51,10 @@ def build_line(line: str, modules: Iterable[str] = ()) -> None:
 def build(cases: List[Case]) -> None:
     """What the cases need. Each step says nothing when it has nothing to do."""
     if any(case.machine == "debian" for case in cases) and not KINDS["debian"].unusable():
-        debian_host.build()
+        try:
+            debian_host.build()
+        except Problem as problem:
+            not_made["debian"] = str(problem)
     cases = [case for case in cases if case.machine != "debian"]
     image.build_programs()
     for line in {line: None for case in cases for line in case.lines}:
@@ -108,6 +113,9 @@ class Run:
                 reason = KINDS[case.machine].unusable()
                 if reason:
                     self.report.test(case.name, note=f"SKIP {reason}")
+                    continue
+                if case.machine in not_made:
+                    self.report.test(case.name, not_made[case.machine])
                     continue
                 while len(self.running) >= self.options.j:
                     self.wait_one()
