@@ -124,7 +124,7 @@ class DebianHost(Qemu):
                  "no_timer_check", "panic=-1", "panic_on_warn=1", f"memmap={size:#x}${address:#x}",
                  f"tsc_early_khz={self.tsc_khz}", "hpet=disable", "pmtmr=0", f"kch.tsc_khz={self.tsc_khz}",
                  f"kch.host={self.case.host}", f"kch.next={self.case.next}"]
-        if self.case.param("handover") != "no":
+        if self.case.param("handover") != "no" and not self.case.param("options"):
             words.append(f"kvmclock_handover.region={address:#x},{size:#x}")
         return " ".join(words + [word[1:] if word[0] == "+" else f"kch.{word}" for word in self.case.params.split()])
 

@@ -6,6 +6,7 @@
 #
 #   vms=N              libvirt guests (1)
 #   handover=no        libvirt alone: the next kernel is loaded as if there were no handover
+#   options=modprobe.d the module's parameter is there, by our example, and not on the kernel's command line
 #   without=hook       libvirt's hook is not there
 #   without=region     whoever loads the next kernel forgets the region: it must not come to a kexec
 #   unready=refuse     the same, and does not ask doctor: systemctl kexec is taken back, then the kernel is loaded right
@@ -40,7 +41,15 @@ tsc_offset() { # GUEST
 	cat /sys/kernel/debug/kvm/"$(cat "/run/libvirt/qemu/$1.pid")"-*/vcpu0/tsc-offset
 }
 
+by_example() {
+	sed -n 's/^#\(options.* region=\)/\1/p' /usr/share/doc/kvmclock-handover/examples/modprobe.conf \
+		>/etc/modprobe.d/kvmclock_handover.conf
+	systemctl start kvmclock-handover-load
+	wait_until 600 systemctl -q is-active kvmclock-handover-save || fail "the module's device starts no unit"
+}
+
 stage_0() {
+	[ -z "$(param options)" ] || by_example
 	cp guest.cpio $IMAGES/
 	for _n in $VMS; do
 		sed "s/@n@/$_n/" guest.xml >"/run/g$_n.xml"
@@ -107,6 +116,7 @@ next_kernel() {
 	else
 		args=$(kvmclockctl kexec-args --append)
 		[ "$(param without)" != region ] || args=$(without_region)
+		[ -z "$(param options)" ] || args=$(echo "$args" | sed 's/ kvmclock_handover[^ ]*//')
 		try /run/doctor kvmclockctl doctor --kernel "$NEW" --cmdline "$args"
 		tr -s " " </run/doctor | note_lines doctor
 		check doctor [ "$STATUS" -eq 0 ]
