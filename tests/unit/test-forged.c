@@ -366,7 +366,7 @@ static void test_vcpu(void)
 	vcpu_at(1)[52] = 255;
 	check_reason(vm_reason(), "tsc_to_system_mul 0 and tsc_shift -1 of 0 kHz", "shift", 1);
 
-	/* Off what the ratio makes of the host's by an eighth; where there is no ratio, by anything. */
+	/* An eighth off what the ratio makes of the host's; where there is no ratio, anything. */
 	plan_write_bytes(&plan, data);
 	khz = get32(vcpu_at(1) + 40);
 	put32(vcpu_at(1) + 40, khz + khz / 8 + 1);

@@ -555,6 +555,7 @@ static void keep_within_bound(u32 khz, s64 ppb, u64 ratio, bool hyperv, int look
 	struct kch_clock c = clock_at(khz), first, now_is;
 	u64 now, end, bound;
 	struct entry e;
+	s64 answer, step;
 	s64 raw_ppb = (s64)(random64() % 241) - 120;
 	u32 then_khz;
 	int i;
@@ -572,8 +573,9 @@ static void keep_within_bound(u32 khz, s64 ppb, u64 ratio, bool hyperv, int look
 	/* Of so small a difference the rounded pair may be the same: that stays. */
 	if (kch_entry_kvm_agrees(&e.vm, khz)) {
 		bound = kch_entry_bound_ns(&e.vm, khz, khz, now, hyperv);
-		ktap_check(kch_magnitude((s64)(kvm_says(&c, khz, now) - guest_ns(&c, now))) <= bound,
-			   "stays: bound %llu ns", (unsigned long long)bound);
+		answer = (s64)(kvm_says(&c, khz, now) - guest_ns(&c, now));
+		ktap_check(kch_magnitude(answer) <= bound, "stays: bound %llu ns",
+			   (unsigned long long)bound);
 		return;
 	}
 	ktap_check(kch_entry_advance(&e.vm, now, hyperv), "%u kHz, ratio %#llx: not moved",
@@ -584,7 +586,6 @@ static void keep_within_bound(u32 khz, s64 ppb, u64 ratio, bool hyperv, int look
 		end = now + random64() % (2000ULL * khz);
 		for (i = 0; i < 5; i++) {
 			u64 at = i ? now + random64() % (end - now + 1) : end;
-			s64 answer, step;
 
 			kch_clock_of(&e.vm, &e.vcpus[1], &now_is);
 			answer = (s64)(kvm_says(&now_is, khz, at) - guest_ns(&now_is, at));
