@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Makes the record in the region what it would be if the host's TSC had been
- * reset since it was written:
+ * reset since it was written, or if that had been at another time:
  *
  *	kch-qemu-forge ADDRESS SIZE SECONDS
+ *	kch-qemu-forge ADDRESS SIZE ago SECONDS
  *
  * The emulated CPU ignores writes to its TSC.  But a TSC that ran on, seen from
  * a record in which it was SECONDS later, is the same as one that was set back by
  * SECONDS: whatever counts the host's TSC is moved, and the TSC offsets
  * the other way, so that the guest's TSC and clock are what they were.
+ *
+ * With "ago" it is moved so that it was written SECONDS ago, by the TSC and by the
+ * wall clock.  It then says the TSC's value, and the first vCPU's offset.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+#include <x86intrin.h>
 #include "slots.h"
 
 static void die(const char *what)
@@ -46,6 +52,17 @@ static size_t move_vm(const struct kch_record_vm *vm, struct kch_rec_vm *entry,
 	return kch_rec_entry_size(vm->vcpu_count);
 }
 
+/* The host's TSC so many seconds ago, and in @shift_ns how much later than @header its wall clock was then. */
+static u64 tsc_ago(const struct kch_rec_header *header, double seconds, u64 *shift_ns)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	*shift_ns = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec -
+		    (u64)(seconds * 1e9) - le64_to_cpu(header->realtime_ns);
+	return __rdtsc() - (u64)(seconds * 1000) * le32_to_cpu(header->tsc_khz);
+}
+
 int main(int argc, char **argv)
 {
 	struct kch_message message = {};
@@ -54,11 +71,12 @@ int main(int argc, char **argv)
 	size_t size, slot_size, used = 0, offset = 0;
 	u8 *region, *copy, *entries;
 	unsigned int slot;
-	u64 cycles;
+	u64 cycles, shift_ns = 0;
+	bool ago = argc == 5 && !strcmp(argv[3], "ago");
 	int fd, err;
 
-	if (argc != 4)
-		die("usage: kch-qemu-forge ADDRESS SIZE SECONDS");
+	if (argc != 4 && !ago)
+		die("usage: kch-qemu-forge ADDRESS SIZE [ago] SECONDS");
 	size = strtoul(argv[2], NULL, 0);
 	fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -75,13 +93,23 @@ int main(int argc, char **argv)
 	if (kch_region_open(copy, size, &record, &slot, &message))
 		die(message.text[0] ? message.text : "no record in the region");
 
-	cycles = (u64)(strtoll(argv[3], NULL, 10) * 1000) *
-		 le32_to_cpu(record.header.tsc_khz);
+	if (ago)
+		cycles = tsc_ago(&record.header, strtod(argv[4], NULL), &shift_ns) -
+			 le64_to_cpu(record.header.host_tsc);
+	else
+		cycles = (u64)(strtoll(argv[3], NULL, 10) * 1000) *
+			 le32_to_cpu(record.header.tsc_khz);
 	while (!(err = kch_record_next(&record, &offset, &vm, &message)))
 		used += move_vm(&vm, (struct kch_rec_vm *)(entries + used), cycles);
 	if (err != -ENODATA)
 		die(message.text);
 	record.header.host_tsc = add(record.header.host_tsc, cycles);
+	record.header.realtime_ns = add(record.header.realtime_ns, shift_ns);
+	record.header.tai_ns = add(record.header.tai_ns, shift_ns);
+	if (ago)
+		printf("%llu %lld\n", (unsigned long long)le64_to_cpu(record.header.host_tsc),
+		       (long long)le64_to_cpu(((struct kch_rec_vcpu *)
+					       ((struct kch_rec_vm *)entries + 1))->tsc_offset));
 	slot_size = kch_slot_size(size);
 	if (kch_record_write(region + slot * slot_size, slot_size,
 			     &record.header, entries, used, record.vm_count))

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# What a Linux guest sees when it did not run for long: the guest is tests/l1/qemu/guest-load.c under QEMU, and
+# tests/nested/reports.py makes a table of the notes. It comes back again and again from the same file, each time after
+# another blackout. None is waited for: to the guest it is the number by which its TSC and kvmclock have moved on, and the
+# record is made to say that it was written so long ago (tests/l1/qemu/forge.c).
+#
+# Parameters, besides those of qemu.sh (age=1 is needed: the host's TSC must have been there an hour ago):
+#   runs=WAY:S,S;WAY:S   ways to come back, with the blackouts in seconds:
+#     continue  the guest's clocks go on, and QEMU tells the guest that it was stopped (KVM_KVMCLOCK_CTRL)
+#     untold    they go on, and it does not
+#     waited    continue, and the time is really waited for
+#     hide      the guest's clocks stand still
+#     alone     QEMU alone
+#   clocksource=NAME     of the guest
+#   same=S               the two runs of so many seconds, aged and waited for, must be alike
+#
+# Checks: restore-WAY-S; clocks-WAY-S: CLOCK_MONOTONIC, CLOCK_REALTIME and CLOCK_BOOTTIME have gone on as the host's TSC has,
+# or with hide not at all while the guest was away; same.
+
+# shellcheck source=tests/l1/cases/qemu.sh
+. /kch/cases/qemu.sh
+
+# Its console is not where the program writes to.
+GUEST_WORDS="rdinit=/guest-load $(param guest_words | tr , ' ')"
+[ -z "$(param clocksource)" ] || GUEST_WORDS="$GUEST_WORDS clocksource=$(param clocksource)"
+
+region() { # in|out
+	case $1 in
+	out) dd if=/dev/mem of=/run/region bs=64k skip=$((REGION_ADDR >> 16)) count=$((REGION_SIZE >> 16)) 2>/run/dd ;;
+	in) dd if=/run/region of=/dev/mem bs=64k seek=$((REGION_ADDR >> 16)) 2>/run/dd ;;
+	esac
+}
+
+# As it came: nothing in it was given back.
+before_module() {
+	[ "$STAGE" -eq 0 ] || region out
+}
+
+stopped_ago() { # SECONDS
+	rmmod kvmclock_handover
+	region in
+	"$KCH/kch-qemu-forge" "$REGION_ADDR" "$REGION_SIZE" ago "$1" >/run/stopped || fail "the record cannot be made older"
+	load_module
+}
+
+# What the guest said, with where its clocks would be had they gone on with the host's TSC, which is the guest's less the
+# offset. In ns, but for what says otherwise; times of the host are counted from where the record says that it stopped.
+see() { # NAME STOPPED-TSC OFFSET-THEN OFFSET-NOW KHZ
+	awk -v stopped="$2" -v offset_then="$3" -v offset_now="$4" -v khz="$5" '
+	function abs(x) { return x < 0 ? -x : x }
+	function host(tsc, offset) { return (tsc - offset - stopped) / khz * 1e6 }
+	FNR == 1 { file++ }
+	$1 == "G" && $2 == "clocksource" { source = $3 }
+	$1 == "R" && NF == 13 && file == 1 { tsc = $2; width = $3; mono = $4; real = $5; boot = $6; maxerror = $7; back = $13 }
+	$1 == "R" && NF == 13 && file == 2 {
+		if (!rows++) {
+			first = host($2, offset_now) - host(tsc, offset_then)
+			# The two readings, and a kHz of the frequency.
+			bound = (width + $3) / khz * 1e6 + first / khz
+			off_mono = $4 - mono - first; off_real = $5 - real - first; off_boot = $6 - boot - first
+			off_tsc = ($2 - tsc) / khz * 1e6 - first
+			error_us = $7 - maxerror; status = $8
+			spins0 = $9; spins1 = $10
+			again = host($2, offset_now)
+		}
+		wrong = $11; worst = $12; back_now = $13
+		# Both have a tenth of what the two did in this second.
+		if (rows > 1 && !fair) {
+			a = $9 - spins0; b = $10 - spins1
+			if (a * 9 > b && b * 9 > a) fair = host($2, offset_now) - again
+		}
+		spins0 = $9; spins1 = $10; end = host($2, offset_now) - again
+	}
+	file == 2 && $1 == "J" && !gap { gap = ($3 - $2) / khz * 1e6; first_mono = $4 }
+	file == 2 && $1 == "T" && !ticks { ticks = $2 }
+	file == 2 && $1 == "L" && !rounds { rounds = $2; late = $3; took = $4 }
+	file == 2 && $1 == "W" && !woke { woke = $2 }
+	file == 2 && $1 == "S" && !slack { slack = $3 }
+	file == 2 && $1 == "K" {
+		if (/soft lockup/) soft++
+		else if (/rcu.*(stall|starved)|detected.*stalls/) rcu++
+		else if (/blocked for more than/) hung++
+		else if (/clocksource|[Cc]locksource|timekeeping watchdog/) clock++
+		else if (/workqueue lockup/) wq++
+		else other++
+	}
+	END {
+		printf "source=%s rows=%d bound=%.0f tsc=%.0f mono=%.0f real=%.0f boot=%.0f ", source, rows, bound, off_tsc, off_mono, off_real, off_boot
+		printf "maxerror_us=%d status=%d gap=%.0f ticks=%d rounds=%d late=%.0f took=%.0f woke=%.0f ", error_us, status, gap, ticks, rounds, late, took, woke
+		printf "fair=%.0f slack=%.0f end=%.0f ", fair, slack, end
+		printf "wrong=%d worst=%.0f back=%.0f ", wrong, worst, back_now - back
+		printf "soft=%d rcu=%d hung=%d clock=%d wq=%d other=%d\n", soft, rcu, hung, clock, wq, other
+	}' "$CARRIED/before" "/run/$1.data"
+}
+
+value() { # NAME KEY
+	sed -n "s/.*\b$2=\([^ ]*\).*/\1/p" "/run/$1.seen"
+}
+
+# At most BOUND from WANTED.
+near() { # VALUE WANTED BOUND
+	awk -v a="$1" -v b="$2" -v bound="$3" 'BEGIN { exit !(a - b <= bound && b - a <= bound) }'
+}
+
+clocks_near() { # NAME WANTED BOUND
+	for _clock in mono real boot; do
+		near "$(value "$1" $_clock)" "$2" "$3" || return 1
+	done
+}
+
+two_rows() { # NAME
+	[ "$(grep -c '^R ' "/run/$1.data")" -ge 2 ]
+}
+
+# QEMU with the guest's state, and the record made older, in the order that leaves least time between.
+come_back() { # WAY SECONDS
+	_run=$1-$2
+	_preload=
+	[ "$1" != untold ] || _preload="env LD_PRELOAD=$KCH/untold.so"
+	# shellcheck disable=SC2086 # words
+	start_qemu "$_run" $_preload -- -S -incoming "exec:cat $CARRIED/state"
+	wait_for 200 is_paused || lost_guest "$_run" "its state was not loaded"
+	case $1 in
+	waited)
+		stopped_ago 0
+		sleep "$2"
+		;;
+	*) stopped_ago "$2" ;;
+	esac
+	case $1 in
+	alone) ;;
+	hide) restore_guest --policy hide ;;
+	*) restore_guest ;;
+	esac
+	monitor cont
+	_away=$(kch-host-tsc)
+	wait_for 100 two_rows "$_run" || lost_guest "$_run" "the guest did not come back"
+	_now=$(tsc_offset)
+	sleep "$AFTER"
+	quit_qemu "$_run"
+	# shellcheck disable=SC2046 # two words
+	see "$_run" $(cat /run/stopped) "$_now" "$(field status kvm_tsc_khz)" >"/run/$_run.seen"
+	_away=$(awk -v a="$_away" -v b="$(cut -d' ' -f1 /run/stopped)" -v k="$(field status tsc_khz)" 'BEGIN { printf "%.0f", (a - b) / k * 1e6 }')
+	note blackout "$1 $2 away=$_away $(cat "/run/$_run.seen")"
+	grep -h '^[TLWSJ] ' "/run/$_run.data" | head -n 12 | note_lines "$_run" || true
+	grep '^K ' "/run/$_run.data" | cut -c1-110 | head -n 8 | note_lines "$_run" || true
+	at "$_run"
+}
+
+restore_guest() { # OPTION...
+	try "/run/$_run.restore" kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" --hold "$@"
+	[ "$STATUS" -eq 0 ] || note "$_run" "$(tail -n 1 "/run/$_run.restore")"
+	check_equal "restore-$_run" "$STATUS" 0
+}
+
+judge_run() { # WAY SECONDS
+	_bound=$(value "$1-$2" bound)
+	case $1 in
+	hide) check "clocks-$1-$2" clocks_near "$1-$2" "-$2000000000" 3000000000 ;;
+	*) check "clocks-$1-$2" clocks_near "$1-$2" 0 "$_bound" ;;
+	esac
+}
+
+stage_1() {
+	carry_in
+	at carried
+	for _runs in $(param runs | tr ';' ' '); do
+		for _seconds in $(echo "${_runs#*:}" | tr , ' '); do
+			come_back "${_runs%%:*}" "$_seconds"
+			judge_run "${_runs%%:*}" "$_seconds"
+		done
+	done
+}

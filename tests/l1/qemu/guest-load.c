@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * First and only program of a Linux guest that is away for long: timers, sleepers and busy
+ * processes, each of which says on /dev/ttyS0 what it sees of that.  cases/blackout-guest.sh
+ * makes a row of a table of it.  Times are the guest's TSC, or ns; lines:
+ *
+ *	G key value		once: what this guest is
+ *	R tsc width mono real boot maxerror_us status spins spins wrong worst_ns back_ns
+ *				each second: a reading of the clocks, taken between tsc and
+ *				tsc + width; what NTP's state says; how far each of two busy
+ *				processes came that share the first vCPU; readings of
+ *				CLOCK_MONOTONIC on the second vCPU that do not fit its TSC, by
+ *				how much at most, and the largest step back
+ *	J tsc tsc mono real boot	nothing was read there between the two; the first
+ *				readings after that
+ *	T count tsc		a timerfd of 1 ms had expired so often when it was read
+ *	L count late_ns took_ns	a loop that sleeps until the next 10 ms, and leaves none out, was
+ *				so late, and had made up for it after count rounds
+ *	W late_ns tsc		a process that sleeps for a second at a time woke so late
+ *	S gap_ns slack_ns	no process ran on the first vCPU for gap_ns; then one of the two
+ *				waited for slack_ns more
+ *	K text			a line of the kernel's log
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/timex.h>
+#include <sys/utsname.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#define NS_PER_MS	1000000LL
+#define NS_PER_S	1000000000LL
+#define TRIES		8
+#define TICK_NS		NS_PER_MS
+#define LOOP_NS		(10 * NS_PER_MS)
+/* What is longer is a blackout, not a busy machine. */
+#define LONG_NS		(NS_PER_S / 2)
+/* Readings of a clock that are off by more do not fit the TSC. */
+#define WRONG_NS	(20 * NS_PER_MS)
+
+/* Of two busy processes: how far each is, and when it last ran. */
+struct busy {
+	volatile uint64_t spins;
+	volatile uint64_t ran;
+};
+
+static struct busy *busy;
+static volatile uint64_t wrong, back_ns;
+static volatile int64_t worst_ns;
+static double ns_per_cycle;
+static int out;
+
+__attribute__((format(printf, 1, 2)))
+static void line(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(text, sizeof(text) - 1, format, args);
+	va_end(args);
+	if (length > (int)sizeof(text) - 2)
+		length = sizeof(text) - 2;
+	text[length++] = '\n';
+	/* One write: lines of several threads and processes stay whole. */
+	if (write(out, text, (size_t)length) != length)
+		abort();
+}
+
+static uint64_t tsc(void)
+{
+	uint64_t value;
+
+	_mm_lfence();
+	value = __rdtsc();
+	_mm_lfence();
+	return value;
+}
+
+static int64_t read_ns(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* The narrowest reading of several: where nothing came in between. */
+static uint64_t sample(int64_t *ns)
+{
+	uint64_t before, width, least = UINT64_MAX, at = 0;
+	int64_t read;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		before = tsc();
+		read = read_ns(CLOCK_MONOTONIC);
+		width = tsc() - before;
+		if (width >= least)
+			continue;
+		least = width;
+		at = before;
+		*ns = read;
+	}
+	return at;
+}
+
+static void sleep_until(int64_t due)
+{
+	struct timespec until = { .tv_sec = due / NS_PER_S, .tv_nsec = due % NS_PER_S };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+		;
+}
+
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		abort();
+}
+
+static void put(const char *file, const char *text)
+{
+	int fd = open(file, O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		line("G no %s", file);
+	close(fd);
+}
+
+static void tell(const char *key, const char *file)
+{
+	char text[128] = "";
+	int fd = open(file, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		strcpy(text, "?");
+	close(fd);
+	text[strcspn(text, "\n")] = '\0';
+	line("G %s %s", key, text);
+}
+
+/* Its two spinners share the first vCPU; the other one says who had to wait. */
+static void spin(int self)
+{
+	struct busy *own = &busy[self], *other = &busy[!self];
+	uint64_t last = tsc(), now, gone = 0, from = 0;
+
+	run_on(0);
+	while (1) {
+		own->spins++;
+		now = tsc();
+		/* Neither of them ran: this one is the first. */
+		if ((now - last) * ns_per_cycle > LONG_NS &&
+		    (now - other->ran) * ns_per_cycle > LONG_NS) {
+			gone = now - last;
+			from = now;
+		}
+		own->ran = now;
+		last = now;
+		if (from && other->ran > from) {
+			line("S %.0f %.0f", gone * ns_per_cycle,
+			     (other->ran - from) * ns_per_cycle);
+			from = 0;
+		}
+	}
+}
+
+static void start_process(void (*function)(int argument), int argument)
+{
+	if (!fork()) {
+		function(argument);
+		_exit(0);
+	}
+}
+
+static void sleep_seconds(int unused)
+{
+	int64_t due;
+
+	(void)unused;
+	while (1) {
+		due = read_ns(CLOCK_MONOTONIC) + NS_PER_S;
+		sleep_until(due);
+		due = read_ns(CLOCK_MONOTONIC) - due;
+		if (due > LONG_NS)
+			line("W %lld %llu", (long long)due, (unsigned long long)tsc());
+	}
+}
+
+/* Two read one open file: one of them waits for a line of the log, the other for the lock of the file's position. */
+static void read_log(int fd)
+{
+	char text[256];
+
+	while (read(fd, text, sizeof(text)) >= 0)
+		;
+	line("G no /proc/kmsg");
+}
+
+static void *grace_periods(void *unused)
+{
+	(void)unused;
+	while (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		;
+	line("G no membarrier");
+	return NULL;
+}
+
+static void *ticks(void *unused)
+{
+	struct itimerspec spec = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	uint64_t count;
+
+	(void)unused;
+	if (fd < 0 || timerfd_settime(fd, 0, &spec, NULL))
+		abort();
+	while (read(fd, &count, sizeof(count)) == sizeof(count))
+		if (count * TICK_NS > LONG_NS)
+			line("T %llu %llu", (unsigned long long)count, (unsigned long long)tsc());
+	abort();
+}
+
+static void *loop(void *unused)
+{
+	int64_t due = read_ns(CLOCK_MONOTONIC), late, first = 0, began = 0;
+	uint64_t rounds = 0;
+
+	(void)unused;
+	while (1) {
+		due += LOOP_NS;
+		sleep_until(due);
+		late = read_ns(CLOCK_MONOTONIC) - due;
+		if (late > LONG_NS && !rounds) {
+			first = late;
+			began = due + late;
+		}
+		rounds += first != 0;
+		if (first && late < LOOP_NS) {
+			line("L %llu %lld %lld", (unsigned long long)rounds, (long long)first,
+			     (long long)(due + late - began));
+			rounds = 0;
+			first = 0;
+		}
+	}
+	return NULL;
+}
+
+/* The readings of a vCPU that does not wait: each must fit its TSC, as the first ones did. */
+static void *watch_clock(void *unused)
+{
+	uint64_t base_tsc, before, after, last_tsc;
+	int64_t base_ns, ns, last_ns = 0, low, high;
+
+	(void)unused;
+	base_tsc = sample(&base_ns);
+	last_tsc = base_tsc;
+	while (1) {
+		before = tsc();
+		ns = read_ns(CLOCK_MONOTONIC);
+		after = tsc();
+		if ((after - last_tsc) * ns_per_cycle > LONG_NS)
+			line("J %llu %llu %lld %lld %lld", (unsigned long long)last_tsc,
+			     (unsigned long long)after, (long long)ns,
+			     (long long)read_ns(CLOCK_REALTIME), (long long)read_ns(CLOCK_BOOTTIME));
+		last_tsc = after;
+		if (ns < last_ns && (uint64_t)(last_ns - ns) > back_ns)
+			back_ns = last_ns - ns;
+		last_ns = ns;
+		low = ns - base_ns - (int64_t)((before - base_tsc) * ns_per_cycle);
+		high = ns - base_ns - (int64_t)((after - base_tsc) * ns_per_cycle);
+		if (low > -WRONG_NS && high < WRONG_NS)
+			continue;
+		wrong++;
+		low = low < 0 ? low : high;
+		if (llabs(low) > llabs(worst_ns))
+			worst_ns = low;
+	}
+	return NULL;
+}
+
+static void *log_lines(void *unused)
+{
+	int fd = open("/dev/kmsg", O_RDONLY);
+	char record[1024], *text;
+	ssize_t length;
+
+	(void)unused;
+	if (fd < 0)
+		abort();
+	lseek(fd, 0, SEEK_END);
+	while (1) {
+		length = read(fd, record, sizeof(record) - 1);
+		if (length < 0 && errno == EPIPE)
+			continue;
+		if (length <= 0)
+			abort();
+		record[length] = '\0';
+		record[strcspn(record, "\n")] = '\0';
+		text = strchr(record, ';');
+		/* A backtrace is long, and the line slow. */
+		if (text && text[1] != ' ' && strchr("01234", record[0]) && record[1] == ',')
+			line("K %s", text + 1);
+	}
+	return NULL;
+}
+
+static void report(void)
+{
+	static const clockid_t clocks[] = { CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME };
+	uint64_t best_tsc = 0, width, least = UINT64_MAX;
+	int64_t ns[3], best[3] = {};
+	struct timex ntp = {};
+	int i, c;
+
+	for (i = 0; i < TRIES; i++) {
+		uint64_t before = tsc();
+
+		for (c = 0; c < 3; c++)
+			ns[c] = read_ns(clocks[c]);
+		width = tsc() - before;
+		if (width >= least)
+			continue;
+		least = width;
+		best_tsc = before;
+		memcpy(best, ns, sizeof(best));
+	}
+	adjtimex(&ntp);
+	line("R %llu %llu %lld %lld %lld %ld %d %llu %llu %llu %lld %llu", (unsigned long long)best_tsc,
+	     (unsigned long long)least, (long long)best[0], (long long)best[1], (long long)best[2],
+	     ntp.maxerror, ntp.status, (unsigned long long)busy[0].spins,
+	     (unsigned long long)busy[1].spins, (unsigned long long)wrong, (long long)worst_ns,
+	     (unsigned long long)back_ns);
+}
+
+static void set_up(void)
+{
+	struct termios raw;
+	struct utsname name;
+
+	mkdir("/proc", 0755);
+	mkdir("/sys", 0755);
+	mkdir("/dev", 0755);
+	if (mount("proc", "/proc", "proc", 0, NULL) || mount("sysfs", "/sys", "sysfs", 0, NULL) ||
+	    (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY))
+		abort();
+	out = open("/dev/ttyS0", O_WRONLY | O_NOCTTY);
+	if (out < 0 || tcgetattr(out, &raw))
+		abort();
+	cfmakeraw(&raw);
+	tcsetattr(out, TCSANOW, &raw);
+	uname(&name);
+	line("G release %s", name.release);
+	tell("clocksource", "/sys/devices/system/clocksource/clocksource0/current_clocksource");
+	tell("lockup_s", "/proc/sys/kernel/watchdog_thresh");
+	tell("hung_s", "/proc/sys/kernel/hung_task_timeout_secs");
+	/* It looks every hung_s; that what it would find depends on when it last looked is not for a table. */
+	put("/proc/sys/kernel/hung_task_check_interval_secs", "1");
+}
+
+/* The rate of this guest's clock. */
+static void calibrate(void)
+{
+	int64_t from_ns, ns;
+	uint64_t from = sample(&from_ns), to;
+
+	sleep_until(from_ns + 3 * NS_PER_S);
+	to = sample(&ns);
+	ns_per_cycle = (double)(ns - from_ns) / (double)(to - from);
+}
+
+static void start(void *(*function)(void *unused))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, function, NULL))
+		abort();
+}
+
+int main(void)
+{
+	struct timex synchronised = { .modes = ADJ_STATUS | ADJ_MAXERROR };
+	struct sched_param first = { .sched_priority = 1 };
+	int64_t due;
+	int fd;
+
+	set_up();
+	calibrate();
+	adjtimex(&synchronised);
+	busy = mmap(NULL, 2 * sizeof(*busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	fd = open("/proc/kmsg", O_RDONLY);
+	if (busy == MAP_FAILED || fd < 0)
+		abort();
+	start_process(spin, 0);
+	start_process(spin, 1);
+	/* All others share the second vCPU with one that is busy. */
+	run_on(1);
+	start_process(sleep_seconds, 0);
+	start_process(read_log, fd);
+	start_process(read_log, fd);
+	start(grace_periods);
+	start(ticks);
+	start(loop);
+	start(watch_clock);
+	/* These say what they see even if nobody else gets to run. */
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		abort();
+	start(log_lines);
+	line("G ready 1");
+	due = read_ns(CLOCK_MONOTONIC);
+	while (1) {
+		report();
+		due += NS_PER_S;
+		if (due < read_ns(CLOCK_MONOTONIC))
+			due = read_ns(CLOCK_MONOTONIC) + NS_PER_S;
+		sleep_until(due);
+	}
+}
