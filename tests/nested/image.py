@@ -14,6 +14,7 @@ from typing import List
 
 import kernels
 import qemu_releases
+import systemd_root
 from cases import Case
 from common import BUILD, L1, ROOT, Problem, install, locked, make, output_of, remove
 
@@ -98,7 +99,11 @@ def add_base(root: Path) -> None:
     for applet in set(output_of(busybox, "--list").split()) - {"busybox", "kexec"}:
         (root / "bin" / applet).symlink_to("busybox")
     add_program(root, "sbin/kexec", find_command("kexec"))
-    for name, source in (("init", "init"), ("kch/lib.sh", "init-lib.sh"), ("kch/stage.sh", "init-stage.sh")):
+    copy(L1 / "init", root / "init")
+
+
+def add_tests(root: Path) -> None:
+    for name, source in (("kch/lib.sh", "init-lib.sh"), ("kch/stage.sh", "init-stage.sh")):
         copy(L1 / source, root / name)
     for folder, base, pattern in PAYLOAD:
         for file in base.glob(pattern):
@@ -131,8 +136,8 @@ def add_kernel(root: Path, line: str) -> None:
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         (folder / name).touch()
     output_of(find_command("depmod"), "-b", root, release)
-    # The emulated host's modprobe needs no other.
-    remove(*(set(folder.glob("modules.*")) - {folder / "modules.dep"}))
+    # The emulated host's modprobe needs no other: busybox's the first, kmod's the second.
+    remove(*(set(folder.glob("modules.*")) - {folder / "modules.dep", folder / "modules.dep.bin"}))
     copy((path / "vmlinuz").resolve(), root / f"boot/vmlinuz-{line}")
     put(root / "kch/lines" / line, f"{release}\n".encode())
 
@@ -191,7 +196,11 @@ def build(case: Case) -> None:
     part, _, version = case.param("part").partition("-")
     with tempfile.TemporaryDirectory(prefix=".initramfs.", dir=BUILD) as folder:
         root = Path(folder)
-        add_base(root)
+        if part == "systemd":
+            systemd_root.unpack(root)
+        else:
+            add_base(root)
+        add_tests(root)
         for line in case.lines:
             add_kernel(root, line)
         if part == "qemu":

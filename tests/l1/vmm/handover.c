@@ -156,6 +156,19 @@ void handover_take_clock(const struct vm *vm, struct handover *h)
 	clock_fd = fd < 0 ? 0 : fd;
 }
 
+int handover_clock_of(const struct vm *vm, struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kch_handle *handle = open_device(h);
+	int fd;
+
+	if (!handle)
+		return h->error;
+	fd = kch_clock_fd(handle, vm->fd, saved->uuid, saved->name);
+	finish(handle, h, fd < 0 ? fd : 0);
+	return fd;
+}
+
 void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 {
 	struct kch_handle *handle = open_device(h);

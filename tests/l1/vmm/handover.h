@@ -25,6 +25,9 @@ void handover_use_clock(int fd);
 /* The same for one that is made now, of the VM's clock in the record. */
 void handover_take_clock(const struct vm *vm, struct handover *h);
 
+/* A descriptor of that VM's clock, for who keeps it; negative: why not is in @h. */
+int handover_clock_of(const struct vm *vm, struct handover *h);
+
 /* What a restore is to reach, see struct kch_restore_opts; 0: as it was. */
 void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max);
 void handover_use_mode(uint32_t weakest);

@@ -13,14 +13,18 @@
 #include <unistd.h>
 
 #include "report.h"
+#include "service.h"
 #include "session.h"
 
 static const char usage_text[] =
 "Usage: kch-vmm run    --mem [FILE@]START,SIZE --uuid UUID [OPTION...]\n"
 "       kch-vmm resume --mem [FILE@]START,SIZE --method METHOD [OPTION...]\n"
+"       kch-vmm service --uuid UUID [OPTION...]\n"
 "\n"
 "run makes a VM in that memory (of /dev/mem), lets it run, stops and saves it.\n"
 "resume goes on with the VM that was saved there, and saves it again.\n"
+"service is one of the two, by whether the service manager's file descriptor store\n"
+"has the VM: its memory, a memfd, and its clock go there.\n"
 "\n"
 "  --mem [FILE@]START,SIZE   memory that survives the kexec; K, M and G are known\n"
 "  --uuid UUID               the VM's id; QEMU calls it so too, and kvmclockctl\n"
@@ -38,6 +42,7 @@ static const char usage_text[] =
 "  --reach MODE              the mode that must be reached (that of the method)\n"
 "  --bound NS, --rounds N    of modes weaker than identical: bound_ns, rounds_max\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
+"  --no-clock                of service: the clock is not stored\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
 "  --iterations N            or until every vCPU has made so many\n"
 "  --save-with module|none   put the clock into the handover record (none)\n"
@@ -68,7 +73,7 @@ enum {
 	OPT_ADOPT = 256, OPT_AGED, OPT_AGE_LATER, OPT_AGE_NOW, OPT_CLOCK_DAYS,
 	OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
-	OPT_MUL_BIT, OPT_NAME, OPT_NEW_LIFE, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
+	OPT_MUL_BIT, OPT_NAME, OPT_NEW_LIFE, OPT_NO_CLOCK, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
 	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
 	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_STALE, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
 	OPT_VCPUS, OPT_HELP,
@@ -95,6 +100,7 @@ static const struct option options[] = {
 	{ "mul-bit", required_argument, NULL, OPT_MUL_BIT },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "new-life", no_argument, NULL, OPT_NEW_LIFE },
+	{ "no-clock", no_argument, NULL, OPT_NO_CLOCK },
 	{ "offset-error", required_argument, NULL, OPT_OFFSET_ERROR },
 	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
 	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
@@ -284,6 +290,9 @@ static void parse(int argc, char **argv, struct session *s,
 		case OPT_NEW_LIFE:
 			s->new_life = true;
 			break;
+		case OPT_NO_CLOCK:
+			s->store_clock = false;
+			break;
 		case OPT_SAVE_WITH:
 			s->save_with_module = one_of(optarg, "module", "none");
 			break;
@@ -314,8 +323,8 @@ static void parse(int argc, char **argv, struct session *s,
 	}
 	if (optind != argc)
 		usage("too many arguments");
-	if (!s->mem)
-		usage("--mem is missing");
+	if (!s->mem == !s->service)
+		usage("--mem is missing, or there is one for a service");
 }
 
 static void ignore_status(int status)
@@ -365,22 +374,25 @@ static int run_in_background(const struct session *s)
 
 int main(int argc, char **argv)
 {
-	struct session s = { .name = "", .vcpu_count = 1, .run_ms = 1000 };
+	struct session s = { .name = "", .vcpu_count = 1, .run_ms = 1000, .store_clock = true };
 	const char *report_file = NULL;
 	bool is_resume;
 
 	if (argc < 2 || !strcmp(argv[1], "--help"))
 		usage(argc < 2 ? "a subcommand is missing" : NULL);
 	is_resume = !strcmp(argv[1], "resume");
-	if (!is_resume && strcmp(argv[1], "run"))
+	s.service = !strcmp(argv[1], "service");
+	if (!is_resume && !s.service && strcmp(argv[1], "run"))
 		usage("unknown subcommand");
 	parse(argc - 1, argv + 1, &s, &report_file);
 	if (is_resume && !s.method)
 		usage("resume needs --method");
 	if (!is_resume && (s.method || !s.has_uuid))
-		usage("run needs --uuid, and has no --method");
+		usage("run and service need --uuid, and have no --method");
 
 	report_open(report_file);
+	if (s.service)
+		service_begin(&s);
 	if (s.hold != HOLD_NO)
 		return run_in_background(&s);
 	return session_run(&s, ignore_status);

@@ -8,6 +8,7 @@
 
 #include "measure.h"
 #include "report.h"
+#include "service.h"
 #include "session.h"
 #include "state.h"
 
@@ -138,9 +139,12 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		   struct kch_restore_result *result)
 {
 	struct handover h = { 0 };
-	uint32_t i;
+	uint32_t flags = s->restore_flags, i;
 
 	guestmem_check_saved(mem);
+	/* The process before this one crashed: the VM that it had is gone, and had this clock. */
+	if (s->service && !mem->saved->registers_valid)
+		flags |= KCH_RESTORE_STALE;
 	if (s->aged)
 		age_saved(mem, s->aged_host, s->aged_ns);
 	if (s->has_uuid &&
@@ -164,7 +168,7 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 			vm_add_vcpu(vm);
 		state_load(vm);
 		stamp("at_state_loaded");
-		s->method->restore(vm, s->restore_flags, &h);
+		s->method->restore(vm, flags, &h);
 		stamp("at_restored");
 	}
 	if (h.error) {
@@ -352,6 +356,8 @@ int session_run(const struct session *s, void (*done)(int status))
 	sabotage_baseline(&s->sabotage, &base);
 	vm_start(&vm);
 	wait_observed(&vm);
+	if (s->service)
+		service_running(s, &vm);
 	if (s->aged)
 		measure_forget_changes(&vm, &base);
 	if (s->sabotage.kind)

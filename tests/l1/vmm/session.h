@@ -48,6 +48,8 @@ enum hold {
  * @age_later: and when it has run
  * @hot_add: vCPUs to add half-way
  * @adopt: ask the module to give them the others' clock
+ * @service: the VM is in the service manager's store, see service.h,
+ * @store_clock: and its clock, too
  */
 struct session {
 	const char *mem;
@@ -75,6 +77,8 @@ struct session {
 	uint32_t age_later;
 	uint32_t hot_add;
 	bool adopt;
+	bool service;
+	bool store_clock;
 };
 
 /*
