@@ -34,11 +34,10 @@ stage_n() {
 	note at_s "$(cut -d' ' -f1 /proc/uptime) $(systemctl --version | sed 1q)"
 	wait_until 900 active || fail "the VMM's service did not become active: $(vmm Result)"
 	note at_s "$(cut -d' ' -f1 /proc/uptime) the guest runs"
-	journalctl -q -o cat -b | grep -E 'LUO|fd store|liveupdate' | tail -n 12 | note_lines boot
+	journalctl -q -o cat -b | grep -E '(LUO|luo:|FD|fd) ' | grep -v 'ommand line:' | tail -n 12 | note_lines boot
 	note kexecs_counted "$(busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1 \
 		org.freedesktop.systemd1.Manager KExecCount)"
 	systemd-analyze fdstore vmm --no-legend | tr -s " " | note_lines fdstore
-	systemd-analyze blame | head -n 12 | note_lines blame
 	if [ "$(param agent no)" = keeps ] && [ "$STAGE" -eq 0 ]; then
 		check_equal second_owner "$(sh -c ': <>/dev/liveupdate' 2>&1 | sed 's/.*: //')" "Device or resource busy"
 	fi
