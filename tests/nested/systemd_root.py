@@ -20,13 +20,14 @@ MASKED = "getty@", "modprobe@", "serial-getty@", "systemd-logind", "systemd-udev
 
 def make_tar() -> None:
     say(f"making a minimal root of Debian {SUITE}: a minute, once")
+    new = TAR.with_name("systemd.new.tar")
     with apt.having("systemd", SUITE) as (system, _, version):
         # Suites that are not released are valid for some days only, and a mirror may be behind.
         valid = system.ask("apt-config", "dump", "Acquire::Check-Valid-Until")
         run(["env", f"TMPDIR={TAR.parent}", "mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io",
              *(f"--aptopt={line}" for line in valid.splitlines()), f"--include={','.join(PACKAGES)}", SUITE,
-             f"{TAR}.new", *system.lines], TAR.parent / "systemd.log", "mmdebstrap")
-        Path(f"{TAR}.new").rename(TAR)
+             new, *system.lines], TAR.parent / "systemd.log", "mmdebstrap")
+        new.rename(TAR)
     say(f"took systemd {version}")
 
 
