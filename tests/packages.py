@@ -142,8 +142,8 @@ class Release:
             gcc -Wall -Werror -static vmm.c -o static $(pkg-config --static --cflags --libs kvmclock-handover)
             ldd shared | grep libkvmclock-handover.so.0; ldd static | none '=>'
             [ "$(./shared) $(./static)" = "identical identical" ]
-            kvmclockctl --help; ls /usr/share/man/man[348]/*kvmclock* | wc -l | grep -x 7
-            units=$(printf "kvmclock-handover-%s.service " load save check finish)
+            kvmclockctl --help; ls /usr/share/man/man[348]/*kvmclock* | wc -l | grep -x 8
+            units="$(printf "kvmclock-handover-%s.service " load save check finish) kvmclock-guest-watch.service"
             systemd-analyze verify --man=no $units 2>&1 | none .; systemctl is-enabled $units
             bash -c '. /usr/share/bash-completion/completions/kvmclockctl; COMP_WORDS=(kvmclockctl ver) COMP_CWORD=1
                 _kvmclockctl; [ "${COMPREPLY[*]}" = verify ]'""")
@@ -152,10 +152,10 @@ class Release:
         check(units.faults(self.use))
 
     def removed(self) -> None:
-        inside(self.use, """apt remove 'kvmclock-handover*' 'libkvmclock-handover*'; dkms status | none kvmclock
+        inside(self.use, """apt remove 'kvmclock-*' 'libkvmclock-handover*'; dkms status | none kvmclock
             find /lib/modules/ /usr/src | none kvmclock_; apt purge '?config-files'; rm -r /older /newer""")
         left = [str(path.relative_to(self.use)) for path in self.use.rglob("*")]
-        check(f"left: {path}" for path in left if re.search("kvmclock[-_]handover|kvmclockctl|etc/libvirt", path))
+        check(f"left: {path}" for path in left if re.search("kvmclock[-_](handover|guest)|kvmclockctl|etc/libvirt", path))
 
 
 def why_not() -> str:

@@ -24,7 +24,7 @@ PROGRAMS = {case: path.stem for path in HERE.glob("test-*.c")
 
 
 # Besides kernel/core.
-LIBRARY = ["vmclock.c"]
+OTHERS = "lib/vmclock.c", "guest/watch.c"
 
 
 def passes(folder: Path, case: str) -> bool:
@@ -63,8 +63,8 @@ def main() -> int:
     rows = [row for row in rows if not sys.argv[1:] or row[0] in sys.argv[1:]]
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.copytree(ROOT / "kernel/core", WORK / "unbroken/sources")
-    for name in LIBRARY:
-        shutil.copy(ROOT / "userspace/lib" / name, WORK / "unbroken/sources")
+    for name in OTHERS:
+        shutil.copy(ROOT / "userspace" / name, WORK / "unbroken/sources")
     report = ktap.Report(1 + len(rows))
     named = {case for _, _, cases, _ in rows for case in cases.split(",")}
     report.test("unbroken", " ".join(f"{case} fails" for case in sorted(named) if not passes(WORK / "unbroken", case)))
