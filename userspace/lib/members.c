@@ -125,7 +125,7 @@ static int get_event(int vcpu_fd, bool *on)
  */
 static int check_vm(struct kch_handle *handle, int vm_fd, const struct kch_vcpu *vcpu)
 {
-	bool before, after;
+	bool before = false, after = false;
 	int err, back_err;
 
 	if (kch_call(vm_fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_X86_TRIPLE_FAULT_EVENT) <= 0)
