@@ -3,6 +3,7 @@
 #   make demo       the main job on a real kexec, and its result as a table
 #   make test       unit tests, every errno, the short nested cases
 #   make test-full  all nested cases, mutants, fuzzing
+#   make test-newcomer   make demo in minimal roots of Debian 12 and 13
 #   make cases CASE='age-* hold-*'   the nested cases of these names, and what they need
 #   make soak       a hundred kexecs in a row; then the short nested cases, or CASE=, 50 or TIMES= times
 #   make bench      each way to restore a clock, over ten kexecs; what ours costs
@@ -90,9 +91,12 @@ test: nested
 test-full: nested
 	@scripts/setup.sh --check
 	@$(MAKE) -s -C tests/unit
-	$(call run_suites,'tests/nested/run.py --self-test' tests/packages.py 'scripts/check.py --control' \
+	$(call run_suites,'tests/nested/run.py --self-test' tests/packages.py tests/newcomer.py 'scripts/check.py --control' \
 		'make -s -C tests/unit mutants' 'make -s -C tests/fuzz run' 'tests/nested/run.py --full' \
 		'tests/nested/run.py --full -t tests/nested/luo.tbl')
+
+test-newcomer: setup
+	@tests/newcomer.py
 
 # What a case needs is built by the runner, which also says where there is no case of a name.
 cases: setup
@@ -119,7 +123,7 @@ distclean:
 	@$(MAKE) --no-print-directory clean
 
 help:
-	@sed -n '3,16s/^# \{0,1\}//p' Makefile
+	@sed -n '3,17s/^# \{0,1\}//p' Makefile
 
 .PHONY: all module userspace install uninstall packages setup nested demo demo-qemu demo-host bench results test \
-	test-full cases soak check clean distclean help
+	test-full test-newcomer cases soak check clean distclean help

@@ -16,7 +16,7 @@ needs=(
 	# The emulated host with an Intel CPU, and the disc it is booted from.
 	bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso
 	# Fetching and building kernels, and QEMU of other releases.
-	ca-certificates debian-archive-keyring mmdebstrap flex bison bc libelf-dev
+	ca-certificates openssl debian-archive-keyring mmdebstrap flex bison bc libelf-dev
 	# The Debian host: our packages in its root, its disc.
 	dpkg-dev e2fsprogs
 	# The pictures of make demo-qemu and make bench.
@@ -33,7 +33,7 @@ if command -v dpkg-query >/dev/null; then
 	done
 else
 	for name in gcc make python3 prove objcopy xz cpio depmod busybox kexec qemu-system-x86_64 setpriv bochs xorriso \
-		apt-get mmdebstrap flex bison bc gnuplot pkg-config; do
+		apt-get mmdebstrap flex bison bc gnuplot openssl pkg-config; do
 		command -v "$name" >/dev/null || missing+=("$name")
 	done
 	pkg-config --exists smartcols json-c libelf 2>/dev/null || missing+=("headers of smartcols, json-c, libelf")

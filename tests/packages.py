@@ -46,16 +46,25 @@ def check(faults: Iterable[str]) -> None:
         raise Failed(found)
 
 
-def run(*command, **options) -> str:
+def run(*command, output=subprocess.PIPE, **options) -> str:
     result = subprocess.run(list(map(str, command)), text=True, errors="replace", stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
+                            stdout=output, stderr=subprocess.STDOUT, check=False, **options)
     if result.returncode:
-        raise Failed(f"{result.stdout[-4000:]}\nstatus {result.returncode}: {command[-1]}")
+        raise Failed(f"{(result.stdout or '')[-4000:]}\nstatus {result.returncode}: {command[-1]}")
     return result.stdout
 
 
-def inside(root: Path, script: str) -> str:
-    return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, root, QUIET + script)
+def inside(root: Path, script: str, output=subprocess.PIPE) -> str:
+    """What it said, if that is not to go to a file."""
+    return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, root, QUIET + script,
+               output=output)
+
+
+def put_tree(tree: Path) -> None:
+    """What git has, as it is now."""
+    tree.mkdir(exist_ok=True)
+    names = run("git", "-C", ROOT, "ls-files").split("\n")
+    run("cp", "--parents", "-t", tree, *(name for name in names if name and (ROOT / name).exists()), cwd=ROOT)
 
 
 def mirror() -> str:
@@ -73,9 +82,11 @@ class Release:
     def __init__(self, name: str, where: str):
         self.name, self.mirror = name, where
         self.build, self.use = WORK / name / "build", WORK / name / "use"
+        self.suites = {name, *KERNELS[name].values()}
         self.kernels = []
 
-    def make_root(self, root: Path) -> None:
+    def make_root(self, root: Path, *suites: str) -> None:
+        """A minimal one, whose apt has these suites."""
         archive = WORK / f"{self.name}.tar"
         if not archive.exists():
             run("mmdebstrap", "--quiet", "--variant=minbase", self.name, f"{archive}.new.tar", self.mirror)
@@ -85,17 +96,13 @@ class Release:
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         proxies = run("apt-config", "dump", "Acquire::http::Proxy", "Acquire::https::Proxy")
         (root / "etc/apt/apt.conf.d/proxy").write_text(proxies)
-        suites = {self.name, *KERNELS[self.name].values()}
         (root / "etc/apt/sources.list").write_text("".join(f"deb {self.mirror} {suite} main\n" for suite in suites))
         inside(root, "apt update")
 
     def built(self) -> None:
         """In a root that has what debian/control names, and no more."""
-        self.make_root(self.build)
-        tree = self.build / "tree"
-        tree.mkdir()
-        names = run("git", "-C", ROOT, "ls-files").split("\n")
-        run("cp", "--parents", "-t", tree, *(name for name in names if name and (ROOT / name).exists()), cwd=ROOT)
+        self.make_root(self.build, *self.suites)
+        put_tree(self.build / "tree")
         inside(self.build, f"""cd /tree; apt install build-essential python3; apt build-dep ./
             scripts/packages.py {OLDER}; mkdir /older /newer; mv build/packages/*.deb /older
             scripts/packages.py; cp build/packages/* /newer""")
@@ -105,7 +112,7 @@ class Release:
 
     def installed(self) -> None:
         """The older version, on a host with its release's kernel."""
-        self.make_root(self.use)
+        self.make_root(self.use, *self.suites)
         run("cp", "-r", self.build / "older", self.build / "newer", self.use)
         inside(self.use, "apt install systemd udev openssl; rm /newer/*dbgsym*; rm /older/*dbgsym*")
         self.add_kernel(next(iter(KERNELS[self.name])))
