@@ -47,6 +47,7 @@ LINES = {line.name: line for line in (
          "released default demo-qemu check selftests"),
     Line("7.3", "linux-source-7.3", "trixie-backports", "host", "released selftests checkpatch"),
     Line("7.3-cloud", "linux-image-7.3[.-][0-9]*-cloud-amd64", "trixie-backports"),
+    Line("7.3-kho"),
     Line("7.3-debug", "linux-source-7.3", "trixie-backports", "host debug"),
     Line("7.3-intree", "linux-source-7.3", "trixie-backports", "host intree"),
     Line("7.3-intree-debug", "linux-source-7.3", "trixie-backports", "host intree debug"),
@@ -55,6 +56,12 @@ LINES = {line.name: line for line in (
 
 def find(name):
     """The line of a name, or the line itself."""
+    if name == "7.3-kho":
+        # The row 7.3: it is built, with KHO, and boots fast.
+        return LINES["7.3"]
+    if name == "7.3" and shutil.which("gcc-14"):
+        # Debian's own, where modules for it can be built: with the compiler and the C library of Debian 13.
+        return LINES["7.3-cloud"]
     return name if isinstance(name, Line) else LINES[name]
 
 
