@@ -402,6 +402,22 @@ struct kch_read {
 #define KCH_HOLD_MS_MAX		3600000	/* an hour */
 
 /**
+ * enum kch_policy - what a guest's clocks make of the time since the saved instant
+ * @KCH_POLICY_DEFAULT: what the module's parameter policy says, which is
+ *	KCH_POLICY_CONTINUE unless it was set
+ * @KCH_POLICY_CONTINUE: it passed for them, too: TSC and kvmclock have at every host TSC
+ *	the value that they would have had
+ * @KCH_POLICY_HIDE: they stood still: their time goes on from the saved instant
+ * @KCH_POLICY_LIMIT: limit_ms of it passed at most; they stood still for the rest
+ */
+enum kch_policy {
+	KCH_POLICY_DEFAULT	= 0,
+	KCH_POLICY_CONTINUE	= 1,
+	KCH_POLICY_HIDE		= 2,
+	KCH_POLICY_LIMIT	= 3,
+};
+
+/**
  * enum kch_pvclock_page - what the guest's pvclock page is after a restore
  * @KCH_PAGE_NONE: not restored
  * @KCH_PAGE_SAME_BYTES: as it was, but for its version
