@@ -41,6 +41,7 @@ static const struct kch_ioctl_op ops[] = {
 		.fn = kch_clock_fd,
 		.end = kch_clock_fd_end,
 		.size = sizeof(struct kch_clock_fd),
+		.first = offsetofend(struct kch_clock_fd, message),
 		.message = offsetof(struct kch_clock_fd, message),
 	},
 	[_IOC_NR(KCH_IOC_WAIT)] = KCH_IOCTL_OP(do_wait, kch_restore),

@@ -6,11 +6,14 @@
  */
 #include <linux/module.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 
+#include "core/policy.h"
 #include "core/version.h"
 #include "debugfs.h"
 #include "device.h"
 #include "luo.h"
+#include "restore/restore.h"
 #include "state/state.h"
 
 static char *backend;
@@ -33,6 +36,35 @@ MODULE_PARM_DESC(kho_size, "bytes to preserve with KHO, a power of two (1 MiB)")
 static unsigned int kexec_seconds_max = 60;
 module_param(kexec_seconds_max, uint, 0400);
 MODULE_PARM_DESC(kexec_seconds_max, "what a kexec takes at most, from the seal to the start of the next kernel (60)");
+
+/* With the line's end that a shell writes. */
+static int set_policy(const char *value, const struct kernel_param *param)
+{
+	char text[KCH_POLICY_TEXT_SIZE];
+	u32 goes_on_ms;
+	int err;
+
+	if (strscpy(text, value, sizeof(text)) < 0)
+		return -EINVAL;
+	err = kch_policy_parse(strim(text), &goes_on_ms);
+	if (!err)
+		WRITE_ONCE(kch_goes_on_ms, goes_on_ms);
+	return err;
+}
+
+static int get_policy(char *buffer, const struct kernel_param *param)
+{
+	char text[KCH_POLICY_TEXT_SIZE];
+	u32 policy, limit_ms;
+
+	kch_policy_of(READ_ONCE(kch_goes_on_ms), &policy, &limit_ms);
+	kch_policy_text(policy, limit_ms, text);
+	return sprintf(buffer, "%s\n", text);
+}
+
+static const struct kernel_param_ops policy_ops = { .set = set_policy, .get = get_policy };
+module_param_cb(policy, &policy_ops, NULL, 0644);
+MODULE_PARM_DESC(policy, "of the time that passed, guests' clocks continue by all, hide all, or go on by a limit and hide the rest, as in limit:10s (continue)");
 
 static int __init kch_init(void)
 {

@@ -20,7 +20,7 @@ void kch_entry_hide(struct kch_rec_vm *entry, u64 cycles);
 struct kch_place {
 	const struct kch_rec_vm *here;	/* the new VM's entry, for its scaling ratios */
 	u64 host_tsc;			/* of this host, cycles */
-	u64 elapsed_ns;			/* what shall have passed at that, since the saved instant */
+	u64 elapsed_ns;			/* what shall have passed by then */
 };
 
 /*

@@ -15,7 +15,7 @@ static_assert(sizeof(struct kch_list) == 288);
 static_assert(sizeof(struct kch_get) == 296);
 static_assert(sizeof(struct kch_read) == 312);
 static_assert(sizeof(struct kch_outcome) == 80);
-static_assert(sizeof(struct kch_restore) == 376);
+static_assert(sizeof(struct kch_restore) == 392);
 static_assert(sizeof(struct kch_finish) == 272);
 static_assert(sizeof(struct kch_adopt) == 296);
 static_assert(sizeof(struct kch_clock_fd) == 352);
@@ -92,8 +92,7 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 	/* What a newer program may have behind it is looked at byte by byte. */
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	/* There is one version so far: nobody has a shorter structure. */
-	if (size < op->size)
+	if (size < op->first)
 		return -EINVAL;
 	arg = kzalloc(op->size + KCH_IOCTL_REST, GFP_KERNEL);
 	if (!arg)
@@ -103,8 +102,10 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 		goto out;
 	message = arg + op->message;
 	memset(message, 0, sizeof(*message));
+	/* What the caller's version of it has room for. */
+	size = min(size, op->size);
 	/* An answer that could not be given must not be found out afterwards. */
-	if (copy_to_user(user, arg, op->size)) {
+	if (copy_to_user(user, arg, size)) {
 		err = -EFAULT;
 		goto out;
 	}
@@ -114,7 +115,7 @@ long kch_ioctl_run(const struct kch_ioctl_op *ops, unsigned int count, void *con
 	/* Interrupted, it is called again with the same arguments. */
 	if (err == -EINTR ?
 	    copy_to_user(user + op->message, message, sizeof(*message)) :
-	    copy_to_user(user, arg, op->size))
+	    copy_to_user(user, arg, size))
 		err = -EFAULT;
 	if (op->end)
 		op->end(arg, !err);

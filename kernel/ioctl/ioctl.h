@@ -18,15 +18,17 @@ struct kch_ioctl_op {
 	 */
 	void (*end)(void *arg, bool given);
 	u32 size;	/* of the structure */
+	u32 first;	/* of its first version, which is the least there is */
 	u32 message;	/* where in it the message is */
 };
 
 #define KCH_IOCTL_REST	sizeof(void *)
 
-/* Every structure ends with its message, which the kernel only writes. */
+/* Every structure's first version ended with its message, which the kernel only writes. */
 #define KCH_IOCTL_OP(does, type) {					\
 	.fn = does,							\
 	.size = sizeof(struct type),					\
+	.first = offsetofend(struct type, message),			\
 	.message = offsetof(struct type, message),			\
 }
 

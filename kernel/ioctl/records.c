@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 #include <asm/tsc.h>
 
+#include "core/place.h"
 #include "host/host.h"
 #include "ioctl/ioctl.h"
 #include "ioctl/records.h"
@@ -237,6 +238,8 @@ int kch_get_incoming(struct kch_incoming *record, const u8 uuid[KCH_UUID_SIZE],
 	if (!*data)
 		return -ENOMEM;
 	kch_record_copy(&in->vm, *data);
+	/* The clock that was given back, if some of the time was hidden. */
+	kch_entry_hide(*data, in->hidden_cycles);
 	kch_rec_entry_close(*data);
 	return 0;
 }

@@ -313,8 +313,8 @@ int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
 	return -EREMOTEIO;
 }
 
-void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
-			  struct file *vm_file, int err)
+void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *vm_file, int err,
+			  u64 hidden_cycles)
 {
 	struct kch_incoming_vm *vm;
 	struct kch_message none;
@@ -324,6 +324,7 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
 	vm->let_go = err;
 	if (err)
 		return;
+	vm->hidden_cycles = hidden_cycles;
 	kch_watch_stop(vm->watch);
 	vm->watch = kch_watch_start(vm_file);
 	kch_watch_call(vm->watch, &vm->vm.vm);

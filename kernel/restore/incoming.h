@@ -33,12 +33,14 @@ extern unsigned int kch_kexec_seconds_max;
  * @by_uuid: to find it by its id
  * @watch: the VM it was restored to last, NULL if none or gone
  * @restored: it was
+ * @hidden_cycles: of the time since it was saved, hidden from the guest
  * @let_go: a hold of it ended without that, and it was not restored since
  */
 struct kch_incoming_vm {
 	struct kch_record_vm vm;
 	struct hlist_node by_uuid;
 	struct kch_watch *watch;
+	u64 hidden_cycles;
 	bool restored;
 	bool let_go;
 };
@@ -127,9 +129,12 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
 		     struct kch_message *message);
 
-/* Notes that the VM of @uuid was restored to @vm_file, or with @err that a hold of it ended. */
-void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid,
-			  struct file *vm_file, int err);
+/*
+ * Notes that the VM of @uuid was restored to @vm_file, without @hidden_cycles; or with @err that
+ * a hold of it ended.
+ */
+void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *vm_file, int err,
+			  u64 hidden_cycles);
 
 /*
  * Before the record for the next kernel is sealed: what was not restored here

@@ -22,6 +22,8 @@
 #include <linux/slab.h>
 #include <asm/tsc.h>
 
+#include "core/place.h"
+#include "core/policy.h"
 #include "host/host.h"
 #include "kvm/calls.h"
 #include "kvm/common.h"
@@ -237,6 +239,16 @@ void kch_restoring_not_used(struct kch_restoring *job)
 	mutex_unlock(&kch_lock);
 }
 
+/* The saved clock becomes the one that the guest is to have, by the policy. */
+static void hide(struct kch_restoring *job)
+{
+	u64 passed_cycles = rdtsc_ordered() - le64_to_cpu(job->saved->host_tsc);
+
+	job->hidden_cycles = kch_policy_hidden_cycles(job->goes_on_ms, passed_cycles,
+						      job->saved_khz);
+	kch_entry_hide(job->saved, job->hidden_cycles);
+}
+
 static int restore_now(struct kch_restoring *job, void __user *user)
 {
 	struct kch_kvm_restore *r = &job->todo;
@@ -246,6 +258,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	err = kch_kvm_read(kvm, job->todo.facts.frac_bits, &job->before, &job->message);
 	if (err)
 		return err;
+	hide(job);
 	/* Everything that can refuse comes before the first write. */
 	r->check_only = true;
 	r->sets_vcpus = true;

@@ -24,6 +24,9 @@ struct task_struct;
  *	has none
  * @flags: KCH_RESTORE_*
  * @hold_ms: how long it is held at most
+ * @goes_on_ms: its policy, see core/policy.h
+ * @saved_khz: of the TSC that the record is in
+ * @hidden_cycles: what was hidden by that policy, so that @saved is later
  * @kept: to be handed on
  * @saved: the entry, as it is to be
  * @before: the VM's clock as it was
@@ -46,6 +49,9 @@ struct kch_restoring {
 	struct file **vcpus;
 	u32 flags;
 	u32 hold_ms;
+	u32 goes_on_ms;
+	u32 saved_khz;
+	u64 hidden_cycles;
 	struct kch_kept *kept;
 	struct kch_rec_vm *saved;
 	struct kch_rec_vm *before;

@@ -14,6 +14,7 @@
 #include <asm/tsc.h>
 
 #include "core/machine.h"
+#include "core/policy.h"
 #include "kvm/common.h"
 #include "kvm/facts.h"
 #include "restore/job.h"
@@ -23,6 +24,8 @@
 
 static LIST_HEAD(restorings);	/* under kch_lock, as is the next */
 static bool ending;		/* the host is being kexec'ed */
+
+unsigned int kch_goes_on_ms = KCH_GOES_ON;
 
 bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid)
 {
@@ -53,7 +56,8 @@ static int take_vcpu(const void *arg, struct file *file, unsigned int fd)
 static void note_outcome(struct kch_restoring *job)
 {
 	mutex_lock(&kch_lock);
-	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err);
+	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err,
+			     job->hidden_cycles);
 	mutex_unlock(&kch_lock);
 	if (job->err) {
 		pr_notice_ratelimited("the hold of %.63s (%pUb) ended (%pe): %s\n",
@@ -145,9 +149,28 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 	return 0;
 }
 
+/*
+ * What is hidden of the time since the saved instant, the guest has not seen: unless it ran
+ * on after that.
+ */
+static int policy_allowed(const struct kch_incoming *record, const struct kch_record_vm *vm,
+			  u32 goes_on_ms, struct kch_message *message)
+{
+	u32 header_flags = le32_to_cpu(record->record.header.flags);
+
+	if (goes_on_ms == KCH_GOES_ON ||
+	    (header_flags & KCH_REC_SEALED && !vm->vm.used &&
+	     !(le32_to_cpu(vm->vm.flags) & KCH_VM_STALE)))
+		return 0;
+	kch_say(message, "time is to be hidden from the guest, but what is saved may not be its last clock (%s): its clocks would be put back",
+		vm->vm.used ? "it was given back already" :
+		header_flags & KCH_REC_SEALED ? "stale" : "not sealed");
+	return -EBADRQC;
+}
+
 /* With kch_lock, under which it is on the list from then on. */
 static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
-		     struct kch_restore *r, struct file *vm_file,
+		     struct kch_restore *r, struct file *vm_file, u32 goes_on_ms,
 		     struct kch_message *message)
 {
 	struct kch_restoring *job;
@@ -156,6 +179,7 @@ static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
 	int err;
 
 	err = may_begin(record, r, vm_file, &in, &r->outcome, message) ?:
+	      policy_allowed(record, &in->vm, goes_on_ms, message) ?:
 	      kch_incoming_saved(&in->vm, r->flags, &saved, message);
 	if (err)
 		return err;
@@ -170,6 +194,8 @@ static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
 	strscpy(job->name, in->vm.vm.name, sizeof(job->name));
 	job->flags = r->flags;
 	job->hold_ms = r->hold_ms;
+	job->goes_on_ms = goes_on_ms;
+	job->saved_khz = le32_to_cpu(record->record.header.tsc_khz);
 	job->saved = saved;
 	job->todo.saved = saved;
 	job->todo.outcome = r->outcome;
@@ -203,6 +229,7 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 	bool hyperv = kch_kvm_hyperv_page(kch_kvm_of(job->vm_file));
 
 	r->outcome = job->todo.outcome;
+	kch_policy_of(job->goes_on_ms, &r->policy, &r->limit_ms);
 	if (job->err) {
 		r->outcome.page = KCH_PAGE_NONE;
 		*message = job->message;
@@ -210,6 +237,7 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 	}
 	r->outcome.found = 0;
 	r->outcome.expected = 0;
+	r->hidden_ns = kch_cycles_to_ns(job->hidden_cycles, job->saved_khz);
 	/* With the reference as it was written, or would be. */
 	if (!kch_entry_kvm_agrees(job->saved, job->todo.facts.kvm_khz))
 		kch_entry_advance(job->saved, r->outcome.host_tsc, hyperv);
@@ -244,7 +272,7 @@ static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 }
 
 static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
-		      struct file *vm_file, struct kch_restoring **held,
+		      struct file *vm_file, u32 goes_on_ms, struct kch_restoring **held,
 		      struct kch_message *message)
 {
 	struct kch_restoring *job;
@@ -252,7 +280,7 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 
 	if (mutex_lock_killable(&kch_lock))
 		return -EINTR;
-	err = job_begin(&job, record, r, vm_file, message);
+	err = job_begin(&job, record, r, vm_file, goes_on_ms, message);
 	mutex_unlock(&kch_lock);
 	if (err)
 		return err;
@@ -294,14 +322,14 @@ static void say_refused(const struct kch_restore *r, int err,
 
 /* A waiter has the lock for as long as the hold lasts: it is not waited for. */
 static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore *r,
-				 struct file *vm_file, struct kch_holder *holder,
-				 struct kch_message *message)
+				 struct file *vm_file, u32 goes_on_ms,
+				 struct kch_holder *holder, struct kch_message *message)
 {
 	bool locked = mutex_trylock(&holder->lock);
 	int err;
 
 	if (locked && !holder->held) {
-		err = restore_vm(record, r, vm_file, &holder->held, message);
+		err = restore_vm(record, r, vm_file, goes_on_ms, &holder->held, message);
 	} else {
 		kch_say(message, "a VM is held by this open file already: KCH_IOC_WAIT ends that");
 		err = -EDEADLK;
@@ -312,10 +340,11 @@ static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore
 }
 
 /* What was given, and only that: everything else of @r is zeroed. */
-static int check_arguments(struct kch_restore *r, struct kch_message *message)
+static int check_arguments(struct kch_restore *r, u32 *goes_on_ms, struct kch_message *message)
 {
 	const struct kch_restore in = *r;
 	bool hold = in.flags & KCH_RESTORE_HOLD;
+	int err;
 
 	memset_startat(r, 0, outcome);
 	r->outcome.vcpu_id = -1;
@@ -334,8 +363,9 @@ static int check_arguments(struct kch_restore *r, struct kch_message *message)
 			hold ? "1 to 3600000" : "0 without KCH_RESTORE_HOLD");
 		return -EINVAL;
 	}
-	if (in.flags & KCH_RESTORE_ELSEWHERE && in.flags != KCH_RESTORE_ELSEWHERE) {
-		kch_say(message, "flags %#x: KCH_RESTORE_ELSEWHERE stands alone", in.flags);
+	if (in.flags & KCH_RESTORE_ELSEWHERE && (in.flags != KCH_RESTORE_ELSEWHERE || in.policy)) {
+		kch_say(message, "flags %#x, policy %u: KCH_RESTORE_ELSEWHERE stands alone",
+			in.flags, in.policy);
 		return -EINVAL;
 	}
 	if (in.mode < KCH_MODE_REALTIME || in.mode > KCH_MODE_IDENTICAL) {
@@ -343,7 +373,10 @@ static int check_arguments(struct kch_restore *r, struct kch_message *message)
 			KCH_MODE_REALTIME, KCH_MODE_IDENTICAL);
 		return -EINVAL;
 	}
-	return 0;
+	err = kch_policy_ms(in.policy, in.limit_ms, READ_ONCE(kch_goes_on_ms), goes_on_ms, message);
+	if (!err)
+		kch_policy_of(*goes_on_ms, &r->policy, &r->limit_ms);
+	return err;
 }
 
 /* Its VMM gives the VM a clock by other means: the saved one is used. */
@@ -361,14 +394,15 @@ static int note_elsewhere(struct kch_incoming *record, const struct kch_restore 
 	      check_others(vm, vm_file, message) ?:
 	      kch_incoming_use(record, r->uuid, true, message);
 	if (!err)
-		kch_incoming_outcome(record, r->uuid, vm_file, 0);
+		kch_incoming_outcome(record, r->uuid, vm_file, 0, 0);
 	return err;
 }
 
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		struct kch_holder *holder, struct kch_message *message)
 {
-	int err = check_arguments(r, message);
+	u32 goes_on_ms;
+	int err = check_arguments(r, &goes_on_ms, message);
 	struct file *vm_file;
 
 	if (err)
@@ -381,9 +415,9 @@ int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		err = note_elsewhere(record, r, vm_file, message);
 		mutex_unlock(&kch_lock);
 	} else if (r->flags & KCH_RESTORE_HOLD) {
-		err = restore_and_keep_hold(record, r, vm_file, holder, message);
+		err = restore_and_keep_hold(record, r, vm_file, goes_on_ms, holder, message);
 	} else {
-		err = restore_vm(record, r, vm_file, NULL, message);
+		err = restore_vm(record, r, vm_file, goes_on_ms, NULL, message);
 	}
 	if (err)
 		say_refused(r, err, message);

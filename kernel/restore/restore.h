@@ -33,6 +33,9 @@ int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
 		     struct kch_message *message);
 
+/* What KCH_POLICY_DEFAULT is: see core/policy.h. */
+extern unsigned int kch_goes_on_ms;
+
 /* Ends all of them: the host is being kexec'ed. */
 void kch_restore_end_all(void);
 

@@ -217,7 +217,7 @@ static void end_hold(struct guest *guest)
 		return;
 	guest->held = false;
 	use(guest, false);
-	kch_incoming_outcome(&incoming, guest->uuid, NULL, -ETIMEDOUT);
+	kch_incoming_outcome(&incoming, guest->uuid, NULL, -ETIMEDOUT, 0);
 	say("  the hold of guest %td ended\n", guest - guests);
 }
 
@@ -276,7 +276,7 @@ static bool is_resumed(struct guest *guest)
 
 	if (!vm)
 		return false;
-	kch_incoming_outcome(&incoming, guest->uuid, &vm->file, 0);
+	kch_incoming_outcome(&incoming, guest->uuid, &vm->file, 0, 0);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 #include "blackout.h"
 #include "commands.h"
 #include "live.h"
+#include "policy.h"
 
 /* Long enough for any VMM that is told to resume by the next line of a script. */
 #define HOLD_S_DEFAULT	60
@@ -42,6 +43,7 @@ static void add_result(struct json_object *out, const struct live_vm *vm, bool h
 {
 	const bool checked = result->flags & KCH_RESTORE_CHECK;
 	const struct kch_outcome *outcome = &result->outcome;
+	char policy[KCH_POLICY_TEXT_SIZE];
 
 	output_uuid(out, "uuid", result->uuid);
 	output_string(out, "name", vm->name);
@@ -59,6 +61,9 @@ static void add_result(struct json_object *out, const struct live_vm *vm, bool h
 	}
 	output_u64(out, "rebase_bound_ns", outcome->rebase_bound_ns);
 	output_u64(out, "blackout_ns", outcome->blackout_ns);
+	kch_policy_text(result->policy, result->limit_ms, policy);
+	output_string(out, "policy", policy);
+	output_u64(out, "hidden_ns", result->hidden_ns);
 }
 
 /*
@@ -139,6 +144,9 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct kch_
 	syslog(LOG_INFO, "%s: clock restored: %s, %lld ns, %lld cycles, %lld ppb", label,
 	       kch_mode_name(outcome->mode), (long long)outcome->error_ns,
 	       (long long)outcome->error_cycles, (long long)outcome->error_rate_ppb);
+	if (result->hidden_ns)
+		syslog(LOG_INFO, "%s: %llu ns of the time that passed are hidden from it", label,
+		       (unsigned long long)result->hidden_ns);
 }
 
 /*
@@ -209,6 +217,8 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 	};
 	struct vm_choice choice = VM_CHOICE_NONE;
 	int hold_s = 0, wait = 0, blackout_ms_max = 0, code;
+	const char *policy = NULL;
+	uint32_t goes_on_ms;
 	const struct option_row options[] = {
 		OPTION_ROW_PID(&choice),
 		OPTION_ROW_FD(&choice),
@@ -229,17 +239,24 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		  &result.flags, KCH_RESTORE_OLD },
 		{ "max-blackout", "=MS", "refuse if more time has passed since the seal",
 		  OPTION_NUMBER, &blackout_ms_max, 0, 1, INT_MAX },
+		{ "policy", "POLICY", "of the time that passed: continue, hide, limit:10s (and hide the rest)",
+		  OPTION_TEXT, &policy },
 		{}
 	};
 
 	code = options_parse(tool, argc, argv, "--pid PID | --id UUID", options, NULL, NULL);
 	if (!code && wait && !hold_s)
 		code = bad_usage(tool, "--wait needs --hold");
+	if (!code && policy && kch_policy_parse(policy, &goes_on_ms))
+		code = bad_usage(tool, "not continue, hide or limit:TIME, as in limit:10s or limit:500ms: %s",
+				 policy);
 	code = code ? code : tool_open(tool);
 	if (code)
 		return code;
 	if (hold_s)
 		result.flags |= KCH_RESTORE_HOLD;
+	if (policy)
+		kch_policy_of(goes_on_ms, &result.policy, &result.limit_ms);
 	result.blackout_ms_max = (unsigned int)blackout_ms_max;
 	result.hold_ms = (unsigned int)hold_s * 1000;
 	return restore(tool, &choice, &result, (unsigned int)hold_s, wait);

@@ -510,6 +510,9 @@ struct kch_vcpu_fd {
  *	KCH_ROUNDS_MAX; 0: KCH_ROUNDS_DEFAULT
  * @blackout_ms_max: in: the longest blackout that the guest may be restored after, ms;
  *	0: however long
+ * @policy: in: enum kch_policy: what of the time that passed is hidden from the guest.
+ *	Without the module KCH_POLICY_DEFAULT is KCH_POLICY_CONTINUE
+ * @limit_ms: in: with KCH_POLICY_LIMIT, ms; else 0
  */
 struct kch_restore_opts {
 	size_t sz;
@@ -518,6 +521,8 @@ struct kch_restore_opts {
 	uint64_t bound_ns;
 	uint32_t rounds_max;
 	uint32_t blackout_ms_max;
+	uint32_t policy;
+	uint32_t limit_ms;
 };
 
 /*
@@ -544,6 +549,10 @@ struct kch_restore_opts {
  * @rounds: times KVM_SET_CLOCK was tried
  * @refusal: if kch_vm_restore() reached a mode weaker than identical: the errno
  *	(positive) with which the module refused; else 0
+ * @policy: enum kch_policy that was followed; 0: the module is older than policies
+ * @limit_ms: of that policy
+ * @hidden_ns: time that the guest's clocks do not have because of it, ns; not 0: the
+ *	guest should be told.  The outcome's errors are by the clock without it
  */
 struct kch_restore_result {
 	size_t sz;
@@ -553,6 +562,9 @@ struct kch_restore_result {
 	int64_t tsc_rate_ppb;
 	uint32_t rounds;
 	int32_t refusal;
+	uint32_t policy;
+	uint32_t limit_ms;
+	uint64_t hidden_ns;
 };
 
 /**

@@ -98,7 +98,7 @@ int kch_list(struct kch_handle *handle, enum kch_which which, size_t entry_size,
 	return 0;
 }
 
-int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_info *host)
+int kch_header(struct kch_handle *handle, enum kch_which which, struct kch_rec_header *header)
 {
 	uint8_t buffer[KCH_REC_SIZE_MAX] = {};
 	struct kch_get get = {
@@ -107,18 +107,28 @@ int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_in
 		.buffer_size = sizeof(buffer),
 		.buffer = (uintptr_t)buffer,
 	};
-	struct kch_host_info info = {};
-	struct kch_rec_header header;
 	int err;
 
-	kch_start(handle);
 	err = kch_ioctl(handle, KCH_IOC_GET, &get, get.message);
 	if (err)
 		return err;
 	if (get.buffer_size < KCH_REC_HEADER_SIZE)
 		return kch_fail(handle, -EBADMSG, "record header of %u bytes, expected at least %u",
 				get.buffer_size, KCH_REC_HEADER_SIZE);
-	memcpy(&header, buffer, sizeof(header));
+	memcpy(header, buffer, sizeof(*header));
+	return 0;
+}
+
+int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_info *host)
+{
+	struct kch_host_info info = {};
+	struct kch_rec_header header;
+	int err;
+
+	kch_start(handle);
+	err = kch_header(handle, which, &header);
+	if (err)
+		return err;
 	info.vm_count = le32_to_cpu(header.vm_count);
 	info.sealed = !!(le32_to_cpu(header.flags) & KCH_REC_SEALED);
 	info.sequence = le64_to_cpu(header.sequence);

@@ -4,6 +4,7 @@
  * The module does the latter.  What it cannot give exactly is given in a weaker mode,
  * if the caller accepts that.
  */
+#include "hide.h"
 #include "kvm.h"
 #include "weaker.h"
 
@@ -62,12 +63,17 @@ static int ask_module(struct kch_handle *handle, int vm_fd, const uint8_t uuid[K
 		.vm_fd = vm_fd,
 		.mode = opts->mode ? opts->mode : KCH_MODE_IDENTICAL,
 		.outcome.vcpu_id = -1,
+		.policy = opts->policy,
+		.limit_ms = opts->limit_ms,
 	};
 	int err;
 
 	memcpy(restore.uuid, uuid, sizeof(restore.uuid));
 	err = kch_ioctl(handle, KCH_IOC_RESTORE, &restore, restore.message);
 	result->outcome = restore.outcome;
+	result->policy = restore.policy;
+	result->limit_ms = restore.limit_ms;
+	result->hidden_ns = restore.hidden_ns;
 	return err;
 }
 
@@ -123,11 +129,17 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch
 {
 	bool check = opts->flags & KCH_RESTORE_CHECK;
 	char why[KCH_MESSAGE_SIZE];
+	struct kch_rec_header header;
 	struct kch_vm *saved;
 	int err;
 
 	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
 	err = kch_vm_get(handle, KCH_INCOMING, uuid, &saved);
+	if (!err)
+		err = kch_header(handle, KCH_INCOMING, &header);
+	/* By the policy that the module said, which knows the host's. */
+	if (!err)
+		err = kch_vm_hide(handle, saved, &header, result->policy, result->limit_ms, result);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, false,
 					 opts->mode, opts, result);

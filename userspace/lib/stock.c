@@ -7,6 +7,7 @@
 #include <time.h>
 #include <x86intrin.h>
 #include <kvmclock-handover-stock.h>
+#include "hide.h"
 #include "kvm.h"
 #include "stock.h"
 #include "weaker.h"
@@ -172,6 +173,9 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 	err = parse(handle, buffer, size, &header, &saved);
 	if (!err)
 		err = same_machine(handle, &header, &restore_opts, &out, &is_known);
+	if (!err)
+		err = kch_vm_hide(handle, saved, &header, restore_opts.policy,
+				  restore_opts.limit_ms, &out);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :

@@ -7,8 +7,8 @@
 #include "handle.h"
 
 struct kch_vm {
-	struct kch_rec_vm entry;
 	uint32_t vcpu_count;
+	struct kch_rec_vm entry;	/* with its vCPUs behind it, as in a record */
 	struct kch_rec_vcpu vcpus[];	/* ascending by vcpu_id */
 };
 

@@ -78,6 +78,8 @@
  * EOVERFLOW       the written clock did not read back as saved; undone
  * ENOTEMPTY       finish: VMs in the record were not restored
  * ENOKEY          a vCPU's TSC is protected by the CPU (SEV-SNP, TDX)
+ * EBADRQC         time is to be hidden, and what is saved may not be the last clock the
+ *                 guest had: nobody can tell from when on
  * EDEADLK         this open file has a hold that was not waited for
  * ENOLINK         this open file has no hold to wait for
  * ETIMEDOUT       the VMM did not resume while the VM was held
@@ -477,6 +479,10 @@ struct kch_outcome {
  *	however long
  * @outcome: in: its page and reserved must be 0; out: all of it
  * @message: out: why it was refused
+ * @policy: in: enum kch_policy; out: the one that was followed
+ * @limit_ms: in: with KCH_POLICY_LIMIT, 1 to 4294967294; else 0; out: of that policy
+ * @hidden_ns: out: time that the guest's clocks do not have because of it, by the host's
+ *	TSC, ns; not 0: the guest should be told
  *
  * Callable when the VM has all its vCPUs with all their MSRs, and none of them is in
  * KVM_RUN.  Sets what is not as it was saved: the frequency of vCPUs
@@ -484,6 +490,12 @@ struct kch_outcome {
  * MSR_IA32_TSC_DEADLINE again.  It does so in the VM's process, whoever calls; but
  * the caller must have a descriptor of each vCPU, its own or a duplicate
  * (pidfd_getfd()).  A vCPU without one must have frequency and offset as saved.
+ *
+ * By policy the clocks do not go on for all of the time since the saved instant, at which
+ * the VM's entry was read last.  The vCPUs' TSC offsets are then such that TSC and
+ * kvmclock are, from the writing of the clock on, what they would have been so much
+ * earlier; kvmclock as a function of the guest's TSC stays to the bit.  A hold that
+ * follows is not hidden.
  *
  * A KVM_SET_CLOCK or TSC write after it undoes it.  A VMM that does so when it
  * resumes the VM is to be held: KCH_RESTORE_HOLD returns when all was set and no
@@ -496,7 +508,7 @@ struct kch_outcome {
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS ESTALE EKEYEXPIRED EREMCHG ETIME EAGAIN
  * EPFNOSUPPORT EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH
- * EDEADLK.
+ * EDEADLK EBADRQC.
  */
 struct kch_restore {
 	__u32 size;
@@ -508,6 +520,9 @@ struct kch_restore {
 	__u32 blackout_ms_max;
 	struct kch_outcome outcome;
 	char  message[KCH_MESSAGE_SIZE];
+	__u32 policy;
+	__u32 limit_ms;
+	__u64 hidden_ns;
 };
 
 /*
