@@ -28,6 +28,8 @@
 #   late=all       all VMs do
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
+#   policy=P       in the last stage: of the time that passed, as limit:2s; passed=P: what must come of it
+#   setting=P      the same by the module's parameter
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
 #   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
 #
@@ -163,6 +165,9 @@ stage_n() {
 		[ -z "$(param reach)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --reach $(param reach)"
 		[ -z "$(param bound)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --bound $(param bound)"
 		[ -z "$(param rounds)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --rounds $(param rounds)"
+		[ -z "$(param policy)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --policy $(param policy)"
+		[ -z "$(param passed)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --passed $(param passed)"
+		[ -z "$(param setting)" ] || param setting >/sys/module/kvmclock_handover/parameters/policy
 		[ "$(param adopt no)" = no ] || STAGE_OPTIONS="$STAGE_OPTIONS --adopt"
 		[ -z "$(param spoil)" ] ||
 			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"

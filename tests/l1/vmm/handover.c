@@ -8,7 +8,7 @@
 
 static int clock_fd;
 static uint64_t bound;
-static uint32_t rounds, mode;
+static uint32_t rounds, mode, policy, limit_ms;
 
 void handover_use_clock(int fd)
 {
@@ -26,6 +26,12 @@ void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max)
 void handover_use_mode(uint32_t weakest)
 {
 	mode = weakest;
+}
+
+void handover_use_policy(uint32_t use_policy, uint32_t use_limit_ms)
+{
+	policy = use_policy;
+	limit_ms = use_limit_ms;
 }
 
 static struct kch_handle *open_device(struct handover *h)
@@ -131,6 +137,8 @@ void handover_stock_restore(const struct vm *vm, uint32_t flags,
 		.mode = mode,
 		.bound_ns = bound,
 		.rounds_max = rounds,
+		.policy = policy,
+		.limit_ms = limit_ms,
 	};
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
 
@@ -178,6 +186,8 @@ void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 		.mode = mode,
 		.bound_ns = bound,
 		.rounds_max = rounds,
+		.policy = policy,
+		.limit_ms = limit_ms,
 	};
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
 

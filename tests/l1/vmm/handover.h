@@ -31,6 +31,7 @@ int handover_clock_of(const struct vm *vm, struct handover *h);
 /* What a restore is to reach, see struct kch_restore_opts; 0: as it was. */
 void handover_use_bound(uint64_t bound_ns, uint32_t rounds_max);
 void handover_use_mode(uint32_t weakest);
+void handover_use_policy(uint32_t policy, uint32_t limit_ms);
 
 /* Puts the VM's clock into the record, under the id of its saved state. */
 void handover_save(const struct vm *vm, struct handover *h);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "policy.h"
 #include "report.h"
 #include "service.h"
 #include "session.h"
@@ -41,6 +42,8 @@ static const char usage_text[] =
 "  --mode MODE               the weakest accepted, of identical and converged\n"
 "  --reach MODE              the mode that must be reached (that of the method)\n"
 "  --bound NS, --rounds N    of modes weaker than identical: bound_ns, rounds_max\n"
+"  --policy POLICY           of the time that passed: continue, hide, limit:10s\n"
+"  --passed POLICY           what must come of it (continue)\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
 "  --no-clock                of service: the clock is not stored\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
@@ -74,7 +77,7 @@ enum {
 	OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
 	OPT_MUL_BIT, OPT_NAME, OPT_NEW_LIFE, OPT_NO_CLOCK, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
-	OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
+	OPT_PASSED, OPT_POLICY, OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
 	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_STALE, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
 	OPT_VCPUS, OPT_HELP,
 };
@@ -104,6 +107,8 @@ static const struct option options[] = {
 	{ "offset-error", required_argument, NULL, OPT_OFFSET_ERROR },
 	{ "offset-ioctl", required_argument, NULL, OPT_OFFSET_IOCTL },
 	{ "on-vcpu", required_argument, NULL, OPT_ON_VCPU },
+	{ "passed", required_argument, NULL, OPT_PASSED },
+	{ "policy", required_argument, NULL, OPT_POLICY },
 	{ "ratio-bit", required_argument, NULL, OPT_RATIO_BIT },
 	{ "reach", required_argument, NULL, OPT_REACH },
 	{ "report", required_argument, NULL, OPT_REPORT },
@@ -159,6 +164,15 @@ static bool one_of(const char *text, const char *yes, const char *no)
 	return !strcmp(text, yes);
 }
 
+static uint32_t goes_on_ms(const char *text)
+{
+	uint32_t ms;
+
+	if (kch_policy_parse(text, &ms))
+		usage("no such policy");
+	return ms;
+}
+
 static uint32_t mode_of(const char *name)
 {
 	uint32_t mode;
@@ -190,6 +204,7 @@ static uint32_t age_of(char *words)
 static void parse(int argc, char **argv, struct session *s,
 		  const char **report_file)
 {
+	uint32_t policy, limit_ms;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -258,6 +273,13 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_REACH:
 			s->reach = mode_of(optarg);
+			break;
+		case OPT_PASSED:
+			s->passed.goes_on_ms = goes_on_ms(optarg);
+			break;
+		case OPT_POLICY:
+			kch_policy_of(goes_on_ms(optarg), &policy, &limit_ms);
+			handover_use_policy(policy, limit_ms);
 			break;
 		case OPT_MUL_BIT:
 			s->sabotage.kind = SABOTAGE_MUL;
@@ -374,7 +396,8 @@ static int run_in_background(const struct session *s)
 
 int main(int argc, char **argv)
 {
-	struct session s = { .name = "", .vcpu_count = 1, .run_ms = 1000, .store_clock = true };
+	struct session s = { .name = "", .vcpu_count = 1, .run_ms = 1000, .store_clock = true,
+			     .passed.goes_on_ms = KCH_GOES_ON };
 	const char *report_file = NULL;
 	bool is_resume;
 

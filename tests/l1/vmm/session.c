@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "policy.h"
 #include "report.h"
 #include "service.h"
 #include "session.h"
@@ -23,9 +24,12 @@
 static sigset_t end_signals;
 
 /* When, by the host's TSC: the same axis before and after a kexec. */
-static void stamp(const char *key)
+static uint64_t stamp(const char *key)
 {
-	report(key, "%llu", (unsigned long long)__builtin_ia32_rdtsc());
+	uint64_t tsc = __builtin_ia32_rdtsc();
+
+	report(key, "%llu", (unsigned long long)tsc);
+	return tsc;
 }
 
 /* Blocked before any thread exists: only wait_ms() takes them. */
@@ -136,7 +140,7 @@ static void report_refusal(const struct handover *h)
 
 /* False when the clock was refused: the VM must not run then. */
 static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
-		   struct kch_restore_result *result)
+		   struct kch_restore_result *result, struct passed *passed)
 {
 	struct handover h = { 0 };
 	uint32_t flags = s->restore_flags, i;
@@ -169,7 +173,7 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		state_load(vm);
 		stamp("at_state_loaded");
 		s->method->restore(vm, flags, &h);
-		stamp("at_restored");
+		passed->restored = stamp("at_restored");
 	}
 	if (h.error) {
 		report_refusal(&h);
@@ -323,6 +327,7 @@ static int finish(int status, void (*done)(int status))
 int session_run(const struct session *s, void (*done)(int status))
 {
 	struct kch_restore_result result = { 0 };
+	struct passed passed = s->passed;
 	uint32_t saved_khz = 0;
 	struct baseline base;
 	struct guestmem mem;
@@ -335,7 +340,7 @@ int session_run(const struct session *s, void (*done)(int status))
 	guestmem_map(&mem, s->mem);
 	report("pid", "%d", getpid());
 	if (s->method) {
-		if (!resume(s, &vm, &mem, &result)) {
+		if (!resume(s, &vm, &mem, &result, &passed)) {
 			vm_destroy(&vm);
 			return finish(EXIT_REFUSED, done);
 		}
@@ -353,6 +358,8 @@ int session_run(const struct session *s, void (*done)(int status))
 		age_check(&vm, &mem.saved->vcpu[0].clock, s->age_now, "now");
 	sabotage_before_run(&s->sabotage, &vm);
 	measure_start(&vm, &base);
+	if (passed.goes_on_ms != KCH_GOES_ON)
+		passed_check(&passed, &vm, &base, &result);
 	sabotage_baseline(&s->sabotage, &base);
 	vm_start(&vm);
 	wait_observed(&vm);

@@ -7,6 +7,7 @@
 
 #include "age.h"
 #include "clockmethods.h"
+#include "passed.h"
 #include "sabotage.h"
 
 /**
@@ -39,6 +40,7 @@ enum hold {
  * @method: how to restore the clock; NULL: this is a new VM
  * @reach: the mode that must be reached; 0: what the method is for
  * @restore_flags: KCH_RESTORE_*
+ * @passed: what is to come of the time that passed
  * @sabotage: what to spoil
  * @clock_days: how far a new VM's clock is
  * @aged: the record has the reference @aged_host, @aged_ns
@@ -68,6 +70,7 @@ struct session {
 	const struct clock_method *method;
 	uint32_t reach;
 	uint32_t restore_flags;
+	struct passed passed;
 	struct sabotage sabotage;
 	uint32_t clock_days;
 	bool aged;
