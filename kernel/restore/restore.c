@@ -119,6 +119,15 @@ static int check_others(const struct kch_incoming_vm *in, const struct file *vm,
 	return others ? -EALREADY : 0;
 }
 
+/* With kch_lock. */
+static int not_at_kexec(struct kch_message *message)
+{
+	if (!ending)
+		return 0;
+	kch_say(message, "the host is being kexec'ed: the clock is handed on to the next kernel as it is");
+	return -ESHUTDOWN;
+}
+
 /* With kch_lock: may this VM be restored from this entry, and by nobody else? */
 static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 		     const struct file *vm, struct kch_incoming_vm **in,
@@ -127,11 +136,8 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 	const struct kch_restoring *other;
 	int err;
 
-	if (ending) {
-		kch_say(message, "the host is being kexec'ed: the clock is handed on to the next kernel as it is");
-		return -ESHUTDOWN;
-	}
-	err = kch_incoming_find(record, r->uuid, in, message) ?:
+	err = not_at_kexec(message) ?:
+	      kch_incoming_find(record, r->uuid, in, message) ?:
 	      kch_incoming_usable(record, r->flags, outcome, message) ?:
 	      kch_blackout_allowed(outcome, r->blackout_ms_max, message) ?:
 	      check_others(*in, NULL, message);
@@ -252,6 +258,7 @@ static int job_outcome(struct kch_restoring *job, struct kch_restore *r,
 static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 {
 	int err = kch_kvm_ask(&job->todo.facts, message);
+	struct task_struct *thread;
 
 	if (err)
 		return err;
@@ -260,15 +267,18 @@ static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 	if (!job->kept || !job->vcpus)
 		return -ENOMEM;
 	iterate_fd(current->files, 0, take_vcpu, job);
-	job->thread = kthread_create(restore_thread, job, "kch-restore");
-	if (IS_ERR(job->thread)) {
-		err = PTR_ERR(job->thread);
-		job->thread = NULL;
-		return err;
-	}
-	get_task_struct(job->thread);
-	wake_up_process(job->thread);
-	return 0;
+	thread = kthread_create(restore_thread, job, "kch-restore");
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	get_task_struct(thread);
+	mutex_lock(&kch_lock);
+	job->thread = thread;
+	/* Who ends all restores for a kexec does not wait for one without a thread. */
+	err = not_at_kexec(message);
+	mutex_unlock(&kch_lock);
+	if (!err)
+		wake_up_process(thread);
+	return err;
 }
 
 static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
@@ -462,7 +472,7 @@ static bool all_ended(void)
 		if (!job->thread || completion_done(&job->ended))
 			continue;
 		all = false;
-		if (!job->cancelled)
+		if (!READ_ONCE(job->cancelled))
 			send_sig(SIGKILL, job->thread, 1);
 		WRITE_ONCE(job->cancelled, true);
 	}

@@ -192,8 +192,16 @@ static const struct condition sealed[] = {
 /* Processes still run while the host is on its way out. */
 void test_sealed(void)
 {
+	struct kch_restore arg;
+	int err;
+
 	scene_begin();
-	fault_insert("seal=1", ECANCELED);
+	/* Also while a restore has begun, and is not yet at what can be broken off. */
+	fault_insert("seal=2", 0);
+	err = restore(&scene.vm, ID_SAVED, 0, &arg);
+	fault_remove();
+	check(err == ESHUTDOWN && strstr(arg.message, "is being kexec'ed"), "a restore goes on: %s: %s",
+	      errno_name(err), arg.message);
 	conditions_run(sealed, sizeof(sealed) / sizeof(sealed[0]));
 	scene_end();
 	region_clear();

@@ -15,6 +15,7 @@
  *	vcpus=N			a VM that the module reads seems to have N vCPUs
  *	lost_write=1		a clock just written is one ns off when read back
  *	seal=1			the record is sealed, as before a kexec; is not loaded
+ *	seal=2			that, while a process asks the module what needs KVM; it waits for the end
  *	no_memory=1		there is none for that: every allocation fails, and there is to
  *				be none (-ENOMEM), where clocksources have numbers
  *	deny=SYMBOL		while the module asks KVM whether it reads it right, that
@@ -29,6 +30,7 @@
  *				thread_left is what is left of N at its end
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/ioport.h>
@@ -39,6 +41,7 @@
 #include <linux/reboot.h>
 #include <linux/security.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 #include <asm/msr.h>
 
 /* As tests/l1/errno/fault.h has it. */
@@ -70,8 +73,8 @@ static bool lost_write;
 module_param(lost_write, bool, 0);
 static int clocksource;
 module_param(clocksource, int, 0);
-static bool seal;
-module_param(seal, bool, 0);
+static int seal;
+module_param(seal, int, 0);
 static bool no_memory;
 module_param(no_memory, bool, 0);
 static char *deny;
@@ -407,28 +410,67 @@ static struct kretprobe thread_probe = {
 };
 
 /* What the kernel tells the module, and nobody else is to hear. */
-static int tell_of_kexec(void)
+static notifier_fn_t notifier;
+
+static int find_notifier(void)
 {
 	struct kprobe probe = { .symbol_name = "kch_seal" };
-	notifier_fn_t notifier;
 	int err = register_kprobe(&probe);
 
 	if (err)
 		return err;
 	notifier = (notifier_fn_t)probe.addr;
 	unregister_kprobe(&probe);
+	return 0;
+}
+
+static int tell_of_kexec(void)
+{
 	if (no_memory)
 		return tell_and_starve(notifier);
 	notifier(NULL, SYS_RESTART, "kexec reboot");
 	return -ECANCELED;
 }
 
+static bool told;
+
+static void tell(struct work_struct *work)
+{
+	tell_of_kexec();
+	WRITE_ONCE(told, true);
+}
+
+static DECLARE_WORK(tell_work, tell);
+
+/* kch_kvm_ask(facts, message), the first */
+static int tell_meanwhile(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	int cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
+	unsigned int tries = 10000;
+
+	if (READ_ONCE(told) || cpu >= nr_cpu_ids || !schedule_work_on(cpu, &tell_work))
+		return 1;
+	/* This CPU does nothing else until then. */
+	while (!READ_ONCE(told) && tries--)
+		mdelay(1);
+	return 1;
+}
+
+static struct kretprobe tell_probe = {
+	.kp.symbol_name = "kch_kvm_ask",
+	.entry_handler = tell_meanwhile,
+};
+
 static int __init fault_init(void)
 {
 	int err = 0;
 
-	if (seal)
-		return tell_of_kexec();
+	if (seal) {
+		err = find_notifier();
+		if (err)
+			return err;
+		return seal == 1 ? tell_of_kexec() : register_kretprobe(&tell_probe);
+	}
 	if (adjust >= 0 || update >= 0 || backwards >= 0 || protect >= 0)
 		return mark_vcpu(max(max(adjust, update), max(backwards, protect)));
 	if (dead >= 0 || bugged >= 0 || ratio >= 0 || ahead >= 0)
@@ -458,6 +500,10 @@ module_init(fault_init);
 
 static void __exit fault_exit(void)
 {
+	if (seal) {
+		unregister_kretprobe(&tell_probe);
+		flush_work(&tell_work);
+	}
 	if (khz_lie)
 		unregister_kretprobe(&khz_probe);
 	if (vcpus)
