@@ -81,7 +81,7 @@ void kch_state_restored(const struct kch_restore *r, int err)
 		return;
 	kch_kvm_known(&facts, NULL);
 	mutex_lock(&kch_lock);
-	if (!kch.too_late)
+	if (!READ_ONCE(kch.too_late))
 		kch_outgoing_replaced(&kch.outgoing, r->uuid, facts.kvm_khz);
 	mutex_unlock(&kch_lock);
 }
@@ -93,7 +93,7 @@ static void last_look(void)
 
 	kch_kvm_known(&facts, NULL);
 	mutex_lock(&kch_lock);
-	if (!kch.too_late)
+	if (!READ_ONCE(kch.too_late))
 		kch_outgoing_last_look(&kch.outgoing, facts.kvm_khz);
 	mutex_unlock(&kch_lock);
 }

@@ -72,7 +72,7 @@ static bool look(void)
 	hash_for_each(watches, bucket, watch, link) {
 		if (!watch->file)
 			continue;
-		watch->gone = is_unused(watch);
+		WRITE_ONCE(watch->gone, is_unused(watch));
 		gone |= watch->gone;
 		more |= !watch->gone;
 	}
