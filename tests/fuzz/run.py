@@ -86,6 +86,11 @@ def fuzz_all(report: ktap.Report) -> None:
     text = source.read_text()
     source.write_text(text.replace(old, new))
     for target in TARGETS:
+        wrong = build(control, f"replay-{target}", f"SOURCES={control}/sources")
+        status, output = run(300, control / f"replay-{target}", "-n", str(FIXED_RUNS[target]), BUILD / "seeds" / target)
+        report.test(f"{target}: changed, control",
+                    "" if old in text and not wrong and status and re.search("AddressSanitizer|broken promise", output) else f"{wrong or output[-4000:]}\nan unchecked size is not found",
+                    f"an unchecked size is found in {FIXED_RUNS[target]} changed inputs")
         wrong = build(control, f"fuzz-{target}", f"SOURCES={control}/sources")
         good, output, finds = fuzz(control, target, CONTROL_SECONDS) if not wrong else (True, wrong, 0)
         report.test(f"{target}: control",
@@ -100,7 +105,7 @@ def fuzz_all(report: ktap.Report) -> None:
 
 def main() -> int:
     os.environ["ASAN_OPTIONS"] = "detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", "")
-    report = ktap.Report(8 + (2 * len(TARGETS) if SECONDS else 0))
+    report = ktap.Report(8 + (3 * len(TARGETS) if SECONDS else 0))
     run_all(report)
     if SECONDS and not shutil.which(os.environ.get("CLANG", "clang")):
         report.test("fuzz", "no clang here: scripts/setup.sh --check installs it (make steps does without)")

@@ -49,6 +49,7 @@ LINES = {line.name: line for line in (
     Line("7.3-cloud", "linux-image-7.3[.-][0-9]*-cloud-amd64", "trixie-backports"),
     Line("7.3-kho"),
     Line("7.3-debug", "linux-source-7.3", "trixie-backports", "host debug"),
+    Line("7.3-kcsan", "linux-source-7.3", "trixie-backports", "host kcsan"),
     Line("7.3-intree", "linux-source-7.3", "trixie-backports", "host intree"),
     Line("7.3-intree-debug", "linux-source-7.3", "trixie-backports", "host intree debug"),
 )}

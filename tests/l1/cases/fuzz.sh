@@ -4,9 +4,12 @@
 # does it and with its parameters. Parameters:
 #
 #   seed=N         of the numbers that look random (1); what else the threads do at the same time is not of them
-#   rounds=N       how often the module is loaded for it (4), and
+#   rounds=N       how often the module is loaded for it (4), or
+#   seconds=N      for how long, and
 #   steps=N        what each thread does in a round (200),
 #   threads=N      of them (3)
+#   found=WORDS    of a control: only a fault with these words counts
+#   every=N        a kernel with KCSAN looks at one in so many accesses to memory (500)
 
 # shellcheck source=tests/l1/cases/handover.sh
 . /kch/cases/handover.sh
@@ -17,16 +20,82 @@ before_module() {
 }
 
 fuzz() {
-	try /run/fuzz "$KCH/kch-fuzz" -s "$(param seed 1)" -r "$(param rounds 4)" \
+	try /run/fuzz "$KCH/kch-fuzz" -s "$(param seed 1)" -r "$(param rounds 4)" -d "$(param seconds 0)" \
 		-n "$(param steps 200)" -t "$(param threads 3)" "$REGION_ADDR" "$REGION_SIZE"
 	cat /run/fuzz >/dev/console
 	cut -c1-300 /run/fuzz | note_lines fuzz
+	_words=$(param found | tr _ ' ')
+	[ -z "$_words" ] || grep -q "^fault: .*$_words" /run/fuzz || return 0
 	return "$STATUS"
+}
+
+KCSAN=/sys/kernel/debug/kcsan
+GCOV=/sys/kernel/debug/gcov
+
+# What gcov counts would be races.
+looks_for_races() {
+	[ -e $KCSAN ] && [ "$(param module)" != counted ]
+}
+
+# Of the kernel, called by the module: both change or read the flags of a task, as others do, without a lock.
+KNOWN='capable kthread_stop'
+
+# A race is ours when a function of the module is on one of the two stacks, and what it called was not interrupted, or
+# gave up the CPU; or when the data are in a module, and no module is on a stack. The others are the kernel's own, and
+# listed.
+no_race_of_ours() {
+	cat $KCSAN | note_lines kcsan
+	dmesg | sed 's/^\[[^]]*\] //' | awk -v ours="[$KCH_MODULE]" -v known=" $KNOWN " '
+		/^BUG: KCSAN: / { title = $0; text = ""; mine = module = of_module = 0 }
+		title { text = text $0 "\n" }
+		/ (0x[0-9a-f]*) of [0-9]* bytes by / {
+			first = away = 0
+			match($0, /0x[0-9a-f]*/)
+			of_module = substr($0, RSTART, RLENGTH) >= "0xffffffffc0000000"
+		}
+		/^ [^ ]+\+0x/ {
+			name = substr($1, 1, index($1, "+") - 1)
+			if (!first++) away = index(known, " " name " ")
+			if (name == "__schedule" || name ~ /^asm_/) away = 1
+			if (/\]$/) module = 1
+			if (index($0, ours) && !away) mine = 1
+		}
+		/^=====/ && title {
+			if (mine || of_module && !module) { count++; printf "%s", text >"/run/ours" }
+			else other[title]++
+			title = ""
+		}
+		END {
+			print count + 0, "races of the module"
+			for (title in other) print other[title], title
+		}' >/run/races
+	sort -rn /run/races | note_lines races
+	[ ! -e /run/ours ] || grep -E '^(BUG|[a-z-]+ to 0x| [^ ]+\+0x)' /run/ours | head -n 60 | note_lines ours
+	[ -s /run/races ] && [ ! -e /run/ours ]
+}
+
+# What of the module was reached, for tests/l1/fuzz/coverage.py.
+give_coverage() {
+	dmesg -n 1
+	(cd $GCOV && find . -name '*.gcda') | while IFS= read -r _gcda; do
+		mkdir -p "/run/gcov/${_gcda%/*}"
+		cat "$GCOV/$_gcda" >"/run/gcov/$_gcda"
+	done
+	tar -c -C /run/gcov . | gzip | base64 | sed 's/^/gcda: /' >/dev/console
 }
 
 stage_0() {
 	leave_module_to kch-fuzz
+	if looks_for_races; then
+		param every 500 >/sys/module/kcsan/parameters/skip_watch
+		echo on >$KCSAN
+	fi
 	check fuzz fuzz
+	if looks_for_races; then
+		echo off >$KCSAN
+		check races no_race_of_ours
+	fi
+	[ "$(param module)" != counted ] || give_coverage
 	# Nothing holds the module, or KVM, any more.
 	check unloaded test ! -e "/sys/module/$KCH_MODULE"
 	check kvm-unloads modprobe -r "$(kvm_module)"

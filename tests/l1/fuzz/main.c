@@ -3,7 +3,7 @@
  * kch-fuzz: random calls of all ioctls of /dev/kvmclock_handover and of clocks' descriptors,
  * by several threads, in the emulated host.
  *
- *	kch-fuzz [-s SEED] [-r ROUNDS] [-n STEPS] [-t THREADS] START SIZE
+ *	kch-fuzz [-s SEED] [-r ROUNDS | -d SECONDS] [-n STEPS] [-t THREADS] START SIZE
  *
  * A round: a record "from before the kexec" is put into the region, the module loaded, and
  * each thread makes STEPS steps; meanwhile they get signals.  The module is unloaded while
@@ -67,17 +67,18 @@ static void put_record(struct forged *forged, struct random *damage)
 }
 
 /* Until all who hold it have let go; they are about to. */
-static void unload_in_the_end(void)
+static bool unload_in_the_end(void)
 {
 	time_t until = time(NULL) + UNLOAD_SECONDS;
 
 	while (syscall(SYS_delete_module, module_name(), O_NONBLOCK)) {
 		if (errno != EAGAIN || time(NULL) > until) {
 			wrong("the module cannot be unloaded: %s", errno_name(errno));
-			exit(tally_print() != 0);
+			return false;
 		}
 		usleep(1000);
 	}
+	return true;
 }
 
 static bool all_done(unsigned int threads)
@@ -90,9 +91,10 @@ static bool all_done(unsigned int threads)
 	return true;
 }
 
-static void play(struct random *r, unsigned int threads, unsigned int steps)
+static bool play(struct random *r, unsigned int threads, unsigned int steps)
 {
 	unsigned int i;
+	bool unloaded;
 
 	for (i = 0; i < threads; i++)
 		worker_start(&workers[i], random_next(r), steps);
@@ -102,9 +104,10 @@ static void play(struct random *r, unsigned int threads, unsigned int steps)
 		/* A thread is there until it is joined. */
 		pthread_kill(workers[i].thread, WORKER_SIGNAL);
 	}
-	unload_in_the_end();
+	unloaded = unload_in_the_end();
 	for (i = 0; i < threads; i++)
 		pthread_join(workers[i].thread, NULL);
+	return unloaded;
 }
 
 /* The main job, after all that. */
@@ -148,14 +151,17 @@ static void round_once(struct random *r, unsigned int number, unsigned int threa
 		       unsigned int steps)
 {
 	unsigned int before, after;
+	bool unloaded;
 
 	put_record(&record, number % 4 == 3 ? r : NULL);
 	module_load_only();
 	before = descriptors_open();
-	play(r, threads, steps);
+	unloaded = play(r, threads, steps);
 	after = descriptors_open();
 	if (after != before)
 		wrong("%u descriptors before the round, %u after it", before, after);
+	if (!unloaded)
+		exit(tally_print() != 0);
 	/* What the round has left in the region is no hindrance. */
 	module_load();
 	module_unload();
@@ -171,18 +177,21 @@ static unsigned int number_of(const char *text)
 int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_signal };
-	unsigned int rounds = 4, steps = 200, threads = 3, i, wrongs;
+	unsigned int rounds = 4, steps = 200, threads = 3, seconds = 0, i, wrongs;
 	struct random r = { .state = 1 };
 	time_t begin = time(NULL);
 	int option;
 
-	while ((option = getopt(argc, argv, "s:r:n:t:")) != -1) {
+	while ((option = getopt(argc, argv, "s:r:d:n:t:")) != -1) {
 		switch (option) {
 		case 's':
 			r.state = strtoull(optarg, NULL, 0);
 			break;
 		case 'r':
 			rounds = number_of(optarg);
+			break;
+		case 'd':
+			seconds = number_of(optarg);
 			break;
 		case 'n':
 			steps = number_of(optarg);
@@ -195,13 +204,13 @@ int main(int argc, char **argv)
 		}
 	}
 	if (argc - optind != 2 || !rounds || !steps || !threads || threads > THREADS_MAX)
-		die("usage: kch-fuzz [-s SEED] [-r ROUNDS] [-n STEPS] [-t 1..%u] START SIZE",
+		die("usage: kch-fuzz [-s SEED] [-r ROUNDS | -d SECONDS] [-n STEPS] [-t 1..%u] START SIZE",
 		    THREADS_MAX);
 	region_start = strtoull(argv[optind], NULL, 0);
 	region_size = strtoull(argv[optind + 1], NULL, 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("seed %llu, %u rounds of %u steps by %u threads\n", (unsigned long long)r.state,
-	       rounds, steps, threads);
+	printf("seed %llu, rounds of %u steps by %u threads\n", (unsigned long long)r.state, steps,
+	       threads);
 	sigaction(WORKER_SIGNAL, &action, NULL);
 	things_open();
 	for (i = 0; i < threads; i++)
@@ -209,10 +218,10 @@ int main(int argc, char **argv)
 	module_load();
 	make_record();
 	module_unload();
-	for (i = 0; i < rounds; i++)
+	for (i = 0; seconds ? time(NULL) - begin < seconds : i < rounds; i++)
 		round_once(&r, i, threads, steps);
 	wrongs = tally_print();
-	printf("%u steps in %llu s, %u things wrong\n", rounds * steps * threads,
+	printf("%u steps in %u rounds, %llu s, %u things wrong\n", i * steps * threads, i,
 	       (unsigned long long)(time(NULL) - begin), wrongs);
 	return wrongs != 0;
 }
