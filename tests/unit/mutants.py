@@ -24,7 +24,7 @@ PROGRAMS = {case: path.stem for path in HERE.glob("test-*.c")
 
 
 # Besides kernel/core.
-OTHERS = "lib/vmclock.c", "guest/watch.c"
+OTHERS = "lib/vmclock.c", "guest/vmclock-watch.c"
 
 
 def passes(folder: Path, case: str) -> bool:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What runs in the guest, userspace/guest/watch.c, with a file as the vmclock page: which pages
+ * What runs in the guest, userspace/guest/vmclock-watch.c, with a file as the vmclock page: which pages
  * it takes, what it does at a disruption and in which order, and how it waits.
  */
 #include <stdlib.h>
@@ -22,7 +22,7 @@ int watch_main(int argc, char **argv);
 #define poll(...)	fake_poll(__VA_ARGS__)
 #define usleep		fake_usleep
 #define main		watch_main
-#include "watch.c"
+#include "vmclock-watch.c"
 #undef main
 
 static struct vmclock_page *page;

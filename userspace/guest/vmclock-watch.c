@@ -141,7 +141,7 @@ static void mark_seen(const struct watch *watch)
 		usleep(LOOK_MS * 1000);
 }
 
-static int usage(FILE *to)
+static int print_usage(FILE *to)
 {
 	fputs("usage: kvmclock-guest-watch [--device FILE] [--run COMMAND]\n", to);
 	return to == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -164,10 +164,10 @@ int main(int argc, char **argv)
 		else if (option == 'r')
 			watch.command = optarg;
 		else
-			return usage(option == 'h' ? stdout : stderr);
+			return print_usage(option == 'h' ? stdout : stderr);
 	}
 	if (optind < argc)
-		return usage(stderr);
+		return print_usage(stderr);
 	if (!start(&watch))
 		return EXIT_FAILURE;
 	fprintf(stderr, "kvmclock-guest-watch: watching %s: marker %llu\n", watch.device,
