@@ -133,7 +133,7 @@ def faults(root: Path):
     def saves(said: str) -> bool:
         """While other services end."""
         return said.startswith(doctor) and said.replace("other ends; ", "").startswith(
-            f"{doctor}kvmclockctl save --all; /vm1.pid is there; /vm2.pid is there; ")
+            f"{doctor}kvmclockctl save --all --vmclock; /vm1.pid is there; /vm2.pid is there; ")
 
     def expect(what: str, said: str, holds: bool):
         if not holds:
@@ -182,6 +182,6 @@ def faults(root: Path):
     for name in FILES:
         (root / name).unlink()
     hidden.parent.rmdir()
-    restore = "kvmclockctl restore --pid 7 --hold"
+    restore = "kvmclockctl restore --pid 7 --hold --vmclock"
     yield from expect("hook", said, said ==
                       f"done; {restore}; {restore}; logger -t kvmclock-handover -p daemon.err -- g1: ")

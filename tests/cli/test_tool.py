@@ -14,9 +14,11 @@ import resource
 import shlex
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -146,7 +148,10 @@ class Case(unittest.TestCase):
         self.stop_vmm()
         self.vmm = subprocess.Popen([PROGRAMS / "fake-vmm", numbers, *arguments], stdin=subprocess.PIPE,
                                     stdout=subprocess.PIPE)
-        self.assertEqual(self.vmm.stdout.readline(), b"ready\n")
+        ready, pages = self.vmm.stdout.readline().split()
+        self.assertEqual(ready, b"ready")
+        # Of the memory that a vmclock page can be in.
+        self.pages = [int(pages) + number * 4096 for number in (1, 3, 5)]
 
     def stop_vmm(self):
         if self.vmm:
@@ -419,6 +424,74 @@ class Device(Case):
         found = self.tool(0, "restore --pid {pid} --hold=9", {"result": "held"}, INCOMING="saved", WAIT=1)
         self.assertNotIn("mode", found)
         os.kill(found["holder"], 15)
+
+
+    def page(self, number, *fields, at=0):
+        """The vmclock page in this one of the process's pages, and what it is made to say."""
+        with open(f"/proc/{self.vmm.pid}/mem", "r+b", 0) as memory:
+            if fields:
+                memory.seek(self.pages[number] + at)
+                memory.write(struct.pack("<" + ("IIHBBI7Q" if len(fields) > 3 else "I" + "Q" * (len(fields) - 1)), *fields))
+            memory.seek(self.pages[number])
+            return memory.read(4096)
+
+    def test_vmclock(self):
+        """What a VMM changes in a vmclock page when it loads its guest is put back, if that is all it changed."""
+        folder = f"--vmclock={self.work}/kept"
+        saved = (0x4b4c4356, 4096, 1, 0xff, 0, 4, 7, 0, 0, 0, 0, 0, 0)
+        restore = f"restore --pid {{pid}} {folder}"
+
+        def loaded(*wrong, sequence=6):
+            self.start_vmm("0", "-uuid", uuid("a"), "-name", "web1")
+            self.page(0, *saved)
+            # What looks like one in the guest's RAM.
+            self.page(2, *saved)
+            if (self.work / f"kept/vmclock-{uuid('a')}").exists():
+                (self.work / f"kept/vmclock-{uuid('a')}").unlink()
+            self.tool(0, f"save --pid {{pid}} {folder}")
+            then = self.page(0)
+            return then, self.page(0, *(wrong or (sequence, 8)), at=0 if wrong else 12)
+
+        def restored(status, command, back, said="", more=None, **fake):
+            found = self.tool(status, command, {}, said, INCOMING="saved", **fake)
+            self.assertEqual(found.get("vmclock"), "put back" if back else None)
+            self.assertEqual(self.page(0), then if back else more or bumped)
+
+        then, bumped = loaded()
+        restored(0, restore + " --check", False)
+        restored(0, restore, True)
+        # It was for one restore.
+        bumped = self.page(0, 6, 8, at=12)
+        restored(0, restore, False, "none was kept")
+        then, bumped = loaded()
+        restored(0, restore + " --hold=9 --wait", True)
+        # The clock did not come back: the guest is told after all.
+        then, bumped = loaded()
+        restored(4, restore, False, ERROR="6:45:vCPU 0 has another offset")
+        for wait in ("", " --wait"):
+            then, bumped = loaded()
+            self.tool(0 if not wait else 4, restore + " --hold=9" + wait, {}, INCOMING="saved", ERROR="10:62:its VMM did not resume it")
+            for _ in range(50 if not wait else 1):
+                time.sleep(0.1)
+                if self.page(0) == bumped:
+                    break
+            self.assertEqual(self.page(0), bumped)
+        # Nothing is guessed.
+        then, bumped = loaded(*saved[:2], 2, *saved[3:])
+        restored(0, restore, False, "version 2, expected 1")
+        then, bumped = loaded(*saved[:7], 1, *saved[8:])
+        restored(0, restore, False, "something else than when")
+        then, bumped = loaded(0)
+        restored(0, restore, False, "there is none")
+        then, bumped = loaded()
+        self.page(1, *saved)
+        restored(0, restore, False, "there are several")
+        self.tool(1, f"save --pid {{pid}} {folder}", "", "there are several")
+        # None when it was saved, and none now: not a word.
+        self.start_vmm("0", "-uuid", uuid("a"), "-name", "web1")
+        self.tool(0, f"save --pid {{pid}} {folder}")
+        self.tool(0, restore, INCOMING="saved")
+        self.assertEqual(self.err, "")
 
 
 class Selftest(Case):

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import List
 
+import chrony
 import kernels
 import qemu_releases
 import systemd_root
@@ -177,6 +178,26 @@ def add_qemu(root: Path, version: str, line: str) -> None:
         add_program(root, "usr/bin/lkvm", Path(lkvm), strip=True)
 
 
+def add_chrony(root: Path, line: str) -> None:
+    """The initramfs of a guest with chrony, and what watches its vmclock page."""
+    make(ROOT / "userspace/guest")
+    programs, modules = chrony.ensure(), (kernels.find(line).path / "modules").resolve()
+    with tempfile.TemporaryDirectory(prefix=".initramfs.", dir=BUILD) as folder:
+        guest = Path(folder)
+        copy(L1 / "qemu/chrony-init", guest / "init")
+        copy(find_command("busybox"), guest / "bin/busybox")
+        (guest / "bin/sh").symlink_to("busybox")
+        for name in chrony.PROGRAMS:
+            copy(programs / name, guest / name)
+        shutil.copytree(programs / "lib", guest / "lib")
+        copy(programs / "ld.so", guest / "lib64/ld-linux-x86-64.so.2")
+        add_program(guest, "usr/sbin/kvmclock-guest-watch", BUILD / "guest/kvmclock-guest-watch", strip=True)
+        put(guest / "etc/passwd", b"root:x:0:0::/:/bin/sh\n")
+        put(guest / "ptp_vmclock.ko", lzma.decompress((modules / "kernel/drivers/ptp/ptp_vmclock.ko.xz").read_bytes()))
+        (guest / "dev").mkdir()
+        put(root / "boot/chrony.cpio", pack(guest))
+
+
 def add_selftests(root: Path, lines: List[str]) -> None:
     """The KVM selftests of the kernel's source, and ours, of the versions that the lines name."""
     # Another line has no library of its own here: it is a host to go to or to come from.
@@ -203,8 +224,10 @@ def build(case: Case) -> None:
         add_tests(root)
         for line in case.lines:
             add_kernel(root, line)
-        if part == "qemu":
+        if part in ("qemu", "chrony"):
             add_qemu(root, version, case.param("guest"))
+        if part == "chrony":
+            add_chrony(root, case.param("guest"))
         elif part == "selftests":
             add_selftests(root, case.lines)
         install(case.initramfs, pack(root))

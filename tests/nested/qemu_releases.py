@@ -43,7 +43,11 @@ def fetch(version, suites):
         run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=qemu-system-x86",
              f'--aptopt=APT::Default-Release "{suites[0]}"', suites[-1], packages, *lines], QEMU / f"{version}.log",
             f"fetching QEMU {version}")
-        take_needed(packages, Path(scratch, "libraries"), work / "root")
+        take_needed(packages, Path(scratch, "libraries"), work / "root", PROGRAM)
+        (work / "root/share").mkdir()
+        for pattern in FIRMWARE:
+            for file in filter(Path.exists, (packages / "usr/share").rglob(pattern)):
+                shutil.copy(file, work / "root/share")
         shutil.copy(L1 / "qemu/run-release.sh", work / "run")
         said = output_of(work / "run", "--version")
         if f"version {version}." not in said:
@@ -52,9 +56,9 @@ def fetch(version, suites):
     say(said.partition("\n")[0])
 
 
-def take_needed(packages, libraries, root):
-    """QEMU's program, the libraries that it names, and those that these name, by the linker it comes with."""
-    for folder in libraries, (root / PROGRAM).parent, root / "lib", root / "share":
+def take_needed(packages, libraries, root, *programs):
+    """Programs, the libraries that they name, and those that these name, by the linker they come with."""
+    for folder in libraries, root / "lib":
         folder.mkdir(parents=True)
     # All in one folder, for them to be found by that and by nothing else.
     for file in filter(Path.exists, packages.rglob("*.so.*")):
@@ -63,12 +67,11 @@ def take_needed(packages, libraries, root):
             (libraries / file.name).symlink_to(file.resolve())
     linker = next(file for file in packages.rglob("ld-linux-x86-64.so.2") if not file.is_symlink())
     shutil.copy(linker, root / "ld.so")
-    listed = output_of(root / "ld.so", "--library-path", libraries, "--list", packages / PROGRAM)
-    if "not found" in listed:
-        raise Problem(f"some of QEMU's libraries are missing:\n{listed}")
-    for library in re.findall(rf"=> {libraries}/(\S+)", listed):
-        output_of("strip", "-o", root / "lib" / library, libraries / library)
-    output_of("strip", "-o", root / PROGRAM, packages / PROGRAM)
-    for pattern in FIRMWARE:
-        for file in filter(Path.exists, (packages / "usr/share").rglob(pattern)):
-            shutil.copy(file, root / "share")
+    for program in programs:
+        listed = output_of(root / "ld.so", "--library-path", libraries, "--list", packages / program)
+        if "not found" in listed:
+            raise Problem(f"some of the libraries of {program} are missing:\n{listed}")
+        for library in re.findall(rf"=> {libraries}/(\S+)", listed):
+            output_of("strip", "-o", root / "lib" / library, libraries / library)
+        (root / program).parent.mkdir(parents=True, exist_ok=True)
+        output_of("strip", "-o", root / program, packages / program)

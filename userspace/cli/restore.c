@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "live.h"
 #include "policy.h"
+#include "vmclock.h"
 
 /* Long enough for any VMM that is told to resume by the next line of a script. */
 #define HOLD_S_DEFAULT	60
@@ -19,6 +20,10 @@
 
 #define UNCHANGED	"guest clock not changed"
 #define AS_ITS_VMM	"the guest's clock is as its VMM left it"
+
+/* The VM's vmclock page, and where it was kept; NULL: it is left alone. */
+static const char *vmclock_folder;
+static struct vmclock vmclock;
 
 static const char *why(const struct kch_restore *result, int err)
 {
@@ -136,6 +141,7 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct kch_
 	syslog(LOG_INFO, "%s is held until its VMM resumes it, %u s at most", label, hold_s);
 	err = wait_for_end(tool, result);
 	if (err) {
+		vmclock_tell(tool, &vmclock);
 		syslog(LOG_ERR, "%s: %s (%s); " AS_ITS_VMM, label,
 		       printable(why(result, err)), strerrorname_np(-err));
 		return;
@@ -188,6 +194,8 @@ static int restore(struct tool *tool, const struct vm_choice *choice,
 	if (chosen) {
 		vm = *chosen;
 		choose_id(tool, choice, &vm, result->uuid);
+		if (vmclock_folder && !(result->flags & KCH_RESTORE_CHECK))
+			vmclock_find(tool, &vm, result->uuid, vmclock_folder, &vmclock);
 		err = ask_module(tool, &vm, result);
 	}
 	/* A descriptor kept would keep the VM. */
@@ -196,10 +204,15 @@ static int restore(struct tool *tool, const struct vm_choice *choice,
 		return code;
 	if (err)
 		return refused(tool, &vm, err, result, UNCHANGED);
+	/* Held or not, the guest does not run yet. */
+	if (vmclock_put_back(tool, &vmclock))
+		output_string(tool->out.document, "vmclock", "put back");
 	if (held && wait) {
 		err = wait_for_end(tool, result);
-		if (err)
+		if (err) {
+			vmclock_tell(tool, &vmclock);
 			return refused(tool, &vm, err, result, AS_ITS_VMM);
+		}
 		held = false;
 	}
 	add_result(tool->out.document, &vm, held, result);
@@ -237,6 +250,8 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		  OPTION_BIT, &result.flags, KCH_RESTORE_STALE },
 		{ "old", NULL, "take a record of an earlier kernel than the last one", OPTION_BIT,
 		  &result.flags, KCH_RESTORE_OLD },
+		{ "vmclock", "[=DIR]", "put back its vmclock page, kept in DIR; " VMCLOCK_FOLDER,
+		  OPTION_TEXT, &vmclock_folder, .otherwise = VMCLOCK_FOLDER },
 		{ "max-blackout", "=MS", "refuse if more time has passed since the seal",
 		  OPTION_NUMBER, &blackout_ms_max, 0, 1, INT_MAX },
 		{ "policy", "POLICY", "of the time that passed: continue, hide, limit:10s (and hide the rest)",

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "commands.h"
 #include "live.h"
+#include "vmclock.h"
 
 static const struct column columns[] = {
 	{ "uuid", "the id under which it is, or was to be, in the record" },
@@ -31,6 +32,9 @@ static bool is_saved(struct tool *tool, const struct live_vm *vm, const uint8_t 
 	return found;
 }
 
+/* Where vmclock pages are kept; NULL: they are not. */
+static const char *vmclock_folder;
+
 static int save_one(struct tool *tool, struct table *table, const struct live_vm *vm,
 		    const uint8_t *uuid, const char *name)
 {
@@ -44,9 +48,11 @@ static int save_one(struct tool *tool, struct table *table, const struct live_vm
 	output_number(row, "pid", vm->pid);
 	output_string(row, "result", kept ? "kept" : err ? strerrorname_np(-err) :
 				     message[0] ? "replaced" : "saved");
-	return err && !kept ? complain(tool, live_label(vm), err, "%s; %s", message,
-			      err == -EEXIST || err == -ENOTUNIQ ?
-			      "what was saved stays" : "its clock is not saved") : EXIT_DONE;
+	if (err && !kept)
+		return complain(tool, live_label(vm), err, "%s; %s", message,
+				err == -EEXIST || err == -ENOTUNIQ ?
+				"what was saved stays" : "its clock is not saved");
+	return vmclock_folder ? vmclock_keep(tool, vm, uuid, vmclock_folder) : EXIT_DONE;
 }
 
 static int save_all(struct tool *tool, struct table *table, const struct live_vms *live)
@@ -73,6 +79,8 @@ int cmd_save(struct tool *tool, int argc, char **argv)
 		OPTION_ROW_FD(&choice),
 		OPTION_ROW_ID(&choice, "the VM of this id; with --pid: the id to save it under"),
 		{ "name", "NAME", "what people call it, at most 63 bytes", OPTION_TEXT, &name },
+		{ "vmclock", "[=DIR]", "keep its vmclock page, too, in DIR; " VMCLOCK_FOLDER,
+		  OPTION_TEXT, &vmclock_folder, .otherwise = VMCLOCK_FOLDER },
 		{}
 	};
 	struct live_vm *chosen;

@@ -20,8 +20,9 @@
 #include "vmclock_page.h"
 
 #define DEVICE		"/dev/vmclock0"
-/* chronyd forgets its measurements, makes new ones soon, and may step the clock after them. */
-#define COMMAND		"chronyc -m 'reset sources' 'makestep 0.001 3' 'burst 4/4'"
+/* chronyd forgets its measurements, may step the clock, and measures soon (not a PTP clock). */
+#define COMMAND		"chronyc -m 'reset sources' 'makestep 0.001 3' >/dev/null && " \
+			"{ chronyc burst 4/4 >/dev/null 2>&1 || true; }"
 
 #define PAGE_BYTES	4096
 /* An error that the kernel takes for "not known". */

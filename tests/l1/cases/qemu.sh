@@ -30,6 +30,9 @@ SAVE=$(param save migrate)
 GUEST_LINE=$(param guest "$HOST_LINE")
 # For the guest's kernel, besides those that it always has.
 GUEST_WORDS=console=ttyS0
+GUEST_INITRD=/boot/guest.cpio
+# Options of QEMU's.
+GUEST_DEVICES=
 VM_ID=00000000-0000-4000-8000-0000000051e0
 
 at() { # WHAT: when, in seconds after the boot
@@ -96,7 +99,7 @@ start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	$_wrapper qemu-system-x86_64 -accel kvm -machine "$MACHINE" -cpu "$(guest_cpu)" \
 		-smp "$VCPUS" -m "$(param guest_mb 96)" $(firmware) $(storage) \
 		-nodefaults -no-user-config -display none \
-		-kernel "/boot/vmlinuz-$GUEST_LINE" -initrd /boot/guest.cpio \
+		-kernel "/boot/vmlinuz-$GUEST_LINE" -initrd "$GUEST_INITRD" $GUEST_DEVICES \
 		-append "quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init $GUEST_WORDS" \
 		-serial "file:/run/$_name.data" \
 		-monitor stdio "$@" <>"/run/$_name.in" >"/run/$_name.monitor" 2>"/run/$_name.err" &

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# A Linux guest that keeps time by chrony over kexecs of its host, and is told of disruptions by its vmclock page: QEMU's,
+# to which a time is written before the guest starts (kch-vmclock-page). The guest is tests/l1/qemu/chrony-init.
+#
+# Parameters (besides those of qemu.sh that say what QEMU and guest are; part=chrony-VERSION):
+#   kexecs=N       0: for comparison, the guest is only watched
+#   before=S after=S   how long it is watched before the first kexec and after the last, from when chrony is in sync
+#   restore=WORDS  how it is restored: vmclock (its page is put back, the default), bumped (that is left as QEMU changes
+#                  it), alone (QEMU and nothing else)
+#   hidden_s=S     after the last kexec the page says that so much was hidden from the guest, by the library
+#   moved_s=S      the same, but the marker stays
+#   watch=no       the guest has no kvmclock-guest-watch
+#
+# Checks: page: the page's marker; quiet: the guest was not told of a disruption; offset, frequency: chrony's last offsets
+# and its frequency after the last kexec are within what they were before the first; or with hidden_s or moved_s
+# out_of_sync: STA_UNSYNC was set before chrony knew; in_sync: it is in sync again, by the page's new time.
+
+# shellcheck source=tests/l1/cases/qemu.sh
+. /kch/cases/qemu.sh
+
+GUEST_INITRD=/boot/chrony.cpio
+GUEST_DEVICES="-device vmclock"
+GUEST_WORDS="console=ttyS0 tsc=reliable kch.watch=$(param watch yes)"
+RESTORE=$(param restore vmclock)
+HIDDEN_S=$(param hidden_s 0)
+MOVED_S=$(param moved_s 0)
+BEFORE=$(param before 20)
+AFTER=$(param after 20)
+
+lines() { # PATTERN: of the guest that runs now
+	grep -c "$1" "/run/$QEMU_NAME.data" || true
+}
+
+has_lines() { # N PATTERN
+	[ "$(lines "$2")" -ge "$1" ]
+}
+
+# So many more of chrony's reports, one a second.
+watch_guest() { # N
+	_count=$(($(lines '^C ') + $1))
+	wait_for $(($1 * 10 + 60)) has_lines "$_count" '^C ' || lost_guest "$QEMU_NAME" "it does not go on"
+}
+
+page() { # WORDS of kch-vmclock-page
+	"$KCH/kch-vmclock-page" "$QEMU_PID" "$@" || fail "kch-vmclock-page $*"
+}
+
+marker() {
+	page show | cut -d' ' -f2
+}
+
+# Over the kexec, with all that it said.
+leave() {
+	note "page_$STAGE" "$(page show)"
+	marker >"$CARRIED/marker"
+	save_guest
+	wait_for 100 is_saved || lost_guest "$QEMU_NAME" "it was not saved"
+	check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux --vmclock="$CARRIED"
+	quit_qemu "$QEMU_NAME"
+	cat "/run/$QEMU_NAME.data" >>"$CARRIED/seen"
+	# shellcheck disable=SC2046 # words
+	do_kexec "$NEXT_LINE" $(carry_out)
+}
+
+stage_0() {
+	mkdir -p "$CARRIED"
+	start_qemu first -- -S
+	wait_for 100 is_paused || lost_guest first "QEMU did not start"
+	page make "$(field status kvm_tsc_khz)" >/run/made
+	monitor cont
+	wait_for 300 has_lines 1 '^G ready' || lost_guest first "the guest did not come up"
+	at "guest up"
+	note_lines guest <<-END
+		$(grep '^[GK] ' /run/first.data | tr -d '\r')
+	END
+	wait_for 120 has_lines 10 '^C.*,Normal' || lost_guest first "chrony is not in sync"
+	watch_guest "$BEFORE"
+	echo "X leaves" >>/run/first.data
+	[ "$KEXECS" -gt 0 ] || {
+		watch_guest "$AFTER"
+		cp /run/first.data /run/seen
+		judge
+		return
+	}
+	leave
+}
+
+come_back() {
+	if [ "$RESTORE" = alone ]; then
+		start_qemu ours -- -S -incoming "exec:cat $CARRIED/state"
+		wait_for 100 is_paused || lost_guest ours "its state was not loaded"
+	else
+		load_guest ours
+		note "loaded_$STAGE" "$(page show)"
+		_vmclock="--vmclock=$CARRIED"
+		[ "$RESTORE" = vmclock ] || _vmclock=
+		# shellcheck disable=SC2086 # no word, or one
+		try /run/ours.restore kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" --hold $_vmclock
+		check_equal restore "$STATUS" 0
+		[ ! -s /run/ours.restore ] || note_lines restore </run/ours.restore
+	fi
+	if [ "$STAGE" -eq "$KEXECS" ]; then
+		[ "$HIDDEN_S" -eq 0 ] || page hide "${HIDDEN_S}000000000" >/run/hidden
+		[ "$MOVED_S" -eq 0 ] || page move "${MOVED_S}000000000" >/run/hidden
+	fi
+	note "restored_$STAGE" "$(page show)"
+	if [ "$HIDDEN_S" -eq 0 ] || [ "$STAGE" -ne "$KEXECS" ]; then
+		check_equal page "$(marker)" "$(cat "$CARRIED/marker")"
+	else
+		check_equal page "$(marker)" "$(($(cat "$CARRIED/marker") + 1))"
+	fi
+	monitor cont
+}
+
+stage_n() {
+	carry_in
+	come_back
+	wait_for 100 has_lines 2 '^C ' || lost_guest ours "the guest did not come back"
+	at "guest back"
+	[ "$RESTORE" = alone ] || check verify kvmclockctl verify
+	kvmclockctl finish --discard >/dev/null || true
+	[ "$STAGE" -eq "$KEXECS" ] || leave
+	watch_guest "$AFTER"
+	echo "X comes back" >>"$CARRIED/seen"
+	cat "$CARRIED/seen" /run/ours.data >/run/seen
+	judge
+}
+
+# What chrony said, in ns and ppb, before the first kexec and after the last; the field of "X" divides them.
+summary() {
+	tr -d '\r' </run/seen | awk -v FS='[ ,]' '
+	function most(a, b) { a = a < 0 ? -a : a; return a > b ? a : b }
+	/^X leaves/ { part = 1 }
+	/^X comes/ { part = 2 }
+	/^G ready/ { ready = 1 }
+	/^C / && /Normal/ && NF >= 16 {
+		n = ++count[part + 0]
+		# The first ones are of how it came into sync.
+		if (!part && n <= 10)
+			next
+		seen[part + 0]++
+		offset[part + 0] = most($8 * 1e9, offset[part + 0])
+		if (!(part in f_min) || $10 < f_min[part]) f_min[part] = $10
+		if (!(part in f_max) || $10 > f_max[part]) f_max[part] = $10
+	}
+	END {
+		for (p = 0; p < 3; p++)
+			printf "part=%d readings=%d offset_ns=%.0f frequency_ppb=%.0f..%.0f\n", p, seen[p], offset[p],
+				f_min[p == 0 ? "" : p] * 1000, f_max[p == 0 ? "" : p] * 1000
+	}'
+}
+
+judge() {
+	summary | note_lines chrony
+	tr -d '\r' </run/seen | grep '^[WD] ' | note_lines said
+	tr -d '\r' </run/seen | awk '/^X/ { x = NR } /^[AC]/ { line[NR] = $0 } END { for (i = x - 4; i < x + 12; i++) if (i in line) print line[i] }' |
+		note_lines seen
+	_told=$(grep -c '^W.*disrupted' /run/seen || true)
+	note told "$_told"
+	if [ "$HIDDEN_S" -eq 0 ] && [ "$MOVED_S" -eq 0 ]; then
+		check_equal quiet "$_told" 0
+	fi
+}
