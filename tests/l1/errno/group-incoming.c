@@ -164,8 +164,8 @@ ENTRY(stale, entry->flags = KCH_VM_STALE; entry->host_tsc -= 10ULL * header_khz(
 	      entry->master_cycle_now = entry->host_tsc)
 ENTRY(catchup, vcpu->flags |= KCH_VCPU_CATCHUP)
 ENTRY(ratio, vcpu->tsc_scaling_ratio++)
-ENTRY(fraction_bits_less, entry->tsc_scaling_frac_bits--; vcpu->virtual_tsc_khz *= 2;
-	      forge_vcpu(f, 0)->virtual_tsc_khz *= 2)
+ENTRY(fraction_bits_less, entry->tsc_scaling_frac_bits--; vcpu->tsc_scaling_ratio /= 2;
+	      forge_vcpu(f, 0)->tsc_scaling_ratio /= 2)
 ENTRY(khz, vcpu->virtual_tsc_khz++)
 ENTRY(offset, vcpu->tsc_offset--)
 ENTRY(vcpu_id, vcpu->vcpu_id = 3)
