@@ -15,7 +15,8 @@ LEFT_OUT = ("usr/share/doc", "usr/share/i18n", "usr/share/info", "usr/share/loca
             "usr/share/zoneinfo", "usr/lib/udev/hwdb.bin", "usr/lib/udev/hwdb.d", "usr/lib/x86_64-linux-gnu/gconv",
             "usr/lib/x86_64-linux-gnu/perl-base", "var/cache", "var/lib/apt", "var/lib/dpkg")
 # What takes seconds of each boot, and does nothing here.
-MASKED = "getty@", "modprobe@", "serial-getty@", "systemd-logind", "systemd-udev-trigger"
+MASKED = ("getty@.service", "modprobe@.service", "serial-getty@.service", "systemd-logind.service",
+          "systemd-logind-varlink.socket", "systemd-udev-trigger.service")
 
 
 def make_tar() -> None:
@@ -52,6 +53,6 @@ def unpack(root: Path) -> None:
     for name in "kch-agent", "kch-case", "kch-stopped", "vmm":
         (wants / f"{name}.service").symlink_to(f"../{name}.service")
     for name in MASKED:
-        (units / f"{name}.service").symlink_to("/dev/null")
+        (units / name).symlink_to("/dev/null")
     (root / "etc/fstab").write_text("")
     (root / "etc/hostname").write_text("host\n")

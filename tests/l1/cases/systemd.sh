@@ -9,6 +9,7 @@
 #   crash=N        in stage N the VMM is killed while the guest runs; systemd starts it again
 #   clock=no       the VMM does not store its clock
 #   agent=keeps    another process has /dev/liveupdate open until the kexec, ../systemd/kch-agent.service
+#   agent=first    one has it open when systemd starts after the kexec, ../systemd/first.sh
 
 SECONDS_=$(param seconds 3)
 
@@ -30,6 +31,18 @@ judge_vmm() {
 	[ "$STAGE" -eq 0 ] || check store [ "$(reported vmm store)" != empty ]
 }
 
+# What systemd did not get is there for who opens the device next.
+judge_left() {
+	for _fd in /proc/[0-9]*/fd/8; do
+		[ "$(readlink "$_fd")" != /dev/liveupdate ] || kill "$(echo "$_fd" | cut -d/ -f3)"
+	done
+	wait_until 50 sh -c ': 2>/dev/null <>/dev/liveupdate' || fail "/dev/liveupdate is still open"
+	"$KCH/kch-luo" --session systemd retrieve >/run/out
+	note_lines left </run/out
+	check_equal left_memory "$(reported out memory)" ok
+	check_equal left_clock "$(reported out clock)" ok
+}
+
 stage_n() {
 	note at_s "$(cut -d' ' -f1 /proc/uptime) $(systemctl --version | sed 1q)"
 	wait_until 900 active || fail "the VMM's service did not become active: $(vmm Result)"
@@ -48,12 +61,16 @@ stage_n() {
 		sleep "$SECONDS_"
 	fi
 	if [ "$STAGE" -lt "$KEXECS" ]; then
-		load_kernel -l
+		_words=
+		[ "$(param agent no)" != first ] || _words=rdinit=/kch/systemd/first.sh
+		# shellcheck disable=SC2086 # a word or none
+		load_kernel -l "$NEXT_LINE" $_words
 		: >/run/kexec-follows
 		systemctl kexec
 		return
 	fi
 	systemctl stop vmm
 	judge_vmm
+	[ "$(param agent no)" != first ] || judge_left
 	check units_failed sh -c '! systemctl --failed --plain --no-legend | grep .'
 }
