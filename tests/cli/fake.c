@@ -443,6 +443,7 @@ static int do_wait(struct kch_restore *wait)
 		sleep(60);
 	wait->outcome.mode = KCH_MODE_IDENTICAL;
 	wait->outcome.host_tsc = fake.hold_ms;
+	wait->hidden_ns = (uint64_t)number_of("FAKE_HIDDEN", 0);
 	fake.hold_ms = 0;
 	return 0;
 }
@@ -479,6 +480,7 @@ static int do_restore(struct kch_restore *restore)
 	restore->outcome.rebase_bound_ns = 46;
 	restore->outcome.host_tsc = 0x200000000000ULL;
 	restore->outcome.blackout_ns = 1234567;
+	restore->hidden_ns = (uint64_t)number_of("FAKE_HIDDEN", 0);
 	if (restore->flags & KCH_RESTORE_HOLD)
 		fake.hold_ms = restore->hold_ms;
 	/* A restore from outside: the caller has all vCPUs open, and no other file of the VM. */

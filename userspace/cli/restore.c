@@ -141,7 +141,7 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct kch_
 	syslog(LOG_INFO, "%s is held until its VMM resumes it, %u s at most", label, hold_s);
 	err = wait_for_end(tool, result);
 	if (err) {
-		vmclock_tell(tool, &vmclock);
+		vmclock_tell(tool, &vmclock, 0);
 		syslog(LOG_ERR, "%s: %s (%s); " AS_ITS_VMM, label,
 		       printable(why(result, err)), strerrorname_np(-err));
 		return;
@@ -150,9 +150,11 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct kch_
 	syslog(LOG_INFO, "%s: clock restored: %s, %lld ns, %lld cycles, %lld ppb", label,
 	       kch_mode_name(outcome->mode), (long long)outcome->error_ns,
 	       (long long)outcome->error_cycles, (long long)outcome->error_rate_ppb);
-	if (result->hidden_ns)
-		syslog(LOG_INFO, "%s: %llu ns of the time that passed are hidden from it", label,
-		       (unsigned long long)result->hidden_ns);
+	if (!result->hidden_ns)
+		return;
+	syslog(LOG_INFO, "%s: %llu ns of the time that passed are hidden from it", label,
+	       (unsigned long long)result->hidden_ns);
+	vmclock_tell(tool, &vmclock, result->hidden_ns);
 }
 
 /*
@@ -186,6 +188,7 @@ static int restore(struct tool *tool, const struct vm_choice *choice,
 {
 	bool held = hold_s && !(result->flags & KCH_RESTORE_CHECK);
 	struct live_vm *chosen, vm = {};
+	const char *page = NULL;
 	struct live_vms live;
 	int code, err = 0;
 
@@ -205,16 +208,20 @@ static int restore(struct tool *tool, const struct vm_choice *choice,
 	if (err)
 		return refused(tool, &vm, err, result, UNCHANGED);
 	/* Held or not, the guest does not run yet. */
-	if (vmclock_put_back(tool, &vmclock))
-		output_string(tool->out.document, "vmclock", "put back");
+	if ((held || !result->hidden_ns) && vmclock_put_back(tool, &vmclock))
+		page = "put back";
 	if (held && wait) {
 		err = wait_for_end(tool, result);
 		if (err) {
-			vmclock_tell(tool, &vmclock);
+			vmclock_tell(tool, &vmclock, 0);
 			return refused(tool, &vm, err, result, AS_ITS_VMM);
 		}
 		held = false;
 	}
+	if (!held && result->hidden_ns && vmclock_tell(tool, &vmclock, result->hidden_ns))
+		page = "told";
+	if (page)
+		output_string(tool->out.document, "vmclock", page);
 	add_result(tool->out.document, &vm, held, result);
 	if (held)
 		return wait_in_background(tool, &vm, result, hold_s);

@@ -164,17 +164,33 @@ static bool write_page(struct tool *tool, const struct vmclock *vmclock,
 	return written;
 }
 
-bool vmclock_put_back(struct tool *tool, struct vmclock *vmclock)
+/* It is for one restore. */
+static bool write_for_good(struct tool *tool, struct vmclock *vmclock,
+			   const struct vmclock_page *page)
 {
-	if (!vmclock->address || !write_page(tool, vmclock, &vmclock->kept))
+	if (!vmclock->address || !write_page(tool, vmclock, page))
 		return false;
-	/* It is for one restore. */
 	unlink(vmclock->path);
 	return true;
 }
 
-void vmclock_tell(struct tool *tool, const struct vmclock *vmclock)
+bool vmclock_put_back(struct tool *tool, struct vmclock *vmclock)
 {
-	if (vmclock->address)
-		write_page(tool, vmclock, &vmclock->found);
+	return write_for_good(tool, vmclock, &vmclock->kept);
+}
+
+bool vmclock_tell(struct tool *tool, struct vmclock *vmclock, uint64_t hidden_ns)
+{
+	const struct kch_vmclock_restore restore = {
+		.sz = sizeof(restore),
+		.mode = hidden_ns ? KCH_MODE_IDENTICAL : KCH_MODE_NONE,
+		.hidden_ns = hidden_ns,
+	};
+	struct vmclock_page page = vmclock->kept;
+
+	if (!vmclock->address || kch_vmclock_restored(tool->handle, &page, &restore, NULL))
+		return false;
+	/* That one is the VMM's business. */
+	page.vm_generation_counter = vmclock->found.vm_generation_counter;
+	return write_for_good(tool, vmclock, &page);
 }

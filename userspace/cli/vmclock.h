@@ -30,7 +30,10 @@ void vmclock_find(struct tool *tool, const struct live_vm *vm, const uint8_t uui
 /* The guest sees none of what its VMM has changed.  Before the guest runs; true if it was done. */
 bool vmclock_put_back(struct tool *tool, struct vmclock *vmclock);
 
-/* Because the clock did not come back exactly: as the VMM had it. */
-void vmclock_tell(struct tool *tool, const struct vmclock *vmclock);
+/*
+ * The guest is told, because its clock did not come back exactly: so much was hidden from it,
+ * or with 0 it is as its VMM left it.  true if that was done.
+ */
+bool vmclock_tell(struct tool *tool, struct vmclock *vmclock, uint64_t hidden_ns);
 
 #endif /* KCH_CLI_VMCLOCK_H */
