@@ -58,7 +58,11 @@ leave() {
 	wait_for 100 is_saved || lost_guest "$QEMU_NAME" "it was not saved"
 	check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux --vmclock="$CARRIED"
 	quit_qemu "$QEMU_NAME"
-	cat "/run/$QEMU_NAME.data" >>"$CARRIED/seen"
+	{
+		cat "/run/$QEMU_NAME.data"
+		# The last line may be cut.
+		printf '\nX\n'
+	} >>"$CARRIED/seen"
 	# shellcheck disable=SC2046 # words
 	do_kexec "$NEXT_LINE" $(carry_out)
 }
@@ -76,14 +80,11 @@ stage_0() {
 	END
 	wait_for 120 has_lines 10 '^C.*,Normal' || lost_guest first "chrony is not in sync"
 	watch_guest "$BEFORE"
-	echo "X leaves" >>/run/first.data
-	[ "$KEXECS" -gt 0 ] || {
-		watch_guest "$AFTER"
-		cp /run/first.data /run/seen
-		judge
-		return
-	}
-	leave
+	[ "$KEXECS" -eq 0 ] || leave
+	_lines=$(wc -l </run/first.data)
+	watch_guest "$AFTER"
+	sed "${_lines}aX" /run/first.data >/run/seen
+	judge
 }
 
 come_back() {
@@ -122,43 +123,55 @@ stage_n() {
 	kvmclockctl finish --discard >/dev/null || true
 	[ "$STAGE" -eq "$KEXECS" ] || leave
 	watch_guest "$AFTER"
-	echo "X comes back" >>"$CARRIED/seen"
 	cat "$CARRIED/seen" /run/ours.data >/run/seen
 	judge
 }
 
-# What chrony said, in ns and ppb, before the first kexec and after the last; the field of "X" divides them.
+# One line for each thing to be noted or checked; a line X of what was seen is a kexec.
 summary() {
-	tr -d '\r' </run/seen | awk -v FS='[ ,]' '
+	tr -d '\r' </run/seen | awk -v FS='[ ,]' -v kexecs="$KEXECS" '
 	function most(a, b) { a = a < 0 ? -a : a; return a > b ? a : b }
-	/^X leaves/ { part = 1 }
-	/^X comes/ { part = 2 }
-	/^G ready/ { ready = 1 }
-	/^C / && /Normal/ && NF >= 16 {
-		n = ++count[part + 0]
-		# The first ones are of how it came into sync.
-		if (!part && n <= 10)
-			next
-		seen[part + 0]++
-		offset[part + 0] = most($8 * 1e9, offset[part + 0])
-		if (!(part in f_min) || $10 < f_min[part]) f_min[part] = $10
-		if (!(part in f_max) || $10 > f_max[part]) f_max[part] = $10
+	/^X$/ { part++; next }
+	/^G ready/ { begun = 1 }
+	part && part == (kexecs ? kexecs : 1) { last = 1 }
+	last && !resumed && /^[AC] [0-9.]+ / { resumed = $2 }
+	last && !told && /^W .*disrupted/ { told = $2 }
+	last && /^A / && NF >= 4 {
+		unsync = int($3 / 64) % 2
+		if (unsync && !out) { out = $2; maxerror_us = $4 }
+		if (told && $2 > told && !unsync && !back) back = $2
+	}
+	/^C / && NF == 16 && $16 == "Normal" {
+		# How chrony came into sync at first is not looked at.
+		if (!part && ++count <= 10) next
+		if (last) final = $8 * 1e9
+		p = last ? "after" : part ? "between" : "before"
+		n[p]++
+		offset[p] = most($8 * 1e9, offset[p])
+		ppb = $10 * 1000
+		if (n[p] == 1 || ppb < low[p]) low[p] = ppb
+		if (n[p] == 1 || ppb > high[p]) high[p] = ppb
 	}
 	END {
-		for (p = 0; p < 3; p++)
-			printf "part=%d readings=%d offset_ns=%.0f frequency_ppb=%.0f..%.0f\n", p, seen[p], offset[p],
-				f_min[p == 0 ? "" : p] * 1000, f_max[p == 0 ? "" : p] * 1000
+		for (p in n)
+			printf "%s readings %d offset_max_ns %.0f frequency_ppb %.0f to %.0f\n", p, n[p], offset[p], low[p], high[p]
+		printf "final offset_ns %.0f\n", final
+		if (told) printf "told after_s %.2f out_of_sync_after_s %.2f maxerror_us %d in_sync_after_s %s\n",
+			told - resumed, out - resumed, maxerror_us, back ? back - resumed : "never"
+		printf "=%s %s\n", told && out ? "yes" : "no", told && back ? "yes" : "no"
 	}'
 }
 
 judge() {
-	summary | note_lines chrony
+	summary >/run/summary
+	grep -v '^=' /run/summary | note_lines chrony
 	tr -d '\r' </run/seen | grep '^[WD] ' | note_lines said
-	tr -d '\r' </run/seen | awk '/^X/ { x = NR } /^[AC]/ { line[NR] = $0 } END { for (i = x - 4; i < x + 12; i++) if (i in line) print line[i] }' |
+	tr -d '\r' </run/seen | awk '/^X$/ { x = NR } /^[AC]/ { line[NR] = $0 } END { for (i = x - 6; i < x + 40; i++) if (i in line) print line[i] }' |
 		note_lines seen
-	_told=$(grep -c '^W.*disrupted' /run/seen || true)
-	note told "$_told"
 	if [ "$HIDDEN_S" -eq 0 ] && [ "$MOVED_S" -eq 0 ]; then
-		check_equal quiet "$_told" 0
+		check_equal quiet "$(grep -c '^W.*disrupted' /run/seen || true)" 0
+	else
+		check out_of_sync grep -q '^=yes' /run/summary
+		check in_sync grep -q '^=.* yes' /run/summary
 	fi
 }
