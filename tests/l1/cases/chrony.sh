@@ -137,8 +137,8 @@ summary() {
 	last && !resumed && /^[AC] [0-9.]+ / { resumed = $2 }
 	last && !told && /^W .*disrupted/ { told = $2 }
 	last && /^A / && NF >= 4 {
-		unsync = int($3 / 64) % 2
-		if (unsync && !out) { out = $2; maxerror_us = $4 }
+		unsync = int($4 / 64) % 2
+		if (unsync && !out) { out = $2; maxerror_us = $3 }
 		if (told && $2 > told && !unsync && !back) back = $2
 	}
 	/^C / && NF == 16 && $16 == "Normal" {
