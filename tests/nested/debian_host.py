@@ -125,7 +125,8 @@ class DebianHost(Qemu):
                  f"tsc_early_khz={self.tsc_khz}", "hpet=disable", "pmtmr=0", f"kch.tsc_khz={self.tsc_khz}",
                  f"kch.host={self.case.host}", f"kch.next={self.case.next}"]
         if self.case.param("handover") != "no" and not self.case.param("options"):
-            words.append(f"kvmclock_handover.region={address:#x},{size:#x}")
+            # On a busy machine the kexec of this one may take minutes.
+            words += [f"kvmclock_handover.region={address:#x},{size:#x}", "kvmclock_handover.kexec_seconds_max=900"]
         return " ".join(words + [word[1:] if word[0] == "+" else f"kch.{word}" for word in self.case.params.split()])
 
     def arguments(self) -> List[str]:

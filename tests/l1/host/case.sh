@@ -42,7 +42,7 @@ tsc_offset() { # GUEST
 }
 
 by_example() {
-	sed -n 's/^#\(options.* region=\)/\1/p' /usr/share/doc/kvmclock-handover/examples/modprobe.conf \
+	sed -n 's/^#\(options.* region=.*\)/\1 kexec_seconds_max=900/p' /usr/share/doc/kvmclock-handover/examples/modprobe.conf \
 		>/etc/modprobe.d/kvmclock_handover.conf
 	systemctl start kvmclock-handover-load
 	wait_until 600 systemctl -q is-active kvmclock-handover-save || fail "the module's device starts no unit"
@@ -81,7 +81,7 @@ load() { # CMDLINE
 }
 
 without_region() {
-	kvmclockctl kexec-args --append | sed 's/ [^ ]*0x30000000[^ ]*//g'
+	kvmclockctl kexec-args --append | sed 's/ [^ ]*0x30000000[^ ]*//g; s/ kvmclock_handover[^ ]*//g'
 }
 
 goes_on() { # GUEST
