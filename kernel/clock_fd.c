@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "clock_fd.h"
 #include "ioctl/ioctl.h"
@@ -266,6 +267,45 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 	return err;
 }
 
+/*
+ * The clock of a record that the caller has made, as of one that came: every check of that is
+ * due, and besides it is of this machine, since its TSC was reset.
+ */
+static int of_bytes(struct kch_clock_file *clock, const struct kch_clock_fd *c,
+		    struct kch_message *message)
+{
+	struct kch_kvm_facts facts;
+	struct kch_incoming_vm *in;
+	void *copy;
+	int err;
+
+	if (!c->record_bytes || c->record_bytes > KCH_RECORD_BYTES_MAX) {
+		kch_say(message, "a record of %u bytes, expected 1 to %u", c->record_bytes,
+			KCH_RECORD_BYTES_MAX);
+		return -EINVAL;
+	}
+	err = kch_kvm_ask(&facts, message);
+	if (err)
+		return err;
+	copy = kvmalloc(c->record_bytes, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	if (copy_from_user(copy, u64_to_user_ptr(c->record), c->record_bytes)) {
+		kch_say(message, "record at %#llx: %u bytes cannot be read there", c->record,
+			c->record_bytes);
+		kvfree(copy);
+		return -EFAULT;
+	}
+	/* From here on the clock has the copy. */
+	mutex_lock(&kch_lock);
+	err = kch_incoming_open(&clock->incoming, copy, c->record_bytes) ?:
+	      kch_incoming_find(&clock->incoming, c->uuid, &in, message);
+	if (!err)
+		strscpy(clock->name, in->vm.vm.name, sizeof(clock->name));
+	mutex_unlock(&kch_lock);
+	return err;
+}
+
 /* Behind the structure: nobody can close a descriptor that nobody was told of. */
 static struct file **opened(struct kch_clock_fd *c)
 {
@@ -314,6 +354,7 @@ int kch_clock_fd(void *context, void *arg, struct kch_message *message)
 
 	c->fd = -1;
 	err = kch_ioctl_flags(c->flags, 0, message) ?:
+	      kch_ioctl_reserved(c->reserved, message) ?:
 	      kch_ioctl_names(c->uuid, c->name, message);
 	if (err)
 		return err;
@@ -325,13 +366,20 @@ int kch_clock_fd(void *context, void *arg, struct kch_message *message)
 		kch_say(message, "a name is given, but the record has one");
 		return -EINVAL;
 	}
+	if (c->record ? c->vm_fd != -1 : c->record_bytes) {
+		kch_say(message, "a record at %#llx of %u bytes, with vm_fd %d", c->record,
+			c->record_bytes, c->vm_fd);
+		err = -EINVAL;
+		goto put;
+	}
 	clock = kch_clock_file_new();
 	if (!clock) {
 		err = -ENOMEM;
 		goto put;
 	}
 	memcpy(clock->uuid, c->uuid, sizeof(clock->uuid));
-	err = (vm_file ? of_vm(clock, vm_file, c, message) : of_entry(clock, c, message)) ?:
+	err = (vm_file ? of_vm(clock, vm_file, c, message) :
+	       c->record ? of_bytes(clock, c, message) : of_entry(clock, c, message)) ?:
 	      open_fd(clock, c);
 	if (err)
 		kch_clock_file_free(clock);

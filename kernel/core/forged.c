@@ -103,6 +103,11 @@ int kch_header_forged(const struct kch_rec_header *header, struct kch_message *m
 	u64 sequence = le64_to_cpu(header->sequence), generation = le64_to_cpu(header->generation);
 	u32 kvm_khz = le32_to_cpu(header->kvm_tsc_khz);
 
+	if (!is_newer(header) && !(le32_to_cpu(header->compat) & KCH_COMPAT_WALL) &&
+	    (header->wall_maxerror_us || header->wall_flags))
+		return forged(message, "wall_maxerror_us %u and wall_flags %#x, which compat does not announce",
+			      le32_to_cpu(header->wall_maxerror_us),
+			      le32_to_cpu(header->wall_flags));
 	/* A kexec has a record of its own at least. */
 	if (generation > sequence)
 		return forged(message, "generation %llu is more than there were records, %llu",

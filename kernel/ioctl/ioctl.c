@@ -18,7 +18,7 @@ static_assert(sizeof(struct kch_outcome) == 80);
 static_assert(sizeof(struct kch_restore) == 392);
 static_assert(sizeof(struct kch_finish) == 272);
 static_assert(sizeof(struct kch_adopt) == 296);
-static_assert(sizeof(struct kch_clock_fd) == 352);
+static_assert(sizeof(struct kch_clock_fd) == 368);
 
 int kch_ioctl_flags(u32 flags, u32 known, struct kch_message *message)
 {

@@ -63,6 +63,9 @@ static size_t put_record(const struct sample *from, u8 *slot, size_t slot_size)
 	kch_rec_header_init(&header);
 	header.sequence = cpu_to_le64(from->sequence);
 	header.generation = cpu_to_le64(from->generation);
+	header.compat = cpu_to_le32(from->compat);
+	header.wall_maxerror_us = cpu_to_le32(from->wall_maxerror_us);
+	header.wall_flags = cpu_to_le32(from->wall_flags);
 	header.flags = cpu_to_le32(from->flags);
 	header.tsc_khz = cpu_to_le32(from->tsc_khz);
 	header.kvm_tsc_khz = cpu_to_le32(from->kvm_tsc_khz);

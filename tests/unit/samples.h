@@ -41,6 +41,7 @@ struct sample {
 	u64 sequence, generation;
 	u32 flags, compat;
 	u64 superseded;
+	u32 wall_maxerror_us, wall_flags;
 	u32 tsc_khz, kvm_tsc_khz, tsc_source;
 	u64 host_tsc, realtime_ns, tai_ns, boottime_ns, raw_ns;
 	char boot_id[17], machine_id[17];
@@ -51,7 +52,7 @@ struct sample {
 	struct sample_vm vms[SAMPLE_VMS_MAX];
 };
 
-#define SAMPLE_COUNT	5
+#define SAMPLE_COUNT	6
 extern const struct sample samples[SAMPLE_COUNT];
 
 /* A region of 8192 bytes: samples[1] in slot 0, samples[2], newer, in slot 1. */

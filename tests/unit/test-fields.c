@@ -75,31 +75,34 @@ static void test_words(void)
 /* A flag stands behind its member; the bits known are those of the header. */
 static void test_flags(void)
 {
+	/* Their sum: of one structure two members may have flags. */
 	static const u32 known[TABLES] = {
-		KCH_REC_SEALED,
+		KCH_REC_SEALED + KCH_WALL_SYNCED + KCH_WALL_TAI,
 		KCH_VM_MASTER_CLOCK | KCH_VM_RUNNING | KCH_VM_AT_SEAL | KCH_VM_AT_END |
 			KCH_VM_STALE,
 		KCH_VCPU_PAIR_VALID | KCH_VCPU_PVCLOCK_ON | KCH_VCPU_CATCHUP,
 	};
 	const struct kch_field *f, *member = NULL;
 	size_t t;
-	u32 seen;
+	u32 seen = 0, sum;
 
 	for (t = 0; t < TABLES; t++) {
-		seen = 0;
+		sum = 0;
 		for (f = tables[t].fields; f->name; f++) {
 			if (f->kind != KCH_FIELD_FLAG) {
 				member = f;
+				seen = 0;
 				continue;
 			}
-			ktap_check(f->offset == member->offset && !strcmp(member->name, "flags"),
+			ktap_check(f->offset == member->offset && strstr(member->name, "flags"),
 				   "%s behind %s", f->name, member->name);
 			ktap_check(f->mask && !(f->mask & (f->mask - 1)) && !(f->mask & seen),
 				   "%s: %#x", f->name, f->mask);
 			ktap_check(f->symbol && !strncmp(f->symbol, "KCH_", 4), "%s", f->name);
 			seen |= f->mask;
+			sum += f->mask;
 		}
-		ktap_check(seen == known[t], "%s: %#x", tables[t].name, seen);
+		ktap_check(sum == known[t], "%s: %#x", tables[t].name, sum);
 	}
 }
 

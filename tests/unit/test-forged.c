@@ -451,6 +451,24 @@ static u8 *last_vcpu_at(void)
 	return vcpu_at(1);
 }
 
+/* How good a wall clock was, of a record that does not announce it. */
+static void test_wall(void)
+{
+	set_up();
+	put32(data + 244, 7);
+	check_reason(header_reason(), "wall_maxerror_us 7 and wall_flags 0, which compat does not announce",
+		     "maxerror", 7);
+	plan_write_bytes(&plan, data);
+	put32(data + 248, KCH_WALL_SYNCED);
+	check_reason(header_reason(), "wall_flags 0x1, which", "flags", 1);
+	plan.compat |= KCH_COMPAT_WALL;
+	plan_write_bytes(&plan, data);
+	put32(data + 244, 7);
+	put32(data + 248, KCH_WALL_SYNCED | KCH_WALL_TAI);
+	check_reason(header_reason(), NULL, "announced", 7);
+	tear_down();
+}
+
 static void test_bits(void)
 {
 	set_up();
@@ -514,6 +532,7 @@ int main(int argc, char **argv)
 		{ "forged_function", test_function },
 		{ "forged_vcpu", test_vcpu },
 		{ "forged_bits", test_bits },
+		{ "forged_wall", test_wall },
 		{ "forged_text", test_text },
 	};
 

@@ -69,6 +69,8 @@ static void check_sample(const struct sample *sample, const struct kch_record *r
 	check_number(le32_to_cpu(h->flags), sample->flags);
 	check_number(le32_to_cpu(h->compat), sample->compat);
 	check_number(le64_to_cpu(h->superseded), sample->superseded);
+	check_number(le32_to_cpu(h->wall_maxerror_us), sample->wall_maxerror_us);
+	check_number(le32_to_cpu(h->wall_flags), sample->wall_flags);
 	check_number(le32_to_cpu(h->tsc_khz), sample->tsc_khz);
 	check_number(le32_to_cpu(h->kvm_tsc_khz), sample->kvm_tsc_khz);
 	check_number(le32_to_cpu(h->tsc_source), sample->tsc_source);

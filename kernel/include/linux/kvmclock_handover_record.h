@@ -47,11 +47,16 @@
 
 /* Feature bits */
 #define KCH_COMPAT_BOUND	(1U << 0) /* there is an entries_crc32c */
-#define KCH_COMPAT_KNOWN	KCH_COMPAT_BOUND
+#define KCH_COMPAT_WALL		(1U << 1) /* the writer says how good its wall clock is */
+#define KCH_COMPAT_KNOWN	(KCH_COMPAT_BOUND | KCH_COMPAT_WALL)
 #define KCH_INCOMPAT_KNOWN	0U
 
 /* struct kch_rec_header::flags */
 #define KCH_REC_SEALED		(1U << 0)
+
+/* struct kch_rec_header::wall_flags */
+#define KCH_WALL_SYNCED		(1U << 0)
+#define KCH_WALL_TAI		(1U << 1)
 
 /* A record starts with this. */
 struct kch_rec_header {
@@ -82,7 +87,9 @@ struct kch_rec_header {
 	char   module_version[16];
 	__le64 superseded;
 	__le32 entries_crc32c;
-	__u8   reserved[60];
+	__le32 wall_maxerror_us;
+	__le32 wall_flags;
+	__u8   reserved[52];
 	__le32 crc32c;
 	__le32 reserved2;
 	__le64 commit;

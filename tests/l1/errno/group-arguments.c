@@ -24,8 +24,13 @@ static void size_zero(struct attempt *a)
 	a->arg.size = 0;
 }
 
+/* Of the first version, which some have grown since. */
 static void size_short(struct attempt *a)
 {
+	if (a->cmd == KCH_IOC_RESTORE || a->cmd == KCH_IOC_WAIT)
+		a->arg.size = offsetof(struct kch_restore, policy);
+	if (a->cmd == KCH_IOC_CLOCK_FD)
+		a->arg.size = offsetof(struct kch_clock_fd, record);
 	a->arg.size--;
 }
 
@@ -154,6 +159,14 @@ static const struct condition reserved[] = {
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_ADOPT, "reserved set", SET(kch_adopt, reserved, 1),
 	  .expected = EINVAL, .message = "reserved" },
+	{ KCH_IOC_CLOCK_FD, "reserved set", SET(kch_clock_fd, reserved, 1),
+	  .expected = EINVAL, .message = "reserved" },
+	{ KCH_IOC_CLOCK_FD, "length of no record", SET(kch_clock_fd, record_bytes, 1),
+	  .expected = EINVAL, .message = "a record at" },
+	{ KCH_IOC_RESTORE, "unknown policy", SET(kch_restore, policy, 4),
+	  .expected = EINVAL, .message = "policy 4" },
+	{ KCH_IOC_RESTORE, "limit without that policy", SET(kch_restore, limit_ms, 5),
+	  .expected = EINVAL, .message = "limit_ms is 5" },
 };
 
 /* Nothing is wrong: the longer structure is served, flags of INFO are output. */

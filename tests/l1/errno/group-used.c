@@ -88,6 +88,16 @@ void test_used(void)
 	is_refused("the module is loaded anew", 0, EALREADY, "given back already");
 	is_refused("another flag", KCH_RESTORE_OLD, EALREADY, "given back already");
 	is_given("asked for", KCH_RESTORE_STALE);
+	/* Since when the guest did not run nobody knows. */
+	new_vm();
+	arg = (struct kch_restore){
+		.size = sizeof(arg), .vm_fd = scene.vm.fd, .mode = KCH_MODE_IDENTICAL,
+		.flags = KCH_RESTORE_STALE, .policy = KCH_POLICY_HIDE,
+	};
+	set_uuid(arg.uuid, ID_SAVED);
+	check(ioctl(device, KCH_IOC_RESTORE, &arg) && errno == EBADRQC &&
+	      strstr(arg.message, "may not be its last clock") && !arg.hidden_ns,
+	      "hidden since nobody knows when: %s", arg.message);
 	scene_end();
 
 	/* What the guest did not get is there for another try. */

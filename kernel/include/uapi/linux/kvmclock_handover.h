@@ -584,6 +584,10 @@ struct kch_adopt {
  * @uuid: in: the VM's id, not all zero
  * @name: in: of a VM: NUL-terminated, for people; may be empty.  With @vm_fd -1: empty
  * @message: out: why it was refused
+ * @record: in: with @vm_fd -1: address of a record to take @uuid's clock from, instead of
+ *	the one from before the kexec, made on this host; 0: none
+ * @record_bytes: in: its length; 0 if @record is
+ * @reserved: in: must be 0
  *
  * Who has the descriptor can call on it, without capability and without /dev/kvm,
  * KCH_IOC_INFO (without what is said of the records and the region), KCH_IOC_GET,
@@ -612,7 +616,12 @@ struct kch_clock_fd {
 	__u8  uuid[KCH_UUID_SIZE];
 	char  name[KCH_NAME_SIZE];
 	char  message[KCH_MESSAGE_SIZE];
+	__u64 record;
+	__u32 record_bytes;
+	__u32 reserved;
 };
+
+#define KCH_RECORD_BYTES_MAX	0x800000	/* of a record that a caller gives */
 
 /* struct kch_finish::flags */
 #define KCH_FINISH_DISCARD	(1U << 0) /* also VMs not restored, or damaged */
