@@ -292,6 +292,9 @@ class Library(Case):
     def test_stock_vm(self):
         self.program("test-stock-vm")
 
+    def test_carry(self):
+        self.program("test-carry")
+
     def test_stock_kvm(self):
         """With this machine's KVM, if it has one; the emulated host runs the same program."""
         self.program("stock-kvm", STOCK_CONTROL_IS_ELSEWHERE="1", STOCK_READINGS="800")

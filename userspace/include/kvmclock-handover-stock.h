@@ -169,6 +169,82 @@ KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct
 			      const struct kch_restore_opts *opts,
 			      struct kch_restore_result *result);
 
+/**
+ * kch_export() - a VM's clock as bytes, for another host, or for later
+ * @handle: what kch_open_stock(), or kch_open(), returned
+ * @vm_fd: in: the VM
+ * @vcpus: in: all its vCPUs, as for kch_stock_save(); NULL: the module reads the VM, which
+ *	may be of any process, and may be running
+ * @count: in: length of @vcpus; 0 if that is NULL
+ * @uuid: in: an id for the VM, not all zero
+ * @name: in: for people, at most KCH_NAME_SIZE - 1 bytes; NULL for none
+ * @buffer: out: the clock, to be carried with the guest's other state; NULL if *@size is 0
+ * @size: in: bytes @buffer has; out: bytes the clock has
+ *
+ * The bytes are a record with this one VM (region-abi.rst).  They tie kvmclock to this
+ * host's wall clock, and say how good that is: what adjtimex(2) tells.  A guest that runs
+ * on after it has a clock that goes on as the bytes say.
+ *
+ * Return: 0, or as kch_stock_save(); with @vcpus NULL as kch_vm_read(), -EOPNOTSUPP (no
+ * master clock), -ENODATA (no vCPU has run), -ENOBUFS (*@size tells what is needed).
+ */
+KCH_API int kch_export(struct kch_handle *handle, int vm_fd, const struct kch_stock_vcpu *vcpus,
+		       size_t count, const uint8_t uuid[KCH_UUID_SIZE], const char *name,
+		       void *buffer, size_t *size);
+
+/* struct kch_restore_opts::flags that kch_import() takes */
+#define KCH_IMPORT_FLAGS	(KCH_RESTORE_CHECK | KCH_RESTORE_ANY_WALL | KCH_RESTORE_BEST_EFFORT)
+
+/**
+ * kch_import() - give a VM the clock that kch_export() made, on any host
+ * @handle: what kch_open_stock(), or kch_open(), returned
+ * @vm_fd: in: the new VM, whose frequency kch_stock_prepare() has set
+ * @vcpus: in: all its vCPUs, in any order; may be NULL where the module restores
+ * @count: in: length of @vcpus
+ * @buffer: in: what kch_export() made; need not be trusted
+ * @size: in: its length, bytes
+ * @opts: in: options, or NULL: then the weakest mode is KCH_MODE_IDENTICAL with the module,
+ *	KCH_MODE_CONVERGED without.  Its policy: what of the time since the export the guest's
+ *	clocks go on by.  Of the flags KCH_IMPORT_FLAGS; KCH_RESTORE_ANY_WALL: take a wall
+ *	clock that is not synchronised
+ * @result: in: its member sz; out: the rest, also after a refusal; or NULL
+ *
+ * Callable when kch_vm_restore() is.  kvmclock is then what it was at the export and
+ * @result->elapsed_ns more, give or take @result->wall_bound_ns; the vCPUs' TSCs belong to
+ * that as they did, and are as far from each other.  With the module kvmclock is the same
+ * function of the guest's TSC as it was, to the bit, and the errors in @result->outcome are
+ * 0.  Without it they are those of kch_stock_restore(), besides.  The guest should be told
+ * that its time was disrupted.  Nothing keeps the same bytes from being imported twice.
+ *
+ * Return: 0, or as kch_stock_restore() but for -EREMCHG, -ETIME and -EBADRQC, with the module
+ * as kch_vm_restore(); -ENOTCONN (a wall clock was not synchronised, or the bytes do not say
+ * so), -EILSEQ (the export is in the future by more than both clocks may be off), -ERANGE
+ * (another frequency, and a CPU that cannot scale), -EAGAIN (this host's TSC counts for some
+ * seconds only).
+ */
+KCH_API int kch_import(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
+		       size_t count, const void *buffer, size_t size,
+		       const struct kch_restore_opts *opts, struct kch_restore_result *result);
+
+/**
+ * kch_import_fd() - the clock that kch_export() made, as a descriptor for a VM of this host
+ * @handle: what kch_open() returned
+ * @vm_fd: in: the VM, of any process: for what its KVM can scale
+ * @buffer: in: what kch_export() made; need not be trusted
+ * @size: in: its length, bytes
+ * @opts: in: as for kch_import(), or NULL
+ * @result: in: its member sz; out: policy, hidden_ns, elapsed_ns, wall_bound_ns, by_tai; or
+ *	NULL
+ *
+ * The same as kch_import() with the module, in two steps: the descriptor is of the clock as
+ * it is here, as kch_clock_fd() makes them.  It can be passed to another process, and
+ * KCH_IOC_RESTORE on it can hold the VM.
+ *
+ * Return: the descriptor, close-on-exec; or as kch_import() and kch_clock_fd().
+ */
+KCH_API int kch_import_fd(struct kch_handle *handle, int vm_fd, const void *buffer, size_t size,
+			  const struct kch_restore_opts *opts, struct kch_restore_result *result);
+
 #ifdef __cplusplus
 }
 #endif

@@ -189,6 +189,9 @@ KCH_API int kch_list(struct kch_handle *handle, enum kch_which which, size_t ent
  * @cpu_vendor: first four characters of the CPUID vendor string, and a NUL
  * @kernel_release: uname -r
  * @module_version: version of the module that wrote it
+ * @wall_maxerror_us: how far @realtime_ns and @tai_ns may be off, us; of a record that
+ *	kch_export() made
+ * @wall_flags: KCH_HOST_INFO_WALL_*; 0: not said
  */
 struct kch_host_info {
 	size_t sz;
@@ -210,7 +213,12 @@ struct kch_host_info {
 	char cpu_vendor[8];
 	char kernel_release[64];
 	char module_version[16];
+	uint32_t wall_maxerror_us;
+	uint32_t wall_flags;
 };
+
+#define KCH_HOST_INFO_WALL_SYNCED (1U << 0) /* wall_maxerror_us is a bound */
+#define KCH_HOST_INFO_WALL_TAI	(1U << 1) /* tai_ns is TAI */
 
 /**
  * kch_host() - the host part of a record
@@ -553,6 +561,12 @@ struct kch_restore_opts {
  * @limit_ms: of that policy
  * @hidden_ns: time that the guest's clocks do not have because of it, ns; not 0: the
  *	guest should be told.  The outcome's errors are by the clock without it
+ * @elapsed_ns: of kch_import(): time since the export that the clocks went on by, ns
+ * @wall_bound_ns: of kch_import(): how far @elapsed_ns may be off, ns: by what both hosts
+ *	knew of their wall clocks, the readings, and the rounding to cycles.  UINT64_MAX:
+ *	a wall clock was not synchronised, and nobody knows
+ * @by_tai: of kch_import(): 1: by TAI, 0: by CLOCK_REALTIME, off by leap seconds between
+ * @reserved: 0
  */
 struct kch_restore_result {
 	size_t sz;
@@ -565,6 +579,10 @@ struct kch_restore_result {
 	uint32_t policy;
 	uint32_t limit_ms;
 	uint64_t hidden_ns;
+	uint64_t elapsed_ns;
+	uint64_t wall_bound_ns;
+	uint32_t by_tai;
+	uint32_t reserved;
 };
 
 /**

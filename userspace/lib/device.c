@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <linux/kvmclock_handover_record.h>
+#include "device.h"
 #include "handle.h"
 
 int kch_vm_save(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
@@ -147,6 +148,8 @@ int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_in
 	memcpy(info.cpu_vendor, header.cpu_vendor, sizeof(header.cpu_vendor));
 	memcpy(info.kernel_release, header.kernel_release, sizeof(info.kernel_release) - 1);
 	memcpy(info.module_version, header.module_version, sizeof(info.module_version) - 1);
+	info.wall_maxerror_us = le32_to_cpu(header.wall_maxerror_us);
+	info.wall_flags = le32_to_cpu(header.wall_flags);
 	return kch_output(handle, "struct kch_host_info", host,
 			  offsetofend(struct kch_host_info, module_version), &info, sizeof(info));
 }

@@ -4,7 +4,6 @@
 #define KCH_LIB_HANDLE_H
 
 #include <kvmclock-handover.h>
-#include <linux/kvmclock_handover_record.h>
 #include "portable.h"
 
 #define offsetofend(type, member) \
@@ -66,9 +65,6 @@ int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_op
 /* Fills in the caller's result, if it is not NULL; returns @err, with errno set. */
 int kch_restore_output(struct kch_restore_result *result,
 		       const struct kch_restore_result *from, int err);
-
-/* A record's header, as the module has it.  -ENODATA, -EBADMSG. */
-int kch_header(struct kch_handle *handle, enum kch_which which, struct kch_rec_header *header);
 
 /* Copies a VM's name; NULL is none.  -ENAMETOOLONG. */
 int kch_copy_name(struct kch_handle *handle, char to[KCH_NAME_SIZE], const char *name);

@@ -4,8 +4,10 @@
  * The module does the latter.  What it cannot give exactly is given in a weaker mode,
  * if the caller accepts that.
  */
+#include "device.h"
 #include "hide.h"
 #include "kvm.h"
+#include "restore.h"
 #include "weaker.h"
 
 /* The one frequency that all saved vCPUs had, for the new ones. */
@@ -77,13 +79,7 @@ static int ask_module(struct kch_handle *handle, int vm_fd, const uint8_t uuid[K
 	return err;
 }
 
-/*
- * Whether a weaker mode is possible although the module refused: there is no master
- * clock, the frequency is not settled, the ratio is another, the module does not
- * understand this KVM.  All other refusals hold for every mode: they are about what
- * was saved, or about the new VM.
- */
-static bool leaves_weaker_modes(int err)
+bool kch_leaves_weaker_modes(int err)
 {
 	switch (err) {
 	case -EOPNOTSUPP:
@@ -174,7 +170,7 @@ int kch_vm_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_f
 		return kch_fail(handle, -EINVAL, "%zu vCPUs at no address", count);
 	err = ask_module(handle, vm_fd, uuid, &restore_opts, &out);
 	if (err && vcpus && restore_opts.mode &&
-	    restore_opts.mode < KCH_MODE_IDENTICAL && leaves_weaker_modes(err))
+	    restore_opts.mode < KCH_MODE_IDENTICAL && kch_leaves_weaker_modes(err))
 		err = restore_weaker(handle, vm_fd, vcpus, count, uuid, &restore_opts, err, &out);
 	return kch_restore_output(result, &out, err);
 }

@@ -4,7 +4,6 @@
  * from KVM's ioctls, each compared with the other, written as a record of one VM.
  */
 #include <stdlib.h>
-#include <sys/utsname.h>
 #include <kvmclock-handover-stock.h>
 #include "members.h"
 #include "slots.h"
@@ -247,26 +246,6 @@ static void fill_vcpu(const struct saving *s, const struct source *v, struct kch
 	to->hw_tsc_khz = cpu_to_le32(khz);
 }
 
-static void fill_header(const struct saving *s, struct kch_rec_header *header)
-{
-	struct kch_machine machine;
-	struct utsname name;
-
-	kch_rec_header_init(header);
-	kch_this_machine(&machine);
-	header->flags = cpu_to_le32(KCH_REC_SEALED);
-	header->tsc_khz = cpu_to_le32(s->vm.host_khz);
-	header->kvm_tsc_khz = cpu_to_le32(s->vm.host_khz);
-	header->host_tsc = cpu_to_le64(machine.host_tsc);
-	header->realtime_ns = cpu_to_le64(machine.realtime_ns);
-	memcpy(header->machine_id, machine.id, sizeof(header->machine_id));
-	header->cpu_signature = cpu_to_le32(machine.cpu_signature);
-	memcpy(header->cpu_vendor, machine.cpu_vendor, sizeof(header->cpu_vendor));
-	uname(&name);
-	snprintf(header->kernel_release, sizeof(header->kernel_release), "%.63s", name.release);
-	snprintf(header->module_version, sizeof(header->module_version), "%s", KCH_VERSION);
-}
-
 static int write_record(struct kch_handle *handle, const struct saving *s,
 			const uint8_t uuid[KCH_UUID_SIZE], const char name[KCH_NAME_SIZE],
 			void *buffer, size_t size)
@@ -298,7 +277,7 @@ static int write_record(struct kch_handle *handle, const struct saving *s,
 	entry->host_tsc = cpu_to_le64(s->vm.clock.host_tsc);
 	entry->kvmclock_ns = cpu_to_le64(kch_clock_ns(&clock, s->vm.clock.host_tsc));
 	kch_rec_entry_close(entry);
-	fill_header(s, &header);
+	kch_fill_header(&header, s->vm.host_khz);
 	err = kch_record_write(buffer, size, &header, entry, entry_size, 1);
 	free(entry);
 	return err ? kch_fail(handle, err, "%s", strerror(-err)) : 0;

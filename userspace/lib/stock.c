@@ -4,42 +4,20 @@
  * made, this machine compared with the one they are from, and the restore.
  */
 #include <cpuid.h>
-#include <time.h>
-#include <x86intrin.h>
+#include <sys/utsname.h>
 #include <kvmclock-handover-stock.h>
 #include "hide.h"
 #include "kvm.h"
 #include "stock.h"
+#include "wall.h"
 #include "weaker.h"
 
 #define PRODUCT_UUID_FILE	"/sys/class/dmi/id/product_uuid"
-/* Of this many readings of two clocks the one that took the shortest is used. */
-#define BRACKETS		16
-
-static void instant(struct kch_machine *machine)
-{
-	uint64_t narrowest = UINT64_MAX;
-	unsigned int i;
-
-	for (i = 0; i < BRACKETS; i++) {
-		struct timespec now;
-		uint64_t before = __rdtsc(), after;
-
-		clock_gettime(CLOCK_REALTIME, &now);
-		after = __rdtsc();
-		if (after - before >= narrowest)
-			continue;
-		narrowest = after - before;
-		machine->host_tsc = before + narrowest / 2;
-		machine->realtime_ns = (uint64_t)now.tv_sec * 1000000000 +
-				       (uint64_t)now.tv_nsec;
-	}
-}
-
 void kch_this_machine(struct kch_machine *machine)
 {
 	char line[KCH_UUID_TEXT_SIZE];
 	unsigned int a, b, c, d;
+	struct kch_wall wall;
 
 	memset(machine, 0, sizeof(*machine));
 	/* All zero, not known: there is no DMI, or it is not for this user to read. */
@@ -49,7 +27,30 @@ void kch_this_machine(struct kch_machine *machine)
 	memcpy(machine->cpu_vendor, &b, sizeof(machine->cpu_vendor));
 	__cpuid(1, a, b, c, d);
 	machine->cpu_signature = a;
-	instant(machine);
+	kch_wall_now(&wall);
+	machine->host_tsc = wall.host_tsc;
+	machine->realtime_ns = wall.realtime_ns;
+}
+
+void kch_fill_header(struct kch_rec_header *header, uint32_t host_khz)
+{
+	struct kch_machine machine;
+	struct utsname name;
+	struct kch_wall wall;
+
+	kch_rec_header_init(header);
+	kch_this_machine(&machine);
+	header->flags = cpu_to_le32(KCH_REC_SEALED);
+	header->tsc_khz = cpu_to_le32(host_khz);
+	header->kvm_tsc_khz = cpu_to_le32(host_khz);
+	memcpy(header->machine_id, machine.id, sizeof(header->machine_id));
+	header->cpu_signature = cpu_to_le32(machine.cpu_signature);
+	memcpy(header->cpu_vendor, machine.cpu_vendor, sizeof(header->cpu_vendor));
+	uname(&name);
+	snprintf(header->kernel_release, sizeof(header->kernel_release), "%.63s", name.release);
+	snprintf(header->module_version, sizeof(header->module_version), "%s", KCH_VERSION);
+	kch_wall_now(&wall);
+	kch_wall_to(&wall, header);
 }
 
 /* What the record code does not demand, because the module can do without. */
@@ -66,9 +67,8 @@ static int check_vm(struct kch_handle *handle, const struct kch_vm *vm)
 	return 0;
 }
 
-/* The header and the VM of a record, from bytes that need not be trusted. */
-static int parse(struct kch_handle *handle, const void *buffer, size_t size,
-		 struct kch_rec_header *header, struct kch_vm **result)
+int kch_stock_parse(struct kch_handle *handle, const void *buffer, size_t size,
+		    struct kch_rec_header *header, struct kch_vm **result)
 {
 	struct kch_message message = {};
 	struct kch_record_vm found;
@@ -109,7 +109,7 @@ int kch_stock_vm(struct kch_handle *handle, const void *buffer, size_t size, str
 	struct kch_rec_header header;
 
 	kch_start(handle);
-	return parse(handle, buffer, size, &header, vm);
+	return kch_stock_parse(handle, buffer, size, &header, vm);
 }
 
 int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer, size_t size)
@@ -121,7 +121,7 @@ int kch_stock_prepare(struct kch_handle *handle, int vm_fd, const void *buffer, 
 	int err;
 
 	kch_start(handle);
-	err = parse(handle, buffer, size, &header, &vm);
+	err = kch_stock_parse(handle, buffer, size, &header, &vm);
 	if (err)
 		return err;
 	/* Where vCPUs differ the restore sets each its own. */
@@ -170,7 +170,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 	    !strcmp(kch_mode_name(restore_opts.mode), "unknown"))
 		return kch_fail(handle, -EINVAL, "unknown flags %#x, or mode %u",
 				restore_opts.flags, restore_opts.mode);
-	err = parse(handle, buffer, size, &header, &saved);
+	err = kch_stock_parse(handle, buffer, size, &header, &saved);
 	if (!err)
 		err = same_machine(handle, &header, &restore_opts, &out, &is_known);
 	if (!err)

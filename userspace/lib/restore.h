@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a refusal of the module leaves. */
+#ifndef KCH_LIB_RESTORE_H
+#define KCH_LIB_RESTORE_H
+
+#include <stdbool.h>
+
+/*
+ * Whether a weaker mode is possible although the module refused: there is no master
+ * clock, the frequency is not settled, the ratio is another, the module does not
+ * understand this KVM.  All other refusals hold for every mode: they are about what
+ * was saved, or about the new VM.
+ */
+bool kch_leaves_weaker_modes(int err);
+
+#endif /* KCH_LIB_RESTORE_H */
