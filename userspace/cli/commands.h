@@ -8,7 +8,9 @@ struct tool;
 /* Each returns an exit code, or -1 after printing its help. */
 int cmd_decode(struct tool *tool, int argc, char **argv);
 int cmd_doctor(struct tool *tool, int argc, char **argv);
+int cmd_export(struct tool *tool, int argc, char **argv);
 int cmd_finish(struct tool *tool, int argc, char **argv);
+int cmd_import(struct tool *tool, int argc, char **argv);
 int cmd_kexec_args(struct tool *tool, int argc, char **argv);
 int cmd_list(struct tool *tool, int argc, char **argv);
 int cmd_report(struct tool *tool, int argc, char **argv);

@@ -18,6 +18,8 @@ static const struct command {
 	{ "save", cmd_save, "Put the clocks of running VMs into the record" },
 	{ "unsave", cmd_unsave, "Take VMs out of the record for the next kernel" },
 	{ "restore", cmd_restore, "Give a stopped VM its saved clock" },
+	{ "export", cmd_export, "Write a running VM's clock to a file, for another host" },
+	{ "import", cmd_import, "Give a stopped VM the clock in such a file" },
 	{ "verify", cmd_verify, "Compare record and live clocks" },
 	{ "report", cmd_report, "Compare saved and live clocks after a kexec, to be kept" },
 	{ "finish", cmd_finish, "Drop the record that came from the last kernel" },

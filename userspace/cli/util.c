@@ -134,6 +134,11 @@ char *read_file(const char *path, size_t max, size_t *size)
 
 int write_file(const char *path, const char *text)
 {
+	return write_bytes(path, text, strlen(text));
+}
+
+int write_bytes(const char *path, const void *data, size_t size)
+{
 	char *new = xasprintf("%s.XXXXXX", path);
 	int fd = mkostemp(new, O_CLOEXEC), err;
 	FILE *file = fd < 0 ? NULL : xcheck(fdopen(fd, "w"));
@@ -141,7 +146,8 @@ int write_file(const char *path, const char *text)
 
 	if (!file)
 		return -1;
-	good = !fchmod(fd, 0644) && fputs(text, file) >= 0 && !fflush(file) && !fsync(fd);
+	good = !fchmod(fd, 0644) && fwrite(data, 1, size, file) == size && !fflush(file) &&
+	       !fsync(fd);
 	good &= !fclose(file);
 	if (good && !rename(new, path))
 		return 0;

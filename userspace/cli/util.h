@@ -40,5 +40,6 @@ char *read_file(const char *path, size_t max, size_t *size);
  * under its name is replaced, not opened: it may be a link or a FIFO of somebody else's.
  */
 int write_file(const char *path, const char *text);
+int write_bytes(const char *path, const void *data, size_t size);
 
 #endif /* KCH_CLI_UTIL_H */
