@@ -28,6 +28,10 @@
 #   late=all       all VMs do
 #   add=N          vCPUs added in the middle of the last stage,
 #   adopt=yes      with the module's help
+#   wall=US        the wall clocks of this host and the next are said to be off by this at most, 0: not synchronised,
+#   wall_next=US   that of the next only,
+#   wall_error=NS  and that of the next is, by so much more; tai=S: the TAI offset of both,
+#   foreign=CYCLES and the TSC of this host is so much further: for method=import, import-module
 #   policy=P       in the last stage: of the time that passed, as limit:2s; passed=P: what must come of it
 #   setting=P      the same by the module's parameter
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
@@ -62,11 +66,16 @@ scale_options() {
 		echo "--tsc-khz $(($(field status kvm_tsc_khz) * ${_scale%/*} / ${_scale#*/}))"
 }
 
+wall_options() { # MAXERROR
+	_wall=$(param wall)
+	[ -z "$_wall" ] || echo "--wall-maxerror ${1:-$_wall} --wall-tai $(param tai 0)"
+}
+
 start_vm() { # NUMBER
 	# shellcheck disable=SC2046,SC2086 # options, a word each
 	"$KCH/kch-vmm" run --mem "$(vm_mem "$1")" --id "$(vm_id "$1")" --name "vm$1" \
 		--skew "$(param skew 0)" --skew-khz "$(param skew_khz 0)" \
-		--vcpus "$VCPUS" $(scale_options) --seconds "$SECONDS_" --report "/run/vm$1" \
+		--vcpus "$VCPUS" $(scale_options) $(wall_options) --seconds "$SECONDS_" --report "/run/vm$1" \
 		$SAVE_OPTIONS &
 }
 
@@ -165,6 +174,8 @@ stage_n() {
 		[ -z "$(param reach)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --reach $(param reach)"
 		[ -z "$(param bound)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --bound $(param bound)"
 		[ -z "$(param rounds)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --rounds $(param rounds)"
+		[ -z "$(param wall)" ] || STAGE_OPTIONS="$STAGE_OPTIONS $(wall_options "$(param wall_next)") \
+			--wall-error $(param wall_error 0) --foreign $(param foreign 0)"
 		[ -z "$(param policy)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --policy $(param policy)"
 		[ -z "$(param passed)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --passed $(param passed)"
 		[ -z "$(param setting)" ] || param setting >/sys/module/kvmclock_handover/parameters/policy

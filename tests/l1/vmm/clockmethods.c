@@ -181,6 +181,16 @@ static void restore_converged(struct vm *vm, uint32_t flags, struct handover *h)
 	handover_stock_restore(vm, flags, h);
 }
 
+static void restore_import(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	handover_import(vm, false, flags, h);
+}
+
+static void restore_import_module(struct vm *vm, uint32_t flags, struct handover *h)
+{
+	handover_import(vm, true, flags, h);
+}
+
 static const struct clock_method methods[] = {
 	{ "none", KCH_MODE_NONE, NULL, restore_nothing },
 	{ "by-value", KCH_MODE_NONE, NULL, restore_by_value },
@@ -192,6 +202,8 @@ static const struct clock_method methods[] = {
 	  restore_identical },
 	{ "descriptor", KCH_MODE_IDENTICAL, prepare_descriptor,
 	  restore_descriptor },
+	{ "import", KCH_MODE_CONVERGED, prepare_converged, restore_import },
+	{ "import-module", KCH_MODE_IDENTICAL, prepare_converged, restore_import_module },
 	{ "outside", KCH_MODE_NONE, NULL, restore_outside },
 	{ "held", KCH_MODE_NONE, NULL, restore_held },
 	{ NULL, KCH_MODE_NONE, NULL, NULL },

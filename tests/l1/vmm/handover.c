@@ -152,6 +152,29 @@ void handover_stock_restore(const struct vm *vm, uint32_t flags,
 					    &h->result));
 }
 
+void handover_import(const struct vm *vm, bool module, uint32_t flags, struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kch_handle *handle = module ? open_device(h) : open_stock(h);
+	struct kch_restore_opts opts = {
+		.sz = sizeof(opts),
+		.flags = flags,
+		.mode = mode,
+		.bound_ns = bound,
+		.rounds_max = rounds,
+		.policy = policy,
+		.limit_ms = limit_ms,
+	};
+	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
+
+	if (!handle)
+		return;
+	fill_fds(vm, vcpus);
+	h->result.sz = sizeof(h->result);
+	finish(handle, h, kch_import(handle, vm->fd, vcpus, vm->vcpu_count, saved->stock,
+				     saved->stock_size, &opts, &h->result));
+}
+
 void handover_take_clock(const struct vm *vm, struct handover *h)
 {
 	struct kch_handle *handle = open_device(h);

@@ -48,6 +48,9 @@ void handover_stock_prepare(const struct vm *vm, struct handover *h);
 void handover_stock_restore(const struct vm *vm, uint32_t flags,
 			    struct handover *h);
 
+/* From another host: what handover_stock_save() made, with the module or without. */
+void handover_import(const struct vm *vm, bool module, uint32_t flags, struct handover *h);
+
 /* When vCPUs were added, before they run. */
 void handover_adopt(const struct vm *vm, struct handover *h);
 

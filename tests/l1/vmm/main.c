@@ -44,6 +44,11 @@ static const char usage_text[] =
 "  --bound NS, --rounds N    of modes weaker than identical: bound_ns, rounds_max\n"
 "  --policy POLICY           of the time that passed: continue, hide, limit:10s\n"
 "  --passed POLICY           what must come of it (continue)\n"
+"  --wall-maxerror US        the wall clock is synchronised, and off by this at most,\n"
+"  --wall-error NS           is off by this,\n"
+"  --wall-tai S              and has this TAI offset: of another host, for the methods\n"
+"                            import and import-module, and of run, for the export\n"
+"  --foreign CYCLES          the TSC of the host of the export was so much further\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
 "  --no-clock                of service: the clock is not stored\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
@@ -76,10 +81,10 @@ enum {
 	OPT_ADOPT = 256, OPT_AGED, OPT_AGE_LATER, OPT_AGE_NOW, OPT_CLOCK_DAYS,
 	OPT_CLOCK_FD, OPT_ANY_WALL, OPT_BOUND, OPT_CLOCK_ERROR,
 	OPT_HOLD, OPT_HOT_ADD, OPT_ITERATIONS, OPT_MEM, OPT_METHOD, OPT_MODE,
-	OPT_MUL_BIT, OPT_NAME, OPT_NEW_LIFE, OPT_NO_CLOCK, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL, OPT_ON_VCPU,
-	OPT_PASSED, OPT_POLICY, OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
+	OPT_MUL_BIT, OPT_NAME, OPT_NEW_LIFE, OPT_NO_CLOCK, OPT_OFFSET_ERROR, OPT_OFFSET_IOCTL,
+	OPT_ON_VCPU, OPT_PASSED, OPT_POLICY, OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS, OPT_SAVE_WITH,
 	OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_STALE, OPT_TSC_KHZ, OPT_UNSEALED, OPT_UUID,
-	OPT_VCPUS, OPT_HELP,
+	OPT_VCPUS, OPT_WALL_ERROR, OPT_WALL_MAXERROR, OPT_WALL_TAI, OPT_FOREIGN, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -92,6 +97,7 @@ static const struct option options[] = {
 	{ "clock-days", required_argument, NULL, OPT_CLOCK_DAYS },
 	{ "clock-error", required_argument, NULL, OPT_CLOCK_ERROR },
 	{ "clock-fd", required_argument, NULL, OPT_CLOCK_FD },
+	{ "foreign", required_argument, NULL, OPT_FOREIGN },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "hot-add", required_argument, NULL, OPT_HOT_ADD },
@@ -121,6 +127,9 @@ static const struct option options[] = {
 	{ "skew-khz", required_argument, NULL, OPT_SKEW_KHZ },
 	{ "stale", no_argument, NULL, OPT_STALE },
 	{ "unsealed", no_argument, NULL, OPT_UNSEALED },
+	{ "wall-error", required_argument, NULL, OPT_WALL_ERROR },
+	{ "wall-maxerror", required_argument, NULL, OPT_WALL_MAXERROR },
+	{ "wall-tai", required_argument, NULL, OPT_WALL_TAI },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ NULL, 0, NULL, 0 },
 };
@@ -273,6 +282,19 @@ static void parse(int argc, char **argv, struct session *s,
 			break;
 		case OPT_REACH:
 			s->reach = mode_of(optarg);
+			break;
+		case OPT_FOREIGN:
+			s->import.foreign_cycles = in_range(optarg, 0, INT64_MAX);
+			break;
+		case OPT_WALL_ERROR:
+			s->import.error_ns = in_range(optarg, INT64_MIN, INT64_MAX);
+			break;
+		case OPT_WALL_MAXERROR:
+			s->import.used = true;
+			s->import.maxerror_us = in_range(optarg, 0, 15000000);
+			break;
+		case OPT_WALL_TAI:
+			s->import.tai = in_range(optarg, 0, 1000);
 			break;
 		case OPT_PASSED:
 			s->passed.goes_on_ms = goes_on_ms(optarg);

@@ -140,7 +140,8 @@ static void report_refusal(const struct handover *h)
 
 /* False when the clock was refused: the VM must not run then. */
 static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
-		   struct kch_restore_result *result, struct passed *passed)
+		   struct kch_restore_result *result, struct passed *passed,
+		   struct import *import)
 {
 	struct handover h = { 0 };
 	uint32_t flags = s->restore_flags, i;
@@ -172,6 +173,8 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 			vm_add_vcpu(vm);
 		state_load(vm);
 		stamp("at_state_loaded");
+		if (import->used)
+			import_prepare(import, mem->saved, vm_host_khz(vm));
 		s->method->restore(vm, flags, &h);
 		passed->restored = stamp("at_restored");
 	}
@@ -280,6 +283,8 @@ static void save(const struct session *s, struct vm *vm)
 	struct handover h = { 0 };
 
 	if (!s->method)
+		import_prepare_source(&s->import);
+	if (!s->method)
 		vm->mem->saved->faults = measure_faults(vm);
 	if (s->new_life)
 		state_forget(vm->mem->saved);
@@ -328,6 +333,7 @@ int session_run(const struct session *s, void (*done)(int status))
 {
 	struct kch_restore_result result = { 0 };
 	struct passed passed = s->passed;
+	struct import import = s->import;
 	uint32_t saved_khz = 0;
 	struct baseline base;
 	struct guestmem mem;
@@ -340,7 +346,7 @@ int session_run(const struct session *s, void (*done)(int status))
 	guestmem_map(&mem, s->mem);
 	report("pid", "%d", getpid());
 	if (s->method) {
-		if (!resume(s, &vm, &mem, &result, &passed)) {
+		if (!resume(s, &vm, &mem, &result, &passed, &import)) {
 			vm_destroy(&vm);
 			return finish(EXIT_REFUSED, done);
 		}
@@ -375,7 +381,9 @@ int session_run(const struct session *s, void (*done)(int status))
 	/* Of a clock that was set anew, or may have been, there is nothing to say. */
 	if (!(s->age_now & ~AGE_ASK)) {
 		measure_guest(&vm, &base);
-		if (s->method)
+		if (import.used)
+			import_check(&import, &vm, &base, &result, passed.restored);
+		else if (s->method)
 			measure_restored(&vm, &base, &result);
 	}
 	if (s->age_later)

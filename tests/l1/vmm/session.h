@@ -7,6 +7,7 @@
 
 #include "age.h"
 #include "clockmethods.h"
+#include "import.h"
 #include "passed.h"
 #include "sabotage.h"
 
@@ -40,6 +41,7 @@ enum hold {
  * @method: how to restore the clock; NULL: this is a new VM
  * @reach: the mode that must be reached; 0: what the method is for
  * @restore_flags: KCH_RESTORE_*
+ * @import: the other host
  * @passed: what is to come of the time that passed
  * @sabotage: what to spoil
  * @clock_days: how far a new VM's clock is
@@ -70,6 +72,7 @@ struct session {
 	const struct clock_method *method;
 	uint32_t reach;
 	uint32_t restore_flags;
+	struct import import;
 	struct passed passed;
 	struct sabotage sabotage;
 	uint32_t clock_days;
