@@ -11,19 +11,59 @@
 #     untold    they go on, and it does not
 #     waited    continue, and the time is really waited for
 #     hide      the guest's clocks stand still
-#     alone     QEMU alone
-#   clocksource=NAME     of the guest
-#   same=S               the two runs of so many seconds, aged and waited for, must be alike
+#     limit-S   they go on for S seconds, and then stand still
+#     realtime  KVM's stock ioctls with the wall clock (with methods=realtime); the time is that which the kexec took
+#     alone     QEMU alone; judged only with judge=alone, as if it were continue
+#   state=STATE               the guest is suspended to that state before it is saved, and woken when it is back
+#   same=WAY-S,WAY-S     these two must be alike
 #
 # Checks: restore-WAY-S; clocks-WAY-S: CLOCK_MONOTONIC, CLOCK_REALTIME and CLOCK_BOOTTIME have gone on as the host's TSC has,
-# or with hide not at all while the guest was away; same.
+# or with hide not at all while the guest was away; timers-WAY-S: no expiration is missing, none is there twice; same: what
+# the guest saw of the two differs by no more than the time that they really took. And if it was suspended: asleep, before it
+# is saved; quiet-WAY-S: its kernel has no warning.
 
 # shellcheck source=tests/l1/cases/qemu.sh
 . /kch/cases/qemu.sh
 
 # Its console is not where the program writes to.
-GUEST_WORDS="rdinit=/guest-load $(param guest_words | tr , ' ')"
-[ -z "$(param clocksource)" ] || GUEST_WORDS="$GUEST_WORDS clocksource=$(param clocksource)"
+SUSPEND_TO=$(param state)
+GUEST_WORDS="${SUSPEND_TO:+state=$SUSPEND_TO }rdinit=/guest-load $(param guest_words | tr , ' ')"
+# The emulated CPU does not say that its TSC is invariant.
+[ -z "$(param clocksource)" ] || GUEST_WORDS="$GUEST_WORDS clocksource=$(param clocksource) tsc=reliable"
+
+# A guest that is to suspend itself is told so by a byte, and woken by another.
+serial() { # NAME
+	if [ -z "$SUSPEND_TO" ]; then
+		echo "-serial file:/run/$1.data"
+		return
+	fi
+	rm -f "/run/$1.serial.in" "/run/$1.serial.out"
+	mkfifo "/run/$1.serial.in" "/run/$1.serial.out"
+	cat "/run/$1.serial.out" >/dev/null &
+	echo "-chardev pipe,id=data,path=/run/$1.serial,logfile=/run/$1.data -serial chardev:data"
+}
+
+poke() { # NAME
+	[ -z "$SUSPEND_TO" ] || printf . >"/run/$1.serial.in"
+}
+
+rows() { # NAME
+	grep -c '^R ' "/run/$1.data"
+}
+
+# It says that it goes to sleep, and then nothing.
+before_save() {
+	field status kvm_tsc_khz >"$CARRIED/kvm-khz"
+	kch-host-tsc wall >"$CARRIED/wall"
+	sleep "$BEFORE"
+	[ -n "$SUSPEND_TO" ] || return 0
+	poke first
+	wait_for 200 grep -q "^Z " /run/first.data || lost_guest first "it is not told to suspend"
+	sleep 5
+	_rows=$(rows first)
+	sleep 5
+	check_equal asleep "$(rows first)" "$_rows"
+}
 
 region() { # in|out
 	case $1 in
@@ -52,19 +92,19 @@ see() { # NAME STOPPED-TSC OFFSET-THEN OFFSET-NOW KHZ
 	function host(tsc, offset) { return (tsc - offset - stopped) / khz * 1e6 }
 	FNR == 1 { file++ }
 	$1 == "G" && $2 == "clocksource" { source = $3 }
-	$1 == "R" && NF == 13 && file == 1 { tsc = $2; width = $3; mono = $4; real = $5; boot = $6; maxerror = $7; back = $13 }
-	$1 == "R" && NF == 13 && file == 2 {
+	$1 == "R" && NF == 14 && file == 1 { tsc = $2; width = $3; mono = $4; real = $5; boot = $6; maxerror = $7; back = $13 }
+	$1 == "R" && NF == 14 && file == 2 {
 		if (!rows++) {
 			first = host($2, offset_now) - host(tsc, offset_then)
-			# The two readings, and a kHz of the frequency.
-			bound = (width + $3) / khz * 1e6 + first / khz
+			# The two readings; and the rate, of 32 bits, or that of a guest which rounds it to a kHz.
+			bound = (width + $3) / khz * 1e6 + first / (source == "tsc" ? khz : 2147483648)
 			off_mono = $4 - mono - first; off_real = $5 - real - first; off_boot = $6 - boot - first
 			off_tsc = ($2 - tsc) / khz * 1e6 - first
 			error_us = $7 - maxerror; status = $8
 			spins0 = $9; spins1 = $10
 			again = host($2, offset_now)
 		}
-		wrong = $11; worst = $12; back_now = $13
+		wrong = $11; worst = $12; back_now = $13; lost = $14
 		# Both have a tenth of what the two did in this second.
 		if (rows > 1 && !fair) {
 			a = $9 - spins0; b = $10 - spins1
@@ -78,16 +118,18 @@ see() { # NAME STOPPED-TSC OFFSET-THEN OFFSET-NOW KHZ
 	file == 2 && $1 == "W" && !woke { woke = $2 }
 	file == 2 && $1 == "S" && !slack { slack = $3 }
 	file == 2 && $1 == "K" {
+		# What a busy host makes it say, too, and of which nothing follows.
+		if (/skipping watchdog check/) next
 		if (/soft lockup/) soft++
-		else if (/rcu.*(stall|starved)|detected.*stalls/) rcu++
+		else if (/self-detected stall|detected (expedited )?stalls/) rcu++
 		else if (/blocked for more than/) hung++
-		else if (/clocksource|[Cc]locksource|timekeeping watchdog/) clock++
 		else if (/workqueue lockup/) wq++
-		else other++
+		else if (/clocksource|timekeeping watchdog/) clock++
+		else if (/WARNING|BUG|Oops|INFO:/) other++
 	}
 	END {
 		printf "source=%s rows=%d bound=%.0f tsc=%.0f mono=%.0f real=%.0f boot=%.0f ", source, rows, bound, off_tsc, off_mono, off_real, off_boot
-		printf "maxerror_us=%d status=%d gap=%.0f ticks=%d rounds=%d late=%.0f took=%.0f woke=%.0f ", error_us, status, gap, ticks, rounds, late, took, woke
+		printf "maxerror_us=%d status=%d lost=%d gap=%.0f ticks=%d rounds=%d late=%.0f took=%.0f woke=%.0f ", error_us, status, lost, gap, ticks, rounds, late, took, woke
 		printf "fair=%.0f slack=%.0f end=%.0f ", fair, slack, end
 		printf "wrong=%d worst=%.0f back=%.0f ", wrong, worst, back_now - back
 		printf "soft=%d rcu=%d hung=%d clock=%d wq=%d other=%d\n", soft, rcu, hung, clock, wq, other
@@ -110,14 +152,17 @@ clocks_near() { # NAME WANTED BOUND
 }
 
 two_rows() { # NAME
-	[ "$(grep -c '^R ' "/run/$1.data")" -ge 2 ]
+	[ "$(rows "$1")" -ge 2 ]
 }
 
 # QEMU with the guest's state, and the record made older, in the order that leaves least time between.
 come_back() { # WAY SECONDS
 	_run=$1-$2
 	_preload=
-	[ "$1" != untold ] || _preload="env LD_PRELOAD=$KCH/untold.so"
+	case $1 in
+	untold) _preload="env LD_PRELOAD=$KCH/untold.so" ;;
+	realtime) _preload="env LD_PRELOAD=$KCH/stock.so KCH_STOCK_FILE=$CARRIED/stock" ;;
+	esac
 	# shellcheck disable=SC2086 # words
 	start_qemu "$_run" $_preload -- -S -incoming "exec:cat $CARRIED/state"
 	wait_for 200 is_paused || lost_guest "$_run" "its state was not loaded"
@@ -126,40 +171,81 @@ come_back() { # WAY SECONDS
 		stopped_ago 0
 		sleep "$2"
 		;;
+	realtime) echo "$(cat "$CARRIED/stopped") $(cat "$CARRIED/tsc-offset")" >/run/stopped ;;
 	*) stopped_ago "$2" ;;
 	esac
 	case $1 in
-	alone) ;;
+	alone | realtime) ;;
 	hide) restore_guest --policy hide ;;
+	limit-*) restore_guest --policy "limit:${1#limit-}s" ;;
 	*) restore_guest ;;
 	esac
+	wall_error >"/run/$_run.wall"
 	monitor cont
 	_away=$(kch-host-tsc)
+	poke "$_run"
 	wait_for 100 two_rows "$_run" || lost_guest "$_run" "the guest did not come back"
 	_now=$(tsc_offset)
 	sleep "$AFTER"
 	quit_qemu "$_run"
 	# shellcheck disable=SC2046 # two words
-	see "$_run" $(cat /run/stopped) "$_now" "$(field status kvm_tsc_khz)" >"/run/$_run.seen"
+	see "$_run" $(cat /run/stopped) "$_now" "$(cat "$CARRIED/kvm-khz")" >"/run/$_run.seen"
 	_away=$(awk -v a="$_away" -v b="$(cut -d' ' -f1 /run/stopped)" -v k="$(field status tsc_khz)" 'BEGIN { printf "%.0f", (a - b) / k * 1e6 }')
 	note blackout "$1 $2 away=$_away $(cat "/run/$_run.seen")"
-	grep -h '^[TLWSJ] ' "/run/$_run.data" | head -n 12 | note_lines "$_run" || true
+	grep -h '^[TLWSJA] ' "/run/$_run.data" | head -n 12 | note_lines "$_run" || true
 	grep '^K ' "/run/$_run.data" | cut -c1-110 | head -n 8 | note_lines "$_run" || true
 	at "$_run"
 }
 
 restore_guest() { # OPTION...
-	try "/run/$_run.restore" kvmclockctl restore --pid "$QEMU_PID" --id "$VM_ID" --hold "$@"
+	try "/run/$_run.restore" kvmclockctl restore --json --pid "$QEMU_PID" --id "$VM_ID" --hold "$@"
 	[ "$STATUS" -eq 0 ] || note "$_run" "$(tail -n 1 "/run/$_run.restore")"
 	check_equal "restore-$_run" "$STATUS" 0
+}
+
+# What the wall clock lost, or won, since the guest was saved; and by how much that changes while this kernel runs.
+wall_error() {
+	_khz=$(cat "$CARRIED/kvm-khz")
+	echo "$(cat "$CARRIED/wall") $(kch-host-tsc wall) $(cut -d' ' -f1 /proc/uptime)" |
+		awk -v then="$_khz" -v now="$(field status kvm_tsc_khz)" '{
+			rate = (now - then) / then
+			printf "%.0f %.0f\n", $4 - $2 - ($3 - $1) / then * 1e6, (rate < 0 ? -rate : rate) * $5 * 1e9
+		}'
+}
+
+# By the tool's own word.
+hidden_ns() { # NAME
+	sed -n 's/.*"hidden_ns": *"\{0,1\}\([0-9]*\).*/\1/p' "/run/$1.restore" | head -n 1
 }
 
 judge_run() { # WAY SECONDS
 	_bound=$(value "$1-$2" bound)
 	case $1 in
-	hide) check "clocks-$1-$2" clocks_near "$1-$2" "-$2000000000" 3000000000 ;;
+	alone) [ "$(param judge)" != alone ] || check "clocks-$1-$2" clocks_near "$1-$2" 0 "$_bound" ;;
+	realtime)
+		read -r _error _more <"/run/$1-$2.wall"
+		note "$1-$2" "the wall clock is $_error ns off, within $_more ns"
+		check "clocks-$1-$2" clocks_near "$1-$2" "$_error" $((_bound + _more))
+		;;
+	hide | limit-*) check "clocks-$1-$2" clocks_near "$1-$2" "-$(hidden_ns "$1-$2")" "$_bound" ;;
 	*) check "clocks-$1-$2" clocks_near "$1-$2" 0 "$_bound" ;;
 	esac
+	check_equal "timers-$1-$2" "$(value "$1-$2" lost)" 0
+	[ -z "$SUSPEND_TO" ] || check_equal "quiet-$1-$2" "$(warnings_of "$1-$2")" "soft=0 rcu=0 hung=0 clock=0 wq=0 other=0"
+}
+
+warnings_of() { # NAME
+	grep -o "soft=.*" "/run/$1.seen"
+}
+
+alike() { # NAME NAME
+	[ "$(warnings_of "$1")" = "$(warnings_of "$2")" ] || return 1
+	# Each timer was behind by the blackout, and by no less.
+	for _run in "$1" "$2"; do
+		awk -v wanted="${1#*-}e9" -v away="$(value "$_run" away)" -v late="$(value "$_run" late)" \
+			-v woke="$(value "$_run" woke)" \
+			'BEGIN { exit !(away >= wanted && late > away - 1e8 && woke > away - 1e9) }' || return 1
+	done
 }
 
 stage_1() {
@@ -171,4 +257,6 @@ stage_1() {
 			judge_run "${_runs%%:*}" "$_seconds"
 		done
 	done
+	_same=$(param same)
+	[ -z "$_same" ] || check same alike "${_same%,*}" "${_same#*,}"
 }

@@ -18,6 +18,7 @@
 #   guest=LINE     its kernel (that of the host's first)
 #   guest_machine=NAME   of the guest (microvm)
 #   guest_mb=N     its memory (96)
+#   clocksource=NAME     that it has (kvm-clock)
 #   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
 #   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
 
@@ -82,6 +83,16 @@ save_guest() {
 	esac
 }
 
+# Where the guest's data go to.
+serial() { # NAME
+	echo "-serial file:/run/$1.data"
+}
+
+# What is done with the guest before it is saved.
+before_save() {
+	sleep "$BEFORE"
+}
+
 # In the background; its monitor reads /run/NAME.in, the guest's data go to /run/NAME.data.
 start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	_name=$1
@@ -101,7 +112,7 @@ start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 		-nodefaults -no-user-config -display none \
 		-kernel "/boot/vmlinuz-$GUEST_LINE" -initrd "$GUEST_INITRD" $GUEST_DEVICES \
 		-append "quiet panic=-1 mitigations=off initcall_blacklist=jent_mod_init $GUEST_WORDS" \
-		-serial "file:/run/$_name.data" \
+		$(serial "$_name") \
 		-monitor stdio "$@" <>"/run/$_name.in" >"/run/$_name.monitor" 2>"/run/$_name.err" &
 	QEMU_PID=$! QEMU_NAME=$_name
 	exec 3>"/run/$_name.in"
@@ -188,8 +199,8 @@ stage_0() {
 	wait_for 200 grep -q "^G ready" /run/first.data || lost_guest first "the guest did not come up"
 	at "guest up"
 	note guest "$(grep '^G ' /run/first.data | cut -c3- | tr '\n' ' ')"
-	check kvm-clock grep -q "^G clocksource kvm-clock" /run/first.data
-	sleep "$BEFORE"
+	check clocksource grep -q "^G clocksource $(param clocksource kvm-clock)" /run/first.data
+	before_save
 	tsc_offset >"$CARRIED/tsc-offset"
 	field status tsc_khz >"$CARRIED/khz"
 	kch-host-tsc >"$CARRIED/stopping"

@@ -52,7 +52,7 @@ static size_t move_vm(const struct kch_record_vm *vm, struct kch_rec_vm *entry,
 	return kch_rec_entry_size(vm->vcpu_count);
 }
 
-/* The host's TSC so many seconds ago, and in @shift_ns how much later than @header its wall clock was then. */
+/* The host's TSC @seconds ago; @shift_ns: how much later than @header its wall clock was then. */
 static u64 tsc_ago(const struct kch_rec_header *header, double seconds, u64 *shift_ns)
 {
 	struct timespec now;

@@ -2,23 +2,28 @@
 /*
  * First and only program of a Linux guest that is away for long: timers, sleepers and busy
  * processes, each of which says on /dev/ttyS0 what it sees of that.  cases/blackout-guest.sh
- * makes a row of a table of it.  Times are the guest's TSC, or ns; lines:
+ * makes a row of a table of it.  With a word state=STATE on the kernel's command line it has
+ * no load, and goes to that state of /sys/power/state when it reads a byte from there, and
+ * wakes up by another.  Times are the guest's TSC, or ns; lines:
  *
  *	G key value		once: what this guest is
- *	R tsc width mono real boot maxerror_us status spins spins wrong worst_ns back_ns
+ *	R tsc width mono real boot maxerror_us status first second wrong worst_ns back_ns lost
  *				each second: a reading of the clocks, taken between tsc and
  *				tsc + width; what NTP's state says; how far each of two busy
  *				processes came that share the first vCPU; readings of
  *				CLOCK_MONOTONIC on the second vCPU that do not fit its TSC, by
- *				how much at most, and the largest step back
- *	J tsc tsc mono real boot	nothing was read there between the two; the first
+ *				how much at most, and the largest step back; expirations of a
+ *				timerfd of 10 ms that are missing, or less than 0: too many
+ *	J from to mono real boot	nothing was read there between the two; the first
  *				readings after that
- *	T count tsc		a timerfd of 1 ms had expired so often when it was read
- *	L count late_ns took_ns	a loop that sleeps until the next 10 ms, and leaves none out, was
+ *	T count tsc		a timerfd of 10 ms had expired so often when it was read
+ *	L count late_ns took_ns	a loop that sleeps until the next 100 ms, and leaves none out, was
  *				so late, and had made up for it after count rounds
  *	W late_ns tsc		a process that sleeps for a second at a time woke so late
  *	S gap_ns slack_ns	no process ran on the first vCPU for gap_ns; then one of the two
  *				waited for slack_ns more
+ *	Z tsc mono real boot	it goes to that state
+ *	A tsc mono real boot	it is back from it
  *	K text			a line of the kernel's log
  */
 #include <errno.h>
@@ -46,8 +51,8 @@
 #define NS_PER_MS	1000000LL
 #define NS_PER_S	1000000000LL
 #define TRIES		8
-#define TICK_NS		NS_PER_MS
-#define LOOP_NS		(10 * NS_PER_MS)
+#define TICK_NS		(10 * NS_PER_MS)
+#define LOOP_NS		(100 * NS_PER_MS)
 /* What is longer is a blackout, not a busy machine. */
 #define LONG_NS		(NS_PER_S / 2)
 /* Readings of a clock that are off by more do not fit the TSC. */
@@ -194,11 +199,21 @@ static void start_process(void (*function)(int argument), int argument)
 	}
 }
 
+/* From now on this task runs even if nobody else gets to. */
+static void be_first(void)
+{
+	struct sched_param real_time = { .sched_priority = 1 };
+
+	if (sched_setscheduler(0, SCHED_FIFO, &real_time))
+		abort();
+}
+
 static void sleep_seconds(int unused)
 {
 	int64_t due;
 
 	(void)unused;
+	be_first();
 	while (1) {
 		due = read_ns(CLOCK_MONOTONIC) + NS_PER_S;
 		sleep_until(due);
@@ -208,7 +223,10 @@ static void sleep_seconds(int unused)
 	}
 }
 
-/* Two read one open file: one of them waits for a line of the log, the other for the lock of the file's position. */
+/*
+ * Two read one open file: one of them waits for a line of the log, the other for the
+ * lock of the file's position.
+ */
 static void read_log(int fd)
 {
 	char text[256];
@@ -234,17 +252,19 @@ static void *ticks(void *unused)
 	uint64_t count;
 
 	(void)unused;
+	be_first();
 	if (fd < 0 || timerfd_settime(fd, 0, &spec, NULL))
 		abort();
 	while (read(fd, &count, sizeof(count)) == sizeof(count))
 		if (count * TICK_NS > LONG_NS)
-			line("T %llu %llu", (unsigned long long)count, (unsigned long long)tsc());
+			line("T %llu %llu", (unsigned long long)count,
+			     (unsigned long long)tsc());
 	abort();
 }
 
 static void *loop(void *unused)
 {
-	int64_t due = read_ns(CLOCK_MONOTONIC), late, first = 0, began = 0;
+	int64_t due = read_ns(CLOCK_MONOTONIC), late, most = 0, began = 0;
 	uint64_t rounds = 0;
 
 	(void)unused;
@@ -252,22 +272,23 @@ static void *loop(void *unused)
 		due += LOOP_NS;
 		sleep_until(due);
 		late = read_ns(CLOCK_MONOTONIC) - due;
-		if (late > LONG_NS && !rounds) {
-			first = late;
+		/* Also when it had not made up for what came before. */
+		if (late > most + LONG_NS) {
+			most = late;
 			began = due + late;
-		}
-		rounds += first != 0;
-		if (first && late < LOOP_NS) {
-			line("L %llu %lld %lld", (unsigned long long)rounds, (long long)first,
-			     (long long)(due + late - began));
 			rounds = 0;
-			first = 0;
+		}
+		rounds++;
+		if (most && late < LOOP_NS) {
+			line("L %llu %lld %lld", (unsigned long long)rounds, (long long)most,
+			     (long long)(due + late - began));
+			most = 0;
 		}
 	}
 	return NULL;
 }
 
-/* The readings of a vCPU that does not wait: each must fit its TSC, as the first ones did. */
+/* The readings of a vCPU that does not wait: each must fit its TSC. */
 static void *watch_clock(void *unused)
 {
 	uint64_t base_tsc, before, after, last_tsc;
@@ -283,7 +304,8 @@ static void *watch_clock(void *unused)
 		if ((after - last_tsc) * ns_per_cycle > LONG_NS)
 			line("J %llu %llu %lld %lld %lld", (unsigned long long)last_tsc,
 			     (unsigned long long)after, (long long)ns,
-			     (long long)read_ns(CLOCK_REALTIME), (long long)read_ns(CLOCK_BOOTTIME));
+			     (long long)read_ns(CLOCK_REALTIME),
+			     (long long)read_ns(CLOCK_BOOTTIME));
 		last_tsc = after;
 		if (ns < last_ns && (uint64_t)(last_ns - ns) > back_ns)
 			back_ns = last_ns - ns;
@@ -326,9 +348,45 @@ static void *log_lines(void *unused)
 	return NULL;
 }
 
-static void report(void)
+static void clocks(const char *key)
 {
-	static const clockid_t clocks[] = { CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME };
+	line("%s %llu %lld %lld %lld", key, (unsigned long long)tsc(),
+	     (long long)read_ns(CLOCK_MONOTONIC), (long long)read_ns(CLOCK_REALTIME),
+	     (long long)read_ns(CLOCK_BOOTTIME));
+}
+
+static void *sleep_when_told(void *state)
+{
+	char byte;
+
+	put("/sys/class/tty/ttyS0/power/wakeup", "enabled");
+	while (read(out, &byte, 1) == 1) {
+		clocks("Z");
+		put("/sys/power/state", state);
+		clocks("A");
+		/* What woke it is no order to sleep. */
+		tcflush(out, TCIFLUSH);
+	}
+	abort();
+}
+
+/* Of a timer that expires at @first, and each TICK_NS after: how often it did not. */
+static int64_t lost(int fd, int64_t first)
+{
+	static int64_t total;
+	int64_t least = (read_ns(CLOCK_MONOTONIC) - first) / TICK_NS + 1, most;
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		abort();
+	total += (int64_t)count;
+	most = (read_ns(CLOCK_MONOTONIC) - first) / TICK_NS + 1;
+	return total < least ? least - total : total > most ? most - total : 0;
+}
+
+static void report(int timer, int64_t first)
+{
+	static const clockid_t ids[] = { CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME };
 	uint64_t best_tsc = 0, width, least = UINT64_MAX;
 	int64_t ns[3], best[3] = {};
 	struct timex ntp = {};
@@ -338,7 +396,7 @@ static void report(void)
 		uint64_t before = tsc();
 
 		for (c = 0; c < 3; c++)
-			ns[c] = read_ns(clocks[c]);
+			ns[c] = read_ns(ids[c]);
 		width = tsc() - before;
 		if (width >= least)
 			continue;
@@ -347,11 +405,12 @@ static void report(void)
 		memcpy(best, ns, sizeof(best));
 	}
 	adjtimex(&ntp);
-	line("R %llu %llu %lld %lld %lld %ld %d %llu %llu %llu %lld %llu", (unsigned long long)best_tsc,
-	     (unsigned long long)least, (long long)best[0], (long long)best[1], (long long)best[2],
+	line("R %llu %llu %lld %lld %lld %ld %d %llu %llu %llu %lld %llu %lld",
+	     (unsigned long long)best_tsc, (unsigned long long)least,
+	     (long long)best[0], (long long)best[1], (long long)best[2],
 	     ntp.maxerror, ntp.status, (unsigned long long)busy[0].spins,
 	     (unsigned long long)busy[1].spins, (unsigned long long)wrong, (long long)worst_ns,
-	     (unsigned long long)back_ns);
+	     (unsigned long long)back_ns, (long long)lost(timer, first));
 }
 
 static void set_up(void)
@@ -365,7 +424,7 @@ static void set_up(void)
 	if (mount("proc", "/proc", "proc", 0, NULL) || mount("sysfs", "/sys", "sysfs", 0, NULL) ||
 	    (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY))
 		abort();
-	out = open("/dev/ttyS0", O_WRONLY | O_NOCTTY);
+	out = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
 	if (out < 0 || tcgetattr(out, &raw))
 		abort();
 	cfmakeraw(&raw);
@@ -375,7 +434,7 @@ static void set_up(void)
 	tell("clocksource", "/sys/devices/system/clocksource/clocksource0/current_clocksource");
 	tell("lockup_s", "/proc/sys/kernel/watchdog_thresh");
 	tell("hung_s", "/proc/sys/kernel/hung_task_timeout_secs");
-	/* It looks every hung_s; that what it would find depends on when it last looked is not for a table. */
+	/* It looks every hung_s; what it finds would depend on when it last looked. */
 	put("/proc/sys/kernel/hung_task_check_interval_secs", "1");
 }
 
@@ -390,47 +449,72 @@ static void calibrate(void)
 	ns_per_cycle = (double)(ns - from_ns) / (double)(to - from);
 }
 
-static void start(void *(*function)(void *unused))
+static void start(void *(*function)(void *argument), void *argument)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, function, NULL))
+	if (pthread_create(&thread, NULL, function, argument))
 		abort();
 }
 
-int main(void)
+static void start_load(void)
 {
-	struct timex synchronised = { .modes = ADJ_STATUS | ADJ_MAXERROR };
-	struct sched_param first = { .sched_priority = 1 };
-	int64_t due;
-	int fd;
+	int log = open("/proc/kmsg", O_RDONLY);
 
-	set_up();
-	calibrate();
-	adjtimex(&synchronised);
-	busy = mmap(NULL, 2 * sizeof(*busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	fd = open("/proc/kmsg", O_RDONLY);
-	if (busy == MAP_FAILED || fd < 0)
+	if (log < 0)
 		abort();
 	start_process(spin, 0);
 	start_process(spin, 1);
 	/* All others share the second vCPU with one that is busy. */
 	run_on(1);
 	start_process(sleep_seconds, 0);
-	start_process(read_log, fd);
-	start_process(read_log, fd);
-	start(grace_periods);
-	start(ticks);
-	start(loop);
-	start(watch_clock);
-	/* These say what they see even if nobody else gets to run. */
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
+	start_process(read_log, log);
+	start_process(read_log, log);
+	start(grace_periods, NULL);
+	start(ticks, NULL);
+	start(loop, NULL);
+	start(watch_clock, NULL);
+}
+
+static int start_timer(int64_t first)
+{
+	struct itimerspec spec = {
+		.it_value = { .tv_sec = first / NS_PER_S, .tv_nsec = first % NS_PER_S },
+		.it_interval.tv_nsec = TICK_NS,
+	};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+
+	if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL))
 		abort();
-	start(log_lines);
+	return fd;
+}
+
+int main(void)
+{
+	struct timex synchronised = { .modes = ADJ_STATUS | ADJ_MAXERROR };
+	char *state = getenv("state");
+	int64_t first, due;
+	int timer;
+
+	set_up();
+	calibrate();
+	adjtimex(&synchronised);
+	busy = mmap(NULL, 2 * sizeof(*busy), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (busy == MAP_FAILED)
+		abort();
+	if (state)
+		start(sleep_when_told, state);
+	else
+		start_load();
+	be_first();
+	start(log_lines, NULL);
+	first = read_ns(CLOCK_MONOTONIC) + TICK_NS;
+	timer = start_timer(first);
 	line("G ready 1");
 	due = read_ns(CLOCK_MONOTONIC);
 	while (1) {
-		report();
+		report(timer, first);
 		due += NS_PER_S;
 		if (due < read_ns(CLOCK_MONOTONIC))
 			due = read_ns(CLOCK_MONOTONIC) + NS_PER_S;

@@ -3,12 +3,14 @@
  * The host's TSC, for case scripts: stamps that hold on over a kexec.
  *
  *	kch-host-tsc			prints it
+ *	kch-host-tsc wall		and what the wall clock was then, in ns
  *	kch-host-tsc FILE PARAMETERS	loads a kernel module, and prints it as of before
  *					and after
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -34,6 +36,13 @@ int main(int argc, char **argv)
 		}
 		printf("%llu ", before);
 	}
-	printf("%llu\n", now());
+	printf("%llu", now());
+	if (argc == 2) {
+		struct timespec wall;
+
+		clock_gettime(CLOCK_REALTIME, &wall);
+		printf(" %lld%09ld", (long long)wall.tv_sec, wall.tv_nsec);
+	}
+	putchar('\n');
 	return 0;
 }
