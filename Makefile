@@ -67,8 +67,9 @@ bench: build/nested/record-cost
 
 # FROM_LOGS=1: from what the last run of the cases left.
 results: $(if $(FROM_LOGS),nested,build/nested/record-cost)
-	@tests/nested/reports.py $(if $(FROM_LOGS),--from-logs) matrix blackout selftests benchmark
-	@cp $(addprefix build/results/,matrix.rst blackout.rst selftests.rst benchmark.rst benchmark.svg) Documentation
+	@tests/nested/reports.py $(if $(FROM_LOGS),--from-logs) matrix blackout selftests benchmark time-that-passed
+	@cp $(addprefix build/results/,matrix.rst blackout.rst selftests.rst benchmark.rst benchmark.svg \
+		time-that-passed.rst) Documentation
 
 # The suites, each a command that prints KTAP. prove runs them, and says which failed; the last line has the sums.
 # With that formatter each line is seen as it comes, into a pipe, too.

@@ -306,6 +306,56 @@ def benchmark() -> Sections:
             "record": record(text_of(BUILD / "nested/record-cost"))}
 
 
+# ---- What a Linux guest sees of a blackout
+
+def warnings_of(values: Dict[str, str]) -> str:
+    return ", ".join(f"{values[key]} {title}" for key, title, *_ in DATA["warning"] if int(values[key])) or "-"
+
+
+def as_seen(values: Dict[str, str]) -> Dict[str, str]:
+    """The cells of a row, by the names of reports.tbl."""
+    off = {clock: 0 if abs(int(values[clock])) <= int(values["bound"]) else int(values[clock])
+           for clock in ("tsc", "mono", "real", "boot")}
+    # Reported when it was over; if it was not, by the end, only that is known.
+    not_over = f"> {in_seconds(values['end'])}"
+    waited = in_seconds(values["slack"]) if int(values["slack"]) else not_over
+    behind = not_over if int(values["woke"]) else "-"
+    return {"away": in_seconds(values["away"]), **{clock: in_units(str(ns)) for clock, ns in off.items()}, "warnings": warnings_of(values),
+            "ticks": values["ticks"] if int(values["ticks"]) else "-",
+            "loop": f"{values['rounds']} in {in_seconds(values['took'])}" if int(values["rounds"]) else behind,
+            "waits": "-" if int(values["fair"]) and not int(values["slack"]) else waited,
+            "lost": values["lost"], "bound": f"+{int(values['maxerror_us']) / 1000:.1f} ms", "misread": f"{values['wrong']}, {in_units(values['worst'])}" if int(values["wrong"]) else "-"}
+
+
+def in_seconds(ns: str) -> str:
+    return f"{int(ns) / 1e9:.1f} s"
+
+
+def came_back(name: str, columns: str, lasting: str = r"\d+") -> List[str]:
+    """A table of a case: what its guest saw each time, or of the blackouts of so many seconds."""
+    log, body = Log(name), []
+    for way, seconds, words in lines_like(rf"blackout (\S+) ({lasting}) (.*)", log.notes):
+        cells = as_seen(dict(word.split("=") for word in words.split()))
+        # None of its own: as long as the kexec took.
+        body.append([f"{seconds} s" if int(seconds) else cells["away"], dict(row[:2] for row in DATA["way"])[way], *(cells[key] for key, _ in DATA[columns])])
+    return table(["blackout", "clocks", *(title for _, title in DATA[columns])], body, range(2 + len(DATA[columns])))
+
+
+def guest_of(name: str) -> List[str]:
+    words = lines_like("guest (.*)", Log(name).notes)[0].split()
+    values = dict(zip(words[::2], words[1::2]))
+    return heading(f"{values['release']}, {values['clocksource']}")
+
+
+def time_that_passed() -> Sections:
+    return {"schools": came_back("blackout-guest-6.12", "schools", "60"),
+            "blackout-guest": [line for name in AWAY if name.startswith("blackout")
+                               for line in (*guest_of(name), *came_back(name, "blackout-guest"), "")][:-1],
+            "suspended-guest": [line for name in AWAY if name.startswith("suspended")
+                                for line in (f"Guest {ROWS[name].param('guest') or ROWS[name].host}:", "",
+                                             *came_back(name, "suspended-guest"), "")][:-1]}
+
+
 # ---- The demonstrations
 
 def demo() -> Sections:
@@ -343,12 +393,15 @@ def demo_host() -> Sections:
 
 # ---- All of them
 
+AWAY = [row.name for row in ROWS.values() if row.script == "blackout-guest" and row.expect == "pass"]
+
 # What makes it, and of which cases.
 REPORTS: Dict[str, Tuple[Callable[[], Sections], List[str]]] = {
     "matrix": (matrix, [f"pair-{old}-{new}" for old, new in kernels.pairs()] + CONTROLS),
     "blackout": (blackout, [f"blackout-{line}{end}" for line in BLACKOUTS for end in ("", "-counted")]),
     "selftests": (selftests, [row.name for row in KERNELS_OWN + OURS] + ["selftests-controls"]),
     "benchmark": (benchmark, ["comparison", "cost-6.12"]),
+    "time-that-passed": (time_that_passed, AWAY),
     "demo": (demo, ["demo"]),
     "demo-qemu": (demo_qemu, ["qemu-demo"]),
     "demo-host": (demo_host, ["host-alone", "host-libvirt"]),
