@@ -114,8 +114,9 @@ static void check_kernel(struct doctor *d)
 		doctor_say(d, "kernel", NOT_READY, xasprintf("%s; kexec_load_disabled is 1", found),
 			   why, "reboot, and leave kernel.kexec_load_disabled at 0");
 	else if (locked)
-		doctor_say(d, "kernel", WARNING, found, "only a signed kernel can be loaded",
-			   "kexec -s -l");
+		doctor_say(d, "kernel", WARNING, found,
+			   "only a signed kernel can be loaded, and it takes only signed modules",
+			   "kexec -s -l; modinfo -F signer -k NEXT kvmclock_handover names a key that is enrolled");
 	else
 		doctor_say(d, "kernel", READY, found, why, NULL);
 }

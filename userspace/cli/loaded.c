@@ -186,7 +186,9 @@ const char *loaded_line(const char *root, const char **release, const char **why
 	struct kcore *k = xcalloc(1, sizeof(*k));
 
 	if (!open_kcore(root, k))
-		*why_not = "its command line cannot be read: /proc/kcore does not lead to it";
+		*why_not = k->fd < 0 ?
+			   xasprintf("its command line cannot be read: /proc/kcore: %s", strerror(errno)) :
+			   "its command line cannot be read: /proc/kcore does not lead to it";
 	else if (!walk(k, is_parameters, &found))
 		*why_not = "its command line cannot be read: it is not where it is looked for";
 	if (k->fd >= 0)
