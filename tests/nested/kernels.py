@@ -137,8 +137,9 @@ def relocate(kernel):
     instead; the symbolic links between them already are."""
     headers = kernel / "headers"
     makefile = headers / "Makefile"
-    makefile.write_text(re.sub("^include /usr/src/", "include $(dir $(abspath $(lastword $(MAKEFILE_LIST))))../",
-                               makefile.read_text(), flags=re.M))
+    here = "$(dir $(abspath $(lastword $(MAKEFILE_LIST))))"
+    text = re.sub("^include /usr/src/", f"include {here}../", makefile.read_text(), flags=re.M)
+    makefile.write_text(re.sub("^KBUILD_OUTPUT=/usr/src/.*", f"KBUILD_OUTPUT := {here}", text, flags=re.M))
     # The first is only for BTF in modules, which needs pahole, and is stripped again. The links of
     # the image package to the headers are absolute and of no use here.
     remove(headers / "vmlinux", kernel / "modules/build", kernel / "modules/source")
