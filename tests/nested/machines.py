@@ -156,7 +156,7 @@ class Qemu(Machine):
                            stdout=log, stderr=log, check=False)
         state = file.read_bytes() if file.exists() else b""
         for pattern, skip, value in ((rb"\x05timer\x00{7}\x02\x00{24}", 14, self.first_tsc()),
-                                     (rb"prelaunch\x00{80}", 0, b"running\x00\x00")):
+                                     (rb"prelaunch\x00{22}", 0, b"running\x00\x00")):
             found = [match.start() + skip for match in re.finditer(pattern, state)]
             if len(found) != 1:
                 raise Problem(f"QEMU's state of a machine is not understood: {pattern!r}; {self.dir}/older.log")
