@@ -14,7 +14,7 @@ from common import LOGS, NESTED, Problem
 TABLE = NESTED / "cases.tbl"
 SETS = NESTED / "sets.tbl"
 DEFAULT_LINE, = kernels.names("default")
-MACHINES = ("qemu", "bochs", "debian")
+MACHINES = ("qemu", "bochs", "debian", "secure")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def make_case(fields: Sequence[str], sets: Dict[str, str]) -> Case:
             (host not in kernels.LINES, f"{host}: not a kernel line"),
             (following not in kernels.LINES, f"{following}: not a kernel line"),
             (not re.fullmatch(r"((\+\S+|\S+=\S*)(\s+|$))*", params), f"{params}: not all KEY=VALUE or +WORD"),
-            (case.machine not in MACHINES, f"{name}: machine={case.machine}: neither qemu, bochs nor debian"),
+            (case.machine not in MACHINES, f"{name}: machine={case.machine}: not one of {', '.join(MACHINES)}"),
             (expect != "pass" and not (kind == "caught" and checks), f"{expect}: neither pass nor caught:CHECK"),
             (any(check.isupper() for check in checks), f"{listed}: a name that is not in {SETS.name}"),
             (checks and all(check.endswith("?") for check in checks), f"{expect}: no check that must fail"),

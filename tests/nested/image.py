@@ -10,18 +10,21 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import List
+from typing import Iterable, List
 
 import chrony
 import kernels
 import qemu_releases
+import secure_host
 import systemd_root
 from cases import Case
 from common import BUILD, L1, ROOT, Problem, install, locked, make, output_of, remove
 
 # Modules that the tests load, besides the handover module; what these depend on comes along.
 # msr: for tests that read or write the TSC MSRs of the host.
+# nd_e820, nd_pmem: guest memory where there is no /dev/mem.
 MODULES = ("kvm_amd", "kvm_intel", "msr")
+MODULES_SECURE = ("nd_e820", "nd_pmem")
 
 # Where programs are built, all but those of a part, and what of them.
 PROGRAMS = (("userspace",), ("tests/l1/vmm",), ("tests/l1/luo",), ("tests/l1/bench",), ("tests/l1/outside",),
@@ -114,7 +117,7 @@ def add_tests(root: Path) -> None:
                     add_libraries(root, file)
 
 
-def add_kernel(root: Path, line: str) -> None:
+def add_kernel(root: Path, line: str, more: Iterable[str] = ()) -> None:
     """One flat folder of modules: ours, those that are loaded, and what these depend on."""
     path, release = kernels.find(line).path, kernels.find(line).release
     if not release:
@@ -124,7 +127,7 @@ def add_kernel(root: Path, line: str) -> None:
         raise Problem(f"{line}: another kernel of this initramfs calls itself {release}, too")
     if not (modules / "modules.dep").exists():
         output_of(find_command("depmod"), "-b", modules.parents[2], release)
-    for name in MODULES:
+    for name in (*MODULES, *more):
         shown = output_of(find_command("modprobe"), "-C", "/dev/null", "-d", modules.parents[2], "-S", release,
                           "--show-depends", name)
         for file in map(Path, re.findall(r"^insmod (\S+)", shown, re.M)):
@@ -213,6 +216,17 @@ def add_selftests(root: Path, lines: List[str]) -> None:
     copy(Path(output_of("gcc", "-print-file-name=libgcc_s.so.1").strip()).resolve(), root / "usr/lib/libgcc_s.so.1")
 
 
+def add_signed(root: Path, line: str) -> None:
+    """Our module, signed with the key that the machine trusts; kch_unsigned; kch_other_key, signed with another."""
+    module = next(root.glob(f"lib/modules/*/{kernels.MODULE}.ko"))
+    for name, key in (("kch_unsigned", ""), ("kch_other_key", "other"), (kernels.MODULE, "mok")):
+        copy_of = module.with_name(f"{name}.ko")
+        if copy_of != module:
+            copy(module, copy_of)
+        if key:
+            secure_host.sign(line, copy_of, key)
+
+
 def build(case: Case) -> None:
     """The initramfs of the case, and of all that have the same kernels and part."""
     part, _, version = case.param("part").partition("-")
@@ -224,11 +238,13 @@ def build(case: Case) -> None:
             add_base(root)
         add_tests(root)
         for line in case.lines:
-            add_kernel(root, line)
+            add_kernel(root, line, MODULES_SECURE if part == "secure" else ())
         if part in ("qemu", "chrony"):
             add_qemu(root, version, case.param("guest"))
         if part == "chrony":
             add_chrony(root, case.param("guest"))
         elif part == "selftests":
             add_selftests(root, case.lines)
+        elif part == "secure":
+            add_signed(root, case.host)
         install(case.initramfs, pack(root))

@@ -3,7 +3,7 @@
 
   console.log   first serial port: what the kernels said; looked at for a panic only
   verdict.log   second serial port: lines KEY=VALUE, below
-  machine       qemu or bochs
+  machine       qemu, bochs or secure
   qmp.log       how QEMU says the machine ended
   bochs.log     how Bochs says so, among other things
   status        exit status of the emulator, 124 or 137 at the time limit
@@ -35,7 +35,8 @@ LINE = re.compile(r"(stage|taint|warnings)=[0-9]+|check=[A-Za-z0-9_.-]+ (ok|fail
 
 # An out-of-tree (4096) module without a signature (8192) is what we are; every other taint is not.
 # Under Bochs the kernel is told to leave out CPU features that are wrong there, which taints it (4).
-TAINT_ALLOWED = {"qemu": 4096 | 8192, "bochs": 4096 | 8192 | 4}
+# With Secure Boot it has one.
+TAINT_ALLOWED = {"qemu": 4096 | 8192, "bochs": 4096 | 8192 | 4, "secure": 4096}
 
 
 def read_lines(file: Path) -> List[str]:
@@ -76,10 +77,12 @@ def lost(directory: Path, machine: str, said: Dict[str, List[str]]) -> str:
             return f"kernel panic: {line.split('Kernel panic - not syncing')[-1].lstrip(': ')}"
     if status in (124, 137):
         return "time limit"
-    end = {"qemu": end_of_qemu, "bochs": end_of_bochs}[machine](directory, status)
+    end = {"bochs": end_of_bochs}.get(machine, end_of_qemu)(directory, status)
     if end:
         return end
-    for line in read_lines(directory / "verdict.log"):
+    lines = read_lines(directory / "verdict.log")
+    # Before the kernel the firmware uses all serial ports.
+    for line in lines[lines.index("stage=0"):] if machine == "secure" and "stage=0" in lines else lines:
         if said["verdict"]:
             return f"not a verdict line: after the verdict: {line}"
         if not LINE.fullmatch(line):

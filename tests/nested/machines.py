@@ -134,16 +134,20 @@ class Qemu(Machine):
                      "-nodefaults", "-no-user-config", "-display", "none",
                      *([] if case.param("resets") else ["-no-reboot"]),
                      "-uuid", "6b636821-7465-4573-8174-6d616368696e",
-                     "-kernel", str(self.kernel), "-append", self.cmdline(),
-                     "-device", f"loader,file={case.initramfs},addr={self.initramfs[0]:#x},force-raw=on"]
+                     *self.boot(), "-device", f"loader,file={case.initramfs},addr={self.initramfs[0]:#x},force-raw=on"]
         # icount=N: time is made of instructions, 2^N ns each, and leaps to the next timer when the host
         # idles. So it is the same on every machine and under any load, and what the emulator does to
         # run an instruction for the first time takes none. Only with smp=1: with two CPUs nested
         # guests do not come on.
         if case.param("icount"):
             arguments += ["-rtc", "clock=vm", "-icount", f"shift={case.param('icount')},sleep=off"]
+        return arguments
+
+    def boot(self) -> List[str]:
+        """What it is booted by."""
         # A minimal firmware, where the distribution has it: 2 s less.
-        return arguments + (["-bios", "qboot.rom"] if Path("/usr/share/qemu/qboot.rom").exists() else [])
+        firmware = ["-bios", "qboot.rom"] if Path("/usr/share/qemu/qboot.rom").exists() else []
+        return ["-kernel", str(self.kernel), "-append", self.cmdline(), *firmware]
 
     def make_older(self, arguments: List[str]) -> List[str]:
         """The emulated CPU ignores writes to its TSC, which starts at 0. So the state of a machine that has

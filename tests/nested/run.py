@@ -24,12 +24,13 @@ import debian_host
 import image
 import kernels
 import ktap
+import secure_host
 from cases import Case
 from common import L1, LOGS, NESTED, ROOT, Problem, run_main, say
 from judge import judge, read_lines
 from machines import KINDS
 
-KINDS["debian"] = debian_host.DebianHost
+KINDS.update(debian=debian_host.DebianHost, secure=secure_host.SecureHost)
 # Machines that could not be made, and why: of these only the cases fail.
 not_made: Dict[str, str] = {}
 
@@ -50,12 +51,13 @@ def build_line(line: str, modules: Iterable[str] = ()) -> None:
 
 def build(cases: List[Case]) -> None:
     """What the cases need. Each step says nothing when it has nothing to do."""
-    if any(case.machine == "debian" for case in cases) and not KINDS["debian"].unusable():
-        try:
-            debian_host.build()
-        except Problem as problem:
-            not_made["debian"] = str(problem)
-    cases = [case for case in cases if case.machine != "debian"]
+    for name, host in ("debian", debian_host), ("secure", secure_host):
+        if any(case.machine == name for case in cases) and not KINDS[name].unusable():
+            try:
+                host.build()
+            except Problem as problem:
+                not_made[name] = str(problem)
+    cases = [case for case in cases if case.machine != "debian" and case.machine not in not_made]
     image.build_programs()
     for line in {line: None for case in cases for line in case.lines}:
         build_line(line, {case.param("module") for case in cases if line in case.lines} - {""})

@@ -47,7 +47,8 @@ def judged(changes: str, folder: Path) -> str:
             left["verdict"] = left["verdict"].replace("\n", value)
         elif change:
             left[key] = value
-    left["machine"], status = ("bochs", "1") if "bochs" in left else ("qemu", "0")
+    left.setdefault("machine", "bochs" if "bochs" in left else "qemu")
+    status = "1" if "bochs" in left else "0"
     for file, text in {"status": status, **left}.items():
         name = f"{file}.log" if file in ("verdict", "console", "qmp", "bochs") else file
         (folder / name).write_bytes(text.encode() + b"\n" * (not text.endswith("\n")))
