@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The VM as a service: its memory and its clock outlive this process in the service manager's store. */
+/* The VM as a service: memory and clock outlive this process in the service manager's store. */
 #ifndef KCH_VMM_SERVICE_H
 #define KCH_VMM_SERVICE_H
 
