@@ -58,12 +58,13 @@ static void notify(const char *text, int fd)
 		.msg_iov = &data,
 		.msg_iovlen = 1,
 	};
+	size_t length = path ? strlen(path) : 0;
 	int to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (!path || strlen(path) >= sizeof(address.sun_path))
+	if (!length || length >= sizeof(address.sun_path))
 		die("no NOTIFY_SOCKET: this is not a service");
-	strcpy(address.sun_path, path);
-	message.msg_namelen = offsetof(struct sockaddr_un, sun_path) + strlen(path);
+	memcpy(address.sun_path, path, length);
+	message.msg_namelen = offsetof(struct sockaddr_un, sun_path) + length;
 	if (*path == '@')
 		address.sun_path[0] = '\0';
 	if (fd >= 0) {
