@@ -281,16 +281,14 @@ int kch_record_find(const struct kch_record *record,
 {
 	bool damaged = false, found = false;
 	struct kch_record_vm next;
-	u8 wanted[KCH_UUID_SIZE];
 	size_t offset = 0;
 	int err;
 
-	/* The id asked for may be that of *vm, which is about to be overwritten. */
-	memcpy(wanted, uuid, sizeof(wanted));
+	/* The id asked for may be that of *vm, which is overwritten with one of that id only. */
 	while ((err = kch_record_next(record, &offset, &next, message)) != -ENODATA) {
 		if (err) {
 			damaged = true;
-		} else if (!memcmp(next.vm.uuid, wanted, sizeof(wanted))) {
+		} else if (!memcmp(next.vm.uuid, uuid, sizeof(next.vm.uuid))) {
 			if (found) {
 				kch_say(message, "two VM entries have that id, and which is the VM's cannot be told: the record is forged");
 				return -EBADMSG;
