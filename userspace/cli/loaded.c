@@ -18,6 +18,7 @@
 #include "util.h"
 
 #define PAGE		4096
+#define PAGE_ENTRIES	(PAGE / sizeof(uint64_t))
 #define SEGMENTS_MAX	1024
 #define ENTRIES_MAX	(64U << 20)	/* a page each: 256 GiB */
 #define LINE_MAX_BYTES	2048	/* x86's COMMAND_LINE_SIZE */
@@ -96,23 +97,25 @@ static bool open_kcore(const char *root, struct kcore *k)
 static bool walk(const struct kcore *k, bool (*fn)(const struct kcore *k, uint64_t source,
 						   uint64_t destination, void *data), void *data)
 {
-	uint64_t entry = k->head, next = 0, destination = 0, address;
-	unsigned int i;
+	uint64_t list[PAGE_ENTRIES], entry = k->head, destination = 0, address;
+	unsigned int i, next = PAGE_ENTRIES;
 
 	for (i = 0; i < ENTRIES_MAX && !(entry & IND_DONE); i++) {
 		address = entry & ~(uint64_t)(PAGE - 1);
 		if (entry & IND_DESTINATION) {
 			destination = address;
 		} else if (entry & IND_INDIRECTION) {
-			next = address;
+			if (!read_at(k, true, address, list, sizeof(list)))
+				break;
+			next = 0;
 		} else if (entry & IND_SOURCE) {
 			if (fn(k, address, destination, data))
 				return true;
 			destination += PAGE;
 		}
-		if (!next || !read_at(k, true, next, &entry, sizeof(entry)))
+		if (next == PAGE_ENTRIES)
 			break;
-		next += sizeof(entry);
+		entry = list[next++];
 	}
 	return false;
 }
