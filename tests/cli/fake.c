@@ -480,6 +480,8 @@ static int do_restore(struct kch_restore *restore)
 	restore->outcome.rebase_bound_ns = 46;
 	restore->outcome.host_tsc = 0x200000000000ULL;
 	restore->outcome.blackout_ns = 1234567;
+	if (!restore->policy)
+		restore->policy = KCH_POLICY_CONTINUE;
 	restore->hidden_ns = (uint64_t)number_of("FAKE_HIDDEN", 0);
 	if (restore->flags & KCH_RESTORE_HOLD)
 		fake.hold_ms = restore->hold_ms;
