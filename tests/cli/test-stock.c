@@ -301,6 +301,43 @@ static void test_restore_bound_missed(void)
 		   result.outcome.error_ns);
 }
 
+/* Hidden is counted in cycles: by so many the TSC is back, and the clock by their ns. */
+static void test_restore_policy(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts), .policy = KCH_POLICY_HIDE };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	struct kch_rec_vm *entry = (struct kch_rec_vm *)(buffer + sizeof(struct kch_rec_header));
+	uint64_t cycles;
+	int64_t ns;
+
+	saved_and_new(TSC_KHZ);
+	usleep(20000);
+	check_err(restore(&opts, &result), 0);
+	cycles = OFFSET - fake.offsets[0];
+	ns = (int64_t)kch_cycles_to_ns(cycles, TSC_KHZ);
+	ktap_check(ns > 10000000 && result.hidden_ns == (uint64_t)ns &&
+		   fake.offsets[1] == fake.offsets[0] && result.policy == KCH_POLICY_HIDE,
+		   "%ld ns hidden, told are %lu", ns, result.hidden_ns);
+	ns = true_error_ns(result.outcome.host_tsc) + ns - result.outcome.error_ns;
+	ktap_check(ns >= -2 && ns <= 2 && result.outcome.mode == KCH_MODE_CONVERGED, "%ld ns", ns);
+
+	opts.policy = KCH_POLICY_LIMIT;
+	opts.limit_ms = 3600000;
+	saved_and_new(TSC_KHZ);
+	check_err(restore(&opts, &result), 0);
+	ktap_check(!result.hidden_ns && fake.offsets[0] == OFFSET && result.limit_ms == 3600000,
+		   "%lu ns hidden", result.hidden_ns);
+	opts.limit_ms = 0;
+	saved_and_new(TSC_KHZ);
+	check_err(restore(&opts, &result), EINVAL);
+	/* One that was given back already is not known to be the last. */
+	opts.policy = KCH_POLICY_HIDE;
+	entry->used = cpu_to_le64(KCH_RECORD_MARK);
+	check_err(restore(&opts, &result), EBADRQC);
+	ktap_check(!fake.log[0], "%s", fake.log);
+	check_unchanged();
+}
+
 static void test_restore_refused(void)
 {
 	struct kch_restore_opts opts = { .sz = sizeof(opts) };
@@ -627,6 +664,7 @@ int main(int argc, char **argv)
 		{ "restore", test_restore },
 		{ "restore_bound", test_restore_bound },
 		{ "restore_bound_missed", test_restore_bound_missed },
+		{ "restore_policy", test_restore_policy },
 		{ "restore_refused", test_restore_refused },
 		{ "hostile", test_hostile },
 		{ "hostile_whole", test_hostile_whole },
