@@ -381,7 +381,7 @@ int session_run(const struct session *s, void (*done)(int status))
 	/* Of a clock that was set anew, or may have been, there is nothing to say. */
 	if (!(s->age_now & ~AGE_ASK)) {
 		measure_guest(&vm, &base);
-		if (import.used)
+		if (s->method && import.used)
 			import_check(&import, &vm, &base, &result, passed.restored);
 		else if (s->method)
 			measure_restored(&vm, &base, &result);
