@@ -380,10 +380,11 @@ int session_run(const struct session *s, void (*done)(int status))
 	vm_stop(&vm);
 	/* Of a clock that was set anew, or may have been, there is nothing to say. */
 	if (!(s->age_now & ~AGE_ASK)) {
-		measure_guest(&vm, &base);
 		if (s->method && import.used)
 			import_check(&import, &vm, &base, &result, passed.restored);
-		else if (s->method)
+		else
+			measure_guest(&vm, &base);
+		if (s->method && !import.used)
 			measure_restored(&vm, &base, &result);
 	}
 	if (s->age_later)
