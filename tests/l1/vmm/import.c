@@ -143,6 +143,8 @@ void import_check(const struct import *im, const struct vm *vm, const struct bas
 		const struct saved_clock *saved = &base->saved[i];
 
 		now.page = guestmem_read_page(vm->mem, i);
+		now.tsc_offset = vcpu_tsc_offset(&vm->vcpu[i]);
+		first.tsc_offset = vcpu_tsc_offset(&vm->vcpu[0]);
 		error_ns = function_ns(&now, restored) - function_ns(saved, restored);
 		if (imaxabs(error_ns) > imaxabs(largest_ns))
 			largest_ns = error_ns;
