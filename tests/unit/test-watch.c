@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What runs in the guest, userspace/guest/vmclock-watch.c, with a file as the vmclock page: which pages
- * it takes, what it does at a disruption and in which order, and how it waits.
+ * What runs in the guest, userspace/guest/vmclock-watch.c, with a file as the vmclock page:
+ * which pages it takes, what it does at a disruption and in which order, and how it waits.
  */
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -68,7 +68,8 @@ static int fake_system(const char *command)
 
 static int fake_poll(struct pollfd *fds, nfds_t count, int ms)
 {
-	ktap_check(count == 1 && (any_fd || fds->fd == watch.fd) && fds->events & POLLIN, "%d", fds->fd);
+	ktap_check(count == 1 && (any_fd || fds->fd == watch.fd) && fds->events & POLLIN, "%d",
+		   fds->fd);
 	fds->revents = fake.revents & (fds->events | POLLHUP | POLLERR);
 	fake.polled_ms += (unsigned int)ms;
 	return fake.poll_result;

@@ -86,7 +86,8 @@ int vmclock_keep(struct tool *tool, const struct live_vm *vm, const uint8_t uuid
 	mkdir(folder, 0755);
 	if (write_file(path, text))
 		return complain_code(tool, EXIT_FAILED, live_label(vm), -errno,
-				     "its vmclock page cannot be kept: %s: %s", path, strerror(errno));
+				     "its vmclock page cannot be kept: %s: %s", path,
+				     strerror(errno));
 	return EXIT_DONE;
 }
 

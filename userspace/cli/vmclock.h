@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The vmclock page of a stopped VM, from outside: kept when it is saved, put back when it is restored. */
+/*
+ * The vmclock page of a stopped VM, from outside: kept when it is saved, put back when it is
+ * restored.
+ */
 #ifndef KCH_CLI_VMCLOCK_H
 #define KCH_CLI_VMCLOCK_H
 

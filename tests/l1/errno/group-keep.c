@@ -103,7 +103,8 @@ static int64_t behind_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec - ticks * (1000000000LL / sysconf(_SC_CLK_TCK));
+	return now.tv_sec * 1000000000LL + now.tv_nsec -
+	       ticks * (1000000000LL / sysconf(_SC_CLK_TCK));
 }
 
 /* What the clocks drift apart in the time by which a look may have been late. */

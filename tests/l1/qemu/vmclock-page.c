@@ -55,9 +55,9 @@ int main(int argc, char **argv)
 {
 	struct kch_vmclock_time time = { .sz = sizeof(time), .type = KCH_VMCLOCK_TAI,
 					 .synchronized = 1, .maxerror_ns = 1000 };
+	static char page[KCH_VMCLOCK_SIZE] __attribute__((aligned(8)));
 	struct kch_vmclock_restore restore = { .sz = sizeof(restore), .mode = KCH_MODE_IDENTICAL };
 	struct kch_handle *handle = kch_open_stock();
-	static _Alignas(8) char page[KCH_VMCLOCK_SIZE];
 	struct vmclock_page *fields = (void *)page, old;
 	struct timespec now;
 	int err = 0;

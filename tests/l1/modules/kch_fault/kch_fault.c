@@ -15,7 +15,8 @@
  *	vcpus=N			a VM that the module reads seems to have N vCPUs
  *	lost_write=1		a clock just written is one ns off when read back
  *	seal=1			the record is sealed, as before a kexec; is not loaded
- *	seal=2			that, while a process asks the module what needs KVM; it waits for the end
+ *	seal=2			that, while a process asks the module what needs KVM; it
+ *				waits for the end
  *	no_memory=1		there is none for that: every allocation fails, and there is to
  *				be none (-ENOMEM), where clocksources have numbers
  *	deny=SYMBOL		while the module asks KVM whether it reads it right, that
