@@ -524,6 +524,27 @@ class Selftest(Case):
         self.run_program(TOOL, "selftest", "--kvm-fd", "0", status=1)
 
 
+def loaded_image(root, line):
+    """In the kernel's memory, a kernel that is loaded for a kexec: the image leads to a list of pages, with where they are
+    to be, on two pages itself; of the last two the first is the boot parameters, and @line goes over both."""
+    page, direct, destination, indirection, done, source = 4096, 0xffff888000000000, 1, 2, 4, 8
+    at, low = 0x90ff8, 0x90000
+    parameters = bytearray(2 * page)
+    struct.pack_into("<4s8xH", parameters, 0x202, b"HdrS", 0x100)
+    struct.pack_into("<I", parameters, 0x228, at if line else 0)
+    for offset, text in ((0x300, "6.12.2-amd64 (somebody)"), (at - low, line)):
+        parameters[offset:offset + len(text)] = text.encode()
+    first = [0x100000 | destination, *[7 * page | source] * 510, 4 * page | indirection]
+    second = [low | destination, 5 * page | source, 6 * page | source, done]
+    lists = b"".join(struct.pack(f"<{len(entries)}Q", *entries).ljust(page, b"\0") for entries in (first, second))
+    memory = b"".join([bytes(page), struct.pack("<Q", direct + 2 * page).ljust(page, b"\0"),
+                       struct.pack("<Q", 3 * page | indirection).ljust(page, b"\0"), lists, parameters, bytes(page)])
+    header = b"\x7fELF" + bytes(28) + struct.pack("<Q14xHH", 64, 56, 1)
+    segment = struct.pack("<II6Q", 1, 0, page, direct, 0, len(memory), len(memory), page)
+    (root / "proc/kcore").write_bytes((header.ljust(64, b"\0") + segment).ljust(page, b"\0") + memory)
+    (root / "proc/kallsyms").write_text(f"{direct + page:x} D kexec_image\n")
+
+
 class Doctor(Case):
     """doctor.tbl says what is in it."""
 
@@ -549,6 +570,8 @@ class Doctor(Case):
             path = root / name.split()[0][1:]
             if change.startswith("command "):
                 more = change[len("command "):]
+            elif change.startswith("image"):
+                loaded_image(root, change[len("image "):])
             elif not change.startswith("/"):
                 fake.update([change.split("=")])
             elif becomes:
