@@ -201,6 +201,63 @@ static void read_live(void)
 	vm_destroy(&vm);
 }
 
+static int open_record(const void *record, uint32_t bytes, uint32_t id, struct kch_clock_fd *arg)
+{
+	memset(arg, 0, sizeof(*arg));
+	arg->size = sizeof(*arg);
+	arg->vm_fd = -1;
+	arg->record = (uintptr_t)record;
+	arg->record_bytes = bytes;
+	set_uuid(arg->uuid, id);
+	return device_call(KCH_IOC_CLOCK_FD, arg);
+}
+
+/* Of a record that the caller has: the one that came, which has this VM; and of others. */
+static void given_record(void)
+{
+	static uint8_t region[1 << 20], nothing[4096];
+	struct kch_rec_vm entry[16];
+	struct kch_clock_fd clock;
+	uint8_t *record = region;
+	ssize_t size;
+	int fd, err;
+
+	fd = open(KCH_DEBUGFS "incoming_raw", O_RDONLY);
+	size = fd < 0 ? -1 : read(fd, region, sizeof(region));
+	if (size < 4096)
+		die("incoming_raw: %zd bytes", size);
+	close(fd);
+	if (memcmp(record, KCH_RECORD_MAGIC, KCH_RECORD_MAGIC_SIZE))
+		record += sizeof(region) / 2;
+	err = open_record(record, 4096, ID_SAVED, &clock);
+	check(!err, "the record that came: %s: %s", errno_name(err), clock.message);
+	err = clock_get(clock.fd, KCH_INCOMING, ID_SAVED, entry, sizeof(entry));
+	check(!err && le32_to_cpu(entry->vcpu_count) == 2, "%s", errno_name(err));
+	close(clock.fd);
+	err = open_record(record, 4096, ID_UNKNOWN, &clock);
+	check(err == ENOENT && clock.fd == -1, "another id: %s", errno_name(err));
+	record[330] ^= 1;
+	err = open_record(record, 4096, ID_SAVED, &clock);
+	check(err == EBADMSG, "damaged: %s: %s", errno_name(err), clock.message);
+	err = open_record(nothing, sizeof(nothing), ID_SAVED, &clock);
+	check(err == ENODATA, "no record: %s: %s", errno_name(err), clock.message);
+	err = open_record((void *)8, 4096, ID_SAVED, &clock);
+	check(err == EFAULT, "no memory there: %s: %s", errno_name(err), clock.message);
+	err = open_record(record, 0, ID_SAVED, &clock);
+	check(err == EINVAL, "no bytes: %s", errno_name(err));
+	err = open_record(record, KCH_RECORD_BYTES_MAX + 1, ID_SAVED, &clock);
+	check(err == EINVAL, "too many bytes: %s", errno_name(err));
+	/* Beside a VM there is no record. */
+	memset(&clock, 0, sizeof(clock));
+	clock.size = sizeof(clock);
+	clock.record = 8;
+	clock.record_bytes = 1;
+	set_uuid(clock.uuid, ID_SAVED);
+	clock.vm_fd = -2;
+	err = device_call(KCH_IOC_CLOCK_FD, &clock);
+	check(err == EBADF, "no VM, and a record: %s", errno_name(err));
+}
+
 void test_clock_fd(void)
 {
 	struct kch_clock_fd clock;
@@ -216,6 +273,7 @@ void test_clock_fd(void)
 	check(err == EINVAL, "%s: %s", errno_name(err), clock.message);
 	err = open_clock(-2, ID_SAVED, "", &clock);
 	check(err == EBADF, "%s: %s", errno_name(err), clock.message);
+	given_record();
 	restore_in_jail();
 	read_live();
 	module_unload();
