@@ -190,7 +190,8 @@ const char *loaded_line(const char *root, const char **release, const char **why
 
 	if (!open_kcore(root, k))
 		*why_not = k->fd < 0 ?
-			   xasprintf("its command line cannot be read: /proc/kcore: %s", strerror(errno)) :
+			   xasprintf("its command line cannot be read: /proc/kcore: %s",
+				     strerror(errno)) :
 			   "its command line cannot be read: /proc/kcore does not lead to it";
 	else if (!walk(k, is_parameters, &found))
 		*why_not = "its command line cannot be read: it is not where it is looked for";
