@@ -38,17 +38,27 @@ static void fill_restore(struct caller *c, const struct vm *vm, struct kch_resto
 	arg->flags = KCH_RESTORE_STALE | more[random_below(r, 4)] | more[random_below(r, 4)];
 	if (random_one_in(r, 8)) {
 		arg->flags = KCH_RESTORE_ELSEWHERE;
-	} else if (random_one_in(r, 8)) {
+		return;
+	}
+	if (random_one_in(r, 8)) {
 		arg->flags |= KCH_RESTORE_HOLD;
 		arg->hold_ms = 1 + random_below(r, 20);
 	}
+	if (random_one_in(r, 4))
+		arg->policy = random_below(r, KCH_POLICY_LIMIT + 1);
+	if (arg->policy == KCH_POLICY_LIMIT)
+		arg->limit_ms = 1 + random_below(r, 10000);
 }
 
 static void fill_clock_fd(struct caller *c, const struct vm *vm, struct kch_clock_fd *arg)
 {
 	arg->vm_fd = random_one_in(&c->random, 2) ? vm->fd : -1;
-	if (arg->vm_fd >= 0)
+	if (arg->vm_fd >= 0) {
 		strcpy(arg->name, "clock");
+	} else if (random_one_in(&c->random, 2)) {
+		arg->record = (uintptr_t)c->record;
+		arg->record_bytes = c->record_bytes;
+	}
 	set_uuid(arg->uuid, arg->vm_fd < 0 ? call_id_for(&c->random, vm) :
 					     1 + random_below(&c->random, FUZZ_IDS));
 }
@@ -159,6 +169,8 @@ static void judge(const struct caller *c, unsigned int cmd, bool on_clock, const
 		wrong("RESTORE succeeded, with mode %u, %lld ns, %lld cycles, %lld ppb", o->mode,
 		      (long long)o->error_ns, (long long)o->error_cycles,
 		      (long long)o->error_rate_ppb);
+	if (arg->restore.hidden_ns)
+		tally_act("time hidden", true);
 }
 
 int call_on(int fd, bool on_clock, unsigned int cmd, union kch_any *arg)
@@ -178,6 +190,8 @@ static void keep_clock(struct caller *c, const struct kch_clock_fd *arg)
 	if (clock->fd >= 0)
 		close(clock->fd);
 	*clock = (struct caller_clock){ arg->fd, arg->uuid[0], arg->vm_fd < 0 };
+	if (arg->record)
+		tally_act("a clock of a record that the caller made", true);
 	thing_publish(&c->random, arg->fd);
 }
 

@@ -30,6 +30,8 @@ struct caller_clock {
  * @clocks: its descriptors of clocks
  * @late: the incoming record may be finished
  * @buffer: of CALLER_BUFFER bytes, for answers
+ * @record: that the module was loaded with, of @record_bytes
+ * @record_bytes: with its entries
  */
 struct caller {
 	struct random random;
@@ -39,6 +41,8 @@ struct caller {
 	struct caller_clock clocks[CALLER_CLOCKS];
 	bool late;
 	char *buffer;
+	const void *record;
+	size_t record_bytes;
 };
 
 /* How many vCPUs the VM of that id has. */

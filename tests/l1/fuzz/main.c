@@ -96,8 +96,11 @@ static bool play(struct random *r, unsigned int threads, unsigned int steps)
 	unsigned int i;
 	bool unloaded;
 
-	for (i = 0; i < threads; i++)
+	for (i = 0; i < threads; i++) {
+		workers[i].caller.record = record.image;
+		workers[i].caller.record_bytes = sizeof(record.header) + record.size;
 		worker_start(&workers[i], random_next(r), steps);
+	}
 	while (!all_done(threads)) {
 		usleep(500 + random_below(r, 8000));
 		i = random_below(r, threads);
