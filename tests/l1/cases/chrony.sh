@@ -129,6 +129,11 @@ stage_n() {
 	judge
 }
 
+# In the place of that of qemu.sh.
+stage_1() {
+	stage_n
+}
+
 # One line for each thing to be noted or checked; a line X of what was seen is a kexec.
 summary() {
 	tr -d '\r' </run/seen | awk -v FS='[ ,]' -v kexecs="$KEXECS" '
