@@ -14,7 +14,8 @@
 #     limit-S   they go on for S seconds, and then stand still
 #     realtime  KVM's stock ioctls with the wall clock (with methods=realtime); the time is that which the kexec took
 #     alone     QEMU alone; judged only with judge=alone, as if it were continue
-#   state=STATE               the guest is suspended to that state before it is saved, and woken when it is back
+#   guest_words=WORD,WORD   for its kernel
+#   state=STATE          the guest is suspended to that state before it is saved, and woken when it is back
 #   same=WAY-S,WAY-S     these two must be alike
 #
 # Checks: restore-WAY-S; clocks-WAY-S: CLOCK_MONOTONIC, CLOCK_REALTIME and CLOCK_BOOTTIME have gone on as the host's TSC has,
