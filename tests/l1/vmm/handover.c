@@ -126,13 +126,10 @@ static void fill_fds(const struct vm *vm, struct kch_vcpu_fd *vcpus)
 	}
 }
 
-void handover_stock_restore(const struct vm *vm, uint32_t flags,
-			    struct handover *h)
+static struct kch_restore_opts restore_opts(uint32_t flags)
 {
-	const struct saved_vm *saved = vm->mem->saved;
-	struct kch_handle *handle = open_stock(h);
-	struct kch_restore_opts opts = {
-		.sz = sizeof(opts),
+	return (struct kch_restore_opts){
+		.sz = sizeof(struct kch_restore_opts),
 		.flags = flags,
 		.mode = mode,
 		.bound_ns = bound,
@@ -140,6 +137,14 @@ void handover_stock_restore(const struct vm *vm, uint32_t flags,
 		.policy = policy,
 		.limit_ms = limit_ms,
 	};
+}
+
+void handover_stock_restore(const struct vm *vm, uint32_t flags,
+			    struct handover *h)
+{
+	const struct saved_vm *saved = vm->mem->saved;
+	struct kch_handle *handle = open_stock(h);
+	const struct kch_restore_opts opts = restore_opts(flags);
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
 
 	if (!handle)
@@ -156,15 +161,7 @@ void handover_import(const struct vm *vm, bool module, uint32_t flags, struct ha
 {
 	const struct saved_vm *saved = vm->mem->saved;
 	struct kch_handle *handle = module ? open_device(h) : open_stock(h);
-	struct kch_restore_opts opts = {
-		.sz = sizeof(opts),
-		.flags = flags,
-		.mode = mode,
-		.bound_ns = bound,
-		.rounds_max = rounds,
-		.policy = policy,
-		.limit_ms = limit_ms,
-	};
+	const struct kch_restore_opts opts = restore_opts(flags);
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
 
 	if (!handle)
@@ -203,15 +200,7 @@ int handover_clock_of(const struct vm *vm, struct handover *h)
 void handover_restore(const struct vm *vm, uint32_t flags, struct handover *h)
 {
 	struct kch_handle *handle = open_device(h);
-	struct kch_restore_opts opts = {
-		.sz = sizeof(opts),
-		.flags = flags,
-		.mode = mode,
-		.bound_ns = bound,
-		.rounds_max = rounds,
-		.policy = policy,
-		.limit_ms = limit_ms,
-	};
+	const struct kch_restore_opts opts = restore_opts(flags);
 	struct kch_vcpu_fd vcpus[GUEST_VCPUS_MAX];
 
 	if (!handle)
