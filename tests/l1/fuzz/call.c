@@ -222,7 +222,8 @@ void call_any(struct caller *c)
 	const struct kch_call *call = choose(c, on_clock ? clock : NULL);
 	union kch_any arg = { };
 	int fd = on_clock ? clock->fd : c->device;
-	size_t size;
+	/* What there is of each version of it. */
+	size_t size, written, first = call->message + KCH_MESSAGE_SIZE;
 	int err;
 
 	arg.size = call->size;
@@ -239,7 +240,8 @@ void call_any(struct caller *c)
 	/* A descriptor that others write over would never be closed. */
 	place_put(&c->place, r, &arg, size, call->cmd == KCH_IOC_CLOCK_FD);
 	err = ioctl(fd, random_one_in(r, 64) ? random_next(r) : call->cmd, c->place.at) ? errno : 0;
-	if (!place_take(&c->place, &arg, arg.size < call->size ? 0 : call->size))
+	written = arg.size < first ? 0 : arg.size < call->size ? arg.size : call->size;
+	if (!place_take(&c->place, &arg, written))
 		wrong("%s of %u bytes wrote beyond its structure", call->name, arg.size);
 	if (!err && call->cmd == KCH_IOC_CLOCK_FD)
 		keep_clock(c, &arg.clock_fd);
