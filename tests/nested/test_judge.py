@@ -1,7 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0
 """Is the judge strict? Gives it folders as emulated hosts would leave them, those of judge.tbl, most with one thing
-wrong. Asks what is read of rows of a case table, and whether wrong ones are refused (rows.tbl). Needs no emulator."""
+wrong. Asks what is read of rows of a case table, and whether wrong ones are refused (rows.tbl). And can each module be
+broken as broken.tbl says, for a case? Needs no emulator."""
 
 import fnmatch
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import broken  # noqa: E402
 import ktap  # noqa: E402
 from cases import Case, read_table, select  # noqa: E402
 from common import NESTED, Problem  # noqa: E402
@@ -80,8 +82,19 @@ def lines_of(name: str) -> List[str]:
     return [line for line in (NESTED / name).read_text().splitlines() if line and line[0] != "#"]
 
 
+MODULES = {case.param("module") for table in ("cases", "selftest", "luo")
+           for case in read_table(NESTED / f"{table}.tbl")} - {""}
+
+
+def can_be_made(name: str, folder: Path) -> str:
+    broken.sources_of(name)
+    return "is made for a case" if name in MODULES else "no case has it"
+
+
 NAMES: Dict[str, str] = {}
 TESTS = [
+    *((f"broken {name}", "is made for a case", can_be_made, name)
+      for name in sorted({*MODULES, *(line.split(" | ")[0] for line in lines_of("broken.tbl"))})),
     *((f"pattern {patterns}", wanted, selected, patterns) for patterns, wanted in PATTERNS.items()),
     *((f"row {row}", wanted, rows_of, row)
       for row, wanted in (line.rsplit(" => ", 1) for line in lines_of("rows.tbl"))),
