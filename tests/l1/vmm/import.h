@@ -17,6 +17,8 @@
  * @tai: TAI offset, seconds; 0: not set
  * @foreign_cycles: how much further the TSC of the other host was
  * @slack_ns: out: how exactly the wall clock was set
+ * @set: out: at which host TSC
+ * @khz: out: of the host of the export
  */
 struct import {
 	bool used;
@@ -25,13 +27,15 @@ struct import {
 	int tai;
 	uint64_t foreign_cycles;
 	uint64_t slack_ns;
+	uint64_t set;
+	uint32_t khz;
 };
 
 /* Before the export: the wall clock is what it is, and said to be good. */
 void import_prepare_source(const struct import *im);
 
 /* Before the import: the bytes become another host's, and the wall clock is set. */
-void import_prepare(struct import *im, struct saved_vm *saved, uint32_t khz);
+void import_prepare(struct import *im, struct saved_vm *saved);
 
 /* Of a stopped VM: is its clock the saved one, but for the wall clock's error? */
 void import_check(const struct import *im, const struct vm *vm, const struct baseline *base,

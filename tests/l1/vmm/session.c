@@ -174,7 +174,7 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		state_load(vm);
 		stamp("at_state_loaded");
 		if (import->used)
-			import_prepare(import, mem->saved, vm_host_khz(vm));
+			import_prepare(import, mem->saved);
 		s->method->restore(vm, flags, &h);
 		passed->restored = stamp("at_restored");
 	}
