@@ -8,10 +8,12 @@
 /**
  * struct passed - what bounds the time that passed, by host TSCs
  * @goes_on_ms: what must have come of it, as in kernel/core/policy.h
- * @restored: the restore was done
+ * @ready: the restore was still to come
+ * @restored: it was done
  */
 struct passed {
 	uint32_t goes_on_ms;
+	uint64_t ready;
 	uint64_t restored;
 };
 

@@ -172,7 +172,7 @@ static bool resume(const struct session *s, struct vm *vm, struct guestmem *mem,
 		for (i = 0; i < mem->saved->vcpu_count; i++)
 			vm_add_vcpu(vm);
 		state_load(vm);
-		stamp("at_state_loaded");
+		passed->ready = stamp("at_state_loaded");
 		if (import->used)
 			import_prepare(import, mem->saved);
 		s->method->restore(vm, flags, &h);
