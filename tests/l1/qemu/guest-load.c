@@ -31,22 +31,18 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
-#include <sys/utsname.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
+#include "report.h"
 
 #define NS_PER_MS	1000000LL
 #define NS_PER_S	1000000000LL
@@ -68,35 +64,7 @@ static struct busy *busy;
 static volatile uint64_t wrong, back_ns;
 static volatile int64_t worst_ns;
 static double ns_per_cycle;
-static int out;
-
-__attribute__((format(printf, 1, 2)))
-static void line(const char *format, ...)
-{
-	char text[512];
-	va_list args;
-	int length;
-
-	va_start(args, format);
-	length = vsnprintf(text, sizeof(text) - 1, format, args);
-	va_end(args);
-	if (length > (int)sizeof(text) - 2)
-		length = sizeof(text) - 2;
-	text[length++] = '\n';
-	/* One write: lines of several threads and processes stay whole. */
-	if (write(out, text, (size_t)length) != length)
-		abort();
-}
-
-static uint64_t tsc(void)
-{
-	uint64_t value;
-
-	_mm_lfence();
-	value = __rdtsc();
-	_mm_lfence();
-	return value;
-}
+static int port;
 
 static int64_t read_ns(clockid_t id)
 {
@@ -151,18 +119,6 @@ static void put(const char *file, const char *text)
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		line("G no %s", file);
 	close(fd);
-}
-
-static void tell(const char *key, const char *file)
-{
-	char text[128] = "";
-	int fd = open(file, O_RDONLY);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		strcpy(text, "?");
-	close(fd);
-	text[strcspn(text, "\n")] = '\0';
-	line("G %s %s", key, text);
 }
 
 /* Its two spinners share the first vCPU; the other one says who had to wait. */
@@ -322,31 +278,6 @@ static void *watch_clock(void *unused)
 	return NULL;
 }
 
-static void *log_lines(void *unused)
-{
-	int fd = open("/dev/kmsg", O_RDONLY);
-	char record[1024], *text;
-	ssize_t length;
-
-	(void)unused;
-	if (fd < 0)
-		abort();
-	lseek(fd, 0, SEEK_END);
-	while (1) {
-		length = read(fd, record, sizeof(record) - 1);
-		if (length < 0 && errno == EPIPE)
-			continue;
-		if (length <= 0)
-			abort();
-		record[length] = '\0';
-		record[strcspn(record, "\n")] = '\0';
-		text = strchr(record, ';');
-		/* A backtrace is long, and the line slow. */
-		if (text && text[1] != ' ' && strchr("01234", record[0]) && record[1] == ',')
-			line("K %s", text + 1);
-	}
-	return NULL;
-}
 
 static void clocks(const char *key)
 {
@@ -360,12 +291,12 @@ static void *sleep_when_told(void *state)
 	char byte;
 
 	put("/sys/class/tty/ttyS0/power/wakeup", "enabled");
-	while (read(out, &byte, 1) == 1) {
+	while (read(port, &byte, 1) == 1) {
 		clocks("Z");
 		put("/sys/power/state", state);
 		clocks("A");
 		/* What woke it is no order to sleep. */
-		tcflush(out, TCIFLUSH);
+		tcflush(port, TCIFLUSH);
 	}
 	abort();
 }
@@ -413,25 +344,26 @@ static void report(int timer, int64_t first)
 	     (unsigned long long)back_ns, (long long)lost(timer, first));
 }
 
+static void *log_lines(void *unused)
+{
+	char record[LOG_RECORD_SIZE];
+	int fd = log_open();
+	const char *text;
+
+	(void)unused;
+	while (1) {
+		text = log_next(fd, record);
+		/* A backtrace is long, and the line slow. */
+		if (text != record && text[0] != ' ' && strchr("01234", record[0]) &&
+		    record[1] == ',')
+			line("K %s", text);
+	}
+	return NULL;
+}
+
 static void set_up(void)
 {
-	struct termios raw;
-	struct utsname name;
-
-	mkdir("/proc", 0755);
-	mkdir("/sys", 0755);
-	mkdir("/dev", 0755);
-	if (mount("proc", "/proc", "proc", 0, NULL) || mount("sysfs", "/sys", "sysfs", 0, NULL) ||
-	    (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY))
-		abort();
-	out = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
-	if (out < 0 || tcgetattr(out, &raw))
-		abort();
-	cfmakeraw(&raw);
-	tcsetattr(out, TCSANOW, &raw);
-	uname(&name);
-	line("G release %s", name.release);
-	tell("clocksource", "/sys/devices/system/clocksource/clocksource0/current_clocksource");
+	port = report_begin();
 	tell("lockup_s", "/proc/sys/kernel/watchdog_thresh");
 	tell("hung_s", "/proc/sys/kernel/hung_task_timeout_secs");
 	/* It looks every hung_s; what it finds would depend on when it last looked. */

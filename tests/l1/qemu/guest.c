@@ -24,20 +24,15 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/utsname.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
+#include "report.h"
 
 #define NS_PER_S	1000000000ULL
 #define TRIES		16
@@ -55,36 +50,6 @@ static const clockid_t CLOCKS[] = {
 };
 
 #define CLOCKS_COUNT (sizeof(CLOCKS) / sizeof(CLOCKS[0]))
-
-static int out;
-
-__attribute__((format(printf, 1, 2)))
-static void line(const char *format, ...)
-{
-	char text[512];
-	va_list args;
-	int length;
-
-	va_start(args, format);
-	length = vsnprintf(text, sizeof(text) - 1, format, args);
-	va_end(args);
-	if (length > (int)sizeof(text) - 2)
-		length = sizeof(text) - 2;
-	text[length++] = '\n';
-	/* One write: lines of several threads and processes stay whole. */
-	if (write(out, text, (size_t)length) != length)
-		abort();
-}
-
-static uint64_t tsc(void)
-{
-	uint64_t value;
-
-	_mm_lfence();
-	value = __rdtsc();
-	_mm_lfence();
-	return value;
-}
 
 static uint64_t read_ns(clockid_t id)
 {
@@ -296,63 +261,16 @@ static void *timer_thread(void *arg)
 	return NULL;
 }
 
+
 static void *log_thread(void *arg)
 {
-	int fd = open("/dev/kmsg", O_RDONLY);
-	char record[1024], *text;
-	ssize_t length;
+	char record[LOG_RECORD_SIZE];
+	int fd = log_open();
 
 	(void)arg;
-	if (fd < 0)
-		abort();
-	lseek(fd, 0, SEEK_END);
-	while (true) {
-		length = read(fd, record, sizeof(record) - 1);
-		if (length < 0 && errno == EPIPE)
-			continue;
-		if (length <= 0)
-			abort();
-		record[length] = '\0';
-		record[strcspn(record, "\n")] = '\0';
-		text = strchr(record, ';');
-		line("K %s", text ? text + 1 : record);
-	}
+	while (true)
+		line("K %s", log_next(fd, record));
 	return NULL;
-}
-
-static void tell(const char *key, const char *file)
-{
-	char text[128] = "";
-	int fd = open(file, O_RDONLY);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		strcpy(text, "?");
-	close(fd);
-	text[strcspn(text, "\n")] = '\0';
-	line("G %s %s", key, text);
-}
-
-static void set_up(void)
-{
-	struct termios raw;
-	struct utsname name;
-
-	mkdir("/proc", 0755);
-	mkdir("/sys", 0755);
-	mkdir("/dev", 0755);
-	if (mount("proc", "/proc", "proc", 0, NULL) ||
-	    mount("sysfs", "/sys", "sysfs", 0, NULL) ||
-	    (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY))
-		abort();
-	out = open("/dev/ttyS0", O_WRONLY | O_NOCTTY);
-	if (out < 0 || tcgetattr(out, &raw))
-		abort();
-	cfmakeraw(&raw);
-	tcsetattr(out, TCSANOW, &raw);
-	uname(&name);
-	line("G release %s", name.release);
-	tell("clocksource",
-	     "/sys/devices/system/clocksource/clocksource0/current_clocksource");
 }
 
 static void start(void *(*function)(void *arg), void *arg)
@@ -368,7 +286,7 @@ int main(void)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN), cpu;
 	static uint64_t begin;
 
-	set_up();
+	report_begin();
 	find_pvclock();
 	line("G vcpus %ld", cpus);
 	begin = read_ns(CLOCK_MONOTONIC);
