@@ -278,7 +278,6 @@ static void *watch_clock(void *unused)
 	return NULL;
 }
 
-
 static void clocks(const char *key)
 {
 	line("%s %llu %lld %lld %lld", key, (unsigned long long)tsc(),

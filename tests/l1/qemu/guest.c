@@ -261,7 +261,6 @@ static void *timer_thread(void *arg)
 	return NULL;
 }
 
-
 static void *log_thread(void *arg)
 {
 	char record[LOG_RECORD_SIZE];
