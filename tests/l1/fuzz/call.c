@@ -190,7 +190,7 @@ static void keep_clock(struct caller *c, const struct kch_clock_fd *arg)
 	if (clock->fd >= 0)
 		close(clock->fd);
 	*clock = (struct caller_clock){ arg->fd, arg->uuid[0], arg->vm_fd < 0 };
-	if (arg->record)
+	if (arg->record && arg->size >= sizeof(*arg))
 		tally_act("a clock of a record that the caller made", true);
 	thing_publish(&c->random, arg->fd);
 }
@@ -222,11 +222,11 @@ void call_any(struct caller *c)
 	const struct kch_call *call = choose(c, on_clock ? clock : NULL);
 	union kch_any arg = { };
 	int fd = on_clock ? clock->fd : c->device;
-	/* What there is of each version of it. */
+	/* What it ended with in its first version. */
 	size_t size, written, first = call->message + KCH_MESSAGE_SIZE;
 	int err;
 
-	arg.size = call->size;
+	arg.size = random_one_in(r, 4) ? first : call->size;
 	fill(c, call->cmd, &arg);
 	if (on_clock)
 		fill_for_clock(clock, call->cmd, &arg);
