@@ -118,7 +118,8 @@ void import_prepare(struct import *im, struct saved_vm *saved)
 	if (kch_record_open(saved->stock, saved->stock_size, &record, NULL))
 		die("the exported bytes are no record");
 	im->khz = record.header.tsc_khz;
-	set_wall(im, record.header.host_tsc, record.header.realtime_ns, im->khz);
+	im->then = record.header.host_tsc;
+	set_wall(im, im->then, record.header.realtime_ns, im->khz);
 	im->set = __builtin_ia32_rdtsc();
 	say_synchronised(im);
 	make_foreign(saved, im->foreign_cycles);
@@ -143,7 +144,8 @@ void import_check(const struct import *im, const struct vm *vm, const struct bas
 	uint64_t slack_ns = im->slack_ns + 2000 + imaxabs(result->outcome.error_ns) +
 			    result->error_slack_ns + KCH_ROUNDING_NS +
 			    drift_ns(im, vm_host_khz(vm), restored);
-	int64_t error_ns = 0, largest_ns = 0;
+	const uint64_t passed_ns = kch_cycles_to_ns(restored - im->then, im->khz);
+	int64_t error_ns = 0, tsc_ns, largest_ns = 0;
 	struct baseline here = *base;
 	uint32_t i;
 
@@ -157,14 +159,15 @@ void import_check(const struct import *im, const struct vm *vm, const struct bas
 		now.page = guestmem_read_page(vm->mem, i);
 		now.tsc_offset = vcpu_tsc_offset(&vm->vcpu[i]);
 		first.tsc_offset = vcpu_tsc_offset(&vm->vcpu[0]);
-		error_ns = function_ns(&now, restored) - function_ns(saved, restored);
+		/* The guest's clock may have another rate: so much passed by its host's. */
+		error_ns = function_ns(&now, restored) - function_ns(saved, im->then) - passed_ns;
+		tsc_ns = function_page_ns(&saved->page, function_tsc(&now, restored)) -
+			 function_ns(saved, im->then) - passed_ns;
 		if (imaxabs(error_ns) > imaxabs(largest_ns))
 			largest_ns = error_ns;
 		is_known &= (uint64_t)imaxabs(error_ns - im->error_ns) <= slack_ns;
 		same &= function_same(&saved->page, &now.page);
-		tsc_ok &= (uint64_t)imaxabs((int64_t)((__int128)(int64_t)
-			   (function_tsc(&now, restored) - function_tsc(saved, restored)) *
-			   1000000 / base->tsc_khz) - im->error_ns) <= slack_ns;
+		tsc_ok &= (uint64_t)imaxabs(tsc_ns - im->error_ns) <= slack_ns;
 		apart &= function_tsc(&now, restored) - function_tsc(&first, restored) ==
 			 function_tsc(saved, restored) - function_tsc(&base->saved[0], restored);
 	}

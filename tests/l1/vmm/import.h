@@ -18,6 +18,7 @@
  * @foreign_cycles: how much further the TSC of the other host was
  * @slack_ns: out: how exactly the wall clock was set
  * @set: out: at which host TSC
+ * @then: out: at which the clock was exported
  * @khz: out: of the host of the export
  */
 struct import {
@@ -28,6 +29,7 @@ struct import {
 	uint64_t foreign_cycles;
 	uint64_t slack_ns;
 	uint64_t set;
+	uint64_t then;
 	uint32_t khz;
 };
 
