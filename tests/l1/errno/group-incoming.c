@@ -260,7 +260,7 @@ static const struct kind kinds[] = {
 		      "sequence 18446744073709551615, the last"),
 	FORGED_HEADER("source of no TSC", source, "tsc_source 9, the last one is 4"),
 	FORGED_HEADER("unknown flag", header_flag, "flags 0x3, known are 0x1"),
-	FORGED_HEADER("set reserved byte", header_set, "reserved has 0x1 at byte 59"),
+	FORGED_HEADER("set reserved byte", header_set, "reserved has 0x1 at byte 51"),
 	FORGED_HEADER("release without end", release_endless, "kernel_release has no end"),
 	FORGED_HEADER("control character in the CPU's maker", vendor_control,
 		      "cpu_vendor has the control character 0x7"),
