@@ -238,7 +238,8 @@ void call_any(struct caller *c)
 		last_device = fd;
 	size = arg.size < call->size ? call->size : arg.size < sizeof(arg) ? arg.size : sizeof(arg);
 	/* A descriptor that others write over would never be closed. */
-	place_put(&c->place, r, &arg, size, call->cmd == KCH_IOC_CLOCK_FD);
+	place_put(&c->place, r, &arg, size, arg.size < size ? arg.size : size,
+		  call->cmd == KCH_IOC_CLOCK_FD);
 	err = ioctl(fd, random_one_in(r, 64) ? random_next(r) : call->cmd, c->place.at) ? errno : 0;
 	written = arg.size < first ? 0 : arg.size < call->size ? arg.size : call->size;
 	if (!place_take(&c->place, &arg, written))

@@ -66,6 +66,22 @@ static void put_record(struct forged *forged, struct random *damage)
 	forge_put(forged, 0);
 }
 
+/* If none of these is the cause, the kernel's side is. */
+static void print_holders(void)
+{
+	char path[32], target[64];
+	ssize_t length;
+	int fd;
+
+	for (fd = 0; fd < 1024; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		length = readlink(path, target, sizeof(target) - 1);
+		target[length < 0 ? 0 : length] = 0;
+		if (strstr(target, "kvmclock"))
+			printf("descriptor %d is %s\n", fd, target);
+	}
+}
+
 /* Until all who hold it have let go; they are about to. */
 static bool unload_in_the_end(void)
 {
@@ -74,6 +90,7 @@ static bool unload_in_the_end(void)
 	while (syscall(SYS_delete_module, module_name(), O_NONBLOCK)) {
 		if (errno != EAGAIN || time(NULL) > until) {
 			wrong("the module cannot be unloaded: %s", errno_name(errno));
+			print_holders();
 			return false;
 		}
 		usleep(1000);

@@ -50,7 +50,8 @@ static void *bad_address(struct random *r)
 	return (void *)(uintptr_t)bad[random_below(r, sizeof(bad) / sizeof(bad[0]))];
 }
 
-void place_put(struct place *place, struct random *r, const void *data, size_t size, bool alone)
+void place_put(struct place *place, struct random *r, const void *data, size_t size, size_t told,
+	       bool alone)
 {
 	unsigned char *pages = place->pages;
 
@@ -65,7 +66,7 @@ void place_put(struct place *place, struct random *r, const void *data, size_t s
 		place->at = pages + NO_PAGE - size;
 		break;
 	case 7:		/* and beyond */
-		place->at = pages + NO_PAGE - random_below(r, size);
+		place->at = pages + NO_PAGE - random_below(r, told);
 		place->how = PLACED_BADLY;
 		break;
 	case 8:		/* can be read, not written */

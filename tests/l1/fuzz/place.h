@@ -29,8 +29,12 @@ struct place {
 
 void place_init(struct place *place);
 
-/* Puts the structure somewhere; @alone where no other thread writes. */
-void place_put(struct place *place, struct random *r, const void *data, size_t size, bool alone);
+/*
+ * Puts the structure somewhere; @alone where no other thread writes.  Of its @size bytes, the
+ * kernel is to have the first @told.
+ */
+void place_put(struct place *place, struct random *r, const void *data, size_t size, size_t told,
+	       bool alone);
 
 /* Takes it back; true if nothing was written but the first @writable bytes of it. */
 bool place_take(const struct place *place, void *data, size_t writable);
