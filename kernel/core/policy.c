@@ -26,6 +26,20 @@ int kch_policy_ms(u32 policy, u32 limit_ms, u32 otherwise_ms, u32 *goes_on_ms,
 	return 0;
 }
 
+int kch_policy_allowed(u32 goes_on_ms, const struct kch_rec_header *header,
+		       const struct kch_rec_vm *entry, struct kch_message *message)
+{
+	const char *why = entry->used ? "it was given back already" :
+			  le32_to_cpu(entry->flags) & KCH_VM_STALE ? "stale" :
+			  le32_to_cpu(header->flags) & KCH_REC_SEALED ? NULL : "not sealed";
+
+	if (goes_on_ms == KCH_GOES_ON || !why)
+		return 0;
+	kch_say(message, "time is to be hidden from the guest, but what is saved may not be its last clock (%s): its clocks would be put back",
+		why);
+	return -EBADRQC;
+}
+
 void kch_policy_of(u32 goes_on_ms, u32 *policy, u32 *limit_ms)
 {
 	*policy = goes_on_ms == KCH_GOES_ON ? KCH_POLICY_CONTINUE :

@@ -14,6 +14,13 @@
 int kch_policy_ms(u32 policy, u32 limit_ms, u32 otherwise_ms, u32 *goes_on_ms,
 		  struct kch_message *message);
 
+/*
+ * What is hidden of the time since the saved instant, the guest has not seen: unless it ran on
+ * after that, and what is saved may not be its last clock.  -EBADRQC.
+ */
+int kch_policy_allowed(u32 goes_on_ms, const struct kch_rec_header *header,
+		       const struct kch_rec_vm *entry, struct kch_message *message);
+
 /* And back: for the outcome. */
 void kch_policy_of(u32 goes_on_ms, u32 *policy, u32 *limit_ms);
 

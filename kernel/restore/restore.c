@@ -155,25 +155,6 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 	return 0;
 }
 
-/*
- * What is hidden of the time since the saved instant, the guest has not seen: unless it ran
- * on after that.
- */
-static int policy_allowed(const struct kch_incoming *record, const struct kch_record_vm *vm,
-			  u32 goes_on_ms, struct kch_message *message)
-{
-	u32 header_flags = le32_to_cpu(record->record.header.flags);
-
-	if (goes_on_ms == KCH_GOES_ON ||
-	    (header_flags & KCH_REC_SEALED && !vm->vm.used &&
-	     !(le32_to_cpu(vm->vm.flags) & KCH_VM_STALE)))
-		return 0;
-	kch_say(message, "time is to be hidden from the guest, but what is saved may not be its last clock (%s): its clocks would be put back",
-		vm->vm.used ? "it was given back already" :
-		header_flags & KCH_REC_SEALED ? "stale" : "not sealed");
-	return -EBADRQC;
-}
-
 /* With kch_lock, under which it is on the list from then on. */
 static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
 		     struct kch_restore *r, struct file *vm_file, u32 goes_on_ms,
@@ -185,7 +166,7 @@ static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
 	int err;
 
 	err = may_begin(record, r, vm_file, &in, &r->outcome, message) ?:
-	      policy_allowed(record, &in->vm, goes_on_ms, message) ?:
+	      kch_policy_allowed(goes_on_ms, &record->record.header, &in->vm.vm, message) ?:
 	      kch_incoming_saved(&in->vm, r->flags, &saved, message);
 	if (err)
 		return err;

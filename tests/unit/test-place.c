@@ -455,6 +455,37 @@ static void test_policy(void)
 		   "too large a limit");
 }
 
+static void test_policy_allowed(void)
+{
+	static const struct {
+		u32 header_flags, flags, used;
+		const char *why;
+	} rows[] = {
+		{ KCH_REC_SEALED, 0, 0, NULL },
+		{ 0, 0, 0, "(not sealed)" },
+		{ KCH_REC_SEALED, KCH_VM_STALE, 0, "(stale)" },
+		{ 0, KCH_VM_STALE, 0, "(stale)" },
+		{ KCH_REC_SEALED, 0, 1, "(it was given back already)" },
+		{ KCH_REC_SEALED, KCH_VM_STALE, 1, "(it was given back already)" },
+	};
+	struct kch_message message;
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct kch_rec_header header = { .flags = cpu_to_le32(rows[i].header_flags) };
+		struct kch_rec_vm entry = { .flags = cpu_to_le32(rows[i].flags),
+					    .used = rows[i].used };
+
+		message.text[0] = 0;
+		ktap_check(!kch_policy_allowed(KCH_GOES_ON, &header, &entry, &message),
+			   "row %zu: it goes on: '%s'", i, message.text);
+		err = kch_policy_allowed(1500, &header, &entry, &message);
+		ktap_check(rows[i].why ? err == -EBADRQC && strstr(message.text, rows[i].why) :
+					 !err, "row %zu: %d '%s'", i, err, message.text);
+	}
+}
+
 static void test_policy_hides(void)
 {
 	const u32 khz = 2596123;
@@ -480,6 +511,7 @@ int main(int argc, char **argv)
 		{ "place_forged", test_place_forged },
 		{ "hide", test_hide },
 		{ "policy", test_policy },
+		{ "policy_allowed", test_policy_allowed },
 		{ "policy_hides", test_policy_hides },
 	};
 

@@ -19,16 +19,13 @@ int kch_vm_hide(struct kch_handle *handle, struct kch_vm *saved,
 
 	_Static_assert(offsetof(struct kch_vm, vcpus) ==
 		       offsetof(struct kch_vm, entry) + sizeof(saved->entry), "as in a record");
-	err = kch_policy_ms(policy, limit_ms, KCH_GOES_ON, &goes_on_ms, &message);
+	err = kch_policy_ms(policy, limit_ms, KCH_GOES_ON, &goes_on_ms, &message) ?:
+	      kch_policy_allowed(goes_on_ms, header, entry, &message);
 	if (err)
 		return kch_fail(handle, err, "%s", message.text);
 	kch_policy_of(goes_on_ms, &result->policy, &result->limit_ms);
 	if (goes_on_ms == KCH_GOES_ON)
 		return 0;
-	if (!(le32_to_cpu(header->flags) & KCH_REC_SEALED) || entry->used ||
-	    le32_to_cpu(entry->flags) & KCH_VM_STALE)
-		return kch_fail(handle, -EBADRQC,
-				"time is to be hidden from the guest, but what is saved may not be its last clock: its clocks would be put back");
 	hidden_cycles = kch_policy_hidden_cycles(goes_on_ms, __builtin_ia32_rdtsc() -
 						 le64_to_cpu(entry->host_tsc), khz);
 	kch_entry_hide(entry, hidden_cycles);
