@@ -22,15 +22,8 @@
 #define HOLD_S_DEFAULT	60
 #define HOLD_S_MAX	(KCH_HOLD_MS_MAX / 1000)
 
-/* Of an exported clock; as many vCPUs as there can be are within it. */
-#define FILE_MAX	0x800000
-
 #define UNCHANGED	"guest clock not changed"
 #define AS_ITS_VMM	"the guest's clock is as its VMM left it"
-
-/* The VM's vmclock page, and where it was kept; NULL: it is left alone. */
-static const char *vmclock_folder;
-static struct vmclock vmclock;
 
 static const char *why(const struct kch_restore *result, int err)
 {
@@ -54,6 +47,9 @@ static int refused(struct tool *tool, const struct live_vm *vm, int err,
 struct job {
 	struct kch_restore restore;
 	int device;
+	/* The VM's vmclock page, and where it was kept; NULL: it is left alone. */
+	const char *vmclock_folder;
+	struct vmclock vmclock;
 	/* Of an import: the bytes, and what came of them. */
 	const char *bytes;
 	size_t size;
@@ -173,7 +169,7 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct job 
 	syslog(LOG_INFO, "%s is held until its VMM resumes it, %u s at most", label, hold_s);
 	err = wait_for_end(job);
 	if (err) {
-		vmclock_tell(tool, &vmclock, 0);
+		vmclock_tell(tool, &job->vmclock, 0);
 		syslog(LOG_ERR, "%s: %s (%s); " AS_ITS_VMM, label,
 		       printable(why(result, err)), strerrorname_np(-err));
 		return;
@@ -186,7 +182,7 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct job 
 		return;
 	syslog(LOG_INFO, "%s: %llu ns of the time that passed are hidden from it", label,
 	       (unsigned long long)result->hidden_ns);
-	vmclock_tell(tool, &vmclock, result->hidden_ns);
+	vmclock_tell(tool, &job->vmclock, result->hidden_ns);
 }
 
 /*
@@ -258,8 +254,9 @@ static int restore(struct tool *tool, const struct vm_choice *choice, struct job
 			err = import_bytes(tool, &vm, job);
 		else
 			choose_id(tool, choice, &vm, result->uuid);
-		if (vmclock_folder && !(result->flags & KCH_RESTORE_CHECK))
-			vmclock_find(tool, &vm, result->uuid, vmclock_folder, &vmclock);
+		if (job->vmclock_folder && !(result->flags & KCH_RESTORE_CHECK))
+			vmclock_find(tool, &vm, result->uuid, job->vmclock_folder,
+				     &job->vmclock);
 		err = err ? err : ask_module(job, &vm);
 	}
 	/* A descriptor kept would keep the VM. */
@@ -269,17 +266,17 @@ static int restore(struct tool *tool, const struct vm_choice *choice, struct job
 	if (err)
 		return refused(tool, &vm, err, result, UNCHANGED);
 	/* Held or not, the guest does not run yet. */
-	if ((held || !result->hidden_ns) && vmclock_put_back(tool, &vmclock))
+	if ((held || !result->hidden_ns) && vmclock_put_back(tool, &job->vmclock))
 		page = "put back";
 	if (held && wait) {
 		err = wait_for_end(job);
 		if (err) {
-			vmclock_tell(tool, &vmclock, 0);
+			vmclock_tell(tool, &job->vmclock, 0);
 			return refused(tool, &vm, err, result, AS_ITS_VMM);
 		}
 		held = false;
 	}
-	if (!held && result->hidden_ns && vmclock_tell(tool, &vmclock, result->hidden_ns))
+	if (!held && result->hidden_ns && vmclock_tell(tool, &job->vmclock, result->hidden_ns))
 		page = "told";
 	if (page)
 		output_string(tool->out.document, "vmclock", page);
@@ -342,7 +339,7 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		{ "old", NULL, "take a record of an earlier kernel than the last one", OPTION_BIT,
 		  &result->flags, KCH_RESTORE_OLD },
 		{ "vmclock", "[=DIR]", "put back its vmclock page, kept in DIR; " VMCLOCK_FOLDER,
-		  OPTION_TEXT, &vmclock_folder, .otherwise = VMCLOCK_FOLDER },
+		  OPTION_TEXT, &job.vmclock_folder, .otherwise = VMCLOCK_FOLDER },
 		{ "max-blackout", "=MS", "refuse if more time has passed since the seal",
 		  OPTION_NUMBER, &blackout_ms_max, 0, 1, INT_MAX },
 		OPTION_ROW_POLICY(&policy),
@@ -393,7 +390,7 @@ int cmd_import(struct tool *tool, int argc, char **argv)
 	code = code ? code : tool_open(tool);
 	if (code)
 		return code;
-	job.bytes = read_file(path, FILE_MAX, &job.size);
+	job.bytes = read_file(path, KCH_RECORD_BYTES_MAX, &job.size);
 	if (!job.bytes)
 		return complain(tool, path, -errno, "%s", strerror(errno));
 	if (hold_s)
