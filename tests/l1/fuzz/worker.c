@@ -220,11 +220,14 @@ static void act_unload(struct caller *c)
 	int err;
 
 	close_device(c);
+	/* Both wait for the kernel's lock of modules, and a signal ends that. */
+	signals(SIG_BLOCK);
 	err = syscall(SYS_delete_module, module_name(), O_NONBLOCK) ? errno : 0;
 	tally_act("the module unloaded in use", !err);
 	if (!err)
 		module_load_only();
-	else if (err != EAGAIN && err != EBUSY && err != ENOENT)
+	signals(SIG_UNBLOCK);
+	if (err && err != EAGAIN && err != EBUSY && err != ENOENT)
 		wrong("unloading: %s", errno_name(err));
 }
 
