@@ -27,14 +27,14 @@ UNITS = "etc/systemd/system/"
 SETTING = "etc/default/kvmclock-handover"
 FILES = {
     "log": '#!/bin/sh\necho "$*" >>/events\n',
-    # Saving takes long, and says which VMs are there at its end. /status-COMMAND is what it ends with.
+    # Saving takes long, and says which VMs are there at its end. /status-COMMAND is how it ends.
     "usr/local/sbin/kvmclockctl": """#!/bin/sh
 said="kvmclockctl $*"
 /log "${said%% --output*}"
 [ "$1" != list ] || { cat /vm*.pid >/dev/null 2>&1 && echo live; }
 [ "$1" != save ] || sleep 1
 for vm in /vm*.pid; do [ "$1" = save ] && kill -0 "$(cat "$vm")" && /log "$vm is there"; done
-exit "$(cat "/status-$1" 2>/dev/null || echo 0)"
+[ ! -e "/status-$1" ] || . "/status-$1"
 """,
     "usr/local/sbin/logger": '#!/bin/sh\n/log "logger $*"\n',
     "vm": '#!/bin/sh\ntrap "/log $1 ends; exit 0" TERM\necho $$ >"/$1.pid"\nwhile :; do sleep 0.1; done\n',
@@ -55,6 +55,13 @@ ExecStop=/bin/sleep 1
 ExecStart=/bin/sleep 1000
 ExecStopPost=/log other ends
 """}
+# How doctor ends when not all guests would get their clocks back, or nobody knows, by what is said of it then.
+UNREADY = {"kvmclockctl doctor does not say that all guests": "exit 4", "kvmclockctl doctor did not end": "exec sleep 1000",
+           "kvmclockctl doctor failed (signal)": "systemctl kill -s KILL --kill-whom=control kvmclock-handover-check; sleep 9"}
+# On a host whose kexec was refused.
+STAYS = """journalctl --sync; journalctl -o cat -p emerg -u kvmclock-handover-check
+    systemctl is-active other libvirt-guests kvmclock-handover-save kvmclock-handover-check machine-1.scope session-7.scope
+    systemctl list-jobs"""
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmclock-handover g1"
 
 
@@ -94,8 +101,9 @@ def events(root: Path, script: str) -> str:
                 enter = ["nsenter", "-t", *children[:1], "-m", "-p", "-u", "-i", "-C", "chroot", root]
                 if children and subprocess.run([*enter, "systemctl", "is-system-running"], text=True, check=False,
                                                capture_output=True).stdout in ("running\n", "degraded\n"):
-                    said = subprocess.run([*enter, "sh", "-uc", script], text=True, stdout=subprocess.PIPE, check=False,
-                                          stderr=subprocess.STDOUT, timeout=60, stdin=subprocess.DEVNULL).stdout
+                    # Of a host that goes down, and is to stay, there is no end.
+                    said = subprocess.run(["timeout", "60", *enter, "sh", "-uc", script], text=True, check=False,
+                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).stdout
                     break
             if "--no-block" in script:
                 # A unit that does not stop is given 90 s by systemd.
@@ -108,14 +116,14 @@ def events(root: Path, script: str) -> str:
     return "; ".join((said + (log.read_text() if log.exists() else "")).splitlines())
 
 
-def shutdown(root: Path, target: str, end: str = "", doctor: int = 0) -> str:
-    """Two VMs in machine scopes, the second as libvirt makes them, and a session. @doctor: its exit status. @end: what is
-    done then, on a host that is to stay."""
+def shutdown(root: Path, target: str, end: str = "", doctor: str = "exit 0") -> str:
+    """Two VMs in machine scopes, the second as libvirt makes them, and a session. @doctor: how it ends. @end: what is done
+    then, on a host that is to stay."""
     start = f"timeout 60 systemctl start --job-mode=replace-irreversibly {target}; sleep 3; {end}" if end else \
         f"systemctl start --no-block --job-mode=replace-irreversibly {target}"
     return events(root, f"""systemctl -q add-wants multi-user.target other
         systemctl start other libvirt-guests kvmclock-handover-save kvmclock-handover-check
-        echo {doctor} >/status-doctor
+        echo '{doctor}' >/status-doctor
         systemd-run -q --scope --unit=session-7.scope /vm session >/dev/null 2>&1 &
         for n in 1 2; do [ $n = 1 ] && set -- || set -- -p Before=virt-guest-shutdown.target
         systemd-run -q --scope --slice=machine.slice --unit=machine-$n.scope "$@" /vm vm$n >/dev/null 2>&1 & done
@@ -143,17 +151,20 @@ def faults(root: Path):
     said = shutdown(root, "reboot.target")
     yield from expect("another reboot", said, "save" not in said and "vm2 ends" in said.split("suspends")[-1])
     # Not ready: warned, or with the setting nothing is ended, and all goes on.
-    said = shutdown(root, "kexec.target", doctor=4)
-    yield from expect("kexec, not ready, warned", said, saves(said) and "vm2 ends" in said)
-    (root / SETTING).write_text("ON_UNREADY=refuse\n")
-    said = shutdown(root, "kexec.target", doctor=4, end="""
-        systemctl is-active other libvirt-guests kvmclock-handover-save kvmclock-handover-check machine-1.scope session-7.scope
-        journalctl --sync; journalctl -p emerg -u kvmclock-handover-check | grep -c 'kexec refused'; systemctl list-jobs""")
-    yield from expect("kexec, not ready, refused", said, "Job for kexec.target canceled." in said and
-                      said.endswith("active; " * 6 + "1; No jobs running.; " + doctor.rstrip("; ")))
+    short = root / UNITS / "kvmclock-handover-check.service.d/short.conf"
+    short.parent.mkdir(exist_ok=True)
+    short.write_text("[Service]\nTimeoutStopSec=2\n")
+    for setting in "warn", "refuse":
+        (root / SETTING).write_text(f"ON_UNREADY={setting}\n")
+        for how, ends in UNREADY.items():
+            said = shutdown(root, "kexec.target", STAYS if setting == "refuse" else "", ends)
+            yield from expect(f"kexec, {how}, {setting}", said, saves(said) and "vm2 ends" in said if setting == "warn" else
+                              "Job for kexec.target canceled." in said and f"kexec refused: {how}" in said and
+                              said.endswith("active; " * 6 + "No jobs running.; " + doctor.rstrip("; ")))
+    shutil.rmtree(short.parent)
     said = shutdown(root, "kexec.target")
     yield from expect("kexec, ready", said, saves(said) and "vm2 ends" in said)
-    said = shutdown(root, "reboot.target", doctor=4)
+    said = shutdown(root, "reboot.target", doctor="exit 4")
     yield from expect("another reboot, not ready", said, "kvmclockctl" not in said and "vm2 ends" in said)
     (root / SETTING).unlink()
     hidden.parent.mkdir(exist_ok=True)
@@ -165,12 +176,12 @@ def faults(root: Path):
     # The first was started at boot; the other waits for a device, and here there is no udev.
     start = "systemctl start kvmclock-handover-finish 2>/dev/null; " \
         "systemctl is-active kvmclock-handover-load kvmclock-handover-finish; "
-    said = events(root, "echo 3 >/status-report; echo 3 >/status-finish; " + start +
+    said = events(root, "echo exit 3 >/status-report; echo exit 3 >/status-finish; " + start +
                   "journalctl --sync; journalctl -u kvmclock-handover-load | grep -c 'nothing to do'")
     yield from expect("no region, no record", said, said ==
                       "inactive; inactive; 1; kvmclockctl report --save; kvmclockctl finish")
     (root / "etc/modprobe.d/kch.conf").write_text("options kvmclock_handover region=1,1\n")
-    said = events(root, "echo 1 >/status-report; " + start)
+    said = events(root, "echo exit 1 >/status-report; " + start)
     (root / "etc/modprobe.d/kch.conf").unlink()
     yield from expect("no module, a clock that differs", said, said == "failed; failed; kvmclockctl report --save")
     said = events(root, f"""export PATH=/usr/local/sbin:$PATH
@@ -178,7 +189,7 @@ def faults(root: Path):
         {HOOK} started begin -; {HOOK} migrate begin -; {HOOK} started begin -; {HOOK} restore begin -
         {HOOK} release end -; {HOOK} started begin -
         {HOOK} restore begin -; {HOOK} started begin -; {HOOK} started begin -
-        echo 4 >/status-restore; {HOOK} restore begin -; {HOOK} started begin - && echo done""")
+        echo exit 4 >/status-restore; {HOOK} restore begin -; {HOOK} started begin - && echo done""")
     for name in FILES:
         (root / name).unlink()
     hidden.parent.rmdir()

@@ -173,7 +173,7 @@ stage_1() {
 	fi
 	if [ -n "$UNREADY" ] && ! [ -e $KEPT/refused ]; then
 		check refused false
-		check warned unit_says -1 "^not all guests will get their clocks back"
+		check warned unit_says -1 "^the kexec goes on, but "
 		HANDOVER=no
 	fi
 	if [ "$HANDOVER" = yes ]; then
