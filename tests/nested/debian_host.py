@@ -132,7 +132,7 @@ class DebianHost(Qemu):
     def arguments(self) -> List[str]:
         line = self.case.host
         return ["env", f"TMPDIR={HOST}", "qemu-system-x86_64", "-accel", "tcg,thread=single", "-machine", "q35",
-                "-cpu", "EPYC,+svm,+npt", "-smp", "1", "-m", self.case.param("mem", "3072"), "-nodefaults",
+                "-cpu", self.cpu, "-smp", "1", "-m", self.case.param("mem", "3072"), "-nodefaults",
                 "-no-user-config", "-no-reboot", "-display", "none", "-uuid", "6b636821-7465-4573-8174-6d616368696e",
                 "-drive", f"file={HOST}/disc.img,if=virtio,format=raw,snapshot=on",
                 "-drive", f"file={HOST}/case.tar,if=virtio,format=raw,readonly=on",
