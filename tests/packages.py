@@ -32,8 +32,8 @@ int main(void) { return puts(kch_mode_name(KCH_MODE_IDENTICAL)) < 0 || !kch_open
 # A command behind ! does not end a script of sh -e.
 QUIET = "export DEBIAN_FRONTEND=noninteractive; apt() { apt-get -qq -y --no-install-recommends \"$@\" </dev/null; }; " \
     "none() { if grep \"$@\"; then exit 1; fi; }; "
-# With /proc and /dev of its own, which go with the last process.
-ENTER = 'mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /bin/sh -euc "$1"'
+# With /proc and /dev of its own, which go with the last process; a mount point, so that it can have namespaces, too.
+ENTER = 'mount --bind "$0" "$0"; mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /bin/sh -euc "$1"'
 
 
 class Failed(Exception):
