@@ -60,7 +60,8 @@ static void set_reading(struct kch_rec_vm *entry, u64 host_cycles)
 
 void kch_entry_hide(struct kch_rec_vm *entry, u64 cycles)
 {
-	if (!cycles)
+	/* Without a vCPU there is no clock. */
+	if (!cycles || !entry->vcpu_count)
 		return;
 	set_reference(entry, entry, le64_to_cpu(entry->master_cycle_now) + cycles, 0);
 	set_reading(entry, le64_to_cpu(entry->host_tsc) + cycles);

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "fields.h"
 #include "forged.h"
+#include "place.h"
 #include "slots.h"
 #include "fuzz.h"
 #include "seal.h"
@@ -121,6 +122,59 @@ static void check_rewrite(const struct kch_record *record,
 	promise(kch_record_open(slot, sizeof(slot), &copy, NULL) == -ENODATA);
 }
 
+/* kvmclock at a TSC of the guest's, by the page of a vCPU; false: KVM's own arithmetic overflows. */
+static bool page_ns(const struct kch_clock *clock, u64 guest_tsc, u64 *ns)
+{
+	u64 delta = guest_tsc - kch_clock_tsc(clock, clock->reference_cycles);
+	int shift = clock->tsc_shift;
+
+	if (shift > 0 && delta >> (64 - shift))
+		return false;
+	delta = shift > 0 ? delta << shift : delta >> -shift;
+	*ns = clock->system_time_ns +
+	      (u64)(((unsigned __int128)delta * clock->tsc_to_system_mul) >> 32);
+	return true;
+}
+
+/* Whatever clock it is: on another host it is the same function of the guest's TSC, or refused. */
+static void check_place(const struct kch_record *record, const struct kch_record_vm *vm)
+{
+	size_t size = kch_rec_entry_size(vm->vcpu_count);
+	struct kch_rec_vm *was = calloc(1, size), *is = calloc(1, size);
+	struct kch_place place = {
+		.here = was,
+		.host_tsc = le64_to_cpu(record->header.realtime_ns),
+		.elapsed_ns = le64_to_cpu(record->header.tai_ns),
+	};
+	u64 then = le64_to_cpu(record->header.host_tsc), was_ns, is_ns, tsc;
+	struct kch_message message = { "" };
+	struct kch_clock before, after;
+	s64 error_ns;
+	u32 i;
+	int err;
+
+	promise(was && is);
+	kch_record_copy(vm, was);
+	memcpy(is, was, size);
+	kch_entry_hide(is, place.host_tsc);
+	memcpy(is, was, size);
+	err = kch_entry_place(is, then, &place, &error_ns, &message);
+	promise(!err || err == -ELNRNG || err == -ERANGE || err == -EAGAIN);
+	check_message(&message, err);
+	for (i = 0; !err && i < vm->vcpu_count; i++) {
+		kch_clock_of(was, (struct kch_rec_vcpu *)(was + 1) + i, &before);
+		kch_clock_of(is, (struct kch_rec_vcpu *)(is + 1) + i, &after);
+		promise(after.reference_cycles <= place.host_tsc);
+		promise(i || kch_clock_ns(&after, place.host_tsc) ==
+			kch_clock_ns(&before, then) + place.elapsed_ns + (u64)error_ns);
+		tsc = kch_clock_tsc(&after, place.host_tsc);
+		if (page_ns(&before, tsc, &was_ns) && page_ns(&after, tsc, &is_ns))
+			promise(was_ns == is_ns);
+	}
+	free(was);
+	free(is);
+}
+
 static void check_record(const struct kch_record *record, const u8 *slot,
 			 size_t slot_size)
 {
@@ -156,6 +210,7 @@ static void check_record(const struct kch_record *record, const u8 *slot,
 		two = kch_record_find(record, vm.vm.uuid, &found, NULL);
 		promise(two == -EBADMSG || (!two && !memcmp(found.vm.uuid, vm.vm.uuid, 16)));
 		check_rewrite(record, &vm);
+		check_place(record, &vm);
 	} while (err != -ENODATA);
 	err = kch_record_find(record, (const u8 *)"\xff no such VM \xff\xff", &vm, &message);
 	promise(err == 0 || err == -ENOENT || err == -EBADMSG);

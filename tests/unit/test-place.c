@@ -404,6 +404,10 @@ static void test_hide(void)
 	s.placed = s.saved;
 	kch_entry_hide(&s.placed.vm, 0);
 	ktap_check(!memcmp(&s.placed, &s.saved, sizeof(s.saved)), "nothing hidden is no change");
+	s.saved.vm.vcpu_count = 0;
+	s.placed = s.saved;
+	kch_entry_hide(&s.placed.vm, 1000);
+	ktap_check(!memcmp(&s.placed, &s.saved, sizeof(s.saved)), "without vCPUs there is no clock");
 }
 
 static void test_policy(void)
