@@ -2,7 +2,9 @@
 """What systemd and libvirt's hook do with our files, in a root that has the packages: systemd is the first process of
 a namespace, and in the place of kvmclockctl, libvirt-guests and VMs are scripts that write down what happens to them."""
 import os
+import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -18,7 +20,8 @@ mkdir -p "$0/sys/fs/cgroup/$1"; echo $$ >"$0/sys/fs/cgroup/$1/cgroup.procs"; umo
 mount -t tmpfs tmpfs "$0/run"; mount -t tmpfs tmpfs "$0/dev"
 for d in null zero random urandom full tty; do : >"$0/dev/$d"; mount --bind "/dev/$d" "$0/dev/$d"; done
 : >"$0/dev/kvmclock_handover"
-exec unshare --cgroup sh -euc 'mount -t cgroup2 cgroup "$0/sys/fs/cgroup"; exec chroot "$0" env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal' "$0"
+# Nothing in it may set this machine's clock.
+exec setpriv --bounding-set -sys_time unshare --cgroup sh -euc 'mount -t cgroup2 cgroup "$0/sys/fs/cgroup"; exec chroot "$0" env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal' "$0"
 """
 # Its cgroups stay when it is gone.
 CLEAN = """mount -t cgroup2 cgroup "$0/mnt"; for i in 1 2 3 4 5 6 7 8 9; do
@@ -36,6 +39,7 @@ said="kvmclockctl $*"
 for vm in /vm*.pid; do [ "$1" = save ] && kill -0 "$(cat "$vm")" && /log "$vm is there"; done
 [ ! -e "/status-$1" ] || . "/status-$1"
 """,
+    "usr/local/sbin/chronyc": '#!/bin/sh\n/log "chronyc $*"\n',
     "usr/local/sbin/logger": '#!/bin/sh\n/log "logger $*"\n',
     "vm": '#!/bin/sh\ntrap "/log $1 ends; exit 0" TERM\necho $$ >"/$1.pid"\nwhile :; do sleep 0.1; done\n',
     # As libvirt's own.
@@ -131,6 +135,29 @@ def shutdown(root: Path, target: str, end: str = "", doctor: str = "exit 0") -> 
         {start}""")
 
 
+def watch_faults(root: Path):
+    """In a guest: no vmclock page at first, then one, in a file. Its marker changes, the service is killed, the marker
+    changes again; then the page is of another version."""
+    page = root / "page"
+    page.write_bytes(struct.pack("<IIHBBI", 0x4b4c4356, 112, 1, 1, 1, 0).ljust(4096, b"\0"))
+    said = events(root, """unit=kvmclock-guest-watch; export LC_ALL=C
+        mark() { printf "\\\\$1" | dd of=/dev/vmclock0 bs=1 seek=16 conv=notrunc 2>/dev/null; sleep 2; }
+        systemctl start $unit; systemctl is-active $unit
+        cp /page /dev/vmclock0; systemctl start $unit; sleep 2; systemctl is-active $unit
+        mark 1; systemctl kill -s KILL $unit; sleep 3; mark 3; systemctl is-active $unit
+        printf "\\2" | dd of=/dev/vmclock0 bs=1 seek=8 conv=notrunc 2>/dev/null; systemctl kill -s KILL $unit; sleep 3
+        systemctl is-active $unit; journalctl --sync; journalctl -o cat -u $unit | grep -o '^kvmclock-guest-watch: .*'""")
+    page.unlink()
+    changed = "; STA_UNSYNC not set: Operation not permitted; the clock was disrupted and programs may take it for right" \
+        "; the clock was disrupted: marker "
+    lines = (f"; watching /dev/vmclock0: marker 0{changed}1, before 0; watching /dev/vmclock0: marker 1{changed}3, before 1"
+             "; /dev/vmclock0: vmclock page of version 2, expected 1: disruptions will not be noticed")
+    wanted = "inactive; active; active; failed" + re.sub("; (?!the clock was disrupted and)", "; kvmclock-guest-watch: ", lines) + \
+        "; chronyc -m reset sources makestep 0.001 3; chronyc burst 4/4" * 2
+    if said != wanted:
+        yield f"guest watch: {said}"
+
+
 def faults(root: Path):
     """Yields what is not as it should be."""
     install(root)
@@ -174,6 +201,7 @@ def faults(root: Path):
     yield from expect("control: without the drop-in vm1 is not there", said, "/vm2.pid is there" in said and
                       "vm1.pid" not in said)
     # The first was started at boot; the other waits for a device, and here there is no udev.
+    yield from watch_faults(root)
     start = "systemctl start kvmclock-handover-finish 2>/dev/null; " \
         "systemctl is-active kvmclock-handover-load kvmclock-handover-finish; "
     said = events(root, "echo exit 3 >/status-report; echo exit 3 >/status-finish; " + start +
