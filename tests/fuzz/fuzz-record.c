@@ -122,7 +122,7 @@ static void check_rewrite(const struct kch_record *record,
 	promise(kch_record_open(slot, sizeof(slot), &copy, NULL) == -ENODATA);
 }
 
-/* kvmclock at a TSC of the guest's, by the page of a vCPU; false: KVM's own arithmetic overflows. */
+/* kvmclock at a TSC of the guest's, by a vCPU's page; false: KVM's own arithmetic overflows. */
 static bool page_ns(const struct kch_clock *clock, u64 guest_tsc, u64 *ns)
 {
 	u64 delta = guest_tsc - kch_clock_tsc(clock, clock->reference_cycles);

@@ -16,8 +16,8 @@ param() { # NAME [DEFAULT]
 # shellcheck disable=SC2034 # some are for the case scripts
 {
 	STAGE=$(param stage 0)
-	# A reset starts from the first command line again; who resets leaves the stage behind the guests' memory.
-	if [ "$(param resets no)" != no ]; then
+	# A reset, and the second of two hosts, start from the first command line: the stage is left behind the guests' memory.
+	if [ "$(param resets no)" != no ] || [ "$(param machine)" = two ]; then
 		STAGE_AT=$((($(param guest_addr) + $(param guest_size)) / 4096 - 1))
 		_left=$((0$(dd if=/dev/mem bs=4096 skip=$STAGE_AT count=1 2>/dev/null | tr -cd 0-9) + 0))
 		[ "$_left" -le "$STAGE" ] || STAGE=$_left
@@ -152,7 +152,7 @@ carry_out() {
 
 carry_in() {
 	mkdir -p "$CARRIED"
-	dd if=/dev/mem bs=1M skip=$((GUEST_ADDR >> 20)) count="$(param carried_mb)" 2>/run/dd |
+	dd if=/dev/mem bs=1M skip=$((GUEST_ADDR >> 20)) count="$(param carried_mb 200)" 2>/run/dd |
 		tar -x -C "$CARRIED"
 }
 
@@ -314,6 +314,12 @@ next_cmdline() { # WORDS
 	echo "${_next# } kch.stage=$((STAGE + 1)) $*"
 }
 
+stop_if_failed() {
+	[ -e /run/failed-checks ] || return 0
+	: >/run/ended
+	exit 1
+}
+
 # Into memory, as `kexec -l` or, for a panic, `kexec -p`.
 load_kernel() { # -l|-p [LINE] [WORDS]
 	_how=$1
@@ -322,10 +328,7 @@ load_kernel() { # -l|-p [LINE] [WORDS]
 	[ $# -eq 0 ] || shift
 	[ "$STAGE" -lt "$KEXECS" ] || fail "a kexec in the last stage ($KEXECS)"
 	[ -r "/boot/vmlinuz-$_line" ] || fail "no kernel of line $_line in the initramfs"
-	if [ -e /run/failed-checks ]; then
-		: >/run/ended
-		exit 1
-	fi
+	stop_if_failed
 	# shellcheck disable=SC2048,SC2086 # split on purpose: WORDS may come as one string
 	_cmdline=$(next_cmdline $*)
 	# Without -i the purgatory takes the checksum of everything loaded: 2 s under emulation.
@@ -340,6 +343,17 @@ load_kernel() { # -l|-p [LINE] [WORDS]
 		fail "kexec $* $_how vmlinuz-$_line failed"
 }
 
+# For who starts from the first command line again.
+leave_stage() {
+	printf '%-4096d' $((STAGE + 1)) | dd of=/dev/mem bs=4096 seek="$STAGE_AT" 2>/dev/null
+}
+
+# Of machine=two: how far the first host's TSC is ahead of this one's, in cycles, and how far off that may be; in stage 0
+# nothing yet. With the arguments the wall clock is synchronised, and in stage 1 set.
+other_host() { # [MAXERROR_US TAI_S ERROR_NS KHZ]
+	"$KCH/kch-other-host" $((STAGE_AT * 4096 - 4096)) "$STAGE" "$@" || fail "kch-other-host failed"
+}
+
 # The last lines of a stage that has another after it.
 end_stage() { # LINE
 	report_kernel_state
@@ -347,6 +361,13 @@ end_stage() { # LINE
 }
 
 do_kexec() { # [LINE] [WORDS]
+	if [ "$(param machine)" = two ]; then
+		stop_if_failed
+		leave_stage
+		end_stage "$NEXT_LINE"
+		reboot -f
+		sleep 60
+	fi
 	load_kernel -l "$@"
 	end_stage "$_line"
 	if type before_kexec 2>/dev/null | grep -q function; then

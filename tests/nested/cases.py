@@ -14,7 +14,7 @@ from common import LOGS, NESTED, Problem
 TABLE = NESTED / "cases.tbl"
 SETS = NESTED / "sets.tbl"
 DEFAULT_LINE, = kernels.names("default")
-MACHINES = ("qemu", "bochs", "debian", "secure")
+MACHINES = ("qemu", "bochs", "debian", "secure", "two")
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,13 @@ import image
 import kernels
 import ktap
 import secure_host
+import two_hosts
 from cases import Case
 from common import L1, LOGS, NESTED, ROOT, Problem, run_main, say
 from judge import judge, read_lines
 from machines import KINDS
 
-KINDS.update(debian=debian_host.DebianHost, secure=secure_host.SecureHost)
+KINDS.update(debian=debian_host.DebianHost, secure=secure_host.SecureHost, two=two_hosts.TwoHosts)
 # Machines that could not be made, and why: of these only the cases fail.
 not_made: Dict[str, str] = {}
 

@@ -31,7 +31,7 @@
 #   wall=US        the wall clocks of this host and the next are said to be off by this at most, 0: not synchronised,
 #   wall_next=US   that of the next only,
 #   wall_error=NS  and that of the next is, by so much more; tai=S: the TAI offset of both,
-#   foreign=CYCLES and the TSC of this host is so much further: for method=import, import-module
+#                  for method=import, import-module, best with machine=two
 #   policy=P       in the last stage: of the time that passed, as limit:2s; passed=P: what must come of it
 #   setting=P      the same by the module's parameter
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
@@ -165,6 +165,8 @@ unsettle() {
 }
 
 stage_n() {
+	OTHER=
+	[ "$(param machine)" != two ] || OTHER=$(other_host)
 	SAVE_OPTIONS=$(save_options)
 	STAGE_OPTIONS=
 	if [ "$1" -eq "$KEXECS" ]; then
@@ -175,7 +177,8 @@ stage_n() {
 		[ -z "$(param bound)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --bound $(param bound)"
 		[ -z "$(param rounds)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --rounds $(param rounds)"
 		[ -z "$(param wall)" ] || STAGE_OPTIONS="$STAGE_OPTIONS $(wall_options "$(param wall_next)") \
-			--wall-error $(param wall_error 0) --foreign $(param foreign 0)"
+			--wall-error $(param wall_error 0)"
+		[ -z "$OTHER" ] || STAGE_OPTIONS="$STAGE_OPTIONS --further ${OTHER% *},${OTHER#* }"
 		[ -z "$(param policy)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --policy $(param policy)"
 		[ -z "$(param passed)" ] || STAGE_OPTIONS="$STAGE_OPTIONS --passed $(param passed)"
 		[ -z "$(param setting)" ] || param setting >/sys/module/kvmclock_handover/parameters/policy

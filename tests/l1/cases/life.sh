@@ -141,7 +141,7 @@ act() { # ACT
 		echo c >/proc/sysrq-trigger
 		;;
 	cut | reset)
-		printf '%-4096d' $((STAGE + 1)) | dd of=/dev/mem bs=4096 seek="$STAGE_AT" 2>/dev/null
+		leave_stage
 		if [ "$1" = cut ]; then
 			load_kernel -l "$NEXT_LINE" "$(words)"
 			quietly

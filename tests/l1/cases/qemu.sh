@@ -9,7 +9,9 @@
 #   vcpus=N        of the guest (1)
 #   methods=A,B    ways to come back, one after the other from the same file (ours): alone: QEMU
 #                  and nothing else; realtime: KVM's stock ioctls with the wall clock; ours: QEMU
-#                  is held by kvmclockctl until it resumes; without-hold: it is not
+#                  is held by kvmclockctl until it resumes; without-hold: it is not. With machine=two: imported, which
+#                  is held, too, and imported-without-hold
+#   wall=US wall_error=NS   of machine=two: both wall clocks are said to be off by this at most, the second is
 #   save=NAME      how QEMU saves the guest: migrate (default), to a file; snapshot: savevm, loadvm;
 #                  cpr-reboot: its RAM is a file that is not copied
 #   judge=A        the method whose failures are those of the case (ours)
@@ -193,6 +195,43 @@ start_first() {
 	esac
 }
 
+# For another host; and the same with a bit changed.
+export_clock() {
+	other_host "$(param wall)" 0 0 0
+	check export kvmclockctl export --pid "$QEMU_PID" --id "$VM_ID" "$CARRIED/clock"
+	cp "$CARRIED/clock" "$CARRIED/changed"
+	printf '\003' | dd of="$CARRIED/changed" bs=1 seek=520 conv=notrunc 2>/run/dd
+}
+
+# What comes of it is known: the wall clock's error, which all of the guest's clocks have. It is told as a bound.
+imported() { # NAME OPTION...
+	load_guest "$1"
+	shift
+	_khz=$(field status tsc_khz)
+	_other=$(other_host "$(param wall)" 0 "$(param wall_error)" "$_khz")
+	try "/run/$QEMU_NAME.changed" kvmclockctl import --pid "$QEMU_PID" "$@" "$CARRIED/changed"
+	note changed "$(cat "/run/$QEMU_NAME.changed")"
+	check_equal changed "$STATUS" 4
+	try "/run/$QEMU_NAME.import" kvmclockctl import --json --pid "$QEMU_PID" "$@" "$CARRIED/clock"
+	note_lines import <"/run/$QEMU_NAME.import"
+	check_equal import "$STATUS" 0
+	monitor cont
+}
+
+judge_imported() { # NAME
+	# shellcheck disable=SC2086 # cycles that the first host's TSC is ahead, how exactly, and the wall clock in ns
+	set -- "$1" $_other
+	_off=$(($(tsc_offset) - $(cat "$CARRIED/tsc-offset") - $2))
+	_known=$(($(param wall_error) * _khz / 1000000))
+	_slack=$(($3 + ($4 + 4000) * _khz / 1000000))
+	note imported "guest's TSC $_off cycles off, $((_off * 1000000 / _khz)) ns, by the wall clock $_known, +-$_slack"
+	check import_error test $((_off - _known)) -le $_slack -a $((_known - _off)) -le $_slack
+	_bound=$(sed -n 's/.*"wall_bound_ns": *"\{0,1\}\([0-9]*\).*/\1/p' "/run/$1.import")
+	check import_bound test $((_off * 1000000 / _khz)) -le "${_bound:-0}"
+	# The guest's own TSC is the axis of all that is judged now.
+	cat "$CARRIED/tsc-offset" >"/run/$1.offset"
+}
+
 stage_0() {
 	mkdir -p "$CARRIED"
 	start_first
@@ -208,6 +247,7 @@ stage_0() {
 	wait_for 100 is_saved || lost_guest first "it was not saved"
 	kch-host-tsc >"$CARRIED/saved"
 	at "guest saved"
+	[ "$(param machine)" != two ] || export_clock
 	check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux
 	saved_host_tsc >"$CARRIED/stopped"
 	quit_qemu first
@@ -271,11 +311,14 @@ come_back() { # METHOD
 		;;
 	ours) restored "$1" --hold ;;
 	without-hold) restored "$1" ;;
+	imported) imported "$1" --hold ;;
+	imported-without-hold) imported "$1" ;;
 	*) fail "no method $1" ;;
 	esac
 	wait_for 100 grep -q "^S " "/run/$1.data" || lost_guest "$1" "the guest did not come back"
 	at "$1 is back"
 	tsc_offset >"/run/$1.offset"
+	case $1 in imported*) judge_imported "$1" ;; esac
 	sleep "$AFTER"
 	[ "$1" != ours ] || check verify kvmclockctl verify
 	quit_qemu "$1"

@@ -1,114 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timex.h>
-#include <time.h>
 
 #include "clock.h"
 #include "function.h"
 #include "import.h"
 #include "report.h"
 #include "slots.h"
-
-#define NS_PER_S	1000000000ULL
-#define SETS		20
-
-/* As an NTP daemon does it. */
-static void say_synchronised(const struct import *im)
-{
-	struct timex timex = { .modes = ADJ_STATUS | ADJ_MAXERROR, .maxerror = im->maxerror_us,
-			       .status = im->maxerror_us ? 0 : STA_UNSYNC };
-
-	if (adjtimex(&timex) < 0)
-		die("adjtimex: %s", strerror(errno));
-	timex = (struct timex){ .modes = ADJ_TAI, .constant = im->tai };
-	if (adjtimex(&timex) < 0)
-		die("adjtimex: %s", strerror(errno));
-}
+#include "wall.h"
 
 void import_prepare_source(const struct import *im)
 {
 	if (im->used)
-		say_synchronised(im);
-}
-
-/* The record of a host whose TSC was that much further: the guest's clocks are the same. */
-static void make_foreign(struct saved_vm *saved, uint64_t cycles)
-{
-	struct kch_record record;
-	struct kch_record_vm vm;
-	struct kch_rec_vm *entry;
-	struct kch_rec_vcpu *vcpus;
-	struct kch_clock clock;
-	size_t offset = 0;
-	uint64_t tsc;
-	uint32_t i;
-
-	if (kch_record_open(saved->stock, saved->stock_size, &record, NULL) ||
-	    kch_record_next(&record, &offset, &vm, NULL))
-		die("the exported bytes are no record");
-	entry = calloc(1, kch_rec_entry_size(vm.vcpu_count));
-	if (!entry)
-		die("no memory");
-	kch_record_copy(&vm, entry);
-	vcpus = (struct kch_rec_vcpu *)(entry + 1);
-	for (i = 0; i < vm.vcpu_count; i++) {
-		kch_clock_of(entry, &vcpus[i], &clock);
-		tsc = kch_clock_tsc(&clock, clock.reference_cycles);
-		vcpus[i].tsc_offset = tsc - kch_scale_tsc(clock.reference_cycles + cycles,
-							  clock.tsc_scaling_ratio,
-							  clock.tsc_scaling_frac_bits);
-	}
-	entry->master_cycle_now += cycles;
-	entry->host_tsc += cycles;
-	kch_clock_of(entry, vcpus, &clock);
-	entry->kvmclock_ns = kch_clock_ns(&clock, entry->host_tsc);
-	kch_rec_entry_close(entry);
-	record.header.host_tsc += cycles;
-	/* Nothing of the machine is asked for. */
-	memset(record.header.machine_id, 0x77, sizeof(record.header.machine_id));
-	record.header.cpu_signature ^= 0x10;
-	if (kch_record_write(saved->stock, saved->stock_size, &record.header, entry,
-			     kch_rec_entry_size(vm.vcpu_count), 1))
-		die("the exported bytes cannot be written");
-	free(entry);
-}
-
-static uint64_t realtime_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * NS_PER_S + time.tv_nsec;
-}
-
-/* To what it was at the export, and what passed since by the TSC, and the error. */
-static void set_wall(struct import *im, uint64_t then_tsc, uint64_t then_ns, uint32_t khz)
-{
-	struct timespec time;
-	uint64_t tsc, after, ns;
-	int64_t off_ns;
-	int i;
-
-	im->slack_ns = UINT64_MAX;
-	/* Until an interrupt does not come between. */
-	for (i = 0; i < SETS; i++) {
-		tsc = __builtin_ia32_rdtsc();
-		ns = then_ns + kch_cycles_to_ns(tsc - then_tsc, khz) + im->error_ns;
-		time.tv_sec = ns / NS_PER_S;
-		time.tv_nsec = ns % NS_PER_S;
-		if (clock_settime(CLOCK_REALTIME, &time))
-			die("clock_settime: %s", strerror(errno));
-		tsc = __builtin_ia32_rdtsc();
-		ns = realtime_ns();
-		after = __builtin_ia32_rdtsc();
-		off_ns = ns - (then_ns + kch_cycles_to_ns(tsc - then_tsc, khz) + im->error_ns);
-		im->slack_ns = imaxabs(off_ns) + kch_cycles_to_ns(after - tsc, khz) + 1;
-		if (im->slack_ns < 100000)
-			return;
-	}
+		wall_say_synchronised(im->maxerror_us, im->tai);
 }
 
 void import_prepare(struct import *im, struct saved_vm *saved)
@@ -118,12 +23,14 @@ void import_prepare(struct import *im, struct saved_vm *saved)
 	if (kch_record_open(saved->stock, saved->stock_size, &record, NULL))
 		die("the exported bytes are no record");
 	im->khz = record.header.tsc_khz;
-	im->then = record.header.host_tsc;
-	set_wall(im, im->then, record.header.realtime_ns, im->khz);
+	im->then_there = record.header.host_tsc;
+	im->then = im->then_there - im->further_cycles;
+	im->slack_ns = wall_set(im->then, record.header.realtime_ns, im->khz, im->error_ns);
 	im->set = __builtin_ia32_rdtsc();
-	say_synchronised(im);
-	make_foreign(saved, im->foreign_cycles);
+	wall_say_synchronised(im->maxerror_us, im->tai);
 	report("wall_slack_ns", "%llu", (unsigned long long)im->slack_ns);
+	report("further_cycles", "%lld", (long long)im->further_cycles);
+	report("further_slack_cycles", "%llu", (unsigned long long)im->further_slack_cycles);
 }
 
 /* What two hosts' clocks drift apart until @restored, of which KVM's tolerance is 250 ppm. */
@@ -143,7 +50,8 @@ void import_check(const struct import *im, const struct vm *vm, const struct bas
 	/* What is known of it, and what KVM's own ioctls leave besides. */
 	uint64_t slack_ns = im->slack_ns + 2000 + imaxabs(result->outcome.error_ns) +
 			    result->error_slack_ns + KCH_ROUNDING_NS +
-			    drift_ns(im, vm_host_khz(vm), restored);
+			    drift_ns(im, vm_host_khz(vm), restored) +
+			    kch_cycles_to_ns(im->further_slack_cycles, im->khz);
 	const uint64_t passed_ns = kch_cycles_to_ns(restored - im->then, im->khz);
 	int64_t error_ns = 0, tsc_ns, largest_ns = 0;
 	struct baseline here = *base;
@@ -160,9 +68,10 @@ void import_check(const struct import *im, const struct vm *vm, const struct bas
 		now.tsc_offset = vcpu_tsc_offset(&vm->vcpu[i]);
 		first.tsc_offset = vcpu_tsc_offset(&vm->vcpu[0]);
 		/* The guest's clock may have another rate: so much passed by its host's. */
-		error_ns = function_ns(&now, restored) - function_ns(saved, im->then) - passed_ns;
+		error_ns = function_ns(&now, restored) - function_ns(saved, im->then_there) -
+			   passed_ns;
 		tsc_ns = function_page_ns(&saved->page, function_tsc(&now, restored)) -
-			 function_ns(saved, im->then) - passed_ns;
+			 function_ns(saved, im->then_there) - passed_ns;
 		if (imaxabs(error_ns) > imaxabs(largest_ns))
 			largest_ns = error_ns;
 		is_known &= (uint64_t)imaxabs(error_ns - im->error_ns) <= slack_ns;

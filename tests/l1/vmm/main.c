@@ -48,7 +48,7 @@ static const char usage_text[] =
 "  --wall-error NS           is off by this,\n"
 "  --wall-tai S              and has this TAI offset: of another host, for the methods\n"
 "                            import and import-module, and of run, for the export\n"
-"  --foreign CYCLES          the TSC of the host of the export was so much further\n"
+"  --further CYCLES,SLACK    the TSC of the host of the export is ahead by so much\n"
 "  --clock-fd N              restore from this descriptor, KCH_IOC_CLOCK_FD made it\n"
 "  --no-clock                of service: the clock is not stored\n"
 "  --seconds S               how long it runs (1); 0: until SIGTERM\n"
@@ -85,7 +85,7 @@ enum {
 	OPT_ON_VCPU, OPT_PASSED, OPT_POLICY, OPT_RATIO_BIT, OPT_REACH, OPT_REPORT, OPT_ROUNDS,
 	OPT_SAVE_WITH, OPT_SECONDS, OPT_SKEW, OPT_SKEW_KHZ, OPT_STALE, OPT_TSC_KHZ,
 	OPT_UNSEALED, OPT_UUID, OPT_VCPUS, OPT_WALL_ERROR, OPT_WALL_MAXERROR, OPT_WALL_TAI,
-	OPT_FOREIGN, OPT_HELP,
+	OPT_FURTHER, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -98,7 +98,7 @@ static const struct option options[] = {
 	{ "clock-days", required_argument, NULL, OPT_CLOCK_DAYS },
 	{ "clock-error", required_argument, NULL, OPT_CLOCK_ERROR },
 	{ "clock-fd", required_argument, NULL, OPT_CLOCK_FD },
-	{ "foreign", required_argument, NULL, OPT_FOREIGN },
+	{ "further", required_argument, NULL, OPT_FURTHER },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "hot-add", required_argument, NULL, OPT_HOT_ADD },
@@ -284,8 +284,10 @@ static void parse(int argc, char **argv, struct session *s,
 		case OPT_REACH:
 			s->reach = mode_of(optarg);
 			break;
-		case OPT_FOREIGN:
-			s->import.foreign_cycles = in_range(optarg, 0, INT64_MAX);
+		case OPT_FURTHER:
+			if (sscanf(optarg, "%" SCNd64 ",%" SCNu64, &s->import.further_cycles,
+				   &s->import.further_slack_cycles) != 2)
+				usage("--further: not CYCLES,SLACK");
 			break;
 		case OPT_WALL_ERROR:
 			s->import.error_ns = in_range(optarg, INT64_MIN, INT64_MAX);
