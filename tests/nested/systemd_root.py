@@ -48,6 +48,8 @@ def unpack(root: Path) -> None:
         unit.rename(units / unit.name)
     (units / "vmm.service.d").mkdir()
     (root / "kch/systemd/vmm.conf").rename(units / "vmm.service.d/kch.conf")
+    (root / "etc/systemd/system-generators").mkdir(exist_ok=True)
+    (root / "etc/systemd/system-generators/kch").symlink_to("/kch/systemd/generator.sh")
     wants = units / "multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     for name in "kch-agent", "kch-case", "kch-stopped", "vmm":

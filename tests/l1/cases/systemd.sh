@@ -8,6 +8,7 @@
 #   vcpus=N, seconds=S   as in handover.sh
 #   crash=N        in stage N the VMM is killed while the guest runs; systemd starts it again
 #   clock=no       the VMM does not store its clock
+#   session=yes    the unit has LUOSession=: the VMM preserves both in a session, and they are not in the store
 #   agent=keeps    another process has /dev/liveupdate open until the kexec, ../systemd/kch-agent.service
 #   agent=first    one has it open when systemd starts after the kexec, ../systemd/first.sh
 

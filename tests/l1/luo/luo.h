@@ -8,17 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define LUO_NAME_SIZE	64
-
 __attribute__((__noreturn__, __format__(printf, 1, 2)))
 void die(const char *format, ...);
-
-/* session.c: /dev/liveupdate; 0 or a descriptor, or a negative errno. */
-int session_create(const char *name);
-int session_retrieve(const char *name);
-int session_preserve_fd(int session, int fd, uint64_t token);
-int session_retrieve_fd(int session, uint64_t token);
-int session_finish(int session);
 
 /* vm.c: starts kch-vmm, whose report then is in @report; its exit status. */
 int vm_start(char *const arguments[], const char *report, pid_t *pid);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "luo.h"
+#include "session.h"
 
 static const char usage_text[] =
 "Usage: kch-luo [OPTION...] COMMAND [-- KCH-VMM-OPTION...]\n"

@@ -6,7 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "luo.h"
+#include "session.h"
+
+#define LUO_NAME_SIZE	64
 
 /* linux/liveupdate.h, which the C library's headers do not have yet. */
 struct session_by_name {

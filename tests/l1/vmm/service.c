@@ -10,13 +10,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../luo/session.h"
 #include "report.h"
 #include "service.h"
 
 #define FIRST_FD	3
 #define MEMORY_SIZE	(4U << 20)
 
-static int memory_fd;
+enum { MEMORY_TOKEN = 1, CLOCK_TOKEN = 2 };
+
+static int memory_fd, clock_fd;
+/* What LUOSession=guest gives, or one in its place; -1: the store itself has memory and clock. */
+static int luo_session;
 static char mem[64];
 
 /* The descriptor that was stored under that name, or -1. */
@@ -77,18 +82,48 @@ static void notify(const char *text, int fd)
 	close(to);
 }
 
+/*
+ * Only a session that came from the last kernel gives something.  It is then used up, and the service manager gives
+ * another at the next start of the service: so one for the next kernel is made here, and stored.
+ */
+static void retrieve(void)
+{
+	memory_fd = session_retrieve_fd(luo_session, MEMORY_TOKEN);
+	if (memory_fd < 0)
+		return;
+	clock_fd = session_retrieve_fd(luo_session, CLOCK_TOKEN);
+	if (session_finish(luo_session))
+		die("the session cannot be finished");
+	notify("FDSTOREREMOVE=1\nFDNAME=guest", -1);
+	close(luo_session);
+	luo_session = session_create("kch-vmm");
+	if (luo_session < 0)
+		die("no session for the next kernel: %s", strerror(-luo_session));
+	notify("FDSTORE=1\nFDNAME=guest\nFDPOLL=0", luo_session);
+}
+
+static void preserve(int fd, uint64_t token)
+{
+	int err = session_preserve_fd(luo_session, fd, token);
+
+	if (err)
+		die("descriptor %llu cannot be preserved: %s", (unsigned long long)token, strerror(-err));
+}
+
 void service_begin(struct session *s)
 {
-	int clock = stored("clock");
-
+	luo_session = stored("guest");
 	memory_fd = stored("memory");
+	clock_fd = stored("clock");
+	if (luo_session >= 0)
+		retrieve();
 	if (memory_fd >= 0) {
-		report("store", "memory%s", clock < 0 ? "" : ",clock");
+		report("store", "memory%s%s", clock_fd < 0 ? "" : ",clock", luo_session < 0 ? "" : " in a session");
 		/* A guest without its clock: it goes on, and what is wrong is said. */
-		report_check(clock >= 0, "clock_stored");
-		s->method = clock_method_find(clock < 0 ? "none" : "identical");
-		if (clock >= 0)
-			handover_use_clock(clock);
+		report_check(clock_fd >= 0, "clock_stored");
+		s->method = clock_method_find(clock_fd < 0 ? "none" : "identical");
+		if (clock_fd >= 0)
+			handover_use_clock(clock_fd);
 	} else {
 		report("store", "empty");
 		memory_fd = memfd_create("guest", MFD_CLOEXEC);
@@ -103,17 +138,21 @@ void service_running(const struct session *s, const struct vm *vm)
 {
 	/* The next process, if this one crashes, finds memory of later than the registers. */
 	vm->mem->saved->registers_valid = 0;
-	if (!s->method) {
-		notify("FDSTORE=1\nFDNAME=memory\nFDPOLL=0", memory_fd);
-		if (s->store_clock) {
-			struct handover h;
-			int fd = handover_clock_of(vm, &h);
+	if (!s->method && s->store_clock) {
+		struct handover h;
 
-			if (fd < 0)
-				die("no descriptor of the clock: %s", h.message);
-			notify("FDSTORE=1\nFDNAME=clock\nFDPOLL=0", fd);
-			close(fd);
-		}
+		clock_fd = handover_clock_of(vm, &h);
+		if (clock_fd < 0)
+			die("no descriptor of the clock: %s", h.message);
+	}
+	if (luo_session >= 0) {
+		preserve(memory_fd, MEMORY_TOKEN);
+		if (s->store_clock)
+			preserve(clock_fd, CLOCK_TOKEN);
+	} else if (!s->method) {
+		notify("FDSTORE=1\nFDNAME=memory\nFDPOLL=0", memory_fd);
+		if (s->store_clock)
+			notify("FDSTORE=1\nFDNAME=clock\nFDPOLL=0", clock_fd);
 	}
 	notify("READY=1\nSTATUS=the guest runs", -1);
 }
