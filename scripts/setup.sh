@@ -17,8 +17,8 @@ needs=(
 	bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso
 	# Fetching and building kernels, and QEMU of other releases.
 	ca-certificates openssl debian-archive-keyring mmdebstrap flex bison bc libelf-dev
-	# The Debian host: our packages in its root, its disc.
-	dpkg-dev e2fsprogs
+	# The Debian host: our packages in its root, its disc. The one with Secure Boot: enrolling a key.
+	dpkg-dev e2fsprogs mokutil
 	# The pictures of make demo-qemu and make bench.
 	gnuplot-nox
 )

@@ -22,9 +22,9 @@ from common import BUILD, L1, ROOT, Problem, install, locked, make, output_of, r
 
 # Modules that the tests load, besides the handover module; what these depend on comes along.
 # msr: for tests that read or write the TSC MSRs of the host.
-# nd_e820, nd_pmem: guest memory where there is no /dev/mem.
+# nd_e820, nd_pmem: guest memory where there is no /dev/mem. efivarfs: for mokutil.
 MODULES = ("kvm_amd", "kvm_intel", "msr")
-MODULES_SECURE = ("nd_e820", "nd_pmem")
+MODULES_SECURE = ("nd_e820", "nd_pmem", "efivarfs")
 
 # Where programs are built, all but those of a part, and what of them.
 PROGRAMS = (("userspace",), ("tests/l1/vmm",), ("tests/l1/luo",), ("tests/l1/bench",), ("tests/l1/outside",),
@@ -217,7 +217,10 @@ def add_selftests(root: Path, lines: List[str]) -> None:
 
 
 def add_signed(root: Path, line: str) -> None:
-    """Our module, signed with the key that the machine trusts; kch_unsigned; kch_other_key, signed with another."""
+    """Our module, signed with the key that the machine trusts, or is to trust; kch_unsigned; kch_other_key, signed with
+    another. mokutil, and the key's certificate."""
+    add_program(root, "usr/bin/mokutil", find_command("mokutil"))
+    copy(secure_host.FOLDER / "mok.der", root / "kch/mok.der")
     module = next(root.glob(f"lib/modules/*/{kernels.MODULE}.ko"))
     for name, key in (("kch_unsigned", ""), ("kch_other_key", "other"), (kernels.MODULE, "mok")):
         copy_of = module.with_name(f"{name}.ko")

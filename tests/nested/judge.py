@@ -81,8 +81,10 @@ def lost(directory: Path, machine: str, said: Dict[str, List[str]]) -> str:
     if end:
         return end
     lines = read_lines(directory / "verdict.log")
-    # Before the kernel the firmware uses all serial ports.
-    for line in lines[lines.index("stage=0"):] if machine == "secure" and "stage=0" in lines else lines:
+    # Before the kernel the firmware uses all serial ports, also after a reset.
+    if machine == "secure" and "stage=0" in lines:
+        lines = lines[-1 - lines[::-1].index("stage=0"):]
+    for line in lines:
         if said["verdict"]:
             return f"not a verdict line: after the verdict: {line}"
         if not LINE.fullmatch(line):
