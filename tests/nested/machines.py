@@ -209,10 +209,11 @@ class Bochs(Machine):
         # quiet: a character on the console takes as long as one of 115200 baud.
         # retain_initrd: the initramfs is handed on by kexec.
         # tsc_adjust: a kernel that sees it undoes what was done to the TSC before. notscdeadline: Bochs takes
-        # a deadline for one of a TSC that started at 0.
+        # a deadline for one of a TSC that started at 0. enable_apicv=0: 3.0 does not enter a VM that has KVM's APIC and
+        # posted interrupts.
         hidden = "clearcpuid=xsaves,xsavec,ht"
         aged = [f"{hidden},tsc_adjust", "lapic=notscdeadline"] if self.age_days else [hidden]
-        return [*aged, "reboot=t", "quiet", "retain_initrd", "kch.smp=1"]
+        return [*aged, "reboot=t", "quiet", "retain_initrd", "kch.smp=1", "kvm_intel.enable_apicv=0"]
 
     def make_disc(self) -> None:
         (self.dir / "isolinux.cfg").write_text("DEFAULT l1\nPROMPT 0\nLABEL l1\nKERNEL /vmlinuz\nINITRD /initrd\n"
