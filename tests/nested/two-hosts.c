@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 
 #define MEMORY_FD	9
 #define TURN_AT		4096
+/* On one CPU after the other: on that of the emulated host each would see the other's old numbers. */
+#define ROUNDS_ON_CPU	200000
 #define QMP		"{\"execute\": \"qmp_capabilities\"}\n"
 
 static volatile struct shared_tsc *page;
@@ -67,13 +70,32 @@ static pid_t start(const char *command)
 	return pid;
 }
 
+static void take_next_cpu(const cpu_set_t *allowed)
+{
+	static int cpu;
+	cpu_set_t one;
+
+	do
+		cpu = (cpu + 1) % CPU_SETSIZE;
+	while (!CPU_ISSET(cpu, allowed));
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 /* A number that is read was true before that, and one that is written is true before it is read. */
 static void say_tsc(void)
 {
 	int64_t most = INT64_MAX, ahead;
+	unsigned int rounds = 0;
+	cpu_set_t allowed;
 	uint64_t seen;
 
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		stop("sched_getaffinity");
 	while (page->asks) {
+		if (rounds++ % ROUNDS_ON_CPU == 0)
+			take_next_cpu(&allowed);
 		seen = page->host_tsc;
 		_mm_lfence();
 		ahead = (int64_t)(__rdtsc() - seen);
@@ -81,6 +103,7 @@ static void say_tsc(void)
 		page->most = most;
 		page->machine_tsc = __rdtsc();
 	}
+	sched_setaffinity(0, sizeof(allowed), &allowed);
 }
 
 static int end_of(pid_t pid)

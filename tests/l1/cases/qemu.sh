@@ -197,7 +197,7 @@ start_first() {
 
 # For another host; and the same with a bit changed.
 export_clock() {
-	other_host "$(param wall)" 0 0 0
+	other_host "$(param wall)" 0 0 "$(field status tsc_khz)"
 	check export kvmclockctl export --pid "$QEMU_PID" --id "$VM_ID" "$CARRIED/clock"
 	cp "$CARRIED/clock" "$CARRIED/changed"
 	printf '\003' | dd of="$CARRIED/changed" bs=1 seek=520 conv=notrunc 2>/run/dd
@@ -208,22 +208,27 @@ imported() { # NAME OPTION...
 	load_guest "$1"
 	shift
 	_khz=$(field status tsc_khz)
+	_set=$(kch-host-tsc)
 	_other=$(other_host "$(param wall)" 0 "$(param wall_error)" "$_khz")
 	try "/run/$QEMU_NAME.changed" kvmclockctl import --pid "$QEMU_PID" "$@" "$CARRIED/changed"
 	note changed "$(cat "/run/$QEMU_NAME.changed")"
 	check_equal changed "$STATUS" 4
 	try "/run/$QEMU_NAME.import" kvmclockctl import --json --pid "$QEMU_PID" "$@" "$CARRIED/clock"
+	_set=$(($(kch-host-tsc) - _set))
 	note_lines import <"/run/$QEMU_NAME.import"
 	check_equal import "$STATUS" 0
 	monitor cont
 }
 
 judge_imported() { # NAME
-	# shellcheck disable=SC2086 # cycles that the first host's TSC is ahead, how exactly, and the wall clock in ns
+	_passed_ns=$(sed -n 's/.*"elapsed_ns": *"\{0,1\}\([0-9]*\).*/\1/p' "/run/$1.import")
+	# shellcheck disable=SC2086 # cycles that the first host's TSC is ahead, how exactly, the wall clock in ns, kHz
 	set -- "$1" $_other
 	_off=$(($(tsc_offset) - $(cat "$CARRIED/tsc-offset") - $2))
 	_known=$(($(param wall_error) * _khz / 1000000))
-	_slack=$(($3 + ($4 + 4000) * _khz / 1000000))
+	_apart_khz=$((_khz > $5 ? _khz - $5 : $5 - _khz))
+	# Readings of clocks, a step of the first clock's multiplier, and from when the second was set that it has another rate.
+	_slack=$(($3 + ($4 + 4000 + _passed_ns / 4000000) * _khz / 1000000 + _set / 1000 * _apart_khz / (_khz / 1000)))
 	note imported "guest's TSC $_off cycles off, $((_off * 1000000 / _khz)) ns, by the wall clock $_known, +-$_slack"
 	check import_error test $((_off - _known)) -le $_slack -a $((_known - _off)) -le $_slack
 	_bound=$(sed -n 's/.*"wall_bound_ns": *"\{0,1\}\([0-9]*\).*/\1/p' "/run/$1.import")

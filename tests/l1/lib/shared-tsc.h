@@ -19,7 +19,8 @@
  * @most: by the machine: its TSC is ahead of the host's by this at most
  * @ahead: of each emulated host: the bounds that it has found
  * @wall_tsc: by the first: its TSC,
- * @wall_ns: when its wall clock was this
+ * @wall_ns: when its wall clock was this,
+ * @wall_khz: and the frequency by which that goes on
  */
 struct shared_tsc {
 	uint64_t asks;
@@ -32,6 +33,7 @@ struct shared_tsc {
 	} ahead[SHARED_HOSTS];
 	uint64_t wall_tsc;
 	uint64_t wall_ns;
+	uint32_t wall_khz;
 };
 
 #endif /* KCH_TESTS_SHARED_TSC_H */

@@ -7,8 +7,9 @@
  *
  * In stage 1 it prints by how many cycles the TSC of the first host was ahead of this one's at
  * any one moment, and how far off that may be.  With the other arguments the wall clock is
- * synchronised, off by MAXERROR_US at most.  In stage 1 it is set first: to that of the first
- * host, and ERROR_NS more; what that may be off, in ns, is printed, too.
+ * synchronised, off by MAXERROR_US at most; KHZ is this host's TSC's frequency.  In stage 1 it
+ * is set first: to what that of the first host would be now, and ERROR_NS more.  Printed is then
+ * also what that may be off, in ns, and by which frequency the first host's went on.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,9 +23,9 @@
 #include "shared-tsc.h"
 #include "wall.h"
 
-#define TRIES_MAX	20000000
+#define TRIES_MAX	50000000
 /* Close enough: what it takes to look, under emulation. */
-#define NARROW_CYCLES	4000
+#define NARROW_CYCLES	2000
 
 static void stop(const char *what)
 {
@@ -64,8 +65,11 @@ static void look(volatile struct shared_tsc *page, int host)
 			break;
 	}
 	page->asks = 0;
-	if (least == INT64_MIN || page->most == INT64_MAX || page->most < least)
-		stop("the machine does not say its TSC");
+	if (least == INT64_MIN || page->most == INT64_MAX || page->most < least) {
+		fprintf(stderr, "kch-other-host: the machine's TSC is ahead by %" PRId64 " to %" PRId64 "\n",
+			least, page->most);
+		exit(2);
+	}
 	page->ahead[host].least = least;
 	page->ahead[host].most = page->most;
 }
@@ -90,13 +94,15 @@ int main(int argc, char **argv)
 	if (stage > 0)
 		printf("%" PRId64 " %" PRId64, further, slack);
 	if (argc == 7 && stage > 0)
-		printf(" %" PRIu64, wall_set(page->wall_tsc - (uint64_t)further, page->wall_ns,
-					     (uint32_t)strtoul(argv[6], NULL, 10),
-					     strtoll(argv[5], NULL, 10)));
-	if (argc == 7)
-		wall_say_synchronised((uint32_t)strtoul(argv[3], NULL, 10), atoi(argv[4]));
+		printf(" %" PRIu64 " %" PRIu32,
+		       wall_set(page->wall_tsc - (uint64_t)further, page->wall_ns, page->wall_khz,
+				strtoll(argv[5], NULL, 10)), page->wall_khz);
+	putchar('\n');
+	if (argc != 7)
+		return 0;
+	wall_say_synchronised((uint32_t)strtoul(argv[3], NULL, 10), atoi(argv[4]));
 	page->wall_ns = wall_read(&tsc);
 	page->wall_tsc = tsc;
-	putchar('\n');
+	page->wall_khz = (uint32_t)strtoul(argv[6], NULL, 10);
 	return 0;
 }
