@@ -83,8 +83,9 @@ static void notify(const char *text, int fd)
 }
 
 /*
- * Only a session that came from the last kernel gives something.  It is then used up, and the service manager gives
- * another at the next start of the service: so one for the next kernel is made here, and stored.
+ * Only a session that came from the last kernel gives something.  It is then used up, and the
+ * service manager gives another at the next start of the service: so one for the next kernel is
+ * made here, and stored.
  */
 static void retrieve(void)
 {
@@ -118,7 +119,8 @@ void service_begin(struct session *s)
 	if (luo_session >= 0)
 		retrieve();
 	if (memory_fd >= 0) {
-		report("store", "memory%s%s", clock_fd < 0 ? "" : ",clock", luo_session < 0 ? "" : " in a session");
+		report("store", "memory%s%s", clock_fd < 0 ? "" : ",clock",
+		       luo_session < 0 ? "" : " in a session");
 		/* A guest without its clock: it goes on, and what is wrong is said. */
 		report_check(clock_fd >= 0, "clock_stored");
 		s->method = clock_method_find(clock_fd < 0 ? "none" : "identical");
