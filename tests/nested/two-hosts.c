@@ -25,7 +25,7 @@
 
 #define MEMORY_FD	9
 #define TURN_AT		4096
-/* On one CPU after the other: on that of the emulated host each would see the other's old numbers. */
+/* On one CPU after the other: on that of the emulated host it would see old numbers. */
 #define ROUNDS_ON_CPU	200000
 #define QMP		"{\"execute\": \"qmp_capabilities\"}\n"
 

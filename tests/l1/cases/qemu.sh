@@ -228,7 +228,7 @@ judge_imported() { # NAME
 	_known=$(($(param wall_error) * _khz / 1000000))
 	_apart_khz=$((_khz > $5 ? _khz - $5 : $5 - _khz))
 	# Readings of clocks, a step of the first clock's multiplier, and from when the second was set that it has another rate.
-	_slack=$(($3 + ($4 + 4000 + _passed_ns / 4000000) * _khz / 1000000 + _set / 1000 * _apart_khz / (_khz / 1000)))
+	_slack=$(($3 + ($4 + 4000 + _passed_ns / 4000000) * _khz / 1000000 + _set * _apart_khz / _khz))
 	note imported "guest's TSC $_off cycles off, $((_off * 1000000 / _khz)) ns, by the wall clock $_known, +-$_slack"
 	check import_error test $((_off - _known)) -le $_slack -a $((_known - _off)) -le $_slack
 	_bound=$(sed -n 's/.*"wall_bound_ns": *"\{0,1\}\([0-9]*\).*/\1/p' "/run/$1.import")

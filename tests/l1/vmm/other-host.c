@@ -66,8 +66,8 @@ static void look(volatile struct shared_tsc *page, int host)
 	}
 	page->asks = 0;
 	if (least == INT64_MIN || page->most == INT64_MAX || page->most < least) {
-		fprintf(stderr, "kch-other-host: the machine's TSC is ahead by %" PRId64 " to %" PRId64 "\n",
-			least, page->most);
+		fprintf(stderr, "kch-other-host: the machine's TSC is ahead by %" PRId64 " to %"
+			PRId64 "\n", least, page->most);
 		exit(2);
 	}
 	page->ahead[host].least = least;
