@@ -196,6 +196,7 @@ def add_chrony(root: Path, line: str) -> None:
         copy(programs / "ld.so", guest / "lib64/ld-linux-x86-64.so.2")
         # With chrony's C library.
         copy(BUILD / "guest/kvmclock-guest-watch", guest / "usr/sbin/kvmclock-guest-watch")
+        copy(BUILD / "tests/qemu/kch-phc", guest / "usr/sbin/kch-phc")
         put(guest / "etc/passwd", b"root:x:0:0::/:/bin/sh\n")
         put(guest / "ptp_vmclock.ko", lzma.decompress((modules / "kernel/drivers/ptp/ptp_vmclock.ko.xz").read_bytes()))
         (guest / "dev").mkdir()

@@ -5,17 +5,23 @@
 #
 # Parameters (besides those of qemu.sh that say what QEMU and guest are; part=chrony-VERSION):
 #   kexecs=N       0: for comparison, the guest is only watched
+#   pauses=N pause=S   before the first kexec the guest is not scheduled for S seconds, N times: QEMU is stopped by a signal
+#   reference_ppb=N   the page's time goes faster than kvmclock, as any reference does that is not of this host
 #   before=S after=S   how long it is watched before the first kexec and after the last, from when chrony is in sync
 #   restore=WORDS  how it is restored: vmclock (its page is put back, the default), bumped (that is left as QEMU changes
-#                  it), alone (QEMU and nothing else)
+#                  it), alone (QEMU and nothing else); with machine=two also imported: it comes to another host, whose
+#                  wall clock is off by wall_error=NS, and said to be by wall=US at most; its page then has the right time
 #   hidden_s=S     after the last kexec the page says that so much was hidden from the guest, by the library
-#   moved_s=S      the same, but the marker stays
+#   moved_s=S      the same, but the marker stays; moved_ns=N: so, and judged as if there was nothing
 #   watch=no       the guest has no kvmclock-guest-watch
 #
-# Checks: page: the page's marker; quiet: the guest was not told of a disruption; offset: no offset that chrony found after
-# a kexec is beyond the error that it says it has; frequency: after the last kexec it is what it was before the first, to
-# within the error that chrony says it has. With hidden_s or moved_s instead out_of_sync: the guest was told, and STA_UNSYNC
-# was set; in_sync: it is in sync again.
+# Checks: page: the page's marker; quiet: the guest was not told of a disruption; reference: the guest's PTP clock, a function
+# of its TSC, and its raw clock, that of kvmclock, stayed a line, to what two readings are rounded by. multiplier: over a
+# blackout Linux counts with the multiplier that it had just then, which it changes at every tick to be right on average; so its
+# clock drifts, by a step of the multiplier at most, 2^-23 for kvm-clock. offset: no offset that chrony found after a blackout
+# is beyond the error that it says it has, and that drift; frequency: at the end it is what it was before the first blackout,
+# to within the error that chrony says it has. With hidden_s or moved_s instead out_of_sync: the guest was told, and
+# STA_UNSYNC was set; in_sync: it is in sync again. So with restore=imported.
 
 # shellcheck source=tests/l1/cases/qemu.sh
 . /kch/cases/qemu.sh
@@ -27,6 +33,7 @@ GUEST_WORDS="console=ttyS0 tsc=reliable noxsave kch.watch=$(param watch yes)"
 RESTORE=$(param restore vmclock)
 HIDDEN_S=$(param hidden_s 0)
 MOVED_S=$(param moved_s 0)
+MOVED_NS=$(param moved_ns 0)
 BEFORE=$(param before 20)
 AFTER=$(param after 20)
 
@@ -58,7 +65,12 @@ leave() {
 	marker >"$CARRIED/marker"
 	save_guest
 	wait_for 100 is_saved || lost_guest "$QEMU_NAME" "it was not saved"
-	check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux --vmclock="$CARRIED"
+	if [ "$RESTORE" = imported ]; then
+		other_host "$(param wall)" 0 0 "$(field status tsc_khz)"
+		check export kvmclockctl export --pid "$QEMU_PID" --id "$VM_ID" "$CARRIED/clock"
+	else
+		check save kvmclockctl save --pid "$QEMU_PID" --id "$VM_ID" --name linux --vmclock="$CARRIED"
+	fi
 	quit_qemu "$QEMU_NAME"
 	{
 		cat "/run/$QEMU_NAME.data"
@@ -73,7 +85,7 @@ stage_0() {
 	mkdir -p "$CARRIED"
 	start_qemu first -- -S
 	wait_for 100 is_paused || lost_guest first "QEMU did not start"
-	page make "$(field status kvm_tsc_khz)" >/run/made
+	page make "$(field status kvm_tsc_khz)" "$(param reference_ppb 0)" >/run/made
 	monitor cont
 	wait_for 300 has_lines 1 '^G ready' || lost_guest first "the guest did not come up"
 	at "guest up"
@@ -82,6 +94,15 @@ stage_0() {
 	END
 	wait_for 120 has_lines 10 '^C.*,Normal' || lost_guest first "chrony is not in sync"
 	watch_guest "$BEFORE"
+	_pauses=$(param pauses 0)
+	while [ "$_pauses" -gt 0 ]; do
+		kill -STOP "$QEMU_PID"
+		sleep "$(param pause 10)"
+		kill -CONT "$QEMU_PID"
+		at "pause over"
+		watch_guest "$AFTER"
+		_pauses=$((_pauses - 1))
+	done
 	[ "$KEXECS" -eq 0 ] || leave
 	_lines=$(wc -l </run/first.data)
 	watch_guest "$AFTER"
@@ -93,6 +114,14 @@ come_back() {
 	if [ "$RESTORE" = alone ]; then
 		start_qemu ours -- -S -incoming "exec:cat $CARRIED/state"
 		wait_for 100 is_paused || lost_guest ours "its state was not loaded"
+	elif [ "$RESTORE" = imported ]; then
+		load_guest ours
+		note "loaded_$STAGE" "$(page show)"
+		note other_host "$(other_host "$(param wall)" 0 "$(param wall_error)" "$(field status tsc_khz)")"
+		try /run/ours.restore kvmclockctl import --pid "$QEMU_PID" --hold "$CARRIED/clock"
+		check_equal import "$STATUS" 0
+		note_lines import </run/ours.restore
+		page imported "$(param wall_error)" "$(field status kvm_tsc_khz)" >/run/imported
 	else
 		load_guest ours
 		note "loaded_$STAGE" "$(page show)"
@@ -106,9 +135,13 @@ come_back() {
 	if [ "$STAGE" -eq "$KEXECS" ]; then
 		[ "$HIDDEN_S" -eq 0 ] || page hide "${HIDDEN_S}000000000" >/run/hidden
 		[ "$MOVED_S" -eq 0 ] || page move "${MOVED_S}000000000" >/run/hidden
+		[ "$MOVED_NS" -eq 0 ] || page move "$MOVED_NS" >/run/hidden
 	fi
 	note "restored_$STAGE" "$(page show)"
-	if [ "$HIDDEN_S" -eq 0 ] || [ "$STAGE" -ne "$KEXECS" ]; then
+	if [ "$RESTORE" = imported ]; then
+		# By QEMU when it loaded the guest, and by the library.
+		check_equal page "$(marker)" "$(($(cat "$CARRIED/marker") + 2))"
+	elif [ "$HIDDEN_S" -eq 0 ] || [ "$STAGE" -ne "$KEXECS" ]; then
 		check_equal page "$(marker)" "$(cat "$CARRIED/marker")"
 	else
 		check_equal page "$(marker)" "$(($(cat "$CARRIED/marker") + 1))"
@@ -121,7 +154,7 @@ stage_n() {
 	come_back
 	wait_for 100 has_lines 2 '^C ' || lost_guest ours "the guest did not come back"
 	at "guest back"
-	[ "$RESTORE" = alone ] || check verify kvmclockctl verify
+	[ "$RESTORE" = alone ] || [ "$RESTORE" = imported ] || check verify kvmclockctl verify
 	kvmclockctl finish --discard >/dev/null || true
 	[ "$STAGE" -eq "$KEXECS" ] || leave
 	watch_guest "$AFTER"
@@ -138,10 +171,18 @@ stage_1() {
 summary() {
 	tr -d '\r' </run/seen | awk -v FS='[ ,]' -v kexecs="$KEXECS" '
 	function most(a, b) { a = a < 0 ? -a : a; return a > b ? a : b }
+	/^P [0-9]/ { raw[++points] = $2; ahead[points] = $3 }
 	/^X$/ { part++; next }
 	/^G ready/ { begun = 1 }
 	part && part == (kexecs ? kexecs : 1) { last = 1 }
-	last && !resumed && /^[AC] [0-9.]+ / { resumed = $2 }
+	/^B [0-9]/ {
+		blackouts++
+		printf "blackout s %.1f drift_ns %d multiplier_step_ns %.0f\n", $2 / 1e9, $3, $2 / 8388608
+		# Until the first reading after it, a tenth of a second, and what is rounded.
+		if (most($3, 0) > ($2 + 2e8) / 8388608 + 4) drifted = 1
+		drift_s += most($3, 0) / 1e9
+		if (last && !resumed) resumed = $4 / 1e9
+	}
 	last && !told && /^W .*disrupted/ { told = $2 }
 	last && /^A / && NF >= 4 {
 		unsync = int($4 / 64) % 2
@@ -152,14 +193,15 @@ summary() {
 		# How chrony came into sync at first is not looked at.
 		if (!part && ++count <= 10) next
 		if (last) final = $8 * 1e9
-		p = last ? "after" : part ? "between" : "before"
+		p = last ? "after" : part ? "between" : blackouts ? "paused" : "before"
 		n[p]++
 		offset[p] = most($8 * 1e9, offset[p])
 		ppb = $10 * 1000
 		# By what chrony itself says of its error (dispersion), and of the error of its frequency (skew).
 		skew[p] = most($12 * 1000, skew[p])
 		bound[p] = most($14 * 1e9, bound[p])
-		if (p != "before" && most($8, 0) > $14) jumped = 1
+		if (p != "before" && most($8, 0) > $14 + drift_s) jumped = 1
+		if (p != "before") { ended_ppb[++ended] = ppb; ended_skew_ppb[ended] = $12 * 1000 }
 		if (n[p] == 1 || ppb < low[p]) low[p] = ppb
 		if (n[p] == 1 || ppb > high[p]) high[p] = ppb
 	}
@@ -172,10 +214,19 @@ summary() {
 			told - resumed, out - resumed, maxerror_us, back ? back - resumed : "never"
 		if (told && out) print "=out_of_sync"
 		if (told && back) print "=in_sync"
-		if (n["before"] && n["after"] && !jumped) print "=offset"
-		wider = skew["before"] + skew["after"]
-		if (n["before"] && n["after"] && low["after"] >= low["before"] - wider && high["after"] <= high["before"] + wider)
-			print "=frequency"
+		for (i = 1; i <= points; i++)
+			bent_ns = most(ahead[i] - ahead[1] - (ahead[points] - ahead[1]) * (raw[i] - raw[1]) / (raw[points] - raw[1]), bent_ns)
+		printf "reference readings %d s %.1f bent_ns %.2f rate_ppb %.3f\n", points, (raw[points] - raw[1]) / 1e9, bent_ns,
+			(ahead[points] - ahead[1]) / (raw[points] - raw[1]) * 1e9
+		if (points > 10 && bent_ns < 2) print "=reference"
+		if (!drifted) print "=multiplier"
+		if (n["before"] && ended && !jumped) print "=offset"
+		for (i = ended > 10 ? ended - 9 : 1; i <= ended; i++) {
+			# And 1 ppb, of which chronyc gives whole ones.
+			wider = skew["before"] + ended_skew_ppb[i] + 1
+			if (ended_ppb[i] < low["before"] - wider || ended_ppb[i] > high["before"] + wider) moved = 1
+		}
+		if (n["before"] && ended && !moved) print "=frequency"
 	}'
 }
 
@@ -185,10 +236,11 @@ judge() {
 	tr -d '\r' </run/seen | grep '^[WD] ' | note_lines said
 	tr -d '\r' </run/seen | awk '/^X$/ { x = NR } /^[AC]/ { line[NR] = $0 } END { for (i = x - 6; i < x + 40; i++) if (i in line) print line[i] }' |
 		note_lines seen
-	if [ "$HIDDEN_S" -eq 0 ] && [ "$MOVED_S" -eq 0 ]; then
+	if [ "$HIDDEN_S" -eq 0 ] && [ "$MOVED_S" -eq 0 ] && [ "$RESTORE" != imported ]; then
 		check_equal quiet "$(grep -c '^W.*disrupted' /run/seen || true)" 0
-		check offset grep -q '^=offset' /run/summary
-		check frequency grep -q '^=frequency' /run/summary
+		for _check in reference multiplier offset frequency; do
+			check "$_check" grep -q "^=$_check" /run/summary
+		done
 	else
 		check out_of_sync grep -q '^=out_of_sync' /run/summary
 		check in_sync grep -q '^=in_sync' /run/summary

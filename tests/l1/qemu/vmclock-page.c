@@ -3,11 +3,14 @@
  * Plays the part of a VMM that keeps the time in its guest's vmclock page, by writing to the
  * memory of a QEMU whose guest is stopped; QEMU's own page has no time.
  *
- *	kch-vmclock-page PID show | make TSC_KHZ | hide NS | move NS
+ *	kch-vmclock-page PID show | make TSC_KHZ PPB | hide NS | move NS |
+ *		imported NS TSC_KHZ
  *
- * make: a page with a time, that of CLOCK_REALTIME now at the guest's TSC 0.  hide: as the
+ * make: a page with a time, that of CLOCK_REALTIME now at the guest's TSC 0, which goes on by
+ * so much faster than the TSC's frequency has it.  hide: as the
  * library does it after a restore that hid so much.  move: as wrong as can be, the same with
- * no word to the guest.
+ * no word to the guest.  imported: as it does it after an import that made the guest's clocks
+ * go on by so much too far; the page's time is then right again.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -64,13 +67,23 @@ int main(int argc, char **argv)
 	off_t at;
 
 	if (argc < 3 || !handle)
-		die("usage: PID show | make TSC_KHZ | hide NS | move NS");
+		die("usage: PID show | make TSC_KHZ PPB | hide NS | move NS | imported NS TSC_KHZ");
 	at = find(argv[1], page);
 	old = *fields;
-	if (!strcmp(argv[2], "make")) {
+	if (!strcmp(argv[2], "imported") && argc == 5) {
+		time.time_ns = le64toh(old.time_sec) * 1000000000 +
+			       (le64toh(old.time_frac_sec) >> 32) * 1000000000 / (1ULL << 32) -
+			       strtoull(argv[3], NULL, 10);
+		time.guest_tsc = le64toh(old.counter_value);
+		time.tsc_uhz = strtoull(argv[4], NULL, 10) * 1000000000;
+		restore.flags = KCH_VMCLOCK_IMPORTED;
+		restore.time = &time;
+		err = kch_vmclock_restored(handle, page, &restore, NULL);
+	} else if (!strcmp(argv[2], "make") && argc == 5) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		time.time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-		time.tsc_uhz = strtoull(argv[3], NULL, 10) * 1000000000;
+		time.tsc_uhz = strtoull(argv[3], NULL, 10) *
+			       (1000000000 - strtoull(argv[4], NULL, 10));
 		err = kch_vmclock_make(handle, page, &time);
 	} else if (strcmp(argv[2], "show")) {
 		restore.hidden_ns = strtoull(argv[3], NULL, 10);
