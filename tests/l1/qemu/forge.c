@@ -4,15 +4,17 @@
  * reset since it was written, or if that had been at another time:
  *
  *	kch-qemu-forge ADDRESS SIZE SECONDS
- *	kch-qemu-forge ADDRESS SIZE ago SECONDS
+ *	kch-qemu-forge ADDRESS SIZE TSC SECONDS
  *
  * The emulated CPU ignores writes to its TSC.  But a TSC that ran on, seen from
  * a record in which it was SECONDS later, is the same as one that was set back by
  * SECONDS: whatever counts the host's TSC is moved, and the TSC offsets
  * the other way, so that the guest's TSC and clock are what they were.
  *
- * With "ago" it is moved so that it was written SECONDS ago, by the TSC and by the
- * wall clock.  It then says the TSC's value, and the first vCPU's offset.
+ * With TSC it is moved so that when it says that the host's TSC had this value was SECONDS
+ * ago, by the TSC and by the wall clock, and to be written when the first clock in it was
+ * saved, which is now at the latest.  It then says this value, the first vCPU's offset, and the
+ * TSC's value when the clock was saved.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,15 +54,35 @@ static size_t move_vm(const struct kch_record_vm *vm, struct kch_rec_vm *entry,
 	return kch_rec_entry_size(vm->vcpu_count);
 }
 
-/* The host's TSC @seconds ago; @shift_ns: how much later than @header its wall clock was then. */
-static u64 tsc_ago(const struct kch_rec_header *header, double seconds, u64 *shift_ns)
+/*
+ * By how many cycles the record is to be moved for @tsc to be @seconds ago; its header then
+ * says that it was written when the first clock in it was saved.
+ */
+static u64 write_ago(struct kch_record *record, u64 tsc, double seconds)
 {
+	struct kch_rec_header *header = &record->header;
+	double khz = le32_to_cpu(header->tsc_khz);
+	u64 since, cycles, shift_ns, now_tsc;
+	struct kch_message message;
+	struct kch_record_vm vm;
 	struct timespec now;
+	size_t offset = 0;
 
+	if (kch_record_next(record, &offset, &vm, &message))
+		die("no VM in the record");
+	header->host_tsc = vm.vm.host_tsc;
 	clock_gettime(CLOCK_REALTIME, &now);
-	*shift_ns = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec -
-		    (u64)(seconds * 1e9) - le64_to_cpu(header->realtime_ns);
-	return __rdtsc() - (u64)(seconds * 1000) * le32_to_cpu(header->tsc_khz);
+	now_tsc = __rdtsc();
+	since = now_tsc - le64_to_cpu(header->host_tsc);
+	cycles = now_tsc - (u64)(seconds * 1000 * khz) - tsc;
+	if ((s64)(since - cycles) < 0)
+		cycles = since;
+	shift_ns = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec -
+		   (u64)((double)(since - cycles) / khz * 1e6) -
+		   le64_to_cpu(header->realtime_ns);
+	header->realtime_ns = add(header->realtime_ns, shift_ns);
+	header->tai_ns = add(header->tai_ns, shift_ns);
+	return cycles;
 }
 
 int main(int argc, char **argv)
@@ -71,12 +93,13 @@ int main(int argc, char **argv)
 	size_t size, slot_size, used = 0, offset = 0;
 	u8 *region, *copy, *entries;
 	unsigned int slot;
-	u64 cycles, shift_ns = 0;
-	bool ago = argc == 5 && !strcmp(argv[3], "ago");
+	const struct kch_rec_vm *first;
+	u64 cycles;
+	bool ago = argc == 5;
 	int fd, err;
 
 	if (argc != 4 && !ago)
-		die("usage: kch-qemu-forge ADDRESS SIZE [ago] SECONDS");
+		die("usage: kch-qemu-forge ADDRESS SIZE [TSC] SECONDS");
 	size = strtoul(argv[2], NULL, 0);
 	fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -94,8 +117,7 @@ int main(int argc, char **argv)
 		die(message.text[0] ? message.text : "no record in the region");
 
 	if (ago)
-		cycles = tsc_ago(&record.header, strtod(argv[4], NULL), &shift_ns) -
-			 le64_to_cpu(record.header.host_tsc);
+		cycles = write_ago(&record, strtoull(argv[3], NULL, 10), strtod(argv[4], NULL));
 	else
 		cycles = (u64)(strtoll(argv[3], NULL, 10) * 1000) *
 			 le32_to_cpu(record.header.tsc_khz);
@@ -104,12 +126,11 @@ int main(int argc, char **argv)
 	if (err != -ENODATA)
 		die(message.text);
 	record.header.host_tsc = add(record.header.host_tsc, cycles);
-	record.header.realtime_ns = add(record.header.realtime_ns, shift_ns);
-	record.header.tai_ns = add(record.header.tai_ns, shift_ns);
+	first = (const struct kch_rec_vm *)entries;
 	if (ago)
-		printf("%llu %lld\n", (unsigned long long)le64_to_cpu(record.header.host_tsc),
-		       (long long)le64_to_cpu(((struct kch_rec_vcpu *)
-					       ((struct kch_rec_vm *)entries + 1))->tsc_offset));
+		printf("%llu %lld %llu\n", strtoull(argv[3], NULL, 10) + cycles,
+		       (long long)le64_to_cpu(((struct kch_rec_vcpu *)(first + 1))->tsc_offset),
+		       (unsigned long long)le64_to_cpu(first->host_tsc));
 	slot_size = kch_slot_size(size);
 	if (kch_record_write(region + slot * slot_size, slot_size,
 			     &record.header, entries, used, record.vm_count))

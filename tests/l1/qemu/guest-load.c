@@ -131,8 +131,11 @@ static void spin(int self)
 	while (1) {
 		own->spins++;
 		now = tsc();
-		/* Neither of them ran: this one is the first. */
-		if ((now - last) * ns_per_cycle > LONG_NS &&
+		/*
+		 * Neither of them ran: this one is the first.  If the other one waits already,
+		 * that counts which was longer.
+		 */
+		if ((now - last) * ns_per_cycle > (from ? gone * ns_per_cycle : LONG_NS) &&
 		    (now - other->ran) * ns_per_cycle > LONG_NS) {
 			gone = now - last;
 			from = now;
@@ -360,10 +363,32 @@ static void *log_lines(void *unused)
 	return NULL;
 }
 
+/* How long a clocksource may not be read, as the log says when it is registered. */
+static void tell_max_idle(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	char record[LOG_RECORD_SIZE], name[32], ns[32];
+	const char *text;
+	ssize_t length;
+
+	if (fd < 0)
+		abort();
+	while ((length = read(fd, record, sizeof(record) - 1)) > 0) {
+		record[length] = '\0';
+		text = strchr(record, ';');
+		if (text && sscanf(text, ";clocksource: %31[^:]: mask: %*s max_cycles: %*s max_idle_ns: %31[0-9]",
+				   name, ns) == 2)
+			line("G %s %s", name, ns);
+	}
+	close(fd);
+}
+
 static void set_up(void)
 {
 	port = report_begin();
+	tell_max_idle();
 	tell("lockup_s", "/proc/sys/kernel/watchdog_thresh");
+	tell("rcu_s", "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout");
 	tell("hung_s", "/proc/sys/kernel/hung_task_timeout_secs");
 	/* It looks every hung_s; what it finds would depend on when it last looked. */
 	put("/proc/sys/kernel/hung_task_check_interval_secs", "1");
