@@ -313,18 +313,19 @@ def warnings_of(values: Dict[str, str]) -> str:
 
 
 def as_seen(values: Dict[str, str]) -> Dict[str, str]:
-    """The cells of a row, by the names of reports.tbl."""
-    off = {clock: 0 if abs(int(values[clock])) <= int(values["bound"]) else int(values[clock])
-           for clock in ("tsc", "mono", "real", "boot")}
+    """The cells of a row, by the names of reports.tbl. What the readings cannot tell from 0 is 0."""
+    clocks = {clock: "0 ns" if abs(int(values[clock])) <= int(values["bound"]) else in_units(values[clock])
+              for clock in ("tsc", "mono", "real", "boot")}
     # Reported when it was over; if it was not, by the end, only that is known.
     not_over = f"> {in_seconds(values['end'])}"
     waited = in_seconds(values["slack"]) if int(values["slack"]) else not_over
     behind = not_over if int(values["woke"]) else "-"
-    return {"away": in_seconds(values["away"]), **{clock: in_units(str(ns)) for clock, ns in off.items()}, "warnings": warnings_of(values),
+    return {**clocks, "warnings": warnings_of(values), "lost": values["lost"],
+            "bound": f"+{int(values['maxerror_us']) / 1000:.1f} ms",
+            "misread": f"{values['wrong']}, {in_units(values['worst'])}" if int(values["wrong"]) else "-",
             "ticks": values["ticks"] if int(values["ticks"]) else "-",
             "loop": f"{values['rounds']} in {in_seconds(values['took'])}" if int(values["rounds"]) else behind,
-            "waits": "-" if int(values["fair"]) and not int(values["slack"]) else waited,
-            "lost": values["lost"], "bound": f"+{int(values['maxerror_us']) / 1000:.1f} ms", "misread": f"{values['wrong']}, {in_units(values['worst'])}" if int(values["wrong"]) else "-"}
+            "waits": "-" if int(values["fair"]) and not int(values["slack"]) else waited}
 
 
 def in_seconds(ns: str) -> str:
@@ -333,27 +334,43 @@ def in_seconds(ns: str) -> str:
 
 def came_back(name: str, columns: str, lasting: str = r"\d+") -> List[str]:
     """A table of a case: what its guest saw each time, or of the blackouts of so many seconds."""
-    log, body = Log(name), []
-    for way, seconds, words in lines_like(rf"blackout (\S+) ({lasting}) (.*)", log.notes):
-        cells = as_seen(dict(word.split("=") for word in words.split()))
-        # None of its own: as long as the kexec took.
-        body.append([f"{seconds} s" if int(seconds) else cells["away"], dict(row[:2] for row in DATA["way"])[way], *(cells[key] for key, _ in DATA[columns])])
+    body, ways = [], dict(row[:2] for row in DATA["way"])
+    for way, words in lines_like(rf"blackout (\S+) (?:{lasting}) (.*)", Log(name).notes):
+        values = dict(word.split("=") for word in words.split())
+        cells = as_seen(values)
+        body.append([in_seconds(values["away"]), ways[way], *(cells[key] for key, _ in DATA[columns])])
     return table(["blackout", "clocks", *(title for _, title in DATA[columns])], body, range(2 + len(DATA[columns])))
 
 
-def guest_of(name: str) -> List[str]:
+def guest_of(name: str) -> Dict[str, str]:
     words = lines_like("guest (.*)", Log(name).notes)[0].split()
-    values = dict(zip(words[::2], words[1::2]))
-    return heading(f"{values['release']}, {values['clocksource']}")
+    return dict(zip(words[::2], words[1::2]))
+
+
+def of_guests(names: List[str], columns: str) -> List[str]:
+    """Their tables, each below a heading."""
+    lines = []
+    for name in names:
+        guest = guest_of(name)
+        lines += [*heading(f"{guest['release']}, {guest['clocksource']}"), *came_back(name, columns), ""]
+    return lines[:-1]
+
+
+def limits(names: List[str]) -> List[str]:
+    """From where on a kernel reports, and what its clocksource can count."""
+    body = []
+    for guest in map(guest_of, names):
+        idle_s = int(guest[guest["clocksource"]]) // 10**9
+        body.append([guest["release"], f"{2 * int(guest['lockup_s'])} s", f"{guest['rcu_s']} s", f"{guest['hung_s']} s",
+                     guest["clocksource"], f"{idle_s} s"])
+    return table(["guest", "soft lockup", "RCU stall", "hung task", "clocksource", "max_idle_ns"], body, range(6))
 
 
 def time_that_passed() -> Sections:
-    return {"schools": came_back("blackout-guest-6.12", "schools", "60"),
-            "blackout-guest": [line for name in AWAY if name.startswith("blackout")
-                               for line in (*guest_of(name), *came_back(name, "blackout-guest"), "")][:-1],
-            "suspended-guest": [line for name in AWAY if name.startswith("suspended")
-                                for line in (f"Guest {ROWS[name].param('guest') or ROWS[name].host}:", "",
-                                             *came_back(name, "suspended-guest"), "")][:-1]}
+    blackouts, suspended = ([name for name in AWAY if name.startswith(kind)] for kind in ("blackout", "suspended"))
+    return {"schools": came_back("blackout-guest-6.12", "schools", "60|0"), "limits": limits(blackouts),
+            "blackout-guest": of_guests(blackouts, "blackout-guest"),
+            "suspended-guest": of_guests(suspended, "suspended-guest")}
 
 
 # ---- The demonstrations
