@@ -128,8 +128,7 @@ see() { # NAME STOPPED-TSC OFFSET-THEN SAVED-TSC OFFSET-NOW RESTORE-TSC CONT-TSC
 	file == 2 && $1 == "L" && !rounds { rounds = $2; late = $3; took = $4 }
 	file == 2 && $1 == "W" && !woke { woke = $2 }
 	file == 2 && $1 == "S" && $2 > gone { gone = $2; slack = $3 }
-	# Not what comes of waiting for the end of a long look.
-	file == 2 && $1 == "K" && end < 30e9 {
+	file == 2 && $1 == "K" {
 		# What a busy host makes it say, too, and of which nothing follows.
 		if (/skipping watchdog check/) next
 		if (/soft lockup/) soft++
