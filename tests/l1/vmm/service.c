@@ -108,7 +108,8 @@ static void preserve(int fd, uint64_t token)
 	int err = session_preserve_fd(luo_session, fd, token);
 
 	if (err)
-		die("descriptor %llu cannot be preserved: %s", (unsigned long long)token, strerror(-err));
+		die("descriptor %llu cannot be preserved: %s", (unsigned long long)token,
+		    strerror(-err));
 }
 
 void service_begin(struct session *s)
