@@ -301,6 +301,7 @@ static int wait_for_vmm(struct kch_restoring *job)
 	unsigned long until = jiffies + msecs_to_jiffies(job->hold_ms);
 	struct kvm *kvm = kvm_of(job);
 
+	job->was_held = true;
 	complete_all(&job->held);
 	while (!kch_kvm_entered(kvm)) {
 		if (READ_ONCE(job->cancelled)) {

@@ -34,6 +34,7 @@ struct task_struct;
  * @thread: does it
  * @break_off: ends what waits for KVM
  * @held: the VM is held, or it has ended
+ * @was_held: the former, whatever came after it; from @held on
  * @ended: it has ended
  * @cancelled: it is to end
  * @marked: the entry is marked as used
@@ -60,6 +61,7 @@ struct kch_restoring {
 	struct delayed_work break_off;
 	struct completion held;
 	struct completion ended;
+	bool was_held;
 	bool cancelled;
 	bool marked;
 	int err;

@@ -78,11 +78,9 @@ static int restore_thread(void *data)
 	if (job->err)
 		kch_restoring_not_used(job);
 	/* Before the guest can go on with it. */
-	if (job->err ? completion_done(&job->held) :
-		       !(job->flags & KCH_RESTORE_CHECK))
+	if (job->err ? job->was_held : !(job->flags & KCH_RESTORE_CHECK))
 		note_outcome(job);
 	kch_kvm_unbar(kch_kvm_of(job->vm_file));
-	/* In this order: what is held and has not ended is a hold. */
 	complete_all(&job->ended);
 	complete_all(&job->held);
 	return 0;
@@ -278,7 +276,8 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	err = job_prepare(job, message);
 	if (!err && wait_for_completion_killable(&job->held))
 		err = -EINTR;
-	if (!err && !completion_done(&job->ended)) {
+	/* Also if it has ended by now: what came of it is KCH_IOC_WAIT's to say. */
+	if (!err && job->was_held) {
 		*held = job;
 		return 0;
 	}
