@@ -313,8 +313,10 @@ def warnings_of(values: Dict[str, str]) -> str:
 
 
 def as_seen(values: Dict[str, str]) -> Dict[str, str]:
-    """The cells of a row, by the names of reports.tbl. What the readings cannot tell from 0 is 0."""
-    clocks = {clock: "0 ns" if abs(int(values[clock])) <= int(values["bound"]) else in_units(values[clock])
+    """The cells of a row, by the names of reports.tbl. What the readings cannot tell from 0 is 0; with clocksource tsc the
+    bound is that of its rate, too."""
+    unseen = 0 if values["source"] == "tsc" else int(values["bound"])
+    clocks = {clock: "0 ns" if abs(int(values[clock])) <= unseen else in_units(values[clock])
               for clock in ("tsc", "mono", "real", "boot")}
     # Reported when it was over; if it was not, by the end, only that is known.
     not_over = f"> {in_seconds(values['end'])}"
@@ -352,7 +354,8 @@ def of_guests(names: List[str], columns: str) -> List[str]:
     lines = []
     for name in names:
         guest = guest_of(name)
-        lines += [*heading(f"{guest['release']}, {guest['clocksource']}"), *came_back(name, columns), ""]
+        what = "suspended" if ROWS[name].param("state") else guest["clocksource"]
+        lines += [*heading(f"{guest['release']}, {what}"), *came_back(name, columns), ""]
     return lines[:-1]
 
 

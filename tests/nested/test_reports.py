@@ -87,7 +87,7 @@ class Reports(unittest.TestCase):
         values = dict(bound=9, away=3.6e12, maxerror_us=1800000, tsc=0, mono=-10, real=9, boot=0, lost=0, ticks=360000,
                       rounds=36000, took=2.5e9, woke=3.6e12, slack=0, fair=0, end=12e9, wrong=7, worst=-1e6, soft=1, rcu=0, hung=2,
                       clock=0, wq=0, other=0)
-        words = " ".join(f"{key}={value:.0f}" for key, value in values.items())
+        words = "source=kvm-clock " + " ".join(f"{key}={value:.0f}" for key, value in values.items())
         for name in reports.AWAY:
             case(name, ["guest release 6.x clocksource tsc tsc 440795269835 lockup_s 10 rcu_s 21 hung_s 120 ready 1 "],
                  [f"blackout untold 3600 {words} ", f"blackout hide 60 {words} ", f"blackout realtime 0 {words} "])

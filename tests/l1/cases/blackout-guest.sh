@@ -207,7 +207,7 @@ come_back() { # WAY SECONDS
 	note blackout "$1 $2 $(cat "/run/$_run.seen")"
 	grep -h '^[TLWSJA] ' "/run/$_run.data" | head -n 12 | note_lines "$_run" || true
 	# Of what is reported, not of the registers then.
-	grep -E '^K .*(lockup|stall|blocked for|clocksource|WARNING|BUG|Oops)' "/run/$_run.data" | cut -c1-110 | head -n 8 | note_lines "$_run" || true
+	grep -E '^K .*(lockup|stall|blocked for|clocksource|WARNING|BUG|Oops|INFO:)' "/run/$_run.data" | cut -c1-110 | head -n 8 | note_lines "$_run" || true
 	at "$_run"
 }
 
