@@ -74,13 +74,6 @@ before_save() {
 	[ -z "$SUSPEND_TO" ] || fall_asleep
 }
 
-region() { # in|out
-	case $1 in
-	out) dd if=/dev/mem of=/run/region bs=64k skip=$((REGION_ADDR >> 16)) count=$((REGION_SIZE >> 16)) 2>/run/dd ;;
-	in) dd if=/run/region of=/dev/mem bs=64k seek=$((REGION_ADDR >> 16)) 2>/run/dd ;;
-	esac
-}
-
 # As it came: nothing in it was given back.
 before_module() {
 	[ "$STAGE" -eq 0 ] || region out

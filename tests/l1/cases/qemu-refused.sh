@@ -85,13 +85,6 @@ good() {
 	check good kvmclockctl verify
 }
 
-region() { # in|out
-	case $1 in
-	out) dd if=/dev/mem of=/run/region bs=64k skip=$((REGION_ADDR >> 16)) count=$((REGION_SIZE >> 16)) 2>/run/dd ;;
-	in) dd if=/run/region of=/dev/mem bs=64k seek=$((REGION_ADDR >> 16)) 2>/run/dd ;;
-	esac
-}
-
 # With the region as COMMAND leaves it.
 with_region() { # COMMAND... -- REFUSED-ARGUMENT...
 	_command=

@@ -195,6 +195,14 @@ start_first() {
 	esac
 }
 
+# The region, out into a file, or as it was in that.
+region() { # in|out
+	case $1 in
+	out) dd if=/dev/mem of=/run/region bs=64k skip=$((REGION_ADDR >> 16)) count=$((REGION_SIZE >> 16)) 2>/run/dd ;;
+	in) dd if=/run/region of=/dev/mem bs=64k seek=$((REGION_ADDR >> 16)) 2>/run/dd ;;
+	esac
+}
+
 # For another host; and the same with a bit changed.
 export_clock() {
 	other_host "$(param wall)" 0 0 "$(field status tsc_khz)"
@@ -232,7 +240,7 @@ judge_imported() { # NAME
 	note imported "guest's TSC $_off cycles off, $((_off * 1000000 / _khz)) ns, by the wall clock $_known, +-$_slack"
 	check import_error test $((_off - _known)) -le $_slack -a $((_known - _off)) -le $_slack
 	_bound=$(sed -n 's/.*"wall_bound_ns": *"\{0,1\}\([0-9]*\).*/\1/p' "/run/$1.import")
-	check import_bound test $((_off * 1000000 / _khz)) -le "${_bound:-0}"
+	check import_bound test $((${_off#-} * 1000000 / _khz)) -le "${_bound:-0}"
 	# The guest's own TSC is the axis of all that is judged now.
 	cat "$CARRIED/tsc-offset" >"/run/$1.offset"
 }
