@@ -4,7 +4,7 @@
  * one, so what is in the guests' range is carried from the one to the other, as a VMM carries
  * it.  All else of them is their own.
  *
- *	kch-two-hosts BYTES PAGE COMMAND COMMAND
+ *	two-hosts BYTES PAGE COMMAND COMMAND
  *
  * The memory, of so many bytes, is /proc/self/fd/9 of the commands.  At PAGE is struct
  * shared_tsc.  In the page after that the first host says that it is the second's turn.

@@ -46,14 +46,16 @@ void passed_check(const struct passed *p, const struct vm *vm, struct baseline *
 	const struct saved_clock *clock = &base->saved[0];
 	uint64_t guest_cycles = clock->tsc_offset - base->now[0].tsc_offset;
 	uint64_t cycles = kch_unscale_tsc(guest_cycles, clock->tsc_scaling_ratio,
-					  clock->tsc_scaling_frac_bits), least;
+					  clock->tsc_scaling_frac_bits), least = cycles;
 	uint32_t khz = vm_host_khz(vm), i;
 
 	/* Scaled, two or three numbers of the host's are the same to the guest. */
-	least = clock->tsc_scaling_frac_bits && cycles ? cycles - 1 : cycles;
-	for (cycles = least + 2 * (cycles - least); cycles > least; cycles--)
-		if (kch_cycles_to_ns(cycles, khz) == result->hidden_ns)
-			break;
+	if (clock->tsc_scaling_frac_bits && cycles) {
+		least--;
+		cycles++;
+	}
+	while (cycles > least && kch_cycles_to_ns(cycles, khz) != result->hidden_ns)
+		cycles--;
 	report("hidden_ns", "%llu", (unsigned long long)result->hidden_ns);
 	report("hidden_cycles", "%llu", (unsigned long long)cycles);
 	report_check(result->hidden_ns == kch_cycles_to_ns(cycles, khz), "hidden_told");
