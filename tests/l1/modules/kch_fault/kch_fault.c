@@ -29,6 +29,7 @@
  *	clocksource=2		the clocksource is another one
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
+ *	late_ms=N		the loading process goes on N ms late where it waited for a completion
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
 #include <linux/delay.h>
@@ -90,6 +91,9 @@ static int denied;
 module_param(denied, int, 0444);
 static bool lockdown;
 module_param(lockdown, bool, 0);
+
+static int late_ms;
+module_param(late_ms, int, 0);
 
 static int thread_nth;
 module_param(thread_nth, int, 0);
@@ -410,6 +414,26 @@ static struct kretprobe thread_probe = {
 	.handler = clear_nth,
 };
 
+/* wait_for_completion_killable(completion) */
+static pid_t loader;
+
+static int is_loader(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	return current->tgid == loader ? 0 : 1;
+}
+
+static int be_late(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	mdelay(late_ms);
+	return 0;
+}
+
+static struct kretprobe late_probe = {
+	.kp.symbol_name = "wait_for_completion_killable",
+	.entry_handler = is_loader,
+	.handler = be_late,
+};
+
 /* What the kernel tells the module, and nobody else is to hear. */
 static notifier_fn_t notifier;
 
@@ -466,6 +490,7 @@ static int __init fault_init(void)
 {
 	int err = 0;
 
+	loader = current->tgid;
 	if (seal) {
 		err = find_notifier();
 		if (err)
@@ -490,6 +515,8 @@ static int __init fault_init(void)
 		err = register_kretprobe(&lockdown_probe);
 	else if (thread_nth)
 		err = register_kretprobe(&thread_probe);
+	else if (late_ms)
+		err = register_kretprobe(&late_probe);
 	else if (clocksource)
 		err = HAVE_CSID ?
 		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
@@ -519,6 +546,8 @@ static void __exit fault_exit(void)
 		unregister_kretprobe(&lockdown_probe);
 	if (thread_nth)
 		unregister_kretprobe(&thread_probe);
+	if (late_ms)
+		unregister_kretprobe(&late_probe);
 	if (clocksource)
 		unregister_kretprobe(&snapshot_probe);
 	if (claim[1])
