@@ -29,7 +29,7 @@
  *	clocksource=2		the clocksource is another one
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
- *	late_ms=N		the loading process goes on N ms late where it waited for a completion
+ *	late_ms=N		a loading process that waited for a completion goes on N ms late
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
 #include <linux/delay.h>
