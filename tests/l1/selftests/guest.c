@@ -131,7 +131,7 @@ void guest_code(u64 index)
 	u64 does = guest->does;
 
 	if (does & GUEST_WRITES_TSC)
-		wrmsr(MSR_IA32_TSC, rdtsc() + GUEST_TSC_STEP);
+		wrmsr(MSR_IA32_TSC, rdtsc() + GUEST_TSC_STEP + index * GUEST_TSC_APART);
 	if (does & GUEST_WRITES_ADJUST)
 		wrmsr(MSR_IA32_TSC_ADJUST, rdmsr(MSR_IA32_TSC_ADJUST) + GUEST_TSC_STEP);
 	if ((does & GUEST_HAS_PVCLOCK) && !(does & GUEST_MSR_IS_SET))

@@ -26,6 +26,8 @@
 #define GUEST_HAS_PVCLOCK	(GUEST_NEW_MSR | GUEST_OLD_MSR)
 
 #define GUEST_TSC_STEP		(1ULL << 41)
+/* Far more than one write is later than another: that could be the same on each vCPU. */
+#define GUEST_TSC_APART		(1ULL << 30)
 #define GUEST_L2_TSC_OFFSET	(-(1ULL << 47))
 
 /* Where each page of a Xen guest's vCPU has its clock. */

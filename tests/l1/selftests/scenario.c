@@ -21,7 +21,7 @@ const struct scenario scenarios[] = {
 	{ "wrote_tsc", 1, GUEST_NEW_MSR | GUEST_WRITES_TSC },
 	{ "wrote_adjust", 2, GUEST_NEW_MSR | GUEST_WRITES_ADJUST },
 	/*
-	 * Not at one instant, so that the TSCs differ.  As long as it is the
+	 * Each another value, so that the TSCs differ.  As long as it is the
 	 * guest that writes them, KVM keeps its master clock; but a new VM
 	 * with such offsets does not get one.
 	 */
