@@ -10,6 +10,7 @@ of Debian's own, and with our packages, installed as anybody does. What runs in 
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from machines import REGION, Qemu
 
 HOST = BUILD / "host"
 RELEASE = "trixie"
+VMCLOCK = sum(REGION)
 LINES = "6.12", "7.3"
 PACKAGES = ("apparmor", "dbus", "dkms", "e2fsprogs", "initramfs-tools", "kexec-tools", "kmod", "libjson-c5",
             "libpam-systemd", "libsmartcols1", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-system",
@@ -53,7 +55,7 @@ def make_disc() -> None:
         root.chmod(0o755)
         output_of("tar", "-C", root, "--exclude=./dev/*", "-xf", HOST / "root.tar")
         shutil.copytree(L1 / "host", root / "kch")
-        for name in "kvmclock-handover", "kvmclock-handover-dkms":
+        for name in "kvmclock-handover", "kvmclock-handover-dkms", "kvmclock-guest":
             package, = (BUILD / "packages").glob(f"{name}_*.deb")
             shutil.copy(package, root / "kch")
         run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, root], HOST / "set-up.log",
@@ -91,7 +93,7 @@ def build() -> None:
         if not (HOST / "root.tar").exists():
             make_root()
         recipe = digest_of(*(ROOT / name for name in ("debian", "kernel", "userspace", "scripts/packages.py")),
-                           L1 / "host/set-up.sh", *L1.glob("host/*.service"))
+                           Path(__file__), L1 / "host/set-up.sh", *L1.glob("host/*.service"))
         recipe += f" {(HOST / 'root.tar').stat().st_mtime_ns}"
         if text_of(HOST / "recipe") != recipe:
             (HOST / "recipe").unlink(missing_ok=True)
@@ -124,10 +126,23 @@ class DebianHost(Qemu):
                  "no_timer_check", "panic=-1", "panic_on_warn=1", f"memmap={size:#x}${address:#x}",
                  f"tsc_early_khz={self.tsc_khz}", "hpet=disable", "pmtmr=0", f"kch.tsc_khz={self.tsc_khz}",
                  f"kch.host={self.case.host}", f"kch.next={self.case.next}"]
+        if self.case.param("vmclock"):
+            words += [f"memmap=4K${VMCLOCK:#x}", f"kch.vmclock_addr={VMCLOCK:#x}"]
         if self.case.param("handover") != "no" and not self.case.param("options"):
             # On a busy machine the kexec of this one may take minutes.
             words += [f"kvmclock_handover.region={address:#x},{size:#x}", "kvmclock_handover.kexec_seconds_max=900"]
         return " ".join(words + [word[1:] if word[0] == "+" else f"kch.{word}" for word in self.case.params.split()])
+
+    def vmclock(self) -> List[str]:
+        """What a hypervisor with a vmclock page has: the page, which says nothing of time and is not disrupted, and an
+        ACPI device that says where it is."""
+        (self.dir / "vmclock").write_bytes(struct.pack("<4sIHBxIQ", b"VCLK", 4096, 1, 0xff, 0, 1).ljust(4096, b"\0"))
+        # Scope (\_SB) { Device (VCLK) { Name (_HID, "AMZNC10C") Name (_CRS, ResourceTemplate () { Memory32Fixed }) } }
+        (self.dir / "vmclock.aml").write_bytes(
+            b"\x10\x33\\_SB_\x5b\x82\x2bVCLK\x08_HID\x0dAMZNC10C\0\x08_CRS\x11\x11\x0a\x0e\x86\x09\0\x01" +
+            struct.pack("<II", VMCLOCK, 4096) + b"\x79\0")
+        return ["-device", f"loader,file={self.dir}/vmclock,addr={VMCLOCK:#x},force-raw=on",
+                "-acpitable", f"sig=SSDT,data={self.dir}/vmclock.aml"]
 
     def arguments(self) -> List[str]:
         line = self.case.host
@@ -137,4 +152,4 @@ class DebianHost(Qemu):
                 "-drive", f"file={HOST}/disc.img,if=virtio,format=raw,snapshot=on",
                 "-drive", f"file={HOST}/case.tar,if=virtio,format=raw,readonly=on",
                 "-kernel", f"{HOST}/vmlinuz-{line}", "-initrd", f"{HOST}/initrd.img-{line}",
-                "-append", self.cmdline()]
+                "-append", self.cmdline(), *(self.vmclock() if self.case.param("vmclock") else [])]

@@ -11,6 +11,8 @@
 #   without=region     whoever loads the next kernel forgets the region: it must not come to a kexec
 #   unready=refuse     the same, and does not ask doctor: systemctl kexec is taken back, then the kernel is loaded right
 #   unready=warn       likewise, with the setting that only warns
+#   vmclock=yes        instead of all this: this machine is a guest itself, with a vmclock page
+#   without=rule       and kvmclock-guest's rule for udev is not there
 #   before=S after=S   how long the guests are watched (6, 8)
 set -eu
 cd /kch
@@ -48,7 +50,32 @@ by_example() {
 	wait_until 600 systemctl -q is-active kvmclock-handover-save || fail "the module's device starts no unit"
 }
 
+# One that began with the rule is stopped, and the device comes anew.
+without_rule() {
+	rm /usr/lib/udev/rules.d/*kvmclock-guest.rules
+	udevadm control --reload
+	systemctl stop kvmclock-guest-watch
+	modprobe -r ptp_vmclock
+	modprobe ptp_vmclock
+}
+
+watch_says() { # WHAT
+	journalctl -q -o cat -b -u kvmclock-guest-watch | grep "$1"
+}
+
+# udev starts what watches the page, and what is changed in the page is noticed.
+guest_watch() {
+	[ "$(param without)" != rule ] || without_rule
+	check started wait_until 300 systemctl -q is-active kvmclock-guest-watch
+	printf '\002' | dd of=/dev/mem bs=1 seek="$(($(param vmclock_addr) + 16))" conv=notrunc status=none
+	check told wait_until 300 watch_says "the clock was disrupted: marker 2, before 1; it is out of sync"
+}
+
 stage_0() {
+	if [ "$(param vmclock)" = yes ]; then
+		guest_watch
+		return
+	fi
 	[ -z "$(param options)" ] || by_example
 	cp guest.cpio $IMAGES/
 	for _n in $VMS; do
