@@ -161,7 +161,7 @@ class Release:
         check(units.faults(self.use))
 
     def removed(self) -> None:
-        inside(self.use, """apt remove 'kvmclock-*' 'libkvmclock-handover*'; dkms status | none kvmclock
+        inside(self.use, """mkdir -p /var/lib/kvmclock-handover; : >/var/lib/kvmclock-handover/vmclock-1; apt remove 'kvmclock-*' 'libkvmclock-handover*'; dkms status | none kvmclock
             find /lib/modules/ /usr/src | none kvmclock_; apt purge '?config-files'; rm -r /older /newer""")
         left = [str(path.relative_to(self.use)) for path in self.use.rglob("*")]
         check(f"left: {path}" for path in left if re.search("kvmclock[-_](handover|guest)|kvmclockctl|etc/libvirt", path))

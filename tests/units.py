@@ -39,6 +39,7 @@ said="kvmclockctl $*"
 for vm in /vm*.pid; do [ "$1" = save ] && kill -0 "$(cat "$vm")" && /log "$vm is there"; done
 [ ! -e "/status-$1" ] || . "/status-$1"
 """,
+    "usr/local/sbin/systemctl": '#!/bin/sh\n[ "$1" != list-jobs ] || [ ! -e /status-list-jobs ] || exit 1\nexec /usr/bin/systemctl "$@"\n',
     "usr/local/sbin/chronyc": '#!/bin/sh\n/log "chronyc $*"\n',
     "usr/local/sbin/logger": '#!/bin/sh\n/log "logger $*"\n',
     "vm": '#!/bin/sh\ntrap "/log $1 ends; exit 0" TERM\necho $$ >"/$1.pid"\nwhile :; do sleep 0.1; done\n',
@@ -120,7 +121,7 @@ def events(root: Path, script: str) -> str:
     return "; ".join((said + (log.read_text() if log.exists() else "")).splitlines())
 
 
-def shutdown(root: Path, target: str, end: str = "", doctor: str = "exit 0") -> str:
+def shutdown(root: Path, target: str, end: str = "", doctor: str = "exit 0", before: str = "") -> str:
     """Two VMs in machine scopes, the second as libvirt makes them, and a session. @doctor: how it ends. @end: what is done
     then, on a host that is to stay."""
     start = f"timeout 60 systemctl start --job-mode=replace-irreversibly {target}; sleep 3; {end}" if end else \
@@ -132,6 +133,7 @@ def shutdown(root: Path, target: str, end: str = "", doctor: str = "exit 0") -> 
         for n in 1 2; do [ $n = 1 ] && set -- || set -- -p Before=virt-guest-shutdown.target
         systemd-run -q --scope --slice=machine.slice --unit=machine-$n.scope "$@" /vm vm$n >/dev/null 2>&1 & done
         until [ -s /vm1.pid ] && [ -s /vm2.pid ]; do sleep 0.1; done
+        {before}
         {start}""")
 
 
@@ -191,6 +193,11 @@ def faults(root: Path):
     shutil.rmtree(short.parent)
     said = shutdown(root, "kexec.target")
     yield from expect("kexec, ready", said, saves(said) and "vm2 ends" in said)
+    said = shutdown(root, "kexec.target", before=": >/status-list-jobs")
+    yield from expect("kexec, jobs unknown", said, saves(said) and "vm2 ends" in said)
+    said = events(root, "systemctl start kvmclock-handover-save; systemctl stop kvmclock-handover-save; "
+                  "systemctl show -P ActiveState,Result kvmclock-handover-save")
+    yield from expect("only that unit is stopped", said, said == "inactive; success")
     said = shutdown(root, "reboot.target", doctor="exit 4")
     yield from expect("another reboot, not ready", said, "kvmclockctl" not in said and "vm2 ends" in said)
     (root / SETTING).unlink()
@@ -212,15 +219,19 @@ def faults(root: Path):
     said = events(root, "echo exit 1 >/status-report; " + start)
     (root / "etc/modprobe.d/kch.conf").unlink()
     yield from expect("no module, a clock that differs", said, said == "failed; failed; kvmclockctl report --save")
+    said = events(root, "echo quiet kho=1 >/run/cmdline; mount --bind /run/cmdline /proc/cmdline; " + start)
+    yield from expect("KHO, no module", said, said.startswith("failed; "))
     said = events(root, f"""export PATH=/usr/local/sbin:$PATH
         mkdir -p /run/libvirt/qemu; echo 7 >/run/libvirt/qemu/g1.pid
         {HOOK} started begin -; {HOOK} migrate begin -; {HOOK} started begin -; {HOOK} restore begin -
         {HOOK} release end -; {HOOK} started begin -
         {HOOK} restore begin -; {HOOK} started begin -; {HOOK} started begin -
-        echo exit 4 >/status-restore; {HOOK} restore begin -; {HOOK} started begin - && echo done""")
+        echo exit 4 >/status-restore; {HOOK} restore begin -; {HOOK} started begin - && echo done
+        echo 'echo held; echo careful >&2' >/status-restore; {HOOK} restore begin -; {HOOK} started begin -""")
     for name in FILES:
         (root / name).unlink()
     hidden.parent.rmdir()
     restore = "kvmclockctl restore --pid 7 --hold --vmclock"
     yield from expect("hook", said, said ==
-                      f"done; {restore}; {restore}; logger -t kvmclock-handover -p daemon.err -- g1: ")
+                      f"done; {restore}; {restore}; logger -t kvmclock-handover -p daemon.err -- g1: ; "
+                      f"{restore}; logger -t kvmclock-handover -p daemon.warning -- g1: careful")

@@ -3,6 +3,7 @@
  * The device and KVM, played by a program: see fake.h.  First what stands before the
  * C library's functions, then the device's ioctls, then KVM's.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -146,6 +147,16 @@ int open(const char *path, int flags, ...)
 		mode = va_arg(args, mode_t);
 	va_end(args);
 	return real(path, flags, mode);
+}
+
+DIR *opendir(const char *path)
+{
+	static DIR *(*real)(const char *path);
+
+	if (!real)
+		real = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
+	errno = fake.opendir_errno;
+	return fake.opendir_errno ? NULL : real(path);
 }
 
 /* With FAKE_PID: is it that process's folder of descriptors, or none of any process? */
@@ -513,6 +524,8 @@ static int device_ioctl(unsigned long request, void *arg)
 {
 	if (request == KCH_IOC_RESTORE &&
 	    ((struct kch_restore *)arg)->flags == KCH_RESTORE_ELSEWHERE) {
+		if (fake.elsewhere_errno)
+			return fail(fake.elsewhere_errno, message_of(request, arg), "not noted");
 		note("used ");
 		return 0;
 	}

@@ -47,6 +47,8 @@ struct fake {
 	int error_number;		/* KCH_IOC_ number to refuse, or -1 */
 	int error_errno;
 	const char *error_message;
+	int opendir_errno;		/* of any folder */
+	int elsewhere_errno;		/* of KCH_RESTORE_ELSEWHERE */
 	uint32_t backend;
 	uint32_t tsc_source;
 	uint32_t kvm_khz;

@@ -601,6 +601,14 @@ static void test_restore_weaker(void)
 			   fake.offsets[1] == 0xfffffff000000000ULL, "%#lx",
 			   fake.offsets[0]);
 	}
+	/* A clock that might be given again is not given. */
+	set_up_weaker(EAGAIN);
+	fake.elsewhere_errno = EREMOTEIO;
+	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,
+				 &result), EREMOTEIO);
+	ktap_check(!strcmp(kch_last_message(handle), "not noted; the module: the module's reason"),
+		   "'%s'", kch_last_message(handle));
+	check_vm_unchanged();
 	/* Identical if that is possible, whatever else is accepted. */
 	set_up_weaker(0);
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,

@@ -4,6 +4,7 @@
  * which vCPUs it accepts, and signals.  stock-kvm.c does it with a real KVM.
  */
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "stock.h"
@@ -124,7 +125,7 @@ static void test_members(void)
 		{ .vcpu_id = 1, .fd = FAKE_VCPU_FD + 1 },
 		{ .vcpu_id = 7, .fd = FAKE_VCPU_FD + 2 },
 	};
-	int ours = new_ring(), other = new_ring();
+	int ours = new_ring(), other = new_ring(), no_ring = eventfd(0, EFD_CLOEXEC);
 	unsigned int i;
 
 #define members_set_up() \
@@ -181,6 +182,25 @@ static void test_members(void)
 	fake.foreign[0] = true;
 	save_refused(EXDEV);
 
+	/* One cannot be asked, or the folder of descriptors cannot. */
+	set_up();
+	fake.ring_page = 2;
+	fake.has_vcpu_ids = true;
+	for (i = 0; i < FAKE_VCPUS_MAX; i++)
+		fake.vcpu_ids[i] = 0;
+	fake.vcpu_ids[1] = 1;
+	open_vcpus(no_ring, 1, 1);
+	save_refused(ENODEV);
+	open_vcpus(no_ring, 2, 1);
+	fake.vcpu_ids[2] = 7;
+	open_vcpus(ours, 1, 1);
+	save_refused(ENODEV);
+	open_vcpus(other, 2, 1);
+	fake.opendir_errno = EMFILE;
+	save_refused(EMFILE);
+	fake.opendir_errno = ENOENT;
+	save_refused(0);
+
 	/* One is left out. */
 	set_up();
 	fake.ring_page = 2;
@@ -210,6 +230,7 @@ static void test_members(void)
 		close(FAKE_VCPU_FD + (int)i);
 	close(ours);
 	close(other);
+	close(no_ring);
 }
 
 /* Under a timer that is faster than any ioctl all of them succeed. */

@@ -401,8 +401,13 @@ class Device(Case):
         self.assertIn(f"vm_error_cycles{labels} 1\n", metrics.read_text())
         for number in range(110):
             (kept / f"2000{number:04}T000000Z-1.json").touch()
+        theirs = "0.json", "20000101.json", "20000101T000000Z-1.json.json", "20000101T000000Z-.json"
+        for name in theirs:
+            (kept / name).touch()
         self.tool(1, command, "", INCOMING="saved", LIVE="live")
-        self.assertEqual(len(list(kept.iterdir())), 100)
+        left = [path.name for path in kept.iterdir() if path.name not in theirs]
+        self.assertEqual((len(left), len(list(kept.iterdir()))), (100, 104))
+        self.assertNotIn("20000000T000000Z-1.json", left)
         # What others have put there is replaced, and not written to; nothing is left beside it.
         (self.work / "theirs").write_text("theirs")
         for name, make in (("link", lambda at: at.symlink_to(self.work / "theirs")), ("hard", lambda at: os.link(self.work / "theirs", at)),
@@ -502,6 +507,32 @@ class Device(Case):
         self.tool(0, f"save --pid {{pid}} {folder}")
         self.tool(0, restore, INCOMING="saved")
         self.assertEqual(self.err, "")
+
+    def test_descriptors(self):
+        """Each VM takes a descriptor. The tool takes all that it may have; a VM for which there is none is said, and is not
+        taken for another one, or for one that is gone."""
+        self.start_vmm("0,1", "-uuid", uuid("a"))
+        known = {"FAKE_PID": str(self.vmm.pid), "FAKE_LIVE": self.file("live-two"), "FAKE_INCOMING": self.file("saved")}
+
+        def tool(hard, command):
+            return subprocess.run([TOOL, *command.split()], capture_output=True, text=True, check=False,
+                                  env={**os.environ, **known, "LD_PRELOAD": str(PROGRAMS / "fake.so")},
+                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (7, hard)))
+
+        whole = set(tool(100, "list --raw --noheadings --output uuid,pid").stdout.splitlines())
+        self.assertEqual(len(whole), 4)
+        few = 0
+        for hard in range(7, 20):
+            with self.subTest(hard=hard):
+                listed = tool(hard, "list --raw --noheadings --output uuid,pid")
+                verify, doctor = (tool(hard, command) for command in ("verify", "doctor"))
+                self.assertLessEqual(set(listed.stdout.splitlines()), whole)
+                less = len(listed.stdout.splitlines()) < 4
+                few += less
+                self.assertEqual((listed.returncode, verify.returncode, "some could not be looked at" in doctor.stdout,
+                                  doctor.returncode), (1, 1, True, 4) if less else (0, 5, False, 4))
+                self.assertEqual("cannot be looked at" in listed.stderr, less)
+        self.assertIn(few, range(2, 8))
 
 
 class Selftest(Case):

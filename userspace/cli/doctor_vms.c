@@ -145,6 +145,7 @@ void doctor_vms(struct doctor *d)
 		check_vm(d, &d->live.vms[i], is_saved(&d->live.vms[i], entries, count));
 	free(entries);
 	if (d->live.code)
-		doctor_say(d, "vms", UNKNOWN, "some could not be looked at", NULL,
-			   "run this as root");
+		doctor_say(d, "vms", NOT_READY, "some could not be looked at",
+			   "their clocks cannot be saved either",
+			   "run this as root; the complaints say which");
 }

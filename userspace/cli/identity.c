@@ -77,6 +77,7 @@ static bool parse_words(const char *words, size_t size, uint8_t uuid[KCH_UUID_SI
 	return has_uuid;
 }
 
+/* 0: it cannot be read. */
 static unsigned long long start_time(pid_t pid)
 {
 	char *stat = read_file(xasprintf("/proc/%d/stat", pid), PROC_FILE_MAX, NULL), *at;
@@ -91,33 +92,38 @@ static unsigned long long start_time(pid_t pid)
 	return start;
 }
 
+/* NULL: see errno. */
 static char *process_text(pid_t pid)
 {
 	char *boot_id = read_file("/proc/sys/kernel/random/boot_id", PROC_FILE_MAX, NULL);
+	unsigned long long start = boot_id ? start_time(pid) : 0;
 
-	return xasprintf("kvmclock-handover:process:%.*s:%d:%llu",
-			 boot_id ? (int)strcspn(boot_id, "\n") : 0, boot_id ? boot_id : "",
-			 pid, start_time(pid));
+	return start ? xasprintf("kvmclock-handover:process:%.*s:%d:%llu",
+				 (int)strcspn(boot_id, "\n"), boot_id, pid, start) : NULL;
 }
 
-bool identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
-		 char name[KCH_NAME_SIZE])
+int identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
+		char name[KCH_NAME_SIZE], bool *lasting)
 {
-	bool has_uuid = false;
 	char *words, *base;
 	size_t size, at;
+	bool has_uuid;
 
 	name[0] = '\0';
 	words = read_file(xasprintf("/proc/%d/cmdline", pid), PROC_FILE_MAX, &size);
-	if (words)
-		has_uuid = parse_words(words, size, uuid, name);
+	if (!words)
+		return -errno;
+	has_uuid = parse_words(words, size, uuid, name);
 	free(words);
 	/* As a record takes it. */
 	while ((at = kch_printable(name, KCH_NAME_SIZE)) < KCH_NAME_SIZE && name[at])
 		name[at] = '?';
+	*lasting = (has_uuid && !ordinal) || name[0];
 	if (has_uuid && !ordinal)
-		return true;
+		return 0;
 	base = name[0] ? xasprintf("kvmclock-handover:name:%s", name) : process_text(pid);
+	if (!base)
+		return errno ? -errno : -EIO;
 	hash_uuid(ordinal ? xasprintf("%s:%u", base, ordinal) : base, uuid);
-	return name[0];
+	return 0;
 }

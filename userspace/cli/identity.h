@@ -25,8 +25,11 @@
 #include <sys/types.h>
 #include <kvmclock-handover.h>
 
-/* True: it is the same after the kexec. */
-bool identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
-		 char name[KCH_NAME_SIZE]);
+/*
+ * @lasting: it is the same after the kexec.  Negative errno: what its process is called cannot
+ * be read, so that its id would be another VM's.
+ */
+int identity_of(pid_t pid, unsigned int ordinal, uint8_t uuid[KCH_UUID_SIZE],
+		char name[KCH_NAME_SIZE], bool *lasting);
 
 #endif /* KCH_CLI_IDENTITY_H */

@@ -109,16 +109,28 @@ static void ask_module(struct tool *tool, struct live_vm *vm)
 	kch_vm_free(clock);
 }
 
-/* False: it is known already, or its process has ended. */
+static void not_found(struct tool *tool, struct live_vms *live, pid_t pid, int err)
+{
+	live->code = complain_code(tool, EXIT_FAILED, xasprintf("process %d", pid), err,
+				   "%s; its VM cannot be looked at", strerror(-err));
+}
+
+/* False: it is known already, or its process has ended, or cannot be read. */
 static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 		   unsigned int *ordinal, struct live_vms *live)
 {
+	int err;
+
 	if (tfind((void *)(intptr_t)vm->fd, &live->by_file, compare_files))
 		return false;
-	vm->has_lasting_id = identity_of(vm->pid, *ordinal, vm->uuid, vm->name);
+	err = identity_of(vm->pid, *ordinal, vm->uuid, vm->name, &vm->has_lasting_id);
 	/* If it has ended, that may have been the command line of another one. */
 	if (has_ended(pidfd))
 		return false;
+	if (err) {
+		not_found(tool, live, vm->pid, err);
+		return false;
+	}
 	(*ordinal)++;
 	ask_module(tool, vm);
 	if (live->count == live->room) {
@@ -137,6 +149,9 @@ static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 	struct dirent *entry;
 	DIR *dir = open_fds(pid);
 
+	/* It has ended, or is another user's: only root sees all. */
+	if (!dir && errno != ENOENT && errno != ESRCH && errno != EACCES)
+		not_found(tool, live, pid, -errno);
 	while (dir && (entry = readdir(dir))) {
 		struct live_vm vm = { .pid = pid, .number = atoi(entry->d_name) };
 
@@ -147,9 +162,7 @@ static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 			if (!add_vm(tool, &vm, pidfd, &ordinal, live))
 				close(vm.fd);
 		} else if (vm.fd != -ESRCH && vm.fd != -EBADF) {
-			live->code = complain_code(tool, EXIT_FAILED, xasprintf("process %d", pid),
-						   vm.fd, "%s; its VM cannot be looked at",
-						   strerror(-vm.fd));
+			not_found(tool, live, pid, vm.fd);
 		}
 	}
 	if (dir)

@@ -4,6 +4,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "commands.h"
 #include "tool.h"
 
@@ -59,6 +60,17 @@ static int run(struct tool *tool, const char *name, int argc, char **argv)
 	return bad_usage(tool, "no command '%s'", name);
 }
 
+/* Each VM and vCPU that is looked at takes a descriptor, and a host may have thousands. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct tool tool = {};
@@ -67,6 +79,7 @@ int main(int argc, char **argv)
 
 	/* For libsmartcols to know how wide a name is. */
 	setlocale(LC_CTYPE, "");
+	allow_descriptors();
 	if (argc < 2)
 		return print_commands(stderr, EXIT_USAGE);
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))

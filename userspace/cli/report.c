@@ -138,11 +138,13 @@ static void make_folder(const char *path)
 	}
 }
 
+/* Of the names that keep() gives: the folder may have other files. */
 static int is_report(const struct dirent *entry)
 {
-	size_t length = strlen(entry->d_name);
+	int length = 0;
 
-	return length > 5 && !strcmp(entry->d_name + length - 5, ".json");
+	sscanf(entry->d_name, "%*8[0-9]T%*6[0-9]Z-%*[0-9].json%n", &length);
+	return length && !entry->d_name[length];
 }
 
 /* Their names are in the order of time. */

@@ -72,20 +72,19 @@ int kch_members_take(struct kch_handle *handle, int vm_fd, const void *vcpus,
  * Each vCPU's file maps the coalesced MMIO ring, which is one page for all vCPUs of a
  * VM.  Its entries have 24 bytes each and leave the page's last 8 unused; there we
  * write a random number, once, and so tell one ring from another.  No vCPU has to be
- * stopped for this.  0: @fd is no vCPU.
+ * stopped for this.
  */
-static uint64_t ring_tag(int fd, int ring_page)
+static int ring_tag(int fd, int ring_page, uint64_t *found)
 {
 	uint64_t *page, *tag, value, none = 0;
 
-	errno = 0;
 	_Static_assert((PAGE_BYTES - sizeof(struct kvm_coalesced_mmio_ring)) %
 		       sizeof(struct kvm_coalesced_mmio) >= sizeof(*tag),
 		       "no room behind the ring");
 	page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 		    (off_t)ring_page * PAGE_BYTES);
 	if (page == MAP_FAILED)
-		return 0;
+		return -errno;
 	tag = page + PAGE_BYTES / sizeof(*tag) - 1;
 	value = __atomic_load_n(tag, __ATOMIC_SEQ_CST);
 	if (!value && getrandom(&value, sizeof(value), 0) == sizeof(value) &&
@@ -93,7 +92,15 @@ static uint64_t ring_tag(int fd, int ring_page)
 					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		value = none;
 	munmap(page, PAGE_BYTES);
-	return value;
+	*found = value;
+	return value ? 0 : -EIO;
+}
+
+static int ring_unknown(struct kch_handle *handle, int err, uint32_t id)
+{
+	return kch_fail(handle, err,
+			"vCPU %u cannot be mapped (%s): of which VM it is cannot be told", id,
+			strerror(-err));
 }
 
 static int set_event(int vm_fd, bool on)
@@ -152,12 +159,19 @@ static int check_vm(struct kch_handle *handle, int vm_fd, const struct kch_vcpu 
 static int check_open(struct kch_handle *handle, const struct kch_members *m, int fd,
 		      int ring_page, uint64_t tag)
 {
-	int id = kch_vcpu_id_of(fd);
+	int id = kch_vcpu_id_of(fd), err;
 	const struct kch_vcpu key = { .vcpu_id = (uint32_t)id };
+	uint64_t found;
 
-	if (id < 0 ||
-	    bsearch(&key, m->vcpus, m->count, sizeof(key), compare_vcpus) ||
-	    ring_tag(fd, ring_page) != tag)
+	if (id < 0 || bsearch(&key, m->vcpus, m->count, sizeof(key), compare_vcpus))
+		return 0;
+	err = ring_tag(fd, ring_page, &found);
+	/* Closed meanwhile. */
+	if (err == -EBADF)
+		return 0;
+	if (err)
+		return ring_unknown(handle, err, key.vcpu_id);
+	if (found != tag)
 		return 0;
 	return kch_fail(handle, -EMLINK,
 			"the VM has vCPU %d (file descriptor %d), too, which is not among the %u given: its clock would be another one",
@@ -169,24 +183,31 @@ static int check_rings(struct kch_handle *handle, const struct kch_members *m)
 	int ring_page = kch_call(m->fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_COALESCED_MMIO);
 	const struct kch_vcpu *first = m->vcpus;
 	struct dirent *entry;
-	uint64_t tag;
+	uint64_t tag, other;
 	uint32_t i;
-	int err = 0;
+	int err;
 	DIR *dir;
 
 	if (ring_page <= 0)
 		return 0;
-	tag = ring_tag(first->fd, ring_page);
-	if (!tag)
-		return kch_fail(handle, errno ? -errno : -EIO,
-				"vCPU %u cannot be mapped: whether the others are of its VM cannot be told",
-				first->vcpu_id);
-	for (i = 1; i < m->count; i++)
-		if (ring_tag(m->vcpus[i].fd, ring_page) != tag)
+	err = ring_tag(first->fd, ring_page, &tag);
+	if (err)
+		return ring_unknown(handle, err, first->vcpu_id);
+	for (i = 1; i < m->count; i++) {
+		err = ring_tag(m->vcpus[i].fd, ring_page, &other);
+		if (err)
+			return ring_unknown(handle, err, m->vcpus[i].vcpu_id);
+		if (other != tag)
 			return kch_fail(handle, -EXDEV,
 					"vCPU %u (file descriptor %d) is of another VM than file descriptor %d, of which vCPU %u is",
 					m->vcpus[i].vcpu_id, m->vcpus[i].fd, m->fd, first->vcpu_id);
+	}
 	dir = opendir(KCH_FD_DIR);
+	/* In a jail without /proc it is up to the caller. */
+	if (!dir && errno != ENOENT)
+		return kch_fail(handle, -errno,
+				KCH_FD_DIR ": %s; whether the VM has more vCPUs than were given cannot be told",
+				strerror(errno));
 	while (dir && !err && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			err = check_open(handle, m, atoi(entry->d_name), ring_page, tag);

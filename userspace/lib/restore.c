@@ -95,9 +95,8 @@ bool kch_leaves_weaker_modes(int err)
 	}
 }
 
-/* So that nobody gives the guest that clock again. */
-static int note_elsewhere(struct kch_handle *handle, int vm_fd,
-			  const uint8_t uuid[KCH_UUID_SIZE])
+/* So that nobody gives the guest that clock again; it cannot run before this returns to its VMM. */
+static int note_elsewhere(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved)
 {
 	struct kch_restore restore = {
 		.size = sizeof(restore),
@@ -105,13 +104,9 @@ static int note_elsewhere(struct kch_handle *handle, int vm_fd,
 		.vm_fd = vm_fd,
 		.mode = KCH_MODE_IDENTICAL,
 	};
-	int err;
 
-	memcpy(restore.uuid, uuid, sizeof(restore.uuid));
-	err = kch_ioctl(handle, KCH_IOC_RESTORE, &restore, restore.message);
-	if (err)
-		kch_also(handle, "; the VM has its clock, but the record may give it again");
-	return err;
+	memcpy(restore.uuid, saved->entry.uuid, sizeof(restore.uuid));
+	return kch_ioctl(handle, KCH_IOC_RESTORE, &restore, restore.message);
 }
 
 /*
@@ -138,11 +133,8 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch
 		err = kch_vm_hide(handle, saved, &header, result->policy, result->limit_ms, result);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, false,
-					 opts->mode, opts, result);
+					 opts->mode, opts, note_elsewhere, result);
 	kch_vm_free(saved);
-	/* The guest cannot run before this returns to its VMM. */
-	if (!err && !check)
-		err = note_elsewhere(handle, vm_fd, uuid);
 	if (err) {
 		kch_also(handle, "; the module: %s", why);
 		return err;

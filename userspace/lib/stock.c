@@ -180,7 +180,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :
 							     KCH_MODE_CONVERGED,
-					 &restore_opts, &out);
+					 &restore_opts, NULL, &out);
 	kch_vm_free(saved);
 	if (!err)
 		kch_start(handle);

@@ -338,7 +338,9 @@ static int choose(struct kch_handle *handle, struct kch_target *target, uint32_t
 
 int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 		       size_t count, const struct kch_vm *saved, bool own_khz, uint32_t weakest,
-		       const struct kch_restore_opts *opts, struct kch_restore_result *result)
+		       const struct kch_restore_opts *opts,
+		       int (*given)(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved),
+		       struct kch_restore_result *result)
 {
 	struct kch_target *target;
 	uint32_t mode;
@@ -355,6 +357,8 @@ int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vc
 		err = kch_target_write_clock(handle, target);
 	if (!err)
 		err = converge(handle, target, mode, opts, result);
+	if (!err && given)
+		err = given(handle, vm_fd, saved);
 	if (err)
 		kch_target_put_back(handle, target);
 free:
