@@ -306,11 +306,14 @@ int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
 			WRITE_ONCE(at->used, 0);
 		return 0;
 	}
+	if (at && !kch_record_mark(&at->used)) {
+		kch_say(message, "the region does not read back what was written to it: it could not be marked there that the clock is given back");
+		return -EREMOTEIO;
+	}
+	if (vm->vm.vm.used)
+		return 1;
 	vm->vm.vm.used = cpu_to_le64(KCH_RECORD_MARK);
-	if (!at || kch_record_mark(&at->used))
-		return 0;
-	kch_say(message, "the region does not read back what was written to it: it could not be marked there that the clock is given back");
-	return -EREMOTEIO;
+	return 0;
 }
 
 void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *vm_file, int err,
@@ -322,15 +325,16 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *
 	if (kch_incoming_find(in, uuid, &vm, &none))
 		return;
 	vm->let_go = err;
+	if (!vm->restored && vm->vm.vm.used) {
+		in->restored++;
+		vm->restored = true;
+	}
 	if (err)
 		return;
 	vm->hidden_cycles = hidden_cycles;
 	kch_watch_stop(vm->watch);
 	vm->watch = kch_watch_start(vm_file);
 	kch_watch_call(vm->watch, &vm->vm.vm);
-	if (!vm->restored)
-		in->restored++;
-	vm->restored = true;
 }
 
 void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
@@ -358,10 +362,16 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 	for (vm = in->vms; vm < in->vms + in->count; vm++) {
 		if (vm->restored || kch_outgoing_find(out, vm->vm.vm.uuid))
 			continue;
-		/* With all rates: the next kernel's record says nothing of the old KVM. */
+		/*
+		 * With all rates: the next kernel's record says nothing of the old KVM.  Of a hold
+		 * that has not come to its end there may be a mark still.
+		 */
 		if (!kch_incoming_find(in, vm->vm.vm.uuid, &found, &message) &&
-		    copy_entry(&vm->vm, out->scratch) && !kch_outgoing_carry(out))
-			continue;
+		    copy_entry(&vm->vm, out->scratch)) {
+			out->scratch->used = 0;
+			if (!kch_outgoing_carry(out))
+				continue;
+		}
 		lost = lost ?: &vm->vm;
 		losses++;
 	}

@@ -123,15 +123,16 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 
 /*
  * The clock is about to be given back, by whatever means: that is marked in the region
- * before the guest can run on it, so that nobody gives it again.  @used false: it was not
- * given after all.  -ENOENT and the like; -EREMOTEIO: the memory has not kept it.
+ * before the guest can run on it, so that nobody gives it again.  1: it was before, which
+ * stays.  @used false: it was not given after all.  -ENOENT and the like; -EREMOTEIO: the
+ * memory has not kept it.
  */
 int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
 		     struct kch_message *message);
 
 /*
  * Notes that the VM of @uuid was restored to @vm_file, without @hidden_cycles; or with @err that
- * a hold of it ended.
+ * a hold of it ended.  If it is marked then all the same, its guest ran on.
  */
 void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *vm_file, int err,
 			  u64 hidden_cycles);

@@ -224,8 +224,9 @@ static int mark_used(struct kch_restoring *job)
 	mutex_lock(&kch_lock);
 	err = kch_incoming_use(job->record, job->uuid, true, &job->message);
 	mutex_unlock(&kch_lock);
+	/* A mark of a restore before this one is not ours to take away. */
 	job->marked = !err;
-	return err;
+	return min(err, 0);
 }
 
 void kch_restoring_not_used(struct kch_restoring *job)
@@ -371,9 +372,12 @@ int kch_restoring_run(struct kch_restoring *job)
 	    job->flags & KCH_RESTORE_CHECK)
 		return err;
 	err = wait_for_vmm(job);
-	/* The VMM may have changed more than the clock: that is refused again. */
-	if (!err)
-		return kch_kvm_restore_again(kvm, &job->todo, &job->message);
+	if (!err) {
+		/* The VMM may have changed more than the clock: that is refused again, but now the guest runs. */
+		err = kch_kvm_restore_again(kvm, &job->todo, &job->message);
+		job->marked = job->marked && !err;
+		return err;
+	}
 	/* The signal that ended the hold must not end this, too. */
 	flush_signals(current);
 	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)

@@ -383,9 +383,10 @@ static int note_elsewhere(struct kch_incoming *record, const struct kch_restore 
 	err = kch_incoming_find(record, r->uuid, &vm, message) ?:
 	      check_others(vm, vm_file, message) ?:
 	      kch_incoming_use(record, r->uuid, true, message);
-	if (!err)
-		kch_incoming_outcome(record, r->uuid, vm_file, 0, 0);
-	return err;
+	if (err < 0)
+		return err;
+	kch_incoming_outcome(record, r->uuid, vm_file, 0, 0);
+	return 0;
 }
 
 int kch_restore(struct kch_incoming *record, struct kch_restore *r,

@@ -206,8 +206,9 @@ static void end_module(bool orderly)
 
 static int use(const struct guest *guest, bool used)
 {
-	return without == USED ? 0 :
-	       kch_incoming_use(&incoming, guest->uuid, used, &why);
+	int err = without == USED ? 0 : kch_incoming_use(&incoming, guest->uuid, used, &why);
+
+	return err < 0 ? err : 0;
 }
 
 /* The VMM has not resumed it, and gave up. */
@@ -333,6 +334,8 @@ static bool restore_exactly(struct guest *guest)
 
 static void come_back(struct guest *guest)
 {
+	struct kvm *vm;
+
 	if (guest->held) {
 		if (one_in(2))
 			end_hold(guest);
@@ -349,8 +352,11 @@ static void come_back(struct guest *guest)
 			use(guest, true);
 			kch_outgoing_replaced(&outgoing, guest->uuid, KHZ);
 		}
-		if (!make_vm(guest))
+		vm = make_vm(guest);
+		if (!vm)
 			return;
+		if (module_here && without != REPLACED)
+			kch_incoming_outcome(&incoming, guest->uuid, &vm->file, 0, 0);
 		another_clock(guest);
 		say("  guest %td is back with a clock of its own, %llu\n", guest - guests,
 		    (unsigned long long)guest->clock);

@@ -406,7 +406,7 @@ static void two_holds(struct vm *vm)
 	check(hold(fd, &another, ID_SAVED + 1, LONG_MS, &second) == EDEADLK,
 	      "while the first is waited for: %s", second.message);
 	/* One that is none can be had. */
-	check(!restore(&another, ID_SAVED + 1, KCH_RESTORE_CHECK, &second),
+	check(!restore(&another, ID_SAVED + 1, KCH_RESTORE_CHECK | KCH_RESTORE_STALE, &second),
 	      "a plain restore meanwhile: %s", second.message);
 	vm_go(vm, 0);
 	pthread_join(waiter, NULL);
@@ -436,6 +436,12 @@ static void changed_meanwhile(uint32_t id)
 	check(vm_rounds(&vm), "refused, and still held");
 	vm_destroy(&vm);
 	close(fd);
+	/* Its guest ran with what it had by then. */
+	vm_create_loaded(&vm, 2);
+	err = restore(&vm, id, 0, &arg);
+	check(err == EALREADY && strstr(arg.message, "given back already"), "%s: %s",
+	      errno_name(err), arg.message);
+	vm_destroy(&vm);
 }
 
 static void vm_closed(uint32_t id)

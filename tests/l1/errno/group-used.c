@@ -110,6 +110,15 @@ void test_used(void)
 	check(!marked(), "a hold that ended: marked");
 	is_given("after a hold that ended", 0);
 	check(marked(), "after a hold: not marked");
+	/* Of another try for that guest nothing comes: it was given back all the same. */
+	new_vm();
+	fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	check(!hold(fd, &scene.vm, ID_SAVED, 60000, &arg), "held again: %s", arg.message);
+	close(fd);
+	check(marked(), "another hold that ended: the mark is gone");
+	is_refused("after another hold", 0, EALREADY, "given back already");
+	load_anew("");
+	check(marked(), "another hold that ended: the region's mark is gone");
 	scene_end();
 
 	scene_begin();

@@ -503,12 +503,15 @@ struct kch_outcome {
  * calls KVM_RUN, the clock is written once more, and the vCPUs enter.  A hold
  * belongs to the open file it was begun by, which can have one: it ends when that is
  * closed, after @hold_ms, with the VM's process, and at a kexec.  The VM then has
- * the clock that its VMM gave it.  KCH_IOC_WAIT says what came of it.
+ * the clock that its VMM gave it.  What is refused when the VMM has called KVM_RUN (ELNRNG,
+ * EL2NSYNC) comes too late for that: the guest runs on with the saved TSC offsets, but
+ * those that its VMM has set since, and its VMM's kvmclock; the saved clock counts as given
+ * back.  KCH_IOC_WAIT says what came of it.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS ESTALE EKEYEXPIRED EREMCHG ETIME EAGAIN
  * EPFNOSUPPORT EALREADY EBUSY ELNRNG EL2NSYNC ERANGE EOVERFLOW ESHUTDOWN ESRCH
- * EDEADLK EBADRQC.
+ * EDEADLK EBADRQC EREMOTEIO.
  */
 struct kch_restore {
 	__u32 size;
