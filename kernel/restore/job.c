@@ -373,7 +373,7 @@ int kch_restoring_run(struct kch_restoring *job)
 		return err;
 	err = wait_for_vmm(job);
 	if (!err) {
-		/* The VMM may have changed more than the clock: that is refused again, but now the guest runs. */
+		/* The VMM may have changed more than the clock; but then its guest runs by now. */
 		err = kch_kvm_restore_again(kvm, &job->todo, &job->message);
 		job->marked = job->marked && !err;
 		return err;

@@ -2,6 +2,7 @@
 /* kvmclockctl report: after a kexec, each VM's clock as it was saved and as it is, to be kept. */
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -141,10 +142,7 @@ static void make_folder(const char *path)
 /* Of the names that keep() gives: the folder may have other files. */
 static int is_report(const struct dirent *entry)
 {
-	int length = 0;
-
-	sscanf(entry->d_name, "%*8[0-9]T%*6[0-9]Z-%*[0-9].json%n", &length);
-	return length && !entry->d_name[length];
+	return !fnmatch("[0-9]*T[0-9]*Z-*[0-9].json", entry->d_name, 0);
 }
 
 /* Their names are in the order of time. */

@@ -339,7 +339,8 @@ static int choose(struct kch_handle *handle, struct kch_target *target, uint32_t
 int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 		       size_t count, const struct kch_vm *saved, bool own_khz, uint32_t weakest,
 		       const struct kch_restore_opts *opts,
-		       int (*given)(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved),
+		       int (*given)(struct kch_handle *handle, int vm_fd,
+				    const struct kch_vm *saved),
 		       struct kch_restore_result *result)
 {
 	struct kch_target *target;

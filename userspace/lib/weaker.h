@@ -19,7 +19,8 @@
 int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 		       size_t count, const struct kch_vm *saved, bool own_khz, uint32_t weakest,
 		       const struct kch_restore_opts *opts,
-		       int (*given)(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved),
+		       int (*given)(struct kch_handle *handle, int vm_fd,
+				    const struct kch_vm *saved),
 		       struct kch_restore_result *result);
 
 #endif /* KCH_LIB_WEAKER_H */

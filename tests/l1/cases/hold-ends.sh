@@ -63,11 +63,6 @@ loaded() { # NAME [ORDER]
 	wait_jail "$1" loaded
 }
 
-# As KVM counts it.
-has_run() {
-	[ "$(cat "/sys/kernel/debug/kvm/$JAIL_PID"-*/exits)" -gt 0 ]
-}
-
 end() { # NAME
 	case $1 in
 	time)
@@ -97,7 +92,7 @@ end() { # NAME
 	running)
 		loaded "$1"
 		echo >&3
-		wait_until 200 has_run || fail "the guest does not run"
+		wait_jail "$1" runs
 		hold "$1" 100
 		ended "$1" 4 "is running, or in an ioctl"
 		judge_left "$1"

@@ -159,6 +159,9 @@ static void let_run(const struct options *o, struct vm *vm,
 	vm_start(vm);
 	if (o->is_resume)
 		interrupt(vm);
+	/* From here on a vCPU is in KVM_RUN whenever one looks. */
+	report("runs", "1");
+	report_flush();
 	do
 		sleep_ms(POLL_MS);
 	while (now_ms() < end ||
