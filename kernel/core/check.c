@@ -30,19 +30,18 @@ static int refuse_vcpu(struct kch_kvm_restore *r, s32 vcpu_id, u64 found, u64 ex
 	return err;
 }
 
-/* Compares what the VMM has set up with what was saved. */
-static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
-		       struct kch_message *message)
+/* Are its vCPUs those that were saved? */
+static int check_members(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+			 struct kch_message *message)
 {
 	const struct kch_rec_vcpu *has = (const void *)(live + 1);
 	const struct kch_rec_vcpu *saved = (const void *)(r->saved + 1);
 	u32 count = le32_to_cpu(live->vcpu_count), i;
-	u64 found, expected;
+	unsigned long long expected;
 
 	if (live->vcpu_count != r->saved->vcpu_count) {
 		expected = le32_to_cpu(r->saved->vcpu_count);
-		kch_say(message, "the VM has %u vCPUs, %llu were saved", count,
-			(unsigned long long)expected);
+		kch_say(message, "the VM has %u vCPUs, %llu were saved", count, expected);
 		return refuse_vcpu(r, -1, count, expected, -ELNRNG);
 	}
 	for (i = 0; i < count; i++) {
@@ -54,6 +53,21 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		kch_say(message, "the VM has a vCPU %u where vCPU %llu was saved", id, expected);
 		return refuse_vcpu(r, id, id, expected, -ELNRNG);
 	}
+	return 0;
+}
+
+/* Compares what the VMM has set up with what was saved. */
+static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		       struct kch_message *message)
+{
+	const struct kch_rec_vcpu *has = (const void *)(live + 1);
+	const struct kch_rec_vcpu *saved = (const void *)(r->saved + 1);
+	u32 count = le32_to_cpu(live->vcpu_count), i;
+	int err = check_members(live, r, message);
+	unsigned long long found, expected;
+
+	if (err)
+		return err;
 	for (i = 0; i < count && !r->sets_vcpus; i++) {
 		u32 id = le32_to_cpu(has[i].vcpu_id);
 
@@ -77,7 +91,7 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		expected = le64_to_cpu(saved[i].tsc_offset);
 		if (found != expected) {
 			kch_say(message, "vCPU %u has TSC offset %lld, saved was %lld: its VMM has not set KVM_VCPU_TSC_OFFSET yet, or has changed it since",
-				id, (s64)found, (s64)expected);
+				id, (long long)found, (long long)expected);
 			return refuse_vcpu(r, id, found, expected, -EL2NSYNC);
 		}
 	}
@@ -97,7 +111,8 @@ static bool is_worse(const struct kch_clock_error *a, const struct kch_clock_err
 	return kch_magnitude(a->rate_ppb) > kch_magnitude(b->rate_ppb);
 }
 
-bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *r)
+/* Of the same vCPUs. */
+static bool is_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *r)
 {
 	const struct kch_rec_vcpu *a = (const void *)(r->saved + 1);
 	const struct kch_rec_vcpu *b = (const void *)(live + 1);
@@ -122,6 +137,20 @@ bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *
 	outcome->page = worst.same_page ? KCH_PAGE_SAME_BYTES :
 			worst.identical ? KCH_PAGE_SAME_FUNCTION : KCH_PAGE_NONE;
 	return worst.identical;
+}
+
+int kch_check_written(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		      struct kch_message *message)
+{
+	const struct kch_outcome *outcome = &r->outcome;
+	int err = check_members(live, r, message);
+
+	if (err || is_identical(live, r))
+		return err;
+	kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock",
+		outcome->vcpu_id, outcome->error_ns, outcome->error_cycles,
+		outcome->error_rate_ppb);
+	return -EOVERFLOW;
 }
 
 int kch_check_added(const struct kch_rec_vm *entry, struct kch_adopt *a,
@@ -155,8 +184,8 @@ int kch_check_added(const struct kch_rec_vm *entry, struct kch_adopt *a,
 		a->expected = le64_to_cpu(ran->tsc_offset);
 		if (a->found != a->expected) {
 			kch_say(message, "vCPU %d has TSC offset %lld, vCPU %u has %lld",
-				a->vcpu_id, (s64)a->found,
-				le32_to_cpu(ran->vcpu_id), (s64)a->expected);
+				a->vcpu_id, (long long)a->found,
+				le32_to_cpu(ran->vcpu_id), (long long)a->expected);
 			return -EL2NSYNC;
 		}
 	}
@@ -177,7 +206,7 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	err = check_vcpus(live, r, message) ?: (r->sets_vcpus ? 0 : err);
 	if (err)
 		return err;
-	if (kch_check_identical(live, r)) {
+	if (is_identical(live, r)) {
 		kch_say(message, "the VM's clock is the saved one already");
 		return -EALREADY;
 	}

@@ -28,6 +28,7 @@ struct kch_kvm_restore {
 	bool sets_vcpus;
 	u64 reference_cycles;		/* out: of the clock that was written */
 	struct kch_outcome outcome;	/* out: what the checks found, of the worst vCPU */
+	bool stays;			/* out: refused, but the clock was given, and stays */
 };
 
 /* What kch_kvm_keep() keeps. */
@@ -49,10 +50,12 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		    struct kch_message *message);
 
 /*
- * Evaluates both functions of every vCPU at one host TSC, and fills in the outcome of
- * the worst.  True if all agree.
+ * Is what was read back what was saved?  Evaluates both functions of every vCPU at one
+ * host TSC, and fills in the outcome of the worst.  -ELNRNG: it is of other vCPUs;
+ * -EOVERFLOW.
  */
-bool kch_check_identical(const struct kch_rec_vm *live, struct kch_kvm_restore *r);
+int kch_check_written(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
+		      struct kch_message *message);
 
 /*
  * May each vCPU that never ran take over the clock of one that did?  -ENODATA,

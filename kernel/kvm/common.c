@@ -184,7 +184,6 @@ int kch_kvm_write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 {
 	size_t size = kch_rec_entry_size(le32_to_cpu(r->saved->vcpu_count));
 	struct kch_rec_vm *wanted = kvmalloc(size, GFP_KERNEL), *after = NULL;
-	struct kch_outcome *outcome = &r->outcome;
 	bool hyperv = kch_kvm_hyperv_page(kvm);
 	struct kch_instant now;
 	int err;
@@ -199,15 +198,16 @@ int kch_kvm_write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 	kvfree(wanted);
 	if (err)
 		return err;
-	err = kch_kvm_read(kvm, r->facts.frac_bits, &after, message);
-	if (!err && !kch_check_identical(after, r)) {
-		kch_say(message, "vCPU %d reads back %lld ns, %lld cycles, %lld ppb from the saved clock: undone",
-			outcome->vcpu_id, outcome->error_ns,
-			outcome->error_cycles, outcome->error_rate_ppb);
-		err = -EOVERFLOW;
-	}
+	err = kch_kvm_read(kvm, r->facts.frac_bits, &after, message) ?:
+	      kch_check_written(after, r, message);
 	kvfree(after);
-	if (err)
-		kch_kvm_put_back(kvm, before, true);
+	if (!err)
+		return 0;
+	r->stays = !kch_kvm_put_back(kvm, before, true);
+	if (!message->text[0])
+		kch_say(message, "the clock could not be read back (%pe)", ERR_PTR(err));
+	strlcat(message->text, r->stays ?
+		": not undone, the VM keeps the saved clock, which counts as given back" :
+		": undone", sizeof(message->text));
 	return err;
 }

@@ -55,7 +55,7 @@ int kch_kvm_read_exact(struct kvm *kvm, u8 frac_bits, struct kch_rec_vm **entry,
 
 /*
  * Writes the clock and reads it back; with @pairs also what is the vCPUs' own.
- * @before: the VM's clock, which is put back after an error.
+ * @before: the VM's clock, which is put back after an error; @r->stays if not.
  */
 int kch_kvm_write_and_check(struct kvm *kvm, struct kch_kvm_restore *r,
 			    const struct kch_rec_vm *before, bool pairs,

@@ -196,10 +196,14 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 	return give_clock(kvm, wanted, message);
 }
 
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
+/*
+ * KVM takes a clock only as one to keep to, whatever the VMM sets until a vCPU has entered the
+ * guest.  What the VM had @before is none: it is for the VMM to set, and without a pair where
+ * no vCPU has run.
+ */
+bool kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
 {
-	if (give_clock(kvm, before, NULL))
-		pr_err("the clock of process %d's VM could not be put back\n", kvm->userspace_pid);
+	return false;
 }
 
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_message *message)

@@ -57,7 +57,8 @@ int kch_kvm_pending(struct kvm *kvm, bool *again, struct kch_message *message);
  * KVM computes another pair, a younger one of the same function.  The vCPUs are barred from
  * the guest afterwards; their ioctls work.
  * -EINTR, -EBUSY, -ELNRNG, -ERANGE, -EL2NSYNC, -ENOTRECOVERABLE, -EOPNOTSUPP, -EALREADY, -EIO,
- * -ECHILD, -ENOMEM with nothing changed; -EOVERFLOW with everything put back.
+ * -ECHILD, -ENOMEM with nothing changed; -EOVERFLOW with everything put back.  Any of them
+ * with @restore->stays: the VM has the clock.
  */
 int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *restore, struct kch_message *message);
 
@@ -77,9 +78,10 @@ void kch_kvm_unbar(struct kvm *kvm);
 
 /*
  * Undoes a restore: the vCPUs' pairs, and with @reference the clock, are again what was
- * read of them @before.  The vCPUs are still barred; their offsets are as before.
+ * read of them @before.  The vCPUs are still barred; their offsets are as before.  False:
+ * built into the kernel, where KVM keeps to a clock that it was given.
  */
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference);
+bool kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference);
 
 /* Has a vCPU come to KVM_RUN since a clock was restored to the barred VM? */
 bool kch_kvm_entered(struct kvm *kvm);

@@ -222,7 +222,7 @@ static void remake_hyperv_page(struct kvm *kvm)
 	request_pages(kvm, false);
 }
 
-void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
+bool kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
 {
 	bool master = le32_to_cpu(before->flags) & KCH_VM_MASTER_CLOCK;
 	const struct kch_rec_vcpu *was;
@@ -248,6 +248,7 @@ void kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool ref
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		kvm_make_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
+	return true;
 }
 
 /* The vCPUs are locked, or barred with their pairs as wanted already. */

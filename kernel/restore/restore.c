@@ -75,7 +75,7 @@ static int restore_thread(void *data)
 	/* To be got out of KVM's locks, which the VMM may hold for long. */
 	allow_signal(SIGKILL);
 	job->err = kch_restoring_run(job);
-	if (job->err)
+	if (job->err && !job->todo.stays)
 		kch_restoring_not_used(job);
 	/* Before the guest can go on with it. */
 	if (job->err ? job->was_held : !(job->flags & KCH_RESTORE_CHECK))
@@ -260,9 +260,10 @@ static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 	return err;
 }
 
+/* @stays: set if it is refused, but the VM keeps the clock. */
 static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 		      struct file *vm_file, u32 goes_on_ms, struct kch_restoring **held,
-		      struct kch_message *message)
+		      bool *stays, struct kch_message *message)
 {
 	struct kch_restoring *job;
 	int err;
@@ -283,6 +284,7 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	}
 	if (!err)
 		err = job_outcome(job, r, message);
+	*stays = job->todo.stays;
 	job_end(job);
 	return err;
 }
@@ -300,26 +302,28 @@ void kch_holder_exit(struct kch_holder *holder)
 	holder->held = NULL;
 }
 
-static void say_refused(const struct kch_restore *r, int err,
+static void say_refused(const struct kch_restore *r, int err, bool stays,
 			const struct kch_message *message)
 {
 	/* A mere check leaves no trace. */
 	if (err == -EINTR || err == -ENOMEM || r->flags & KCH_RESTORE_CHECK)
 		return;
-	pr_notice_ratelimited("restore of %pUb refused (%pe): %s; its clock was not changed\n",
-			      r->uuid, ERR_PTR(err), message->text);
+	pr_notice_ratelimited("restore of %pUb refused (%pe): %s%s\n", r->uuid, ERR_PTR(err),
+			      message->text, stays ? "" : "; its clock was not changed");
 }
 
 /* A waiter has the lock for as long as the hold lasts: it is not waited for. */
 static int restore_and_keep_hold(struct kch_incoming *record, struct kch_restore *r,
 				 struct file *vm_file, u32 goes_on_ms,
-				 struct kch_holder *holder, struct kch_message *message)
+				 struct kch_holder *holder, bool *stays,
+				 struct kch_message *message)
 {
 	bool locked = mutex_trylock(&holder->lock);
 	int err;
 
 	if (locked && !holder->held) {
-		err = restore_vm(record, r, vm_file, goes_on_ms, &holder->held, message);
+		err = restore_vm(record, r, vm_file, goes_on_ms, &holder->held, stays,
+				 message);
 	} else {
 		kch_say(message, "a VM is held by this open file already: KCH_IOC_WAIT ends that");
 		err = -EDEADLK;
@@ -395,6 +399,7 @@ int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 	u32 goes_on_ms;
 	int err = check_arguments(r, &goes_on_ms, message);
 	struct file *vm_file;
+	bool stays = false;
 
 	if (err)
 		return err;
@@ -406,12 +411,13 @@ int kch_restore(struct kch_incoming *record, struct kch_restore *r,
 		err = note_elsewhere(record, r, vm_file, message);
 		mutex_unlock(&kch_lock);
 	} else if (r->flags & KCH_RESTORE_HOLD) {
-		err = restore_and_keep_hold(record, r, vm_file, goes_on_ms, holder, message);
+		err = restore_and_keep_hold(record, r, vm_file, goes_on_ms, holder, &stays,
+					    message);
 	} else {
-		err = restore_vm(record, r, vm_file, goes_on_ms, NULL, message);
+		err = restore_vm(record, r, vm_file, goes_on_ms, NULL, &stays, message);
 	}
 	if (err)
-		say_refused(r, err, message);
+		say_refused(r, err, stays, message);
 	fput(vm_file);
 	return err;
 }

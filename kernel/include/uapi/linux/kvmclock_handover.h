@@ -75,7 +75,8 @@
  *                 descriptor to set it by; or not that of its VM's other vCPUs
  * ERANGE          a vCPU's TSC scaling ratio or frequency is not the saved one, or
  *                 that of its VM's other vCPUs
- * EOVERFLOW       the written clock did not read back as saved; undone
+ * EOVERFLOW       the written clock did not read back as saved; undone, if the
+ *                 message does not say otherwise
  * ENOTEMPTY       finish: VMs in the record were not restored
  * ENOKEY          a vCPU's TSC is protected by the CPU (SEV-SNP, TDX)
  * EBADRQC         time is to be hidden, and what is saved may not be the last clock the

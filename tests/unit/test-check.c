@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is read back after a restore: of the same vCPUs, and the same clocks.  The entries
+ * end where memory does, so that nothing is read behind them.
+ */
+#include "../l1/lib/ktap.h"
+#include "builder.h"
+#include "check.h"
+#include "reference.h"
+
+/* So many vCPUs of one clock. */
+static struct kch_rec_vm *entry_of(u32 vcpus)
+{
+	struct kch_rec_vm *entry = (void *)guarded_alloc(kch_rec_entry_size(vcpus));
+	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(entry + 1);
+	u32 i;
+
+	memset(entry, 0, kch_rec_entry_size(vcpus));
+	entry->vcpu_count = cpu_to_le32(vcpus);
+	entry->flags = cpu_to_le32(KCH_VM_MASTER_CLOCK);
+	entry->master_cycle_now = cpu_to_le64(1ULL << 40);
+	entry->master_kernel_ns = cpu_to_le64(1000000000);
+	entry->host_tsc = cpu_to_le64(1ULL << 41);
+	for (i = 0; i < vcpus; i++) {
+		vcpu[i].vcpu_id = cpu_to_le32(i);
+		vcpu[i].flags = cpu_to_le32(KCH_VCPU_PAIR_VALID);
+		vcpu[i].virtual_tsc_khz = cpu_to_le32(2000000);
+		vcpu[i].tsc_scaling_ratio = cpu_to_le64(1);
+		vcpu[i].tsc_to_system_mul = cpu_to_le32(1U << 31);
+	}
+	return entry;
+}
+
+static void entry_free(struct kch_rec_vm *entry)
+{
+	guarded_free((u8 *)entry, kch_rec_entry_size(le32_to_cpu(entry->vcpu_count)));
+}
+
+/* Whose message says @words; the entries are freed. */
+static void check_verdict(struct kch_rec_vm *saved, struct kch_rec_vm *live,
+			  struct kch_kvm_restore *r, int expected, const char *words)
+{
+	struct kch_message message = { "" };
+	int err;
+
+	memset(r, 0, sizeof(*r));
+	r->saved = saved;
+	r->outcome.vcpu_id = -1;
+	err = kch_check_written(live, r, &message);
+	ktap_check(err == expected && strstr(message.text, words), "%d (%s), expected %d (%s)",
+		   err, message.text, expected, words);
+	entry_free(saved);
+	entry_free(live);
+}
+
+/* KVM_CREATE_VCPU while the clock was restored, or the record's entry is of another VM. */
+static void test_written_other_vcpus(void)
+{
+	struct kch_rec_vm *saved, *live;
+	struct kch_kvm_restore r;
+	u32 n;
+
+	for (n = 1; n < 70; n++) {
+		check_verdict(entry_of(n), entry_of(n + 1), &r, -ELNRNG, "were saved");
+		ktap_check(r.outcome.vcpu_id == -1 && r.outcome.found == n + 1 &&
+			   r.outcome.expected == n, "%u vCPUs: vCPU %d, found %llu", n,
+			   r.outcome.vcpu_id, (unsigned long long)r.outcome.found);
+		ktap_check(!r.outcome.error_ns && !r.outcome.error_cycles &&
+			   !r.outcome.error_rate_ppb, "%u vCPUs: an error of nothing", n);
+		check_verdict(entry_of(n + 1), entry_of(n), &r, -ELNRNG, "were saved");
+	}
+	saved = entry_of(3);
+	live = entry_of(3);
+	((struct kch_rec_vcpu *)(live + 1))[2].vcpu_id = cpu_to_le32(7);
+	check_verdict(saved, live, &r, -ELNRNG, "has a vCPU 7 where vCPU 2 was saved");
+}
+
+static void test_written(void)
+{
+	struct kch_rec_vm *saved, *live;
+	struct kch_kvm_restore r;
+
+	check_verdict(entry_of(3), entry_of(3), &r, 0, "");
+	ktap_check(r.outcome.page == KCH_PAGE_SAME_BYTES &&
+		   r.outcome.host_tsc == 1ULL << 41, "page %u", r.outcome.page);
+
+	/* A younger reference of the same function: 2^32 cycles of half a ns each. */
+	saved = entry_of(3);
+	live = entry_of(3);
+	live->master_cycle_now = cpu_to_le64((1ULL << 40) + (1ULL << 32));
+	live->master_kernel_ns = cpu_to_le64(1000000000 + (1ULL << 31));
+	check_verdict(saved, live, &r, 0, "");
+	ktap_check(r.outcome.page == KCH_PAGE_SAME_FUNCTION, "page %u", r.outcome.page);
+
+	saved = entry_of(3);
+	live = entry_of(3);
+	live->kvmclock_offset = cpu_to_le64(1);
+	check_verdict(saved, live, &r, -EOVERFLOW, "reads back 1 ns, 0 cycles, 0 ppb");
+	ktap_check(r.outcome.error_ns == 1 && r.outcome.page == KCH_PAGE_NONE, "%lld ns, page %u",
+		   (long long)r.outcome.error_ns, r.outcome.page);
+
+	saved = entry_of(3);
+	live = entry_of(3);
+	((struct kch_rec_vcpu *)(live + 1))[2].tsc_offset = cpu_to_le64(5);
+	check_verdict(saved, live, &r, -EOVERFLOW, "vCPU 2 reads back");
+	ktap_check(r.outcome.vcpu_id == 2 && r.outcome.error_cycles == 5, "vCPU %d, %lld cycles",
+		   r.outcome.vcpu_id, (long long)r.outcome.error_cycles);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct ktap_case cases[] = {
+		{ "written_other_vcpus", test_written_other_vcpus },
+		{ "written", test_written },
+	};
+
+	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));
+}
