@@ -9,6 +9,8 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
@@ -266,18 +268,32 @@ static int raw_open(struct inode *inode, struct file *file)
 	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
 
+#define RAW_BYTES_MAX	(1UL << 20)	/* at once */
+
+/* User memory may not come, so it is not touched under the lock. */
 static ssize_t raw_read(struct file *file, char __user *to, size_t size, loff_t *pos)
 {
+	loff_t at = *pos, none = 0;
 	ssize_t n;
+	u8 *copy;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	size = min(size, RAW_BYTES_MAX);
+	copy = kvmalloc(size, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
 	mutex_lock(&kch_lock);
 	if (file->private_data == &kch.region)
-		n = simple_read_from_buffer(to, size, pos, kch.region.memory, kch.region.size);
+		n = memory_read_from_buffer(copy, size, &at, kch.region.memory, kch.region.size);
 	else
-		n = simple_read_from_buffer(to, size, pos, kch.incoming.copy, kch.incoming.size);
+		n = memory_read_from_buffer(copy, size, &at, kch.incoming.copy, kch.incoming.size);
 	mutex_unlock(&kch_lock);
+	if (n > 0)
+		n = simple_read_from_buffer(to, n, &none, copy, n);
+	if (n > 0)
+		*pos += n;
+	kvfree(copy);
 	return n;
 }
 

@@ -15,6 +15,7 @@
 #include "kvm/common.h"
 #include "luo.h"
 #include "kvm/facts.h"
+#include "restore/restore.h"
 #include "state/state.h"
 #include "watch/watch.h"
 

@@ -466,18 +466,36 @@ static bool all_ended(void)
 	return all;
 }
 
-void kch_restore_end_all(void)
+/* Nothing that takes long is done under the lock; if it were, a kexec does not wait for ever. */
+#define KEXEC_WAIT_MS	10000
+
+int kch_lock_at_kexec(void)
 {
-	int tries = 100;
+	int left_ms;
+
+	for (left_ms = KEXEC_WAIT_MS; !mutex_trylock(&kch_lock); left_ms -= 20) {
+		if (left_ms <= 0)
+			return -EBUSY;
+		msleep(20);
+	}
+	return 0;
+}
+
+int kch_restore_end_all(void)
+{
+	int tries = 100, err;
 	bool all;
 
 	do {
-		mutex_lock(&kch_lock);
+		err = kch_lock_at_kexec();
+		if (err)
+			return err;
 		all = all_ended();
 		mutex_unlock(&kch_lock);
 		if (all)
-			return;
+			return 0;
 		usleep_range(10000, 20000);
 	} while (tries--);
 	pr_err("a restore does not come to its end\n");
+	return 0;
 }

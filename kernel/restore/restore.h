@@ -36,8 +36,11 @@ int kch_restore_wait(struct kch_holder *holder, struct kch_restore *r,
 /* What KCH_POLICY_DEFAULT is: see core/policy.h. */
 extern unsigned int kch_goes_on_ms;
 
-/* Ends all of them: the host is being kexec'ed. */
-void kch_restore_end_all(void);
+/* Takes kch_lock, for what a kexec waits for; -EBUSY after some seconds. */
+int kch_lock_at_kexec(void);
+
+/* Ends all of them: the host is being kexec'ed.  -EBUSY: as there. */
+int kch_restore_end_all(void);
 
 /* With kch_lock: is a VM being restored from @record; from @uuid, if not NULL? */
 bool kch_restore_is_busy(const struct kch_incoming *record, const u8 *uuid);

@@ -3,7 +3,6 @@
  * The module's one instance of everything: taking in at its load what came, sealing the
  * record when the host is kexec'ed, and letting go.
  */
-#include <linux/delay.h>
 #include <linux/reboot.h>
 
 #include "kvm/facts.h"
@@ -15,21 +14,6 @@
 struct kch_state kch = {
 	.outgoing.vms = LIST_HEAD_INIT(kch.outgoing.vms),
 };
-
-/* Nothing that takes long is done under the lock; if it were, a kexec does not wait for ever. */
-#define KEXEC_WAIT_MS	10000
-
-int kch_lock_at_kexec(void)
-{
-	int left_ms;
-
-	for (left_ms = KEXEC_WAIT_MS; !mutex_trylock(&kch_lock); left_ms -= 20) {
-		if (left_ms <= 0)
-			return -EBUSY;
-		msleep(20);
-	}
-	return 0;
-}
 
 /*
  * The last moment at which processes and their VMs are still there, and the
@@ -46,8 +30,7 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 	/* Processes still run, and this kernel does not come back. */
 	WRITE_ONCE(kch.too_late, true);
 	/* A VM that is held goes into the next record as it came. */
-	kch_restore_end_all();
-	err = kch_lock_at_kexec();
+	err = kch_restore_end_all() ?: kch_lock_at_kexec();
 	if (err) {
 		pr_err("the record of %u VMs was not sealed (%pe): an ioctl does not come to its end\n",
 		       kch.outgoing.count, ERR_PTR(err));

@@ -33,7 +33,4 @@ void kch_state_unload(void);
  */
 void kch_state_restored(const struct kch_restore *r, int err);
 
-/* Takes kch_lock, for what a kexec waits for; -EBUSY after some seconds. */
-int kch_lock_at_kexec(void);
-
 #endif /* KCH_STATE_H */

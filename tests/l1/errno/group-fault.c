@@ -203,6 +203,10 @@ void test_sealed(void)
 	check(err == ESHUTDOWN && strstr(arg.message, "is being kexec'ed"), "a restore goes on: %s: %s",
 	      errno_name(err), arg.message);
 	conditions_run(sealed, sizeof(sealed) / sizeof(sealed[0]));
+	/* Nor does a kexec wait for an ioctl for ever. */
+	kernel_said("");
+	fault_insert("seal=3", ECANCELED);
+	check(kernel_said("was not sealed (-EBUSY)") == 1, "it is not said that nothing was sealed");
 	scene_end();
 	region_clear();
 }

@@ -19,6 +19,7 @@
 #include <linux/userfaultfd.h>
 
 #include "check.h"
+#include "fault.h"
 #include "groups.h"
 #include "scene.h"
 #include "snapshot.h"
@@ -46,6 +47,17 @@ static char *memory_that_waits(int *uffd)
 	return at;
 }
 
+static void give_memory(int uffd, char *at)
+{
+	struct uffdio_zeropage zero = {
+		.range = { .start = (uintptr_t)at, .len = PAGES * PAGE },
+	};
+
+	if (ioctl(uffd, UFFDIO_ZEROPAGE, &zero))
+		die("UFFDIO_ZEROPAGE: %s", strerror(errno));
+}
+
+/* @cmd: of an ioctl; 0: a page is read into @arg, as of a file of debugfs. */
 struct stuck {
 	pthread_t thread;
 	unsigned int cmd;
@@ -59,7 +71,10 @@ static void *get_stuck(void *arg)
 {
 	struct stuck *s = arg;
 
-	ioctl(s->fd, s->cmd, s->arg);
+	if (s->cmd)
+		ioctl(s->fd, s->cmd, s->arg);
+	else if (read(s->fd, s->arg, PAGE) != PAGE)
+		die("debugfs: %s", strerror(errno));
 	s->over = true;
 	return NULL;
 }
@@ -70,7 +85,16 @@ static void stick(struct stuck *s)
 		die("pthread_create");
 }
 
-/* In a process of its own, which can be killed if it is not done in time. */
+static void stick_reader(struct stuck *s, const char *name, char *to)
+{
+	s->fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0)
+		die("%s: %s", name, strerror(errno));
+	s->arg = to;
+	stick(s);
+}
+
+/* In a process of its own, which is killed if it is not done in time. */
 static bool done_at_once(int (*fn)(void))
 {
 	int status, tries = AT_ONCE_S * 100;
@@ -83,7 +107,6 @@ static bool done_at_once(int (*fn)(void))
 	while (waitpid(pid, &status, WNOHANG) != pid) {
 		if (!tries--) {
 			kill(pid, SIGKILL);
-			waitpid(pid, &status, 0);
 			return false;
 		}
 		usleep(10000);
@@ -123,9 +146,35 @@ static int all_but_restore(void)
 	       read_entry(&scene.vm, (void *)bytes, sizeof(bytes));
 }
 
+static int kexec_comes(void)
+{
+	fault_insert("seal=1", ECANCELED);
+	return 0;
+}
+
+/* The last of all: nothing is preserved or restored any more. */
+static void kexec_with_reader(void)
+{
+	struct stuck reader = { 0 };
+	int uffd;
+	char *at = memory_that_waits(&uffd);
+
+	stick_reader(&reader, KCH_DEBUGFS "region_raw", at);
+	usleep(300000);
+	check(!reader.over, "the reader is not stuck: nothing is shown");
+	kernel_said("");
+	check(done_at_once(kexec_comes), "a kexec waits for a reader of debugfs");
+	check(kernel_said("sealed for the next kernel") == 1, "the record is not sealed");
+	give_memory(uffd, at);
+	pthread_join(reader.thread, NULL);
+	close(reader.fd);
+	munmap(at, PAGES * PAGE);
+	close(uffd);
+}
+
 void test_locks(void)
 {
-	struct stuck stuck[5] = { 0 };
+	struct stuck stuck[7] = { 0 };
 	unsigned int i;
 	int uffd;
 	char *at = memory_that_waits(&uffd);
@@ -156,35 +205,34 @@ void test_locks(void)
 	stuck[3].arg = at + 3 * PAGE;
 	for (i = 0; i < 4; i++)
 		stick(&stuck[i]);
+	/* What an auditor reads. */
+	stick_reader(&stuck[4], KCH_DEBUGFS "region_raw", at + 4 * PAGE);
+	stick_reader(&stuck[5], KCH_DEBUGFS "incoming_raw", at + 5 * PAGE);
 	usleep(300000);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 6; i++)
 		check(!stuck[i].over, "%u is not stuck: nothing is shown", i);
 	check(done_at_once(ask_everything), "others wait for memory that does not come");
 
 	/* One of its vCPUs is in an ioctl that does not end, or in KVM_RUN. */
-	stuck[4].fd = scene.vm.vcpu[1];
-	stuck[4].cmd = KVM_GET_SREGS;
-	stuck[4].arg = at + 4 * PAGE;
-	stick(&stuck[4]);
+	stuck[6].fd = scene.vm.vcpu[1];
+	stuck[6].cmd = KVM_GET_SREGS;
+	stuck[6].arg = at + 6 * PAGE;
+	stick(&stuck[6]);
 	usleep(300000);
-	check(!stuck[4].over, "the vCPU is not stuck: nothing is shown");
+	check(!stuck[6].over, "the vCPU is not stuck: nothing is shown");
 	check(done_at_once(restore_is_busy), "RESTORE waits for a vCPU's ioctl");
 	check(done_at_once(all_but_restore), "others wait for a vCPU's ioctl");
-	for (i = 0; i < PAGES; i++) {
-		struct uffdio_zeropage zero = {
-			.range = { .start = (uintptr_t)at + i * PAGE, .len = PAGE },
-		};
-
-		if (ioctl(uffd, UFFDIO_ZEROPAGE, &zero))
-			die("UFFDIO_ZEROPAGE: %s", strerror(errno));
-	}
-	for (i = 0; i < 5; i++)
+	give_memory(uffd, at);
+	for (i = 0; i < 7; i++)
 		pthread_join(stuck[i].thread, NULL);
+	close(stuck[4].fd);
+	close(stuck[5].fd);
 	vm_start(&scene.vm, 0);
 	check(done_at_once(restore_is_busy), "RESTORE waits for a vCPU in KVM_RUN");
 	check(done_at_once(all_but_restore), "others wait for a vCPU in KVM_RUN");
 	vm_stop(&scene.vm);
 	munmap(at, PAGES * PAGE);
 	close(uffd);
+	kexec_with_reader();
 	scene_end();
 }

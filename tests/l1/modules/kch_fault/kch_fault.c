@@ -17,6 +17,7 @@
  *	seal=1			the record is sealed, as before a kexec; is not loaded
  *	seal=2			that, while a process asks the module what needs KVM; it
  *				waits for the end
+ *	seal=3			that, while an ioctl of the module's does not come to its end
  *	no_memory=1		there is none for that: every allocation fails, and there is to
  *				be none (-ENOMEM), where clocksources have numbers
  *	deny=SYMBOL		while the module asks KVM whether it reads it right, that
@@ -39,6 +40,7 @@
 #include <linux/kprobes.h>
 #include <linux/kvm_host.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/reboot.h>
 #include <linux/security.h>
@@ -437,16 +439,14 @@ static struct kretprobe late_probe = {
 /* What the kernel tells the module, and nobody else is to hear. */
 static notifier_fn_t notifier;
 
-static int find_notifier(void)
+static void *find_function(const char *name)
 {
-	struct kprobe probe = { .symbol_name = "kch_seal" };
-	int err = register_kprobe(&probe);
+	struct kprobe probe = { .symbol_name = name };
 
-	if (err)
-		return err;
-	notifier = (notifier_fn_t)probe.addr;
+	if (register_kprobe(&probe))
+		return NULL;
 	unregister_kprobe(&probe);
-	return 0;
+	return probe.addr;
 }
 
 static int tell_of_kexec(void)
@@ -455,6 +455,21 @@ static int tell_of_kexec(void)
 		return tell_and_starve(notifier);
 	notifier(NULL, SYS_RESTART, "kexec reboot");
 	return -ECANCELED;
+}
+
+/* As such an ioctl has it. */
+static int tell_while_locked(void)
+{
+	unsigned long (*lookup)(const char *name) = find_function("kallsyms_lookup_name");
+	struct mutex *lock = lookup ? (struct mutex *)lookup("kch_lock") : NULL;
+	int err;
+
+	if (!lock)
+		return -ENOENT;
+	mutex_lock(lock);
+	err = tell_of_kexec();
+	mutex_unlock(lock);
+	return err;
 }
 
 static bool told;
@@ -492,10 +507,11 @@ static int __init fault_init(void)
 
 	loader = current->tgid;
 	if (seal) {
-		err = find_notifier();
-		if (err)
-			return err;
-		return seal == 1 ? tell_of_kexec() : register_kretprobe(&tell_probe);
+		notifier = find_function("kch_seal");
+		if (!notifier)
+			return -ENOENT;
+		return seal == 1 ? tell_of_kexec() :
+		       seal == 3 ? tell_while_locked() : register_kretprobe(&tell_probe);
 	}
 	if (adjust >= 0 || update >= 0 || backwards >= 0 || protect >= 0)
 		return mark_vcpu(max(max(adjust, update), max(backwards, protect)));
