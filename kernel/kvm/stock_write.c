@@ -156,49 +156,73 @@ bool kch_kvm_hyperv_page(const struct kvm *kvm)
 	return kvm->arch.hyperv.hv_tsc_page & HV_X64_MSR_TSC_REFERENCE_ENABLE;
 }
 
-/* Changes with every page that KVM makes or has to make. */
-static u64 hyperv_page_state(const struct kvm *kvm)
+/*
+ * A vCPU that makes the page has this lock, and it may have it for as long as its VMM likes:
+ * the page is the guest's memory, which may not come.  No page is made, and none becomes due,
+ * while it is held.
+ */
+static bool trylock_hyperv(struct kvm *kvm)
 {
-	const struct kvm_hv *hv = &kvm->arch.hyperv;
+	return mutex_trylock(&kvm->arch.hyperv.hv_lock);
+}
 
-	return (u64)READ_ONCE(hv->hv_tsc_page_status) << 32 |
-	       READ_ONCE(hv->tsc_ref.tsc_sequence);
+static void unlock_hyperv(struct kvm *kvm)
+{
+	mutex_unlock(&kvm->arch.hyperv.hv_lock);
 }
 
 static bool hyperv_page_is_due(const struct kvm *kvm)
 {
-	enum hv_tsc_page_status status = READ_ONCE(kvm->arch.hyperv.hv_tsc_page_status);
+	enum hv_tsc_page_status status = kvm->arch.hyperv.hv_tsc_page_status;
 
 	return status == HV_TSC_PAGE_GUEST_CHANGED ||
 	       status == HV_TSC_PAGE_HOST_CHANGED;
 }
 
 /* KVM makes the page once, and would not again, for the clock it was made of. */
-static void renew_hyperv_page(struct kvm *kvm)
+static void make_hyperv_page_due(struct kvm *kvm)
 {
 	struct kvm_hv *hv = &kvm->arch.hyperv;
 
-	mutex_lock(&hv->hv_lock);
 	/* With emulation of the old frequency the page is the guest's own. */
 	if (hv->hv_tsc_page_status == HV_TSC_PAGE_SET && !hv->hv_tsc_emulation_control)
 		hv->hv_tsc_page_status = HV_TSC_PAGE_HOST_CHANGED;
-	mutex_unlock(&hv->hv_lock);
 }
 #else
 bool kch_kvm_hyperv_page(const struct kvm *kvm) { return false; }
-static u64 hyperv_page_state(const struct kvm *kvm) { return 0; }
+static bool trylock_hyperv(struct kvm *kvm) { return true; }
+static void unlock_hyperv(struct kvm *kvm) { }
 static bool hyperv_page_is_due(const struct kvm *kvm) { return false; }
-static void renew_hyperv_page(struct kvm *kvm) { }
+static void make_hyperv_page_due(struct kvm *kvm) { }
 #endif
+
+/* For the next page that KVM writes.  -EBUSY, -EINTR. */
+static int renew_hyperv_page(struct kvm *kvm, struct kch_message *message)
+{
+	unsigned long until = jiffies + PAGES_MAX_S * HZ;
+
+	while (!trylock_hyperv(kvm)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, until)) {
+			kch_say(message, "a vCPU is making the guest's Hyper-V reference page, and that memory does not come");
+			return -EBUSY;
+		}
+		usleep_range(50, 100);
+	}
+	make_hyperv_page_due(kvm);
+	unlock_hyperv(kvm);
+	return 0;
+}
 
 /*
  * A vCPU that came to KVM_RUN, but is barred, has written its page of the clock before, or
  * is making the Hyper-V page of it.  Until it has done what was requested since, another
  * one that enters the guest would read that: Linux reads the first vCPU's page on all.
  * It may have left KVM_RUN since, by a signal, to come again.  There may be many more vCPUs
- * than CPUs to do it on.
+ * than CPUs to do it on.  -EINTR.
  */
-static void wait_for_pages(struct kvm *kvm)
+static int wait_for_pages(struct kvm *kvm)
 {
 	unsigned long until = jiffies + PAGES_MAX_S * HZ;
 	struct kvm_vcpu *vcpu;
@@ -209,17 +233,25 @@ static void wait_for_pages(struct kvm *kvm)
 			test_bit(REQ_WROTE, (unsigned long *)&vcpu->requests)) &&
 		       !kvm_vcpu_is_blocking(vcpu) &&
 		       kvm_test_request(KVM_REQ_CLOCK_UPDATE, vcpu) &&
-		       time_before(jiffies, until))
+		       time_before(jiffies, until)) {
+			if (fatal_signal_pending(current))
+				return -EINTR;
 			usleep_range(50, 100);
+		}
+	return 0;
 }
 
-static void remake_hyperv_page(struct kvm *kvm)
+/* One that a vCPU was making is of the clock before. */
+static int remake_hyperv_page(struct kvm *kvm, struct kch_message *message)
 {
+	int err;
+
 	if (!kch_kvm_hyperv_page(kvm))
-		return;
-	wait_for_pages(kvm);
-	renew_hyperv_page(kvm);
-	request_pages(kvm, false);
+		return 0;
+	err = wait_for_pages(kvm) ?: renew_hyperv_page(kvm, message);
+	if (!err)
+		request_pages(kvm, false);
+	return err;
 }
 
 bool kch_kvm_put_back(struct kvm *kvm, const struct kch_rec_vm *before, bool reference)
@@ -262,7 +294,6 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 	unsigned long i, flags;
 	const char *why;
 
-	renew_hyperv_page(kvm);
 	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
 	why = kch_kvm_no_master_clock(kvm);
 	if (why || !ka->use_master_clock)
@@ -317,7 +348,8 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_messa
 		      kch_check_ready(before, r, message);
 	}
 	if (!err && !r->check_only) {
-		err = kch_kvm_write_and_check(kvm, r, before, true, message);
+		err = renew_hyperv_page(kvm, message) ?:
+		      kch_kvm_write_and_check(kvm, r, before, true, message);
 		/* While they are locked: none is in KVM_RUN. */
 		if (!err)
 			bar(kvm, REQ_RESTORED, true);
@@ -343,8 +375,9 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch
 	if (!err || err == -EALREADY)
 		err = kch_kvm_write_and_check(kvm, r, before, false, message);
 	if (!err) {
-		remake_hyperv_page(kvm);
-		wait_for_pages(kvm);
+		err = remake_hyperv_page(kvm, message) ?: wait_for_pages(kvm);
+		if (err)
+			kch_kvm_put_back(kvm, before, true);
 	}
 	kvfree(before);
 	mutex_unlock(&kvm->lock);
@@ -386,7 +419,6 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 {
 	struct kch_rec_vm *entry, was;
 	struct kch_instant now;
-	u64 page;
 	int err;
 
 	/* It is to have another clock than the one that is kept. */
@@ -407,11 +439,11 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	 */
 	bar(kvm, REQ_KEPT, true);
 	err = wait_out_of_guest(kvm);
-	page = hyperv_page_state(kvm);
-	if (!err && !hyperv_page_is_due(kvm) && write_kept(kvm, &was, entry, keep)) {
-		request_pages(kvm, false);
-		if (page != hyperv_page_state(kvm))
-			remake_hyperv_page(kvm);
+	/* Nor does one make the Hyper-V page meanwhile.  Else at the next look. */
+	if (!err && trylock_hyperv(kvm)) {
+		if (!hyperv_page_is_due(kvm) && write_kept(kvm, &was, entry, keep))
+			request_pages(kvm, false);
+		unlock_hyperv(kvm);
 	}
 	bar(kvm, REQ_KEPT, false);
 out:

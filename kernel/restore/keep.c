@@ -33,7 +33,8 @@ struct kch_kept {
 };
 
 static LIST_HEAD(kept_vms);
-static DEFINE_MUTEX(kept_lock);	/* of the list; no other lock is taken under it */
+/* Of the list; no vCPU, and no guest's memory, is waited for under it. */
+static DEFINE_MUTEX(kept_lock);
 
 static void look(struct work_struct *work);
 static DECLARE_DELAYED_WORK(look_work, look);

@@ -146,6 +146,86 @@ static int all_but_restore(void)
 	       read_entry(&scene.vm, (void *)bytes, sizeof(bytes));
 }
 
+/* The end of a hold: waited for, or by closing its file. */
+struct end {
+	pthread_t thread;
+	int fd;
+	bool closes;
+	int err;
+	struct kch_restore arg;
+	volatile bool over;
+};
+
+static void *end_hold(void *arg)
+{
+	struct end *end = arg;
+
+	if (end->closes)
+		close(end->fd);
+	else
+		end->err = hold_wait(end->fd, &end->arg);
+	end->over = true;
+	return NULL;
+}
+
+/*
+ * A vCPU makes the guest's Hyper-V page when it comes to KVM_RUN, with a lock of KVM's, and
+ * that memory does not come.  The hold ends all the same.
+ */
+#define HOLD_ENDS_S	60	/* two waits of 5 s each, on that host */
+
+static void hyperv_page_does_not_come(bool closes)
+{
+	struct kvm_userspace_memory_region memory = {
+		.slot = 1, .guest_phys_addr = PAGE, .memory_size = PAGE,
+	};
+	struct end end = { .closes = closes };
+	struct kch_restore arg;
+	unsigned int tries = 0;
+	struct vm vm;
+	uint32_t i;
+	int uffd, err;
+	char *at = memory_that_waits(&uffd);
+
+	vm_create(&vm);
+	memory.userspace_addr = (uintptr_t)at;
+	if (ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION, &memory))
+		die("a second page: %s", strerror(errno));
+	for (i = 0; i < 2; i++)
+		vm_add(&vm, i);
+	vm_set_clock(&vm, 1000000000);
+	if (!check(vm_set_hyperv_page(&vm, PAGE), "Hyper-V's MSRs cannot be set"))
+		goto out;
+	end.fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	err = hold(end.fd, &vm, ID_SAVED, 600000, &arg);
+	check(!err, "%s: %s", errno_name(err), arg.message);
+	vm_go(&vm, 0);
+	usleep(300000);
+	if (pthread_create(&end.thread, NULL, end_hold, &end))
+		die("pthread_create");
+	check(done_at_once(all_but_restore), "others wait for a Hyper-V page");
+	while (!end.over && tries++ < (closes ? AT_ONCE_S : HOLD_ENDS_S) * 100)
+		usleep(10000);
+	check(end.over, "the hold does not end, %s", closes ? "closed" : "waited for");
+	check(!vm_rounds(&vm), "the vCPU was not stuck: nothing is shown");
+	give_memory(uffd, at);
+	pthread_join(end.thread, NULL);
+	if (!closes) {
+		check(end.err == EBUSY && strstr(end.arg.message, "Hyper-V"), "%s: %s",
+		      errno_name(end.err), end.arg.message);
+		close(end.fd);
+	}
+	for (tries = 0; !vm_rounds(&vm) && tries < 10000; tries++)
+		usleep(1000);
+	check(vm_rounds(&vm), "still held");
+	vm_stop(&vm);
+out:
+	vm_destroy(&vm);
+	munmap(at, PAGES * PAGE);
+	close(uffd);
+	usleep(1500000);
+}
+
 static int kexec_comes(void)
 {
 	fault_insert("seal=1", ECANCELED);
@@ -233,6 +313,8 @@ void test_locks(void)
 	vm_stop(&scene.vm);
 	munmap(at, PAGES * PAGE);
 	close(uffd);
+	hyperv_page_does_not_come(false);
+	hyperv_page_does_not_come(true);
 	kexec_with_reader();
 	scene_end();
 }

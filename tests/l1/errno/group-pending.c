@@ -140,8 +140,6 @@ static void frequency_out_of_reach(void)
 }
 
 #define PAGE			4096
-#define MSR_GUEST_OS_ID		0x40000000
-#define MSR_REFERENCE_TSC	0x40000021
 
 /* struct ms_hyperv_tsc_page */
 struct hyperv_page {
@@ -150,19 +148,6 @@ struct hyperv_page {
 	volatile uint64_t scale;
 	volatile int64_t offset;
 };
-
-static bool set_msr(const struct vm *vm, uint32_t index, uint64_t value)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = {
-		.head.nmsrs = 1,
-		.entry = { .index = index, .data = value },
-	};
-
-	return ioctl(vm->vcpu[0], KVM_SET_MSRS, &msrs) == 1;
-}
 
 /* What the page says at the guest's TSC, 100 ns: the same number as the clock's. */
 static void check_hyperv_page(const struct hyperv_page *page, const struct vm *vm,
@@ -215,7 +200,7 @@ static void hyperv_page_before_restore(void)
 	for (i = 0; i < 2; i++)
 		vm_set_offset(&vm, i, SCENE_OFFSET);
 	vm_set_clock(&vm, 1000000000);
-	if (!set_msr(&vm, MSR_GUEST_OS_ID, 1) || !set_msr(&vm, MSR_REFERENCE_TSC, PAGE | 1)) {
+	if (!vm_set_hyperv_page(&vm, PAGE)) {
 		check(false, "Hyper-V's MSRs cannot be set");
 		goto out;
 	}

@@ -119,6 +119,20 @@ void vm_set_clock(const struct vm *vm, uint64_t ns)
 		die("KVM_SET_CLOCK: %s", strerror(errno));
 }
 
+bool vm_set_hyperv_page(const struct vm *vm, uint64_t gpa)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry guest_os_id, reference_tsc;
+	} msrs = {
+		.head.nmsrs = 2,
+		.guest_os_id = { .index = 0x40000000, .data = 1 },
+		.reference_tsc = { .index = 0x40000021, .data = gpa | 1 },
+	};
+
+	return ioctl(vm->vcpu[0], KVM_SET_MSRS, &msrs) == 2;
+}
+
 static void enter(const struct vm *vm, uint32_t index, uint64_t rip)
 {
 	/* Interrupts on: under Bochs the host gets none of its own otherwise. */

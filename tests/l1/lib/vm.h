@@ -43,6 +43,9 @@ uint64_t vm_offset(const struct vm *vm, uint32_t index);
 void vm_set_offset(const struct vm *vm, uint32_t index, uint64_t offset);
 void vm_set_clock(const struct vm *vm, uint64_t ns);
 
+/* As if the guest had asked for it: Hyper-V's reference TSC page.  False: KVM has none. */
+bool vm_set_hyperv_page(const struct vm *vm, uint64_t gpa);
+
 /* Enters the guest, which halts at once. */
 void vm_run_once(const struct vm *vm, uint32_t index);
 

@@ -69,7 +69,8 @@
  *                 clock already
  * EBUSY           a vCPU is running, or in an ioctl; preserve: KVM does not come to
  *                 taking the new reference that it is about to take; finish: a
- *                 VM is being restored from the record
+ *                 VM is being restored from the record; wait: the memory of the
+ *                 guest's Hyper-V page does not come
  * ELNRNG          the VM's vCPUs are not those that were saved
  * EL2NSYNC        a vCPU's TSC offset is not the saved one, and the caller has no
  *                 descriptor to set it by; or not that of its VM's other vCPUs
