@@ -38,6 +38,14 @@ void kch_clock_file_free(struct kch_clock_file *clock)
 	kfree(clock);
 }
 
+struct kch_incoming_vm *kch_clock_file_entry(struct kch_clock_file *clock)
+{
+	struct kch_incoming_vm *vm;
+	struct kch_message none;
+
+	return kch_incoming_find(&clock->incoming, clock->uuid, &vm, &none) ? NULL : vm;
+}
+
 /* The descriptor is good for one clock. */
 static int check_id(const struct kch_clock_file *clock, const u8 uuid[KCH_UUID_SIZE],
 		    struct kch_message *message)
@@ -130,10 +138,13 @@ static int clock_get(void *context, void *arg, struct kch_message *message)
  */
 static void let_go_of_dead(struct kch_clock_file *clock)
 {
+	struct kch_incoming_vm *vm;
+
 	mutex_lock(&kch_lock);
-	if (clock->vm_file && clock->incoming.restored && file_count(clock->vm_file) <= 2) {
-		kch_watch_stop(clock->incoming.vms->watch);
-		clock->incoming.vms->watch = NULL;
+	vm = kch_clock_file_entry(clock);
+	if (vm && vm->watch && clock->vm_file && file_count(clock->vm_file) <= 2) {
+		kch_watch_stop(vm->watch);
+		vm->watch = NULL;
 	}
 	mutex_unlock(&kch_lock);
 }
@@ -141,12 +152,14 @@ static void let_go_of_dead(struct kch_clock_file *clock)
 /* From now on it is the clock of that VM, for the next kexec. */
 static void bind(struct kch_clock_file *clock)
 {
+	struct kch_incoming_vm *vm;
 	struct file *vm_file = NULL;
 
 	mutex_lock(&kch_lock);
 	/* The VMs of the module's record are preserved with that. */
-	if (clock->record == &clock->incoming && clock->incoming.vms)
-		vm_file = kch_watch_get(clock->incoming.vms->watch);
+	vm = kch_clock_file_entry(clock);
+	if (vm)
+		vm_file = kch_watch_get(vm->watch);
 	if (vm_file)
 		swap(clock->vm_file, vm_file);
 	mutex_unlock(&kch_lock);

@@ -37,6 +37,9 @@ void kch_clock_fd_end(void *arg, bool given);
 struct kch_clock_file *kch_clock_file_new(void);
 void kch_clock_file_free(struct kch_clock_file *clock);
 
+/* With kch_lock: its VM's entry in the record of its own; NULL: it has none. */
+struct kch_incoming_vm *kch_clock_file_entry(struct kch_clock_file *clock);
+
 /* The file of a descriptor, to which @clock belongs from then on; or an error. */
 struct file *kch_clock_file_open(struct kch_clock_file *clock);
 

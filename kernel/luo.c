@@ -33,6 +33,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 	struct kch_incoming *in = &clock->incoming;
 	const struct kch_rec_header *header = &in->record.header;
 	struct kch_kvm_facts facts = { };
+	struct kch_incoming_vm *vm = kch_clock_file_entry(clock);
 	struct kch_outcome unused;
 	int err;
 
@@ -41,7 +42,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 		err = kch_kvm_ask(&facts, message) ?:
 		      kch_kvm_read_exact(kch_kvm_of(clock->vm_file),
 					 facts.frac_bits, entry, message);
-	} else if (clock->record != in) {
+	} else if (!vm) {
 		kch_say(message, "it is of an entry of the module's record, which goes on by itself");
 		err = -EOPNOTSUPP;
 	} else {
@@ -52,7 +53,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 			return -EINPROGRESS;
 		}
 		err = kch_host_same_machine(header, false, &unused, message) ?:
-		      kch_incoming_entry(&in->vms->vm, entry, message);
+		      kch_incoming_entry(&vm->vm, entry, message);
 	}
 	if (err) {
 		kvfree(*entry);

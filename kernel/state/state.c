@@ -56,11 +56,19 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 
 static struct notifier_block reboot_block = { .notifier_call = kch_seal };
 
+/* It has its clock by other means, of which the record that came need know nothing. */
+static bool is_elsewhere(const struct kch_restore *r, int err)
+{
+	return r->flags & KCH_RESTORE_ELSEWHERE &&
+	       (err == -ENOENT || err == -ENODATA || err == -ENODEV || err == -EBADMSG ||
+		err == -EPROTONOSUPPORT);
+}
+
 void kch_state_restored(const struct kch_restore *r, int err)
 {
 	struct kch_kvm_facts facts = { };
 
-	if (r->flags & KCH_RESTORE_CHECK || (err && !(r->flags & KCH_RESTORE_ELSEWHERE)))
+	if (r->flags & KCH_RESTORE_CHECK || (err && !is_elsewhere(r, err)))
 		return;
 	kch_kvm_known(&facts, NULL);
 	mutex_lock(&kch_lock);

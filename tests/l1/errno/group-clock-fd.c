@@ -212,6 +212,26 @@ static int open_record(const void *record, uint32_t bytes, uint32_t id, struct k
 	return device_call(KCH_IOC_CLOCK_FD, arg);
 }
 
+/* It is of that VM's entry, wherever in the record that is. */
+static void second_of_record(const void *record)
+{
+	struct kch_rec_vm entry[16];
+	struct kch_restore restored;
+	struct kch_clock_fd clock;
+	struct vm vm;
+	int err;
+
+	err = open_record(record, 4096, ID_SAVED + 1, &clock);
+	check(!err, "the second VM: %s: %s", errno_name(err), clock.message);
+	vm_create_ready(&vm, 2, SCENE_OFFSET);
+	err = clock_restore(clock.fd, &vm, ID_SAVED + 1, &restored);
+	check(!err, "the second VM: %s: %s", errno_name(err), restored.message);
+	err = clock_get(clock.fd, KCH_OUTGOING, ID_SAVED + 1, entry, sizeof(entry));
+	check(!err, "the second VM's clock is bound to none: %s", errno_name(err));
+	vm_destroy(&vm);
+	close(clock.fd);
+}
+
 /* Of a record that the caller has: the one that came, which has this VM; and of others. */
 static void given_record(void)
 {
@@ -234,6 +254,7 @@ static void given_record(void)
 	err = clock_get(clock.fd, KCH_INCOMING, ID_SAVED, entry, sizeof(entry));
 	check(!err && le32_to_cpu(entry->vcpu_count) == 2, "%s", errno_name(err));
 	close(clock.fd);
+	second_of_record(record);
 	err = open_record(record, 4096, ID_UNKNOWN, &clock);
 	check(err == ENOENT && clock.fd == -1, "another id: %s", errno_name(err));
 	record[330] ^= 1;

@@ -73,6 +73,33 @@ static int elsewhere(const struct vm *vm, uint32_t id, uint32_t flags, struct kc
 	return restore(vm, id, KCH_RESTORE_ELSEWHERE | flags, arg);
 }
 
+/* The record for the next kernel has what the VM had at its end, until another VM has that clock. */
+static void refused_elsewhere(void)
+{
+	struct vm none = { .fd = -1 }, gone;
+	uint64_t before[128], after[128];
+	struct kch_preserve preserved;
+	uint32_t size = sizeof(before);
+	struct kch_restore arg;
+
+	vm_create_ready(&gone, 2, SCENE_OFFSET);
+	check(!preserve(&gone, ID_NEW, &preserved), "%s", preserved.message);
+	vm_destroy(&gone);
+	usleep(2500000);
+	check(!get(KCH_OUTGOING, ID_NEW, before, &size), "no entry");
+	check(elsewhere(&none, ID_NEW, 0, &arg) == EBADF, "no VM: %s", arg.message);
+	none.fd = device;
+	check(elsewhere(&none, ID_NEW, 0, &arg) == EBADFD, "the device: %s", arg.message);
+	check(elsewhere(&scene.vm, ID_NEW, KCH_RESTORE_HOLD, &arg) == EINVAL, "held: %s",
+	      arg.message);
+	check(!get(KCH_OUTGOING, ID_NEW, after, &size) && !memcmp(before, after, size),
+	      "what was refused has changed the entry");
+	check(elsewhere(&scene.vm, ID_NEW, 0, &arg) == ENOENT, "not in the record: %s",
+	      arg.message);
+	check(!get(KCH_OUTGOING, ID_NEW, after, &size) && memcmp(before, after, size),
+	      "another VM has the clock, and the entry is as it was");
+}
+
 void test_used(void)
 {
 	struct kch_restore arg;
@@ -131,6 +158,7 @@ void test_used(void)
 	check(!elsewhere(&scene.vm, ID_SAVED, 0, &arg), "twice: %s", arg.message);
 	is_refused("given elsewhere", 0, EALREADY, "given back already");
 	check(!elsewhere(&scene.vm, ID_SAVED, 0, &arg), "by its next VM: %s", arg.message);
+	refused_elsewhere();
 	scene_end();
 }
 
