@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* This host: what its kernel tells of its TSC, its clocks at one instant, its ids. */
 #include <linux/dmi.h>
+#include <linux/err.h>
+#include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/mutex.h>
+#include <linux/mount.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/utsname.h>
 #include <linux/uuid.h>
+#include <linux/workqueue.h>
 #include <asm/cpufeature.h>
 #include <asm/hpet.h>
 #include <asm/processor.h>
@@ -22,28 +25,53 @@
 #include <asm/cpuid/api.h>
 #endif
 
-#define CLOCKSOURCE_FILE \
-	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
-#define BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
-#define CMDLINE_FILE	"/proc/cmdline"
+#define CLOCKSOURCE_FILE "devices/system/clocksource/clocksource0/current_clocksource"
+#define BOOT_ID_FILE	"sys/kernel/random/boot_id"
+#define CMDLINE_FILE	"cmdline"
 #define CMDLINE_BYTES	4096
 
-/*
- * Reads a file that is user ABI, for what the kernel has no function for.
- * Returns the length without the newline, 0 if it cannot be read.
- */
-static size_t read_line(const char *path, char *line, size_t size)
+struct reading {
+	struct work_struct work;
+	const char *fs, *name;
+	char *line;
+	size_t size;
+};
+
+static void read_by_worker(struct work_struct *work)
 {
-	struct file *file = filp_open(path, O_RDONLY, 0);
+	struct reading *r = container_of(work, struct reading, work);
+	struct vfsmount *mount;
+	struct file *file;
 	loff_t pos = 0;
 	ssize_t n;
 
-	line[0] = '\0';
+	mount = vfs_kern_mount(get_fs_type(r->fs), SB_KERNMOUNT, r->fs, NULL);
+	if (IS_ERR(mount))
+		return;
+	file = file_open_root_mnt(mount, r->name, O_RDONLY, 0);
+	mntput(mount);
 	if (IS_ERR(file))
-		return 0;
-	n = kernel_read(file, line, size - 1, &pos);
-	filp_close(file, NULL);
-	line[max_t(ssize_t, n, 0)] = '\0';
+		return;
+	n = kernel_read(file, r->line, r->size - 1, &pos);
+	fput(file);
+	r->line[max_t(ssize_t, n, 0)] = '\0';
+}
+
+/*
+ * Reads a file of sysfs or procfs that is user ABI, for what the kernel has no function for:
+ * by a mount of the module's own, and in a kernel thread.  A caller's root may have a FIFO
+ * there, or a file that says something else; and a kernel thread's may have nothing.
+ * Returns the length without the newline, 0 if it cannot be read.
+ */
+static size_t read_line(const char *fs, const char *name, char *line, size_t size)
+{
+	struct reading r = { .fs = fs, .name = name, .line = line, .size = size };
+
+	line[0] = '\0';
+	INIT_WORK_ONSTACK(&r.work, read_by_worker);
+	schedule_work(&r.work);
+	flush_work(&r.work);
+	destroy_work_on_stack(&r.work);
 	return strlen(strim(line));
 }
 
@@ -83,12 +111,11 @@ static enum kch_tsc_source clocksource(void)
 	return KCH_TSC_OTHER;
 }
 #else
-/* A caller in a root without /sys is told that it is unknown. */
 static enum kch_tsc_source clocksource(void)
 {
 	char name[32];
 
-	if (!read_line(CLOCKSOURCE_FILE, name, sizeof(name)))
+	if (!read_line("sysfs", CLOCKSOURCE_FILE, name, sizeof(name)))
 		return KCH_TSC_UNKNOWN;
 	if (!strcmp(name, "tsc"))
 		return KCH_TSC_SETTLED;
@@ -117,7 +144,7 @@ static bool nothing_to_refine_with(void)
 
 	if (!line)
 		return false;
-	read_line(CMDLINE_FILE, line, CMDLINE_BYTES);
+	read_line("proc", CMDLINE_FILE, line, CMDLINE_BYTES);
 	while ((word = strsep(&rest, " "))) {
 		if (strstarts(word, "pmtmr="))
 			none = !strcmp(word, "pmtmr=0");
@@ -156,7 +183,7 @@ int kch_host_tsc_used(struct kch_message *message)
 
 	if (kch_host_tsc_source() != KCH_TSC_OTHER)
 		return 0;
-	if (!read_line(CLOCKSOURCE_FILE, name, sizeof(name)))
+	if (!read_line("sysfs", CLOCKSOURCE_FILE, name, sizeof(name)))
 		strscpy(name, "another one", sizeof(name));
 	if (check_tsc_unstable())
 		kch_say(message, "the host's clocksource is %s, not the TSC, which the kernel found unstable (its log says why): KVM has no master clock, and no clock can be saved or restored exactly; boot with tsc=reliable only if that was wrong",
@@ -180,7 +207,7 @@ int kch_host_tsc_settled(struct kch_message *message)
 	case KCH_TSC_OTHER:
 		return kch_host_tsc_used(message);
 	default:
-		kch_say(message, "it cannot be told whether the host's clocksource is the TSC: there is no %s here; restore from where /sys is mounted",
+		kch_say(message, "it cannot be told whether the host's clocksource is the TSC: the kernel's /sys/%s cannot be read",
 			CLOCKSOURCE_FILE);
 		return -EPFNOSUPPORT;
 	}
@@ -192,9 +219,9 @@ void kch_host_boot_id(u8 id[16])
 	char line[64];
 	uuid_t uuid;
 
-	/* Once: whoever calls later may be in a root without /proc. */
+	/* Built in, the module is there before the file. */
 	if (!memchr_inv(known, 0, sizeof(known)) &&
-	    read_line(BOOT_ID_FILE, line, sizeof(line)) &&
+	    read_line("proc", BOOT_ID_FILE, line, sizeof(line)) &&
 	    !uuid_parse(line, &uuid))
 		export_uuid(known, &uuid);
 	memcpy(id, known, sizeof(known));

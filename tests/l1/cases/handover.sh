@@ -135,13 +135,13 @@ next_words() {
 		kvmclockctl kexec-args | tr ' ' '\n' |
 			grep -E '^(tsc_early_khz|hpet|pmtmr)=' | tr '\n' ' '
 	elif [ "$(param unsettled no)" != no ] && [ "$STAGE" -gt 0 ]; then
-		umount /proc/cmdline
-		echo kch.kvm=settled
+		echo kch.kvm=settled pmtmr=0
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\),init_tsc_clocksource.*/\1/p' /proc/cmdline
 	elif [ "$(param unsettled no)" != no ]; then
 		[ "$(param unsettled)" = yes ] || echo "tsc_early_khz=$(field status tsc_khz)"
-		# Its own wait for the end of the calibration would be in vain.
-		echo kch.kvm=early
+		# Its own wait for the end of the calibration would be in vain. With a PM timer nothing tells the
+		# module that the frequency would stay.
+		echo kch.kvm=early pmtmr=0x608
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\).*/\1,init_tsc_clocksource/p' /proc/cmdline
 	else
 		shifted_khz shift_khz
@@ -157,10 +157,7 @@ save_options() {
 	esac
 }
 
-# Nothing is to tell the module that the frequency would stay, either.
-unsettle() {
-	sed 's/pmtmr=0//' /proc/cmdline >/run/cmdline
-	mount --bind /run/cmdline /proc/cmdline
+check_unsettled() {
 	check unsettled test "$(field status tsc_source)" = early
 }
 
@@ -187,7 +184,7 @@ stage_n() {
 			STAGE_OPTIONS="$STAGE_OPTIONS $(param spoil | tr : ' ') --on-vcpu $((VCPUS - 1))"
 	fi
 	case $(param unsettled no)$1 in
-	yes1 | pin1) unsettle ;;
+	yes1 | pin1) check_unsettled ;;
 	*) wait_settled ;;
 	esac
 	# It makes the module ask KVM for its frequency, which the notes below have, before the first restore does.

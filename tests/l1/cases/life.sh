@@ -158,7 +158,7 @@ act() { # ACT
 
 stage_n() {
 	case $(param unsettled no)$1 in
-	yes1 | pin1) unsettle ;;
+	yes1 | pin1) check_unsettled ;;
 	*) wait_settled ;;
 	esac
 	[ "$(param crash_kernel)" != "$1" ] || check crash-kernel test -s /proc/vmcore

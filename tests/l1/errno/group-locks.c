@@ -95,7 +95,7 @@ static void stick_reader(struct stuck *s, const char *name, char *to)
 }
 
 /* In a process of its own, which is killed if it is not done in time. */
-static bool done_at_once(int (*fn)(void))
+bool done_at_once(int (*fn)(void))
 {
 	int status, tries = AT_ONCE_S * 100;
 	pid_t pid;

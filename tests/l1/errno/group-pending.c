@@ -244,9 +244,9 @@ void test_pending(void)
 
 	pend();
 	mark("update");
-	pretend_clocksource("clocksource=2", "hpet\n");
+	fault_insert("clocksource=2", 0);
 	conditions_run(no_tsc, 1);
-	pretend_no_longer();
+	fault_remove();
 	must_be_accepted(&update[0]);
 	pend_no_more();
 

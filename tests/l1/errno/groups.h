@@ -3,6 +3,8 @@
 #ifndef KCH_ERRNO_GROUPS_H
 #define KCH_ERRNO_GROUPS_H
 
+#include <stdbool.h>
+
 /* group-arguments.c: what is common to all ioctls */
 void test_arguments(void);
 void test_capabilities(void);
@@ -11,6 +13,9 @@ void test_capabilities(void);
 void test_hostile_open(void);
 void test_hostile_calls(void);
 void test_hostile_files(void);
+
+/* group-caller.c: the root of who has a clock's descriptor */
+void test_hostile_root(void);
 
 /* group-vm.c: what a VM can be that PRESERVE, READ and RESTORE want */
 void test_vm(void);
@@ -49,6 +54,7 @@ void test_keep(void);
 
 /* group-locks.c: nobody waits for somebody else's memory or vCPU */
 void test_locks(void);
+bool done_at_once(int (*fn)(void));
 
 /* group-incoming.c: RESTORE and FINISH with records of all kinds */
 void test_incoming(void);

@@ -29,6 +29,7 @@ static const struct ktap_case cases[] = {
 	{ "hostile-open", test_hostile_open },
 	{ "hostile-calls", test_hostile_calls },
 	{ "hostile-files", test_hostile_files },
+	{ "hostile-root", test_hostile_root },
 	{ "vm", test_vm },
 	{ "no-region", test_no_region },
 	{ "outgoing", test_outgoing },

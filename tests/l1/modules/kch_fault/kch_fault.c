@@ -26,8 +26,10 @@
  *	deny_from=N		... from its call N on, counted from 0, ...
  *	deny_count=N		... that many times; denied is how many it were
  *	lockdown=1		as if the kernel were locked down for parameters of modules
- *	clocksource=1		the clocksource is the TSC, still being calibrated
- *	clocksource=2		the clocksource is another one
+ *	clocksource=1		the clocksource is the TSC, still being calibrated by an HPET
+ *	clocksource=2		the clocksource is another one, and there is an HPET
+ *	clocksource=3		which it is cannot be read, where clocksources have no numbers
+ *	clocksource=4		as 1, without an HPET
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
  *	late_ms=N		a loading process that waited for a completion goes on N ms late
@@ -296,32 +298,68 @@ static int begin_to_deny(void)
 	return err;
 }
 
-/* ktime_get_snapshot(snapshot) */
-static int note_snapshot(struct kretprobe_instance *probe, struct pt_regs *regs)
+/*
+ * ktime_get_snapshot(snapshot), later ktime_get_snapshot_id(clock, snapshot); before, that of
+ * sysfs: current_clocksource_show(device, attribute, text).
+ */
+static bool by_id;
+
+static int note_told(struct kretprobe_instance *probe, struct pt_regs *regs)
 {
-	*(unsigned long *)probe->data = regs->di;
+	*(unsigned long *)probe->data = !HAVE_CSID ? regs->dx : by_id ? regs->si : regs->di;
 	return 0;
 }
 
 static int change_clocksource(struct kretprobe_instance *probe, struct pt_regs *regs)
 {
+	bool early = clocksource == 1 || clocksource == 4;
+	unsigned long told = *(unsigned long *)probe->data;
 #if HAVE_CSID
-	struct system_time_snapshot *snapshot;
+	struct system_time_snapshot *snapshot = (void *)told;
 
-	snapshot = *(struct system_time_snapshot **)probe->data;
 	if (snapshot->cs_id == CSID_X86_TSC)
-		snapshot->cs_id = clocksource == 1 ? CSID_X86_TSC_EARLY :
-						     CSID_GENERIC;
+		snapshot->cs_id = early ? CSID_X86_TSC_EARLY : CSID_GENERIC;
+#else
+	regs->ax = clocksource == 3 ? 0 : sprintf((char *)told, early ? "tsc-early\n" : "hpet\n");
 #endif
 	return 0;
 }
 
-static struct kretprobe snapshot_probe = {
-	.kp.symbol_name = "ktime_get_snapshot",
+static struct kretprobe told_probe = {
+	.kp.symbol_name = HAVE_CSID ? "ktime_get_snapshot" : "current_clocksource_show",
 	.data_size = sizeof(unsigned long),
-	.entry_handler = note_snapshot,
+	.entry_handler = note_told,
 	.handler = change_clocksource,
 };
+
+static int say_yes(struct kretprobe_instance *probe, struct pt_regs *regs)
+{
+	regs->ax = clocksource != 4;
+	return 0;
+}
+
+static struct kretprobe hpet_probe = {
+	.kp.symbol_name = "is_hpet_enabled",
+	.handler = say_yes,
+};
+
+static int begin_to_tell(void)
+{
+	int err = HAVE_CSID && clocksource == 3 ? -EOPNOTSUPP : register_kretprobe(&told_probe);
+
+	by_id = err == -ENOENT;
+	if (by_id) {
+		told_probe.kp.symbol_name = "ktime_get_snapshot_id";
+		told_probe.kp.addr = NULL;
+		err = register_kretprobe(&told_probe);
+	}
+	if (err)
+		return err;
+	err = register_kretprobe(&hpet_probe);
+	if (err)
+		unregister_kretprobe(&told_probe);
+	return err;
+}
 
 /* security_locked_down(what) */
 static int note_lockdown(struct kretprobe_instance *probe, struct pt_regs *regs)
@@ -534,8 +572,7 @@ static int __init fault_init(void)
 	else if (late_ms)
 		err = register_kretprobe(&late_probe);
 	else if (clocksource)
-		err = HAVE_CSID ?
-		      register_kretprobe(&snapshot_probe) : -EOPNOTSUPP;
+		err = begin_to_tell();
 	if (err && claim[1])
 		release_mem_region(claim[0], claim[1]);
 	return err;
@@ -564,8 +601,10 @@ static void __exit fault_exit(void)
 		unregister_kretprobe(&thread_probe);
 	if (late_ms)
 		unregister_kretprobe(&late_probe);
-	if (clocksource)
-		unregister_kretprobe(&snapshot_probe);
+	if (clocksource) {
+		unregister_kretprobe(&hpet_probe);
+		unregister_kretprobe(&told_probe);
+	}
 	if (claim[1])
 		release_mem_region(claim[0], claim[1]);
 }
