@@ -12,10 +12,12 @@ struct file;
  * known.  -ELIBBAD: KVM's own answers are different from what the module reads, until KVM is
  * loaded anew.  KVM did not answer, and the next call asks again: -EINTR for a signal (only
  * one that cannot be held back, or a stop), -ENOMEM, and -ENXIO for all else.
+ * A process without CAP_SYS_ADMIN does not ask: what is known of this KVM is returned also
+ * when tsc_khz has changed; -ENXIO if nothing is.
  */
 int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message);
 
-/* The last result without asking: 0, -ELIBBAD, or -ENODATA not known yet. */
+/* The last result, at once and without asking: 0, -ELIBBAD, or -ENODATA not known yet. */
 int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message);
 
 /*

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The self-check of the stock way: a VM with one vCPU is made in the calling process.
+ * The self-check of the stock way: a VM with one vCPU is made in the calling process, if that
+ * has CAP_SYS_ADMIN; whoever has not goes by what was found before.
  * What this module reads of its offset, frequency, kvmclock, mul and shift is compared
  * with KVM's own answers; a made-up clock is restored to it, and KVM must keep and use it.
  */
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -15,8 +18,10 @@
 #include <linux/mutex.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
+#include <asm/cpufeature.h>
 #include <asm/tsc.h>
 
 #include "kvm/calls.h"
@@ -28,16 +33,24 @@
 #define TEST_OFFSET	0x123456789abULL
 #define TEST_CLOCK_NS	777777777777ULL
 
-static struct {
-	struct mutex lock;	/* of all; taken before any of KVM's */
+/* What came of a question. */
+struct answer {
 	int result;		/* -ENODATA: not known */
 	unsigned int for_khz;	/* tsc_khz when it was found */
+	int for_kvm;		/* kvm_changes then */
 	struct kch_kvm_facts facts;
 	struct kch_message message;
-} known = { .result = -ENODATA };
+};
 
-/* Set when a KVM module comes or goes; not under known.lock (module locks). */
-static atomic_t kvm_changed = ATOMIC_INIT(0);
+/* The last one; nobody waits for this lock while KVM is asked. */
+static DEFINE_SPINLOCK(known_lock);
+static struct answer known = { .result = -ENODATA };
+
+/* Held while KVM is asked; taken before any of KVM's. */
+static DEFINE_MUTEX(asking);
+
+/* How often a KVM module came or went. */
+static atomic_t kvm_changes = ATOMIC_INIT(0);
 
 /* A VM of our own in the calling process. */
 struct scratch_vm {
@@ -377,10 +390,10 @@ static int check_scratch(struct scratch_vm *s, struct kch_kvm_facts *facts,
 	return err;
 }
 
-/* Under known.lock; not held back is only what ends the process. */
-static int ask(struct kch_message *message)
+/* With @asking; not held back is only what ends the process. */
+static int ask(struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	struct kch_kvm_facts found;
+	struct answer found;
 	struct scratch_vm scratch;
 	sigset_t held, before;
 	int err;
@@ -393,50 +406,87 @@ static int ask(struct kch_message *message)
 	sigprocmask(SIG_BLOCK, &held, &before);
 	/* Again if the host's frequency was calibrated meanwhile. */
 	do {
-		known.for_khz = tsc_khz;
-		known.message.text[0] = '\0';
 		memset(&found, 0, sizeof(found));
+		found.for_khz = READ_ONCE(tsc_khz);
+		found.for_kvm = atomic_read(&kvm_changes);
 		err = scratch_create(&scratch) ?:
-		      check_scratch(&scratch, &found, &known.message);
+		      check_scratch(&scratch, &found.facts, &found.message);
 		scratch_destroy(&scratch);
-	} while (known.for_khz != READ_ONCE(tsc_khz));
+	} while (found.for_khz != READ_ONCE(tsc_khz));
 	sigprocmask(SIG_SETMASK, &before, NULL);
 
-	if (err == -ELIBBAD)
-		pr_err("%s\n", known.message.text);
-	if (!err || err == -ELIBBAD) {
-		known.result = err;
-		known.facts = found;
-		return err;
+	if (err && err != -ELIBBAD) {
+		kch_say(message, "KVM cannot be asked whether this module reads it right: %s for a VM of its own failed (error %d): /dev/kvm must be there, and a VM must be able to run; nothing was changed",
+			scratch.step, err);
+		return not_asked(err);
 	}
-	kch_say(message, "KVM cannot be asked whether this module reads it right: %s for a VM of its own failed (error %d): /dev/kvm must be there, and a VM must be able to run; nothing was changed",
-		scratch.step, err);
-	return not_asked(err);
+	found.result = err;
+	*facts = found.facts;
+	if (err) {
+		pr_err("%s\n", found.message.text);
+		if (message)
+			*message = found.message;
+	}
+	spin_lock(&known_lock);
+	known = found;
+	spin_unlock(&known_lock);
+	return err;
 }
 
-/* Lets go of known.lock. */
-static int answer(int err, struct kch_kvm_facts *facts, struct kch_message *message)
+/* @same_khz: tsc_khz is what it was then. */
+static int last_answer(struct kch_kvm_facts *facts, bool *same_khz, struct kch_message *message)
 {
+	unsigned int khz = READ_ONCE(tsc_khz);
+	int err;
+
+	spin_lock(&known_lock);
+	err = known.for_kvm == atomic_read(&kvm_changes) ? known.result : -ENODATA;
 	*facts = known.facts;
+	*same_khz = known.for_khz == khz;
+	/* KVM computes from tsc_khz as it is, or, if the TSC is not constant, as it was once. */
+	if (facts->kvm_khz == known.for_khz && boot_cpu_has(X86_FEATURE_CONSTANT_TSC))
+		facts->kvm_khz = khz;
 	if (err == -ELIBBAD && message)
 		*message = known.message;
-	mutex_unlock(&known.lock);
+	spin_unlock(&known_lock);
 	return err;
+}
+
+/*
+ * The memory and the descriptors of a process are its threads' and tracers' to change while
+ * KVM is asked in it: so they could have the answer come out wrong, or never.
+ */
+static bool may_ask(void)
+{
+	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
 
 int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	if (mutex_lock_killable(&known.lock))
+	bool same_khz;
+	int err = last_answer(facts, &same_khz, message);
+
+	if (err != -ENODATA && (same_khz || !may_ask()))
+		return err;
+	if (!may_ask()) {
+		kch_say(message, "KVM was not asked yet whether this module reads it right, and in a process without CAP_SYS_ADMIN it is not: kvmclockctl status, as root, does so; nothing was changed");
+		return -ENXIO;
+	}
+	if (mutex_lock_killable(&asking))
 		return -EINTR;
-	if (atomic_xchg(&kvm_changed, 0) || known.for_khz != tsc_khz)
-		known.result = -ENODATA;
-	return answer(known.result == -ENODATA ? ask(message) : known.result, facts, message);
+	/* Somebody else may have asked meanwhile. */
+	err = last_answer(facts, &same_khz, message);
+	if (err == -ENODATA || !same_khz)
+		err = ask(facts, message);
+	mutex_unlock(&asking);
+	return err;
 }
 
 int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	mutex_lock(&known.lock);
-	return answer(known.result, facts, message);
+	bool same_khz;
+
+	return last_answer(facts, &same_khz, message);
 }
 
 static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
@@ -488,7 +538,7 @@ static int module_event(struct notifier_block *block, unsigned long event, void 
 	if ((event == MODULE_STATE_COMING || event == MODULE_STATE_GOING) &&
 	    (!strcmp(module->name, "kvm") || !strncmp(module->name, "kvm_", 4))) {
 		kch_kvm_forget_files();
-		atomic_set(&kvm_changed, 1);
+		atomic_inc(&kvm_changes);
 	}
 	return NOTIFY_DONE;
 }
@@ -497,7 +547,6 @@ static struct notifier_block module_block = { .notifier_call = module_event };
 
 int kch_kvm_facts_init(void)
 {
-	mutex_init(&known.lock);
 	return register_module_notifier(&module_block);
 }
 

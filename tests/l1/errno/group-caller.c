@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who was given a clock's descriptor, in a root of their own: what the module finds out of the
- * host that does not decide, nor how long it takes.
+ * Who was given a clock's descriptor, in a root, with memory and with threads of their own:
+ * what the module finds out of the host, and of KVM, these do not decide, nor how long it takes.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+#include <linux/userfaultfd.h>
 
 #include "check.h"
 #include "condition.h"
@@ -25,6 +29,7 @@
 #define JAIL		"/run/caller"
 #define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 #define COMMAND_LINE	"/proc/cmdline"
+#define NODE		"/dev/kvm"
 
 static int clock_fd;
 static struct kch_restore *said;	/* by the child */
@@ -52,6 +57,17 @@ static void put(const char *name, const char *text)
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		die("%s: %s", path, strerror(errno));
 	close(fd);
+}
+
+/* With the device that KVM has, for everybody. */
+static void put_kvm(void)
+{
+	struct stat at;
+
+	put(NODE, "");
+	if (stat(NODE, &at) || unlink(JAIL NODE) || mknod(JAIL NODE, S_IFCHR, at.st_rdev) ||
+	    chmod(JAIL NODE, 0666))
+		die(NODE ": %s", strerror(errno));
 }
 
 static void enter_jail(void)
@@ -153,5 +169,70 @@ void test_hostile_root(void)
 		if (roots[i].fault)
 			fault_remove();
 	}
+	end();
+}
+
+/* Wherever the next page is mapped, it is memory that does not come. */
+static void *catch_page(void *arg)
+{
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int uffd = *(int *)arg;
+
+	ioctl(uffd, UFFDIO_API, &api);
+	range.range.start = (uintptr_t)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+					    -1, 0);
+	range.range.len = PAGE;
+	munmap((void *)(uintptr_t)range.range.start, PAGE);
+	*(int *)arg = -1;
+	while (ioctl(uffd, UFFDIO_REGISTER, &range))
+		;
+	return NULL;
+}
+
+static int restore_with_threads(void)
+{
+	pthread_t thread;
+	struct vm vm;
+	int uffd;
+
+	close(device);
+	vm_create_ready(&vm, 2, SCENE_OFFSET);
+	/* FUSE has such memory for everybody. */
+	uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	enter_jail();
+	if (uffd < 0 || pthread_create(&thread, NULL, catch_page, &uffd))
+		die("userfaultfd: %s", strerror(errno));
+	while (*(volatile int *)&uffd >= 0)
+		usleep(1000);
+	return restore_by_clock(&vm) != expected;
+}
+
+void test_hostile_memory(void)
+{
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct kch_info info;
+
+	begin();
+	/* What is known of KVM goes for all, also when the frequency has changed since. */
+	check_in_jail("no /dev/kvm", 0, "");
+	fault_insert("khz=400", 0);
+	check_in_jail("no /dev/kvm, another tsc_khz", 0, "");
+	fault_remove();
+	/* But nobody has asked this one. */
+	put_kvm();
+	fault_insert("kvm_went=1", ECANCELED);
+	check_in_jail("another KVM", ENXIO, "without CAP_SYS_ADMIN");
+	if (uffd < 0) {
+		printf("# condition memory that does not come: left out, no userfaultfd\n");
+	} else {
+		check(done_at_once(restore_with_threads), "the caller's memory is waited for: %s",
+		      said->message);
+		close(uffd);
+	}
+	device_info(&info);
+	check(info.flags & KCH_INFO_SELFCHECKED && !info.selfcheck_error, "%s", info.message);
+	check_in_jail("once it was asked", 0, "");
+	unlink(JAIL NODE);
 	end();
 }

@@ -14,8 +14,9 @@ void test_hostile_open(void);
 void test_hostile_calls(void);
 void test_hostile_files(void);
 
-/* group-caller.c: the root of who has a clock's descriptor */
+/* group-caller.c: the root, memory and threads of who has a clock's descriptor */
 void test_hostile_root(void);
+void test_hostile_memory(void);
 
 /* group-vm.c: what a VM can be that PRESERVE, READ and RESTORE want */
 void test_vm(void);

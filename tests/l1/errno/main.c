@@ -30,6 +30,7 @@ static const struct ktap_case cases[] = {
 	{ "hostile-calls", test_hostile_calls },
 	{ "hostile-files", test_hostile_files },
 	{ "hostile-root", test_hostile_root },
+	{ "hostile-memory", test_hostile_memory },
 	{ "vm", test_vm },
 	{ "no-region", test_no_region },
 	{ "outgoing", test_outgoing },

@@ -64,7 +64,8 @@
  *                 wait does not help
  * ELIBBAD         this module's reading of KVM disagrees with KVM's own answers
  * ENXIO           KVM did not answer whether this module reads it right: no VM can be
- *                 made or run here (no /dev/kvm, descriptor or thread to be had)
+ *                 made or run here (no /dev/kvm, descriptor or thread to be had); or,
+ *                 of a clock's descriptor and without CAP_SYS_ADMIN, nobody has asked yet
  * EALREADY        this VM was restored from the record before, or has the saved
  *                 clock already
  * EBUSY           a vCPU is running, or in an ioctl; preserve: KVM does not come to

@@ -30,6 +30,8 @@
  *	clocksource=2		the clocksource is another one, and there is an HPET
  *	clocksource=3		which it is cannot be read, where clocksources have no numbers
  *	clocksource=4		as 1, without an HPET
+ *	khz=N			the TSC's frequency was found to be N kHz more
+ *	kvm_went=1		a KVM module was unloaded, it seems; is not loaded
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
  *	late_ms=N		a loading process that waited for a completion goes on N ms late
@@ -49,6 +51,7 @@
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 /* As tests/l1/errno/fault.h has it. */
 #define FAULT_AHEAD_CYCLES	1000000000ULL
@@ -79,6 +82,10 @@ static bool lost_write;
 module_param(lost_write, bool, 0);
 static int clocksource;
 module_param(clocksource, int, 0);
+static int khz;
+module_param(khz, int, 0);
+static bool kvm_went;
+module_param(kvm_went, bool, 0);
 static int seal;
 module_param(seal, int, 0);
 static bool no_memory;
@@ -551,6 +558,11 @@ static int __init fault_init(void)
 		return seal == 1 ? tell_of_kexec() :
 		       seal == 3 ? tell_while_locked() : register_kretprobe(&tell_probe);
 	}
+	if (kvm_went) {
+		/* By its name; who listens is told that it goes when this fails. */
+		memcpy(THIS_MODULE->name, "kvm_", 4);
+		return -ECANCELED;
+	}
 	if (adjust >= 0 || update >= 0 || backwards >= 0 || protect >= 0)
 		return mark_vcpu(max(max(adjust, update), max(backwards, protect)));
 	if (dead >= 0 || bugged >= 0 || ratio >= 0 || ahead >= 0)
@@ -573,6 +585,7 @@ static int __init fault_init(void)
 		err = register_kretprobe(&late_probe);
 	else if (clocksource)
 		err = begin_to_tell();
+	tsc_khz += khz;
 	if (err && claim[1])
 		release_mem_region(claim[0], claim[1]);
 	return err;
@@ -605,6 +618,7 @@ static void __exit fault_exit(void)
 		unregister_kretprobe(&hpet_probe);
 		unregister_kretprobe(&told_probe);
 	}
+	tsc_khz -= khz;
 	if (claim[1])
 		release_mem_region(claim[0], claim[1]);
 }
