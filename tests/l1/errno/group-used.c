@@ -73,7 +73,7 @@ static int elsewhere(const struct vm *vm, uint32_t id, uint32_t flags, struct kc
 	return restore(vm, id, KCH_RESTORE_ELSEWHERE | flags, arg);
 }
 
-/* The record for the next kernel has what the VM had at its end, until another VM has that clock. */
+/* The next record has what the VM had at its end, until another VM has that clock. */
 static void refused_elsewhere(void)
 {
 	struct vm none = { .fd = -1 }, gone;
