@@ -245,6 +245,9 @@ bool kch_kvm_hyperv_page(const struct kvm *kvm)
 	return is;
 }
 
+/* KVM does so itself, and KVM_SET_CLOCK is not called. */
+int kch_kvm_renew_hyperv_page(struct kvm *kvm, struct kch_message *message) { return 0; }
+
 /*
  * KVM keeps to the clock it was given, whatever the VMM sets, until a vCPU has entered the
  * guest.  So none has to be kept out of it, and nothing has to be done again, or undone.

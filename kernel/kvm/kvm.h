@@ -73,6 +73,12 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 /* Does the guest use Hyper-V's reference page? */
 bool kch_kvm_hyperv_page(const struct kvm *kvm);
 
+/*
+ * To be called before KVM_SET_CLOCK, which waits, not to be killed, for a vCPU that makes
+ * that page; its memory may not come.  -EBUSY, -EINTR.
+ */
+int kch_kvm_renew_hyperv_page(struct kvm *kvm, struct kch_message *message);
+
 /* Lets vCPUs that kch_kvm_restore() has barred into the guest. */
 void kch_kvm_unbar(struct kvm *kvm);
 

@@ -196,8 +196,8 @@ static bool hyperv_page_is_due(const struct kvm *kvm) { return false; }
 static void make_hyperv_page_due(struct kvm *kvm) { }
 #endif
 
-/* For the next page that KVM writes.  -EBUSY, -EINTR. */
-static int renew_hyperv_page(struct kvm *kvm, struct kch_message *message)
+/* As KVM_SET_CLOCK does it: for the page that KVM makes next. */
+int kch_kvm_renew_hyperv_page(struct kvm *kvm, struct kch_message *message)
 {
 	unsigned long until = jiffies + PAGES_MAX_S * HZ;
 
@@ -248,7 +248,7 @@ static int remake_hyperv_page(struct kvm *kvm, struct kch_message *message)
 
 	if (!kch_kvm_hyperv_page(kvm))
 		return 0;
-	err = wait_for_pages(kvm) ?: renew_hyperv_page(kvm, message);
+	err = wait_for_pages(kvm) ?: kch_kvm_renew_hyperv_page(kvm, message);
 	if (!err)
 		request_pages(kvm, false);
 	return err;
@@ -348,7 +348,7 @@ int kch_kvm_restore(struct kvm *kvm, struct kch_kvm_restore *r, struct kch_messa
 		      kch_check_ready(before, r, message);
 	}
 	if (!err && !r->check_only) {
-		err = renew_hyperv_page(kvm, message) ?:
+		err = kch_kvm_renew_hyperv_page(kvm, message) ?:
 		      kch_kvm_write_and_check(kvm, r, before, true, message);
 		/* While they are locked: none is in KVM_RUN. */
 		if (!err)
@@ -376,6 +376,8 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch
 		err = kch_kvm_write_and_check(kvm, r, before, false, message);
 	if (!err) {
 		err = remake_hyperv_page(kvm, message) ?: wait_for_pages(kvm);
+		if (err == -EINTR)
+			kch_say(message, "the hold was ended while its VMM resumed");
 		if (err)
 			kch_kvm_put_back(kvm, before, true);
 	}

@@ -148,6 +148,12 @@ static int rearm(struct kch_restoring *job, void __user *user)
 	return err;
 }
 
+static int set_clock(struct kch_restoring *job, u64 ns, void __user *user)
+{
+	return kch_kvm_renew_hyperv_page(kvm_of(job), &job->message) ?:
+	       kch_kvm_set_clock(job->vm_file, ns, user);
+}
+
 /*
  * What KVM_GET_CLOCK would have said now: KVM's own frequency, as no vCPU needs to
  * have run; without a master clock KVM's host clock and an offset.
@@ -194,7 +200,7 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 	if (!err)
 		err = set_vcpus(job, now, job->before, user);
 	if (!err && clock)
-		err = kch_kvm_set_clock(job->vm_file, clock_now(job), user);
+		err = set_clock(job, clock_now(job), user);
 	/* KVM_SET_CLOCK is late by the time it took, and leaves the vCPUs our rates. */
 	if (!err && !runs)
 		kch_kvm_put_back(kvm_of(job), job->before, clock);
@@ -284,7 +290,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	schedule_delayed_work(&job->break_off, PATIENCE);
 	err = set_vcpus(job, job->before, job->saved, user) ?:
 	      rearm(job, user) ?:
-	      kch_kvm_set_clock(job->vm_file, saved_ns(job), user) ?:
+	      set_clock(job, saved_ns(job), user) ?:
 	      kch_kvm_restore(kvm, r, &job->message);
 	cancel_delayed_work_sync(&job->break_off);
 	if (err == -EINTR && !READ_ONCE(job->cancelled)) {

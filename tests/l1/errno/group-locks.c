@@ -174,28 +174,45 @@ static void *end_hold(void *arg)
  */
 #define HOLD_ENDS_S	60	/* two waits of 5 s each, on that host */
 
-static void hyperv_page_does_not_come(bool closes)
+static void vm_create_stuck(struct vm *vm, char *at)
 {
 	struct kvm_userspace_memory_region memory = {
 		.slot = 1, .guest_phys_addr = PAGE, .memory_size = PAGE,
+		.userspace_addr = (uintptr_t)at,
 	};
+	uint32_t i;
+
+	vm_create(vm);
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &memory))
+		die("a second page: %s", strerror(errno));
+	for (i = 0; i < 2; i++)
+		vm_add(vm, i);
+	for (i = 0; i < 2; i++)
+		vm_set_offset(vm, i, SCENE_OFFSET);
+	vm_set_clock(vm, 1000000000);
+	if (!vm_set_hyperv_page(vm, PAGE))
+		die("Hyper-V's MSRs cannot be set");
+}
+
+static void vm_destroy_stuck(struct vm *vm, char *at, int uffd)
+{
+	vm_stop(vm);
+	vm_destroy(vm);
+	munmap(at, PAGES * PAGE);
+	close(uffd);
+	usleep(1500000);
+}
+
+static void hyperv_page_does_not_come(bool closes)
+{
 	struct end end = { .closes = closes };
 	struct kch_restore arg;
 	unsigned int tries = 0;
 	struct vm vm;
-	uint32_t i;
 	int uffd, err;
 	char *at = memory_that_waits(&uffd);
 
-	vm_create(&vm);
-	memory.userspace_addr = (uintptr_t)at;
-	if (ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION, &memory))
-		die("a second page: %s", strerror(errno));
-	for (i = 0; i < 2; i++)
-		vm_add(&vm, i);
-	vm_set_clock(&vm, 1000000000);
-	if (!check(vm_set_hyperv_page(&vm, PAGE), "Hyper-V's MSRs cannot be set"))
-		goto out;
+	vm_create_stuck(&vm, at);
 	end.fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
 	err = hold(end.fd, &vm, ID_SAVED, 600000, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
@@ -218,12 +235,38 @@ static void hyperv_page_does_not_come(bool closes)
 	for (tries = 0; !vm_rounds(&vm) && tries < 10000; tries++)
 		usleep(1000);
 	check(vm_rounds(&vm), "still held");
-	vm_stop(&vm);
-out:
-	vm_destroy(&vm);
-	munmap(at, PAGES * PAGE);
-	close(uffd);
-	usleep(1500000);
+	vm_destroy_stuck(&vm, at, uffd);
+}
+
+/* It is started while it is being restored: KVM_SET_CLOCK would wait for that page, too. */
+static void hyperv_page_of_started_vm(void)
+{
+	struct stuck restorer = { .fd = device, .cmd = KCH_IOC_RESTORE };
+	unsigned int tries = 0;
+	struct vm vm;
+	int uffd;
+	char *at = memory_that_waits(&uffd);
+
+	vm_create_stuck(&vm, at);
+	scene_base(restorer.cmd, &restorer.any);
+	restorer.any.restore.size = sizeof(struct kch_restore);
+	restorer.any.restore.vm_fd = vm.fd;
+	restorer.any.restore.flags = KCH_RESTORE_STALE;
+	restorer.arg = &restorer.any;
+	/* Behind all that is looked at before. */
+	fault_insert("late=kch_incoming_use late_ms=1000", 0);
+	stick(&restorer);
+	usleep(500000);
+	vm_go(&vm, 0);
+	while (!restorer.over && tries++ < HOLD_ENDS_S * 100)
+		usleep(10000);
+	check(restorer.over, "RESTORE waits for a Hyper-V page");
+	give_memory(uffd, at);
+	pthread_join(restorer.thread, NULL);
+	check(strstr(restorer.any.restore.message, "was started while"), "%s",
+	      restorer.any.restore.message);
+	fault_remove();
+	vm_destroy_stuck(&vm, at, uffd);
 }
 
 static int kexec_comes(void)
@@ -315,6 +358,7 @@ void test_locks(void)
 	close(uffd);
 	hyperv_page_does_not_come(false);
 	hyperv_page_does_not_come(true);
+	hyperv_page_of_started_vm();
 	kexec_with_reader();
 	scene_end();
 }

@@ -34,7 +34,8 @@
  *	kvm_went=1		a KVM module was unloaded, it seems; is not loaded
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
- *	late_ms=N		a loading process that waited for a completion goes on N ms late
+ *	late_ms=N		a loading process that waited for a completion goes on late, ...
+ *	late=SYMBOL		... or whoever calls that function comes to it
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
 #include <linux/delay.h>
@@ -105,6 +106,8 @@ module_param(lockdown, bool, 0);
 
 static int late_ms;
 module_param(late_ms, int, 0);
+static char *late;
+module_param(late, charp, 0);
 
 static int thread_nth;
 module_param(thread_nth, int, 0);
@@ -481,6 +484,16 @@ static struct kretprobe late_probe = {
 	.handler = be_late,
 };
 
+static int come_late(struct kprobe *probe, struct pt_regs *regs)
+{
+	mdelay(late_ms);
+	return 0;
+}
+
+static struct kprobe come_probe = {
+	.pre_handler = come_late,
+};
+
 /* What the kernel tells the module, and nobody else is to hear. */
 static notifier_fn_t notifier;
 
@@ -551,6 +564,7 @@ static int __init fault_init(void)
 	int err = 0;
 
 	loader = current->tgid;
+	come_probe.symbol_name = late;
 	if (seal) {
 		notifier = find_function("kch_seal");
 		if (!notifier)
@@ -582,7 +596,7 @@ static int __init fault_init(void)
 	else if (thread_nth)
 		err = register_kretprobe(&thread_probe);
 	else if (late_ms)
-		err = register_kretprobe(&late_probe);
+		err = late ? register_kprobe(&come_probe) : register_kretprobe(&late_probe);
 	else if (clocksource)
 		err = begin_to_tell();
 	tsc_khz += khz;
@@ -612,7 +626,9 @@ static void __exit fault_exit(void)
 		unregister_kretprobe(&lockdown_probe);
 	if (thread_nth)
 		unregister_kretprobe(&thread_probe);
-	if (late_ms)
+	if (late)
+		unregister_kprobe(&come_probe);
+	else if (late_ms)
 		unregister_kretprobe(&late_probe);
 	if (clocksource) {
 		unregister_kretprobe(&hpet_probe);
