@@ -171,12 +171,6 @@ static u64 clock_now(const struct kch_restoring *job)
 	return kch_clock_kvm_ns(&clock, job->todo.facts.kvm_khz, now.host_tsc);
 }
 
-/*
- * An ioctl of ours waits for a vCPU that its VMM has started just now, maybe for
- * ever; where the vCPU is barred, that waits for us.
- */
-#define PATIENCE	(2 * HZ)
-
 void kch_restoring_break_off(struct work_struct *work)
 {
 	struct kch_restoring *job =
@@ -195,7 +189,7 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 	int err;
 
 	flush_signals(current);
-	schedule_delayed_work(&job->break_off, PATIENCE);
+	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
 	err = kch_kvm_read(kvm_of(job), job->todo.facts.frac_bits, &now, NULL);
 	if (!err)
 		err = set_vcpus(job, now, job->before, user);
@@ -287,7 +281,7 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
 	 * until they are let in, and no other ioctl of it comes to its end.
 	 */
-	schedule_delayed_work(&job->break_off, PATIENCE);
+	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
 	err = set_vcpus(job, job->before, job->saved, user) ?:
 	      rearm(job, user) ?:
 	      set_clock(job, saved_ns(job), user) ?:
@@ -379,9 +373,14 @@ int kch_restoring_run(struct kch_restoring *job)
 		return err;
 	err = wait_for_vmm(job);
 	if (!err) {
-		/* The VMM may have changed more than the clock; but then its guest runs by now. */
 		err = kch_kvm_restore_again(kvm, &job->todo, &job->message);
-		job->marked = job->marked && !err;
+		/*
+		 * The VMM may have changed more than the clock.  That is refused, but now
+		 * the guest runs with what it has: a TSC offset is set by an ioctl of a
+		 * vCPU, which would wait for its KVM_RUN.
+		 */
+		if (err)
+			job->marked = false;
 		return err;
 	}
 	/* The signal that ended the hold must not end this, too. */

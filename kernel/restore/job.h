@@ -8,6 +8,12 @@
 
 #include "core/check.h"
 
+/*
+ * An ioctl of ours waits for a vCPU that its VMM has started just now, maybe for ever;
+ * where the vCPU is barred, that waits for us.  Who waits for a restore waits for longer.
+ */
+#define KCH_RESTORING_PATIENCE_MS	2000
+
 struct file;
 struct kch_incoming;
 struct kch_kept;
@@ -37,7 +43,7 @@ struct task_struct;
  * @was_held: the former, whatever came after it; from @held on
  * @ended: it has ended
  * @cancelled: it is to end
- * @marked: the entry is marked as used
+ * @marked: it has marked the entry as used, and takes that back if it fails
  * @err: outcome
  * @message: why
  */
@@ -86,7 +92,7 @@ kch_restoring_vcpu(const struct kch_restoring *job, u32 i)
  */
 int kch_restoring_run(struct kch_restoring *job);
 
-/* The clock was put back: it may be given once more. */
+/* The clock was put back: it may be given once more, unless it was given before. */
 void kch_restoring_not_used(struct kch_restoring *job);
 
 void kch_restoring_break_off(struct work_struct *work);

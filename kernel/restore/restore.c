@@ -59,6 +59,8 @@ static void note_outcome(struct kch_restoring *job)
 	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err,
 			     job->hidden_cycles);
 	mutex_unlock(&kch_lock);
+	if (job->err && !job->was_held)
+		return;
 	if (job->err) {
 		pr_notice_ratelimited("the hold of %.63s (%pUb) ended (%pe): %s\n",
 				      job->name, job->uuid, ERR_PTR(job->err), job->message.text);
@@ -78,7 +80,7 @@ static int restore_thread(void *data)
 	if (job->err && !job->todo.stays)
 		kch_restoring_not_used(job);
 	/* Before the guest can go on with it. */
-	if (job->err ? job->was_held : !(job->flags & KCH_RESTORE_CHECK))
+	if (job->err ? job->was_held || job->todo.stays : !(job->flags & KCH_RESTORE_CHECK))
 		note_outcome(job);
 	kch_kvm_unbar(kch_kvm_of(job->vm_file));
 	complete_all(&job->ended);
@@ -483,8 +485,9 @@ int kch_lock_at_kexec(void)
 
 int kch_restore_end_all(void)
 {
-	int tries = 100, err;
+	unsigned long until = jiffies + msecs_to_jiffies(2 * KCH_RESTORING_PATIENCE_MS);
 	bool all;
+	int err;
 
 	do {
 		err = kch_lock_at_kexec();
@@ -495,7 +498,7 @@ int kch_restore_end_all(void)
 		if (all)
 			return 0;
 		usleep_range(10000, 20000);
-	} while (tries--);
+	} while (time_before(jiffies, until));
 	pr_err("a restore does not come to its end\n");
 	return 0;
 }

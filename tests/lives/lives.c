@@ -59,6 +59,7 @@ static bool damaged;			/* some lines of the last seal were lost */
 static struct guest guests[GUESTS];
 static u64 clocks;			/* handed out so far */
 static u64 outdated;			/* the record whose successor began to be sealed */
+static u64 unread;			/* whose record was sealed last, and not seen since */
 static pid_t pids;
 static bool kho;
 static bool module_here;
@@ -79,15 +80,16 @@ enum without {
 	GAP,			/* the look at the time since the seal */
 	REPLACED,		/* being told of a guest that is back by other means */
 	ORDER,			/* the order in which stores reach memory */
+	OWNER,			/* whose mark it is: another try that fails takes it away */
 	KINDS
 };
 
 static const char *const names[KINDS] = { "nothing", "used", "superseded", "gap", "replaced",
-					  "order" };
+					  "order", "owner" };
 static enum without without;
 
 static bool verbose;
-static u64 steps, restores, stale, refused, cuts, kexecs, sealed, held;
+static u64 steps, restores, retries, stale, refused, cuts, kexecs, sealed, held;
 
 /*
  * Seals cut short while not all of what came was restored: by the slot of that, and the
@@ -180,6 +182,13 @@ static void begin_module(void)
 		abort();
 	if (outgoing.count)
 		kch_outgoing_find_again(&outgoing, true);
+	/* What was held at the seal is to be given. */
+	if (unread && incoming.restored &&
+	    !memcmp(incoming.record.header.boot_id, &unread, sizeof(unread))) {
+		stale++;
+		say("  SPENT: %u VMs came as if they had been restored\n", incoming.restored);
+	}
+	unread = 0;
 	module_here = true;
 }
 
@@ -204,10 +213,12 @@ static void end_module(bool orderly)
 	module_here = false;
 }
 
-static int use(const struct guest *guest, bool used)
+/* A mark that was there before is not ours to take away. */
+static int use(struct guest *guest, bool used)
 {
 	int err = without == USED ? 0 : kch_incoming_use(&incoming, guest->uuid, used, &why);
 
+	guest->marked = !err || without == OWNER;
 	return err < 0 ? err : 0;
 }
 
@@ -217,7 +228,8 @@ static void end_hold(struct guest *guest)
 	if (!guest->held)
 		return;
 	guest->held = false;
-	use(guest, false);
+	if (guest->marked)
+		use(guest, false);
 	kch_incoming_outcome(&incoming, guest->uuid, NULL, -ETIMEDOUT, 0);
 	say("  the hold of guest %td ended\n", guest - guests);
 }
@@ -239,7 +251,9 @@ static bool any_held(void)
 static void seal(void)
 {
 	holding = any_held();
-	end_holds();
+	/* One that does not come to its end is waited for in vain. */
+	if (!one_in(4))
+		end_holds();
 	if (!outgoing.count && !incoming.restored &&
 	    !(incoming.count && !kch_region_shared(&region)))
 		return;
@@ -250,8 +264,10 @@ static void seal(void)
 	outdated = incoming.error || kho ? 0 : incoming.record.sequence;
 	kch_outgoing_seal_begin(&outgoing);
 	kch_incoming_carry_over(&incoming, &outgoing);
-	if (!kch_outgoing_seal(&outgoing, KHZ))
+	if (!kch_outgoing_seal(&outgoing, KHZ)) {
+		unread = boot;
 		kch_slots_supersede(&outgoing.slots);
+	}
 	sealed++;
 }
 
@@ -277,12 +293,21 @@ static bool is_resumed(struct guest *guest)
 
 	if (!vm)
 		return false;
+	guest->clock = guest->given;
+	vm->clock = guest->given;
 	kch_incoming_outcome(&incoming, guest->uuid, &vm->file, 0, 0);
 	return true;
 }
 
-/* Everything of a restore but the writing of the clock. */
-static bool restore_exactly(struct guest *guest)
+/* What an earlier VM of its had is out of date. */
+static void replaced(const struct guest *guest)
+{
+	if (without != REPLACED)
+		kch_outgoing_replaced(&outgoing, guest->uuid, KHZ);
+}
+
+/* Everything of a restore but the writing of the clock.  With @flags it may be a stale one. */
+static bool restore_exactly(struct guest *guest, u32 flags)
 {
 	struct kch_rec_vm *saved = NULL;
 	struct kch_outcome outcome = { };
@@ -299,7 +324,7 @@ static bool restore_exactly(struct guest *guest)
 			err = -EALREADY;
 		}
 	}
-	err = err ?: kch_incoming_saved(&in->vm, 0, &saved, &why) ?:
+	err = err ?: kch_incoming_saved(&in->vm, flags, &saved, &why) ?:
 	      use(guest, true);
 	if (err) {
 		refused++;
@@ -313,17 +338,19 @@ static bool restore_exactly(struct guest *guest)
 		stale++;
 		say("  STALE: record %llu is out of date\n", (unsigned long long)outdated);
 	}
-	if (le64_to_cpu(saved->kvmclock_offset) != guest->clock) {
+	guest->given = le64_to_cpu(saved->kvmclock_offset);
+	retries += !guest->marked;
+	if (guest->given != guest->clock && !flags) {
 		stale++;
 		say("  STALE: guest %td had clock %llu last, and was given %llu\n",
 		    guest - guests, (unsigned long long)guest->clock,
-		    (unsigned long long)le64_to_cpu(saved->kvmclock_offset));
-		guest->clock = le64_to_cpu(saved->kvmclock_offset);
+		    (unsigned long long)guest->given);
 	}
 	say("  guest %td is restored with clock %llu\n", guest - guests,
-	    (unsigned long long)guest->clock);
+	    (unsigned long long)guest->given);
 	free(saved);
-	if (one_in(3)) {
+	replaced(guest);
+	if (flags || one_in(3)) {
 		guest->held = true;
 		held++;
 		say("  guest %td is held\n", guest - guests);
@@ -337,20 +364,22 @@ static void come_back(struct guest *guest)
 	struct kvm *vm;
 
 	if (guest->held) {
-		if (one_in(2))
-			end_hold(guest);
-		else
+		if (one_in(2)) {
 			is_resumed(guest);
-		return;
+			return;
+		}
+		/* Its VMM tries once more. */
+		end_hold(guest);
 	}
 	/* Its VMM, or a kernel without the module, gives it a clock of its own. */
-	if (!module_here || one_in(8) || !restore_exactly(guest)) {
+	if (!module_here || one_in(8) ||
+	    !restore_exactly(guest, one_in(4) ? KCH_RESTORE_STALE : 0)) {
 		if (!guest->saved)
 			return;
 		/* The library says so, if a record has it, before the guest can run. */
 		if (module_here && without != REPLACED) {
 			use(guest, true);
-			kch_outgoing_replaced(&outgoing, guest->uuid, KHZ);
+			replaced(guest);
 		}
 		vm = make_vm(guest);
 		if (!vm)
@@ -551,6 +580,7 @@ static void live(u64 seed)
 	say("life %llu\n", (unsigned long long)seed);
 	clocks = 0;
 	outdated = 0;
+	unread = 0;
 	pids = 100;
 	memset(memory, 0, sizeof(memory));
 	memset(guests, 0, sizeof(guests));
@@ -579,6 +609,7 @@ static bool play(u64 wanted)
 	held = 0;
 	cuts = 0;
 	restores = 0;
+	retries = 0;
 	refused = 0;
 	stale = 0;
 	for (seed = 1; steps < wanted; seed++) {
@@ -588,12 +619,12 @@ static bool play(u64 wanted)
 			printf("# life %llu gave a stale clock: lives -v -s %llu\n",
 			       (unsigned long long)seed, (unsigned long long)seed);
 	}
-	printf("# without %s: %llu steps, %llu kernels, %llu seals, %llu stopped in a store, %llu restores, %llu of them held, %llu refused, %llu stale\n",
+	printf("# without %s: %llu steps, %llu kernels, %llu seals, %llu stopped in a store, %llu restores, %llu of a clock that was given before, %llu held, %llu refused, %llu stale\n",
 	       names[without], (unsigned long long)steps, (unsigned long long)kexecs,
 	       (unsigned long long)sealed, (unsigned long long)cuts,
-	       (unsigned long long)restores, (unsigned long long)held,
+	       (unsigned long long)restores, (unsigned long long)retries, (unsigned long long)held,
 	       (unsigned long long)refused, (unsigned long long)stale);
-	return restores && cuts && !stale;
+	return restores && retries && cuts && !stale;
 }
 
 /* Was a seal cut at each of its stores, while there was more to restore, in both slots? */

@@ -16,7 +16,9 @@ struct guest {
 	u64 clock;
 	bool exists;
 	bool saved;		/* by its VMM, and not back yet */
+	u64 given;		/* what it will have once it is resumed */
 	bool held;		/* its clock is marked as given; the VMM has not resumed it */
+	bool marked;		/* by the last restore, not before */
 	struct kvm *vm;
 };
 

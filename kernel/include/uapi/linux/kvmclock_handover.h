@@ -507,9 +507,9 @@ struct kch_outcome {
  * belongs to the open file it was begun by, which can have one: it ends when that is
  * closed, after @hold_ms, with the VM's process, and at a kexec.  The VM then has
  * the clock that its VMM gave it.  What is refused when the VMM has called KVM_RUN (ELNRNG,
- * EL2NSYNC) comes too late for that: the guest runs on with the saved TSC offsets, but
- * those that its VMM has set since, and its VMM's kvmclock; the saved clock counts as given
- * back.  KCH_IOC_WAIT says what came of it.
+ * EL2NSYNC and others) comes too late for that: the guest runs on with the saved TSC
+ * offsets and kvmclock, but for those that its VMM has set since; nobody keeps that clock,
+ * and the saved one counts as given back.  KCH_IOC_WAIT says what came of it.
  *
  * Errors: EBADF EBADFD EIO ECHILD EOPNOTSUPP ENOTRECOVERABLE ELIBBAD ENXIO ENODEV
  * ENODATA ENOENT EBADMSG EPROTONOSUPPORT EINPROGRESS ESTALE EKEYEXPIRED EREMCHG ETIME EAGAIN
