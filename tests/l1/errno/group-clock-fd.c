@@ -70,12 +70,14 @@ static int clock_get(int fd, uint32_t which, uint32_t id, void *buffer, uint32_t
 	return call(fd, KCH_IOC_GET, &get);
 }
 
-static int clock_restore(int fd, const struct vm *vm, uint32_t id, struct kch_restore *arg)
+static int clock_restore(int fd, const struct vm *vm, uint32_t id, uint32_t flags,
+			 struct kch_restore *arg)
 {
 	memset(arg, 0, sizeof(*arg));
 	arg->size = sizeof(*arg);
 	arg->vm_fd = vm->fd;
 	arg->mode = KCH_MODE_IDENTICAL;
+	arg->flags = flags;
 	set_uuid(arg->uuid, id);
 	return call(fd, KCH_IOC_RESTORE, arg);
 }
@@ -112,12 +114,12 @@ static int in_jail(int fd, const struct vm *vm)
 	if (call(fd, KCH_IOC_PRESERVE, &preserve) != ENOTTY ||
 	    call(fd, KCH_IOC_FINISH, &finish) != ENOTTY)
 		return 6;
-	if (clock_restore(fd, vm, ID_OTHER, &arg) != ENOENT)
+	if (clock_restore(fd, vm, ID_OTHER, 0, &arg) != ENOENT)
 		return 7;
-	if (clock_restore(fd, vm, ID_SAVED, &arg) || arg.outcome.mode != KCH_MODE_IDENTICAL ||
+	if (clock_restore(fd, vm, ID_SAVED, 0, &arg) || arg.outcome.mode != KCH_MODE_IDENTICAL ||
 	    arg.outcome.error_ns || arg.outcome.error_cycles || arg.outcome.error_rate_ppb)
 		return 8;
-	if (clock_restore(fd, vm, ID_SAVED, &arg) != EALREADY)
+	if (clock_restore(fd, vm, ID_SAVED, 0, &arg) != EALREADY)
 		return 9;
 	return 0;
 }
@@ -224,10 +226,17 @@ static void second_of_record(const void *record)
 	err = open_record(record, 4096, ID_SAVED + 1, &clock);
 	check(!err, "the second VM: %s: %s", errno_name(err), clock.message);
 	vm_create_ready(&vm, 2, SCENE_OFFSET);
-	err = clock_restore(clock.fd, &vm, ID_SAVED + 1, &restored);
+	err = clock_restore(clock.fd, &vm, ID_SAVED + 1, 0, &restored);
 	check(!err, "the second VM: %s: %s", errno_name(err), restored.message);
 	err = clock_get(clock.fd, KCH_OUTGOING, ID_SAVED + 1, entry, sizeof(entry));
 	check(!err, "the second VM's clock is bound to none: %s", errno_name(err));
+	check(vm_offset(&vm, 0) == SCENE_OFFSET + ID_SAVED + 1, "another VM's offset: %lld",
+	      (long long)vm_offset(&vm, 0));
+	vm_destroy(&vm);
+	/* Only the descriptor has that VM still: another one can have the clock. */
+	vm_create_ready(&vm, 2, SCENE_OFFSET);
+	err = clock_restore(clock.fd, &vm, ID_SAVED + 1, KCH_RESTORE_STALE, &restored);
+	check(!err, "the second VM, ended: %s: %s", errno_name(err), restored.message);
 	vm_destroy(&vm);
 	close(clock.fd);
 }

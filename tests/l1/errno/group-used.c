@@ -12,6 +12,7 @@
 #include "forge.h"
 #include "groups.h"
 #include "scene.h"
+#include "snapshot.h"
 
 /* Whether the entry has its mark.  Loading the module anew shows that the region has it. */
 static bool marked(void)
@@ -100,6 +101,61 @@ static void refused_elsewhere(void)
 	      "another VM has the clock, and the entry is as it was");
 }
 
+/* Of a clock that came, and was then preserved here: its VM has ended, and has been looked at. */
+static void preserve_ended(void)
+{
+	struct {
+		struct kch_rec_vm vm;
+		struct kch_rec_vcpu vcpus[4];
+	} entry = { 0 };
+	uint32_t size, tries;
+	struct vm vm;
+
+	vm_create_ready(&vm, 1, SCENE_OFFSET);
+	must_preserve(&vm, ID_SAVED);
+	vm_destroy(&vm);
+	for (tries = 0; tries < 100 && !(entry.vm.flags & KCH_VM_AT_END); tries++) {
+		usleep(100000);
+		size = sizeof(entry);
+		check(!get(KCH_OUTGOING, ID_SAVED, &entry, &size), "no entry");
+	}
+	check(entry.vm.flags & KCH_VM_AT_END, "not looked at: flags %#x", entry.vm.flags);
+}
+
+static void leaves_all(const char *what, int expected)
+{
+	struct snapshot *before = snapshot_take(), *after;
+	struct kch_restore arg;
+	const char *difference;
+	int err = elsewhere(&scene.spare, ID_SAVED, 0, &arg);
+
+	after = snapshot_take();
+	difference = snapshot_difference(before, after);
+	check(err == expected && !difference, "%s: %s, changed: %s", what, errno_name(err),
+	      difference ?: "nothing");
+	snapshot_free(before);
+	snapshot_free(after);
+}
+
+/* Another VM has, or is about to have, the clock that came: that one is refused, all else stays. */
+static void elsewhere_is_taken(void)
+{
+	struct kch_restore arg;
+	int fd;
+
+	scene_begin();
+	snapshot_watch_none();
+	fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	check(!hold(fd, &scene.vm, ID_SAVED, 60000, &arg), "held: %s", arg.message);
+	preserve_ended();
+	leaves_all("while it is held", EBUSY);
+	close(fd);
+	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "restored: %s", arg.message);
+	preserve_ended();
+	leaves_all("another VM has it", EALREADY);
+	scene_end();
+}
+
 void test_used(void)
 {
 	struct kch_restore arg;
@@ -160,6 +216,7 @@ void test_used(void)
 	check(!elsewhere(&scene.vm, ID_SAVED, 0, &arg), "by its next VM: %s", arg.message);
 	refused_elsewhere();
 	scene_end();
+	elsewhere_is_taken();
 }
 
 /* From here to the start of this kernel, cycles. */
