@@ -498,6 +498,8 @@ static void lose_lines(const u8 *before)
 	for (; count-- && line < REGION_SIZE / LINE; line++)
 		memcpy(memory + line * LINE, before + line * LINE, LINE);
 	damaged = true;
+	/* A lost 0 may leave the mark of an earlier record: refused, which is safe. */
+	unread = 0;
 	say("  lines are lost\n");
 }
 
