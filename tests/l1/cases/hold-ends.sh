@@ -57,9 +57,9 @@ judge_left() { # NAME
 	end_jail "$1"
 }
 
-loaded() { # NAME [ORDER]
+loaded() { # NAME [ORDER [SECONDS]]
 	put_back_file
-	start_jail "$1" resume "${2:-resume}" --left
+	start_jail "$1" resume "${2:-resume}" --left --seconds "${3:-2}"
 	wait_jail "$1" loaded
 }
 
@@ -90,7 +90,8 @@ end() { # NAME
 		exec 3>&-
 		;;
 	running)
-		loaded "$1"
+		# Long enough for a tool that comes late, on a busy machine.
+		loaded "$1" resume 10
 		echo >&3
 		wait_jail "$1" runs
 		hold "$1" 100
