@@ -209,10 +209,8 @@ static int conclude(struct auditor *a)
 
 	if (a->bad)
 		return EXIT_FAILED;
-	/* Among these may be one that is said to be missing. */
-	if (a->missing && a->live.code)
-		return a->live.code;
-	if (a->missing)
+	/* One that could not be looked at may be among these. */
+	if (a->missing && !a->live.code)
 		return complain_code(a->tool, EXIT_MISSING, NULL, -ESRCH,
 				     "%zu of %zu VMs of the record are not running", a->missing,
 				     a->found);
