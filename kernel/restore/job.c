@@ -250,23 +250,60 @@ static void hide(struct kch_restoring *job)
 	kch_entry_hide(job->saved, job->hidden_cycles);
 }
 
+/*
+ * @step is broken off where it waits for a vCPU that was started behind our look at it: that
+ * is in KVM_RUN for as long as it likes.
+ */
+static int unless_started(struct kch_restoring *job, void __user *user,
+			  int (*step)(struct kch_restoring *job, void __user *user))
+{
+	int err;
+
+	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
+	err = step(job, user);
+	cancel_delayed_work_sync(&job->break_off);
+	if (err != -EINTR || READ_ONCE(job->cancelled))
+		return err;
+	kch_say(&job->message, "a vCPU was started while the clock was being restored");
+	return -EBUSY;
+}
+
+/* Everything that can refuse comes before the first write. */
+static int check(struct kch_restoring *job, void __user *user)
+{
+	struct kch_kvm_restore *r = &job->todo;
+
+	r->check_only = true;
+	r->sets_vcpus = true;
+	return kch_kvm_restore(kvm_of(job), r, &job->message) ?:
+	       (kch_kvm_sets_vcpus() ? 0 : check_files(job)) ?:
+	       kch_kvm_check_vm(job->vm_file, job->vcpus, kch_restoring_vcpus(job), &r->facts,
+				user, &job->message);
+}
+
+/*
+ * KVM takes a reference at once; at the first KVM_RUN it would undo this.  The last step
+ * bars the vCPUs: one that its VMM starts then is in KVM_RUN until they are let in, and no
+ * other ioctl of it comes to its end.
+ */
+static int set(struct kch_restoring *job, void __user *user)
+{
+	return set_vcpus(job, job->before, job->saved, user) ?:
+	       rearm(job, user) ?:
+	       set_clock(job, saved_ns(job), user) ?:
+	       kch_kvm_restore(kvm_of(job), &job->todo, &job->message);
+}
+
 static int restore_now(struct kch_restoring *job, void __user *user)
 {
 	struct kch_kvm_restore *r = &job->todo;
-	struct kvm *kvm = kvm_of(job);
 	int err;
 
-	err = kch_kvm_read(kvm, job->todo.facts.frac_bits, &job->before, &job->message);
+	err = kch_kvm_read(kvm_of(job), r->facts.frac_bits, &job->before, &job->message);
 	if (err)
 		return err;
 	hide(job);
-	/* Everything that can refuse comes before the first write. */
-	r->check_only = true;
-	r->sets_vcpus = true;
-	err = kch_kvm_restore(kvm, r, &job->message) ?:
-	      (kch_kvm_sets_vcpus() ? 0 : check_files(job)) ?:
-	      kch_kvm_check_vm(job->vm_file, job->vcpus, kch_restoring_vcpus(job),
-			       &job->todo.facts, user, &job->message);
+	err = unless_started(job, user, check);
 	if (err || job->flags & KCH_RESTORE_CHECK)
 		return err;
 	err = mark_used(job);
@@ -275,22 +312,8 @@ static int restore_now(struct kch_restoring *job, void __user *user)
 	r->check_only = false;
 	r->sets_vcpus = kch_kvm_sets_vcpus();
 	if (r->sets_vcpus)
-		return kch_kvm_restore(kvm, r, &job->message);
-	/*
-	 * KVM takes a reference at once; at the first KVM_RUN it would undo this.
-	 * The last step bars the vCPUs: one that its VMM starts then is in KVM_RUN
-	 * until they are let in, and no other ioctl of it comes to its end.
-	 */
-	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
-	err = set_vcpus(job, job->before, job->saved, user) ?:
-	      rearm(job, user) ?:
-	      set_clock(job, saved_ns(job), user) ?:
-	      kch_kvm_restore(kvm, r, &job->message);
-	cancel_delayed_work_sync(&job->break_off);
-	if (err == -EINTR && !READ_ONCE(job->cancelled)) {
-		kch_say(&job->message, "a vCPU was started while the clock was being restored");
-		err = -EBUSY;
-	}
+		return kch_kvm_restore(kvm_of(job), r, &job->message);
+	err = unless_started(job, user, set);
 	if (err)
 		put_back(job, true, err == -EBUSY, user);
 	return err;

@@ -243,9 +243,14 @@ static void hyperv_page_does_not_come(bool closes)
 	vm_destroy_stuck(&vm, at, uffd);
 }
 
-/* It is started while it is being restored: KVM_SET_CLOCK would wait for that page, too. */
-static void hyperv_page_of_started_vm(void)
+/*
+ * It is started while it is being restored, when that comes to function @late: KVM_SET_CLOCK
+ * would wait for that page, too, and an ioctl of the vCPU for its KVM_RUN.
+ */
+static void started_vm(const char *late)
 {
+	char parameters[64];
+
 	struct stuck restorer = { .fd = device, .cmd = KCH_IOC_RESTORE };
 	unsigned int tries = 0;
 	struct vm vm;
@@ -258,17 +263,18 @@ static void hyperv_page_of_started_vm(void)
 	restorer.any.restore.vm_fd = vm.fd;
 	restorer.any.restore.flags = KCH_RESTORE_STALE;
 	restorer.arg = &restorer.any;
-	/* Behind all that is looked at before. */
-	fault_insert("late=kch_incoming_use late_ms=1000", 0);
+	snprintf(parameters, sizeof(parameters), "late=%s late_ms=1000", late);
+	fault_insert(parameters, 0);
 	stick(&restorer);
 	usleep(500000);
 	vm_go(&vm, 0);
 	while (!restorer.over && tries++ < HOLD_ENDS_S * 100)
 		usleep(10000);
-	check(restorer.over, "RESTORE waits for a Hyper-V page");
+	check(restorer.over, "%s: RESTORE waits for a vCPU", late);
 	give_memory(uffd, at);
+	vm_stop(&vm);
 	pthread_join(restorer.thread, NULL);
-	check(strstr(restorer.any.restore.message, "was started while"), "%s",
+	check(strstr(restorer.any.restore.message, "was started while"), "%s: %s", late,
 	      restorer.any.restore.message);
 	fault_remove();
 	vm_destroy_stuck(&vm, at, uffd);
@@ -386,7 +392,9 @@ void test_locks(void)
 	close(uffd);
 	hyperv_page_does_not_come(false);
 	hyperv_page_does_not_come(true);
-	hyperv_page_of_started_vm();
+	/* While it is looked at still, and behind all of that. */
+	started_vm("kch_kvm_check_vm");
+	started_vm("kch_incoming_use");
 	kexec_with_reader_and_hold();
 	scene_end();
 }
