@@ -13,7 +13,6 @@
 #   waiter=yes     the guest lies in wait with a TSC deadline that falls due meanwhile
 #   waiter=spin    the same, and does not halt
 #   namespaces=no  none of its own, for a kernel that is built without
-#   seconds=S      how long the guest is watched, before and after (2)
 #   shift_khz=N    the next kernel takes the TSC for N kHz faster than this one
 
 VCPUS=$(param vcpus 1)
@@ -34,8 +33,7 @@ start_jail() { # NAME RUN|RESUME [ORDER] OPTION...
 	rm -f "/run/$_name.in"
 	mkfifo "/run/$_name.in"
 	: >"/run/$_name"
-	"$KCH/kch-jail" "$_do" "$JAIL" "$@" --seconds "$(param seconds 2)" \
-		<>"/run/$_name.in" >>"/run/$_name" 2>"/run/$_name.err" &
+	"$KCH/kch-jail" "$_do" "$JAIL" "$@" <>"/run/$_name.in" >>"/run/$_name" 2>"/run/$_name.err" &
 	JAIL_JOB=$!
 	exec 3>"/run/$_name.in"
 }
