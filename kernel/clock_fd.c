@@ -277,7 +277,8 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 		strscpy(clock->name, in->vm.vm.name, sizeof(clock->name));
 	}
 	mutex_unlock(&kch_lock);
-	return err;
+	/* Without a region no record came. */
+	return err == -ENODEV ? -ENODATA : err;
 }
 
 /*

@@ -223,6 +223,12 @@ static void id_none(struct attempt *a)
 	set_uuid(a->arg.get.uuid, 0);
 }
 
+static void clock_of_record(struct attempt *a)
+{
+	a->arg.clock_fd.vm_fd = -1;
+	a->arg.clock_fd.name[0] = '\0';
+}
+
 static const struct condition no_region[] = {
 	{ KCH_IOC_PRESERVE, "no region", .expected = ENODEV,
 	  .message = "no region" },
@@ -237,6 +243,8 @@ static const struct condition no_region[] = {
 	  .message = "no region" },
 	{ KCH_IOC_GET, "no region: no record came",
 	  SET(kch_get, which, KCH_INCOMING), .expected = ENODATA,
+	  .message = "no region" },
+	{ KCH_IOC_CLOCK_FD, "no region: no record came", clock_of_record, .expected = ENODATA,
 	  .message = "no region" },
 	{ KCH_IOC_GET, "header of what was not preserved", id_none,
 	  .expected = ENODATA, .message = "nothing was preserved yet" },
