@@ -249,8 +249,9 @@ static int job_prepare(struct kch_restoring *job, struct kch_message *message)
 		return -ENOMEM;
 	iterate_fd(current->files, 0, take_vcpu, job);
 	thread = kthread_create(restore_thread, job, "kch-restore");
+	/* That there are as many threads as there may be would be EAGAIN, and is for now, too. */
 	if (IS_ERR(thread))
-		return PTR_ERR(thread);
+		return PTR_ERR(thread) == -EINTR ? -EINTR : -ENOMEM;
 	get_task_struct(thread);
 	mutex_lock(&kch_lock);
 	job->thread = thread;

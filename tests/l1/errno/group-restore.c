@@ -230,6 +230,30 @@ static void restore_in_child(const struct vm *vm)
 	check(!status, "restored by another process: status %#x", status);
 }
 
+/* Threads that the host may have at most. */
+static long threads_max(long count)
+{
+	FILE *file = fopen("/proc/sys/kernel/threads-max", "r+");
+	long was;
+
+	if (!file || fscanf(file, "%ld", &was) != 1 || fseek(file, 0, SEEK_SET) ||
+	    fprintf(file, "%ld", count) < 0 || fclose(file))
+		die("threads-max: %s", strerror(errno));
+	return was;
+}
+
+/* The kernel's own word for it, EAGAIN, would say that the TSC is not settled. */
+static void check_no_thread(void)
+{
+	static const struct condition none = {
+		KCH_IOC_RESTORE, "no thread", .expected = ENOMEM, .message = "no memory",
+	};
+	long was = threads_max(20);
+
+	condition_run(&none);
+	threads_max(was);
+}
+
 /* Ten lines in five seconds, for the privileged too. */
 static void check_log_limit(void)
 {
@@ -264,6 +288,7 @@ void test_restore(void)
 	      "%u lines in the kernel's log", i);
 	conditions_run(check_only, sizeof(check_only) / sizeof(check_only[0]));
 	numbers_of_refusals();
+	check_no_thread();
 	vm_start(&scene.vm, 0);
 	conditions_run(running, sizeof(running) / sizeof(running[0]));
 	vm_stop(&scene.vm);
