@@ -376,8 +376,6 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch
 		err = kch_kvm_write_and_check(kvm, r, before, false, message);
 	if (!err) {
 		err = remake_hyperv_page(kvm, message) ?: wait_for_pages(kvm);
-		if (err == -EINTR)
-			kch_say(message, "the hold was ended while its VMM resumed");
 		if (err)
 			kch_kvm_put_back(kvm, before, true);
 	}

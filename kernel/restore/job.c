@@ -90,7 +90,15 @@ static int vcpu_error(struct kch_restoring *job, u32 i, const char *what, int er
 	job->todo.outcome.vcpu_id = le32_to_cpu(kch_restoring_vcpu(job, i)->vcpu_id);
 	kch_say(&job->message, "%s of vCPU %d failed (%pe)", what,
 		job->todo.outcome.vcpu_id, ERR_PTR(err));
-	return err == -EINTR || err == -EIO ? err : refusal;
+	switch (err) {
+	case -EINTR:
+	case -EIO:
+	case -ENOMEM:
+	case -EFAULT:	/* the VM's process has taken away the page that is used for it */
+		return err;
+	default:
+		return refusal;
+	}
 }
 
 /*
@@ -262,7 +270,11 @@ static int unless_started(struct kch_restoring *job, void __user *user,
 	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
 	err = step(job, user);
 	cancel_delayed_work_sync(&job->break_off);
-	if (err != -EINTR || READ_ONCE(job->cancelled))
+	if (READ_ONCE(job->cancelled))
+		return err;
+	/* Come too late to break this off, it would break off what follows. */
+	flush_signals(current);
+	if (err != -EINTR)
 		return err;
 	kch_say(&job->message, "a vCPU was started while the clock was being restored");
 	return -EBUSY;
@@ -397,6 +409,10 @@ int kch_restoring_run(struct kch_restoring *job)
 	err = wait_for_vmm(job);
 	if (!err) {
 		err = kch_kvm_restore_again(kvm, &job->todo, &job->message);
+		if (err == -EINTR) {
+			kch_say(&job->message, "the hold was ended while its VMM resumed: the guest goes on as its VMM left it");
+			err = -ECANCELED;
+		}
 		/*
 		 * The VMM may have changed more than the clock.  That is refused, but now
 		 * the guest runs with what it has: a TSC offset is set by an ioctl of a

@@ -462,9 +462,10 @@ static bool all_ended(void)
 		if (!job->thread || completion_done(&job->ended))
 			continue;
 		all = false;
-		if (!READ_ONCE(job->cancelled))
-			send_sig(SIGKILL, job->thread, 1);
+		if (READ_ONCE(job->cancelled))
+			continue;
 		WRITE_ONCE(job->cancelled, true);
+		send_sig(SIGKILL, job->thread, 1);
 	}
 	return all;
 }

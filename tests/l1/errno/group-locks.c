@@ -20,6 +20,7 @@
 
 #include "check.h"
 #include "fault.h"
+#include "forge.h"
 #include "groups.h"
 #include "scene.h"
 #include "snapshot.h"
@@ -219,8 +220,11 @@ static void hyperv_page_does_not_come(bool closes)
 
 	vm_create_stuck(&vm, at);
 	end.fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	/* That it is broken off comes too late for a VM that is looked at, and is nothing to the hold. */
+	fault_insert("late=kch_kvm_check_vm late_ms=1 break_off=1", 0);
 	err = hold(end.fd, &vm, ID_SAVED, 600000, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
+	fault_remove();
 	vm_go(&vm, 0);
 	usleep(300000);
 	if (pthread_create(&end.thread, NULL, end_hold, &end))
@@ -289,17 +293,28 @@ static int kexec_comes(void)
 /*
  * The last of all: nothing is preserved or restored any more.  A hold ends at its own time
  * limit, as a vCPU whose TSC offset is to be put back is in an ioctl that does not end.
+ * Another one's VMM has just resumed.
  */
 #define KEXEC_S		30
 
-static void kexec_with_reader_and_hold(void)
+static void kexec_with_reader_and_holds(void)
 {
 	struct stuck reader = { 0 }, vcpu = { .cmd = KVM_GET_SREGS };
+	static struct forged forged;
+	struct end resumed = { };
 	struct kch_restore arg;
-	int uffd, held, err;
-	char *at = memory_that_waits(&uffd);
-	struct vm vm;
+	int uffd, held, err, resumed_uffd;
+	char *at = memory_that_waits(&uffd), *resumed_at = memory_that_waits(&resumed_uffd);
+	struct vm vm, resuming;
 
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	forge_add(&forged, &scene.vm, ID_SAVED + 1);
+	scene_reload(&forged);
+	vm_create_stuck(&resuming, resumed_at);
+	resumed.fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	err = hold(resumed.fd, &resuming, ID_SAVED + 1, 600000, &arg);
+	check(!err, "%s: %s", errno_name(err), arg.message);
 	vm_create(&vm);
 	vm_add(&vm, 0);
 	vm_add(&vm, 1);
@@ -311,14 +326,24 @@ static void kexec_with_reader_and_hold(void)
 	vcpu.arg = at + PAGE;
 	stick(&vcpu);
 	stick_reader(&reader, KCH_DEBUGFS "region_raw", at);
+	vm_go(&resuming, 0);
+	if (pthread_create(&resumed.thread, NULL, end_hold, &resumed))
+		die("pthread_create");
 	usleep(300000);
 	check(!reader.over, "the reader is not stuck: nothing is shown");
 	check(!vcpu.over, "the vCPU is not stuck: nothing is shown");
+	check(!resumed.over, "it has resumed: nothing is shown");
 	kernel_said("");
 	check(done_within(kexec_comes, KEXEC_S), "a kexec waits for a reader of debugfs");
 	/* Of a restore, or of an ioctl: then the record is not sealed. */
 	check(!kernel_said("does not come to its end"), "it does not wait for a hold");
 	give_memory(uffd, at);
+	pthread_join(resumed.thread, NULL);
+	check(resumed.err == ECANCELED && strstr(resumed.arg.message, "while its VMM resumed"),
+	      "resuming at the kexec: %s: %s", errno_name(resumed.err), resumed.arg.message);
+	close(resumed.fd);
+	give_memory(resumed_uffd, resumed_at);
+	vm_destroy_stuck(&resuming, resumed_at, resumed_uffd);
 	pthread_join(reader.thread, NULL);
 	pthread_join(vcpu.thread, NULL);
 	check(hold_wait(held, &arg) == ECANCELED, "held at the kexec: %s", arg.message);
@@ -395,6 +420,6 @@ void test_locks(void)
 	/* While it is looked at still, and behind all of that. */
 	started_vm("kch_kvm_check_vm");
 	started_vm("kch_incoming_use");
-	kexec_with_reader_and_hold();
+	kexec_with_reader_and_holds();
 	scene_end();
 }

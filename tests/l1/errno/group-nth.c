@@ -406,8 +406,8 @@ static void one_thread_fault(unsigned int nth, unsigned int counts[2], bool *rea
 	if (!err)
 		return reload(NULL);
 	check(*reached, "without a fault: %s (%s)", errno_name(err), arg.message);
-	check(err == EFAULT || err == ENXIO || arg.message[0],
-	      "fault %u: %s without a message", nth, errno_name(err));
+	check(err == EFAULT || err == ENXIO || err == ENOMEM, "fault %u: %s (%s)", nth,
+	      errno_name(err), arg.message);
 	check(!difference, "fault %u: %s (%s), but changed: %s", nth, errno_name(err), arg.message,
 	      difference);
 	progress("the thread's fault %u: %s (%s) %s", nth, errno_name(err), arg.message,

@@ -35,7 +35,8 @@
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
  *	late_ms=N		a loading process that waited for a completion goes on late, ...
- *	late=SYMBOL		... or whoever calls that function comes to it
+ *	late=SYMBOL		... or whoever calls that function comes to it, ...
+ *	break_off=1		... and is to be broken off by then
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
 #include <linux/delay.h>
@@ -48,6 +49,7 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/reboot.h>
+#include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
@@ -108,6 +110,8 @@ static int late_ms;
 module_param(late_ms, int, 0);
 static char *late;
 module_param(late, charp, 0);
+static bool break_off;
+module_param(break_off, bool, 0);
 
 static int thread_nth;
 module_param(thread_nth, int, 0);
@@ -487,6 +491,8 @@ static struct kretprobe late_probe = {
 static int come_late(struct kprobe *probe, struct pt_regs *regs)
 {
 	mdelay(late_ms);
+	if (break_off)
+		send_sig(SIGKILL, current, 1);
 	return 0;
 }
 
