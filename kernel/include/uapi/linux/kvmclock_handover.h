@@ -18,14 +18,15 @@
  * =============== ==========================================================
  * EPERM           the caller lacks CAP_SYS_ADMIN (also returned by open())
  * ENOTTY          not an ioctl of this device
- * EFAULT          the structure, or a buffer it names, is not accessible
+ * EFAULT          the structure, or a buffer it names, is not accessible; of RESTORE also:
+ *                 the VM's process has unmapped the page it is done by
  * EINVAL          size below the first version, unknown flag, or a reserved
  *                 member that is not zero
  * E2BIG           size above this kernel's structure, with unknown bytes set; or above
  *                 a page
  * EINTR           interrupted while waiting for a lock or asking KVM, by what cannot
  *                 be held back: call again, with the same structure
- * ENOMEM          no memory for a copy
+ * ENOMEM          no memory for a copy, or no thread to do it by
  * =============== ==========================================================
  *
  * Errors of single ioctls; each condition has exactly one of them:
