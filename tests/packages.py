@@ -17,6 +17,9 @@ from typing import Callable, Iterable
 import units
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/nested"))
+import apt  # noqa: E402
+
 WORK = Path(os.environ.get("KCH_BUILD", ROOT / "build")) / "packages-test"
 # Debian's own kernels, by the beginning of their version, and the suite that has them.
 KERNELS = {"bookworm": {"6.1.": "bookworm"},
@@ -73,7 +76,7 @@ def mirror() -> str:
     found = re.search("^Debian/Debian (.*)$", targets, re.M)
     if not found:
         raise Failed("none of this machine's apt sources is a Debian mirror")
-    return found[1]
+    return apt.plain(found[1])
 
 
 class Release:

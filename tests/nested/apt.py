@@ -16,6 +16,12 @@ SYSTEM = Path("/etc/apt")
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
+def plain(mirror):
+    """A mirror as other roots can use it: of a list of mirrors, which only this machine has, the first."""
+    listed = re.match("mirror[+]file:/*(/.*[^/])", mirror)
+    return re.search(r"^[^#\s]+", Path(listed[1]).read_text(), re.M)[0].rstrip("/") + "/" if listed else mirror
+
+
 class Apt:
     """apt-get and apt-cache with the machine's suites and these. `lines` is these, as in a sources.list."""
 
@@ -32,14 +38,15 @@ class Apt:
             shutil.copy(file, sources)
         # A source that does not answer is no reason to stop: what matters is whether the package is found later.
         self.get("update")
-        said = self.ask("apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI) $(CODENAME)",
-                        "Created-By: Packages")
-        # The mirror of Debian, and its suites that the machine has.
-        found = dict((suite, mirror) for mirror, suite in re.findall(r"^Debian/Debian (\S+) (\S+)", said, re.M))
+        said = self.ask("apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI)", "Created-By: Packages")
+        found = re.search(r"^Debian/Debian (\S+)", said, re.M)
         if not found:
             raise Problem("none of this machine's apt sources is a Debian mirror")
-        self.lines = [f"deb [signed-by={KEYS}] {[*found.values()][0]} {suite} main" for suite in suites]
-        missing = [line for line in self.lines if line.split()[-2] not in found]
+        mirror, line = found[1], f"deb [signed-by={KEYS}] {{}} {{}} main"
+        self.lines = [line.format(plain(mirror), suite) for suite in suites]
+        # Those that a source names, fetched or not, are not named again: with other options apt would read no source at all.
+        named = self.ask("apt-get", "update", "--print-uris")
+        missing = [line.format(mirror, suite) for suite in suites if f"'{mirror}dists/{suite}/InRelease'" not in named]
         if missing:
             (sources / "other.list").write_text("\n".join([*missing, ""]))
             self.get("update")
