@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import broken
@@ -32,7 +32,7 @@ from judge import judge, read_lines
 from machines import KINDS
 
 KINDS.update(debian=debian_host.DebianHost, secure=secure_host.SecureHost, two=two_hosts.TwoHosts)
-# Machines that could not be made, and why: of these only the cases fail.
+# Cases of which something could not be fetched or made, and why: these fail.
 not_made: Dict[str, str] = {}
 
 # Of a case that failed: of which logs, which lines, at most how many.
@@ -40,30 +40,39 @@ SHOWN = (("verdict", "^check=.* fail|^note=|^error=", 20), ("bochs", ">>PANIC<<"
          ("qemu", "^(?!.*TCG doesn't support)", 5), ("console", "", 8))
 
 
-def build_line(line: str, modules: Iterable[str] = ()) -> None:
-    """The kernel, our module and those of the tests, and for some cases ours with something broken."""
+def build_line(line: str) -> None:
+    """The kernel, our module and those of the tests."""
     kernels.ensure(line)
     kernels.build_module(line)
     for source in (L1 / "modules").iterdir():
         kernels.build_module(line, source, source.name)
-    for name in modules:
-        broken.build(name, line)
+
+
+def attempt(cases: Iterable[Case], step: Callable[..., None], *arguments) -> None:
+    """A step of what these cases need, if one of them can still be run."""
+    cases = [case for case in cases if case.name not in not_made]
+    try:
+        if cases:
+            step(*arguments)
+    except (Problem, OSError) as problem:
+        not_made.update((case.name, str(problem)) for case in cases)
 
 
 def build(cases: List[Case]) -> None:
     """What the cases need. Each step says nothing when it has nothing to do."""
     for name, host in ("debian", debian_host), ("secure", secure_host):
-        if any(case.machine == name for case in cases) and not KINDS[name].unusable():
-            try:
-                host.build()
-            except Problem as problem:
-                not_made[name] = str(problem)
-    cases = [case for case in cases if case.machine != "debian" and case.machine not in not_made]
+        if not KINDS[name].unusable():
+            attempt((case for case in cases if case.machine == name), host.build)
+    cases = [case for case in cases if case.machine != "debian"]
     image.build_programs()
     for line in {line: None for case in cases for line in case.lines}:
-        build_line(line, {case.param("module") for case in cases if line in case.lines} - {""})
-    for case in {case.initramfs: case for case in cases}.values():
-        image.build(case)
+        some = [case for case in cases if line in case.lines]
+        attempt(some, build_line, line)
+        # Ours with something broken.
+        for name in {case.param("module"): None for case in some if case.param("module")}:
+            attempt((case for case in some if case.param("module") == name), broken.build, name, line)
+    for initramfs, case in {case.initramfs: case for case in cases}.items():
+        attempt((case for case in cases if case.initramfs == initramfs), image.build, case)
 
 
 class Run:
@@ -117,12 +126,15 @@ class Run:
                 if reason:
                     self.report.test(case.name, note=f"SKIP {reason}")
                     continue
-                if case.machine in not_made:
-                    self.report.test(case.name, not_made[case.machine])
+                if case.name in not_made:
+                    self.report.test(case.name, not_made[case.name])
                     continue
                 while len(self.running) >= self.options.j:
                     self.wait_one()
-                self.start(case)
+                try:
+                    self.start(case)
+                except (Problem, OSError) as problem:
+                    self.report.test(case.name, str(problem))
             while self.running:
                 self.wait_one()
         finally:
