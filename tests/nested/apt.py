@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from common import BUILD, Problem, locked, output_of, run, say
+from common import BUILD, Problem, locked, output_of, run, say, text_of
 
 SYSTEM = Path("/etc/apt")
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -41,7 +41,8 @@ class Apt:
         said = self.ask("apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI)", "Created-By: Packages")
         found = re.search(r"^Debian/Debian (\S+)", said, re.M)
         if not found:
-            raise Problem("none of this machine's apt sources is a Debian mirror")
+            raise Problem("none of this machine's apt sources is a Debian mirror, or it could not be reached:\n"
+                          + "\n".join(text_of(self.folder / "update.log").splitlines()[-5:]))
         mirror, line = found[1], f"deb [signed-by={KEYS}] {{}} {{}} main"
         self.lines = [line.format(plain(mirror), suite) for suite in suites]
         # Those that a source names, fetched or not, are not named again: with other options apt would read no source at all.

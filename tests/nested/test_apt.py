@@ -19,6 +19,7 @@ os.environ.update(KCH_BUILD=str(WORK / "build"), APT_CONFIG=str(WORK / "apt.conf
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import apt  # noqa: E402
 import ktap  # noqa: E402
+from common import Problem  # noqa: E402
 
 MIRROR, LIST = f"file:{WORK}/debian", WORK / "etc/mirrors/debian.list"
 # What the machine has, all but its security's.
@@ -50,7 +51,7 @@ class Apt(unittest.TestCase):
     def setUp(self):
         shutil.rmtree(WORK)
         write(WORK / "apt.conf", f'Dir::Etc "{WORK}/etc"; Dir::State::status "/dev/null"; APT::Architecture "amd64"; '
-              'Acquire::AllowInsecureRepositories "1";')
+              'Acquire::AllowInsecureRepositories "1"; Acquire::Retries::Delay "0";')
         for folder in "preferences.d", "apt.conf.d":
             (WORK / "etc" / folder).mkdir(parents=True)
         write(LIST, f"# Mirrors\n{MIRROR}\tpriority:1\n")
@@ -82,6 +83,11 @@ class Apt(unittest.TestCase):
             with self.subTest(name), contextlib.redirect_stderr(io.StringIO()):
                 self.sources(name)
                 self.assertEqual(apt.Apt(BACKPORTS).newest("linux-[0-9]*"), ("linux-2", "1"))
+
+    def test_unreachable(self):
+        """apt-get update calls it a success when nothing can be fetched."""
+        write(WORK / "etc/sources.list.d/0.list", "deb http://127.0.0.1:1/debian bookworm main\n")
+        self.assertRaisesRegex(Problem, "could not be reached:\n(.*\n)*.*127.0.0.1", apt.Apt, BACKPORTS)
 
 
 if __name__ == "__main__":
