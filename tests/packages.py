@@ -92,7 +92,7 @@ class Release:
         """A minimal one, whose apt has these suites."""
         archive = WORK / f"{self.name}.tar"
         if not archive.exists():
-            run("mmdebstrap", "--quiet", "--variant=minbase", self.name, f"{archive}.new.tar", self.mirror)
+            run("mmdebstrap", "--quiet", "--variant=minbase", *apt.settings(), self.name, f"{archive}.new.tar", self.mirror)
             os.rename(f"{archive}.new.tar", archive)
         root.mkdir(parents=True)
         run("tar", "-C", root, "--exclude=./dev/*", "-xf", archive)

@@ -22,6 +22,12 @@ def plain(mirror):
     return re.search(r"^[^#\s]+", Path(listed[1]).read_text(), re.M)[0].rstrip("/") + "/" if listed else mirror
 
 
+def settings():
+    """For mmdebstrap, whose apt reads nothing of this machine's: how mirrors are reached, and how old lists may be."""
+    said = output_of("apt-config", "dump", "Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until")
+    return [f"--aptopt={line}" for line in said.splitlines()]
+
+
 class Apt:
     """apt-get and apt-cache with the machine's suites and these. `lines` is these, as in a sources.list."""
 

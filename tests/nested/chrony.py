@@ -21,7 +21,7 @@ def ensure():
                 packages = Path(scratch, "packages")
                 with apt.having("chrony", RELEASE) as (system, *_):
                     lines = system.lines
-                run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=chrony", RELEASE, packages,
-                     *lines], BUILD / "chrony.log", "fetching chrony")
+                run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=chrony", *apt.settings(),
+                     RELEASE, packages, *lines], BUILD / "chrony.log", "fetching chrony")
                 qemu_releases.take_needed(packages, Path(scratch, "libraries"), work, *PROGRAMS)
     return CHRONY

@@ -43,7 +43,7 @@ def make_root() -> None:
     with apt.having(kernels[0], RELEASE, f"{RELEASE}-backports") as (system, *_):
         include = [*PACKAGES, *(system.newest(pattern)[0] for pattern in kernels), f"linux-base/{RELEASE}-backports"]
         new = HOST / "new.tar"
-        run(["env", f"TMPDIR={HOST}", "mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io",
+        run(["env", f"TMPDIR={HOST}", "mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", *apt.settings(),
              f"--include={','.join(include)}", RELEASE, new, *system.lines], HOST / "root.log", "mmdebstrap")
         new.rename(HOST / "root.tar")
 

@@ -40,7 +40,7 @@ def fetch(version, suites):
         packages = Path(scratch, "packages")
         with apt.having("qemu-system-x86", *suites) as (system, *_):
             lines = system.lines
-        run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=qemu-system-x86",
+        run(["mmdebstrap", "--variant=extract", "--mode=chrootless", "--include=qemu-system-x86", *apt.settings(),
              f'--aptopt=APT::Default-Release "{suites[0]}"', suites[-1], packages, *lines], QEMU / f"{version}.log",
             f"fetching QEMU {version}")
         take_needed(packages, Path(scratch, "libraries"), work / "root", PROGRAM)

@@ -23,10 +23,8 @@ def make_tar() -> None:
     say(f"making a minimal root of Debian {SUITE}: a minute, once")
     new = TAR.with_name("systemd.new.tar")
     with apt.having("systemd", SUITE) as (system, _, version):
-        # Suites that are not released are valid for some days only, and a mirror may be behind.
-        valid = system.ask("apt-config", "dump", "Acquire::Check-Valid-Until")
         run(["env", f"TMPDIR={TAR.parent}", "mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io",
-             *(f"--aptopt={line}" for line in valid.splitlines()), f"--include={','.join(PACKAGES)}", SUITE,
+             *apt.settings(), f"--include={','.join(PACKAGES)}", SUITE,
              new, *system.lines], TAR.parent / "systemd.log", "mmdebstrap")
         new.rename(TAR)
     say(f"took systemd {version}")

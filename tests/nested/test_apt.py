@@ -89,6 +89,11 @@ class Apt(unittest.TestCase):
         write(WORK / "etc/sources.list.d/0.list", "deb http://127.0.0.1:1/debian bookworm main\n")
         self.assertRaisesRegex(Problem, "could not be reached:\n(.*\n)*.*127.0.0.1", apt.Apt, BACKPORTS)
 
+    def test_settings(self):
+        """mmdebstrap is told of a proxy that is in apt's settings only."""
+        write(WORK / "etc/apt.conf.d/proxy", 'Acquire::http::Proxy "http://proxy:3128"; APT::Get::Show-Versions "1";')
+        self.assertEqual(apt.settings()[-1], '--aptopt=Acquire::http::Proxy "http://proxy:3128";')
+
 
 if __name__ == "__main__":
     sys.exit(ktap.main())
