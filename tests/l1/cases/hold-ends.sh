@@ -131,8 +131,10 @@ end() { # NAME
 		hold "$1" 100
 		echo >&3
 		wait_jail "$1" saved
-		ended "$1" 4 "frequency\|catch"
+		ended "$1" 4 "vCPU 0 is in TSC catch-up: it was promised"
 		end_jail "$1"
+		# It ran.
+		GIVEN=yes
 		;;
 	nothing)
 		loaded "$1"
