@@ -68,7 +68,6 @@ end() { # NAME
 	time)
 		loaded "$1"
 		hold "$1" 4
-		listed "$1" held
 		ended "$1" 4 "did not resume within 4000 ms"
 		listed "$1-ended" 'let\x20go'
 		left_alone "$1"
@@ -76,6 +75,7 @@ end() { # NAME
 	tool)
 		loaded "$1"
 		hold "$1" 100
+		listed "$1" held
 		kill -9 "$HOLDER"
 		wait "$HOLDER" || true
 		check "$1-logged" sh -c "dmesg | grep -q 'the hold of jail .* ended .*before the VMM resumed'"
