@@ -114,7 +114,7 @@ end() { # NAME
 		start_jail "$1" run --vcpus $((VCPUS + 1))
 		wait_jail "$1" saved
 		hold "$1" 100
-		ended "$1" 4 "vCPU"
+		ended "$1" 4 "the VM has $((VCPUS + 1)) vCPUs, $VCPUS were saved"
 		end_jail "$1"
 		JAIL=$_jail
 		;;
