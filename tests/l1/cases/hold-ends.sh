@@ -66,14 +66,14 @@ loaded() { # NAME [ORDER [SECONDS]]
 end() { # NAME
 	case $1 in
 	time)
-		loaded "$1"
+		loaded "$1" load
 		hold "$1" 4
 		ended "$1" 4 "did not resume within 4000 ms"
 		listed "$1-ended" 'let\x20go'
 		left_alone "$1"
 		;;
 	tool)
-		loaded "$1"
+		loaded "$1" load
 		hold "$1" 100
 		listed "$1" held
 		kill -9 "$HOLDER"

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "clock.h"
 #include "handover.h"
 #include "measure.h"
 #include "report.h"
@@ -188,12 +189,17 @@ static void make_vm(const struct options *o, struct vm *vm, struct guestmem *mem
 		vm_add_vcpu(vm);
 }
 
+/* Between these two host TSCs, the last time. */
+static uint64_t set_after, set_before;
+
 static void set_clock(const struct vm *vm)
 {
 	struct kvm_clock_data data = { .clock = vm->mem->saved->clock.clock };
 
+	set_after = __rdtsc();
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &data))
 		die("KVM_SET_CLOCK: %s", strerror(errno));
+	set_before = __rdtsc();
 }
 
 /* As Firecracker tells each vCPU's guest that it was stopped. */
@@ -258,12 +264,12 @@ static void before_running(const struct options *o, struct vm *vm)
 }
 
 /* What the VMM has set, and nobody else: its TSCs as they were loaded, its clock as it set it. */
-static void judge_left(struct vm *vm, const uint64_t *loaded, uint64_t set_tsc)
+static void judge_left(struct vm *vm, const uint64_t *loaded)
 {
 	const struct saved_vm *saved = vm->mem->saved;
 	const struct guest_observation *first = &vm->mem->shared->vcpu[0].first;
-	uint64_t host, clock = saved->clock.clock;
-	int64_t least, most;
+	int64_t passed_ns, least_ns, most_ns;
+	uint64_t host;
 	uint32_t i;
 
 	for (i = 0; i < vm->vcpu_count; i++)
@@ -274,11 +280,14 @@ static void judge_left(struct vm *vm, const uint64_t *loaded, uint64_t set_tsc)
 	}
 	/* Within a per mille for the frequency, which KVM may have otherwise. */
 	host = first->tsc - loaded[0];
-	least = first->clock_ns - clock;
-	most = (int64_t)((__int128)(host - set_tsc) * NS_PER_MS / vm_tsc_khz(vm));
-	report("left_clock_ns", "%lld", (long long)least);
-	report("left_passed_ns", "%lld", (long long)most);
-	report_check(least >= 0 && least <= most + most / 1000 + NS_PER_MS, "left_clock");
+	passed_ns = first->clock_ns - saved->clock.clock;
+	least_ns = kch_cycles_to_ns(host - set_before, vm_tsc_khz(vm));
+	most_ns = kch_cycles_to_ns(host - set_after, vm_tsc_khz(vm));
+	report("left_clock_ns", "%lld", (long long)passed_ns);
+	report("left_least_ns", "%lld", (long long)least_ns);
+	report("left_most_ns", "%lld", (long long)most_ns);
+	report_check(passed_ns >= least_ns - least_ns / 1000 - NS_PER_MS &&
+		     passed_ns <= most_ns + most_ns / 1000 + NS_PER_MS, "left_clock");
 }
 
 static void report_page(const char *key, const struct guest_pvclock *page)
@@ -349,7 +358,7 @@ static void run(const struct options *o, struct guestmem *mem)
 static void resume(const struct options *o, struct guestmem *mem)
 {
 	struct kch_restore_result none = { 0 };
-	uint64_t loaded[GUEST_VCPUS_MAX], fired, set_tsc, go;
+	uint64_t loaded[GUEST_VCPUS_MAX], fired, go;
 	struct baseline base;
 	struct vm vm;
 	uint32_t i;
@@ -357,7 +366,6 @@ static void resume(const struct options *o, struct guestmem *mem)
 	guestmem_check_saved(mem);
 	make_vm(o, &vm, mem);
 	load(o, &vm);
-	set_tsc = __rdtsc();
 	for (i = 0; i < vm.vcpu_count; i++)
 		loaded[i] = vcpu_tsc_offset(&vm.vcpu[i]);
 	report("order", "%s", orders[o->order]);
@@ -365,15 +373,13 @@ static void resume(const struct options *o, struct guestmem *mem)
 	report_flush();
 	wait_line();
 
-	if (o->order == ORDER_RESUME || o->order == ORDER_TWICE)
-		set_tsc = __rdtsc();
 	before_running(o, &vm);
 	measure_start(&vm, &base);
 	fired = o->waiter ? wait_count(&vm) : 0;
 	go = __rdtsc();
 	let_run(o, &vm, &base, fired);
 	if (o->left)
-		judge_left(&vm, loaded, set_tsc);
+		judge_left(&vm, loaded);
 	else if (o->waiter)
 		wait_judge(&vm, fired, go);
 	else
