@@ -49,7 +49,7 @@ says() { # NAME TEXT WORD...
 
 restored() {
 	vm resume --method identical --seconds 1 "$@"
-	check_equal restored "$(reported vm refused_errno)" ''
+	judge_report vm
 	tool 0 identical verify
 }
 
