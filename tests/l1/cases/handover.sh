@@ -80,6 +80,7 @@ start_vm() { # NUMBER
 }
 
 resume_vm() { # NUMBER
+	rm -f "/run/vm$1"
 	# shellcheck disable=SC2086 # options, a word each
 	"$KCH/kch-vmm" resume --mem "$(vm_mem "$1")" --method "$METHOD" \
 		--seconds "$SECONDS_" --report "/run/vm$1" $SAVE_OPTIONS $STAGE_OPTIONS &

@@ -17,6 +17,7 @@ CPU=/sys/devices/system/cpu/cpu1/online
 vm() { # run|resume OPTION...
 	_command=$1
 	shift
+	rm -f /run/vm
 	"$KCH/kch-vmm" "$_command" --mem "$GUEST_ADDR,16M" --report /run/vm "$@" &
 	wait
 }
@@ -109,7 +110,7 @@ disturb() {
 
 stage_0() {
 	vm run --id "$(vm_id 0)" --name vm --vcpus 2 --seconds 1 --save-with module
-	check_equal saved "$(reported vm failed)" ''
+	judge_report vm
 	if [ "$(param lost)" = boot ]; then
 		do_kexec "$NEXT_LINE" tsc=unstable kch.kvm=early
 	else
