@@ -134,7 +134,8 @@ see() { # NAME STOPPED-TSC OFFSET-THEN SAVED-TSC OFFSET-NOW RESTORE-TSC CONT-TSC
 	END {
 		printf "source=%s rows=%d bound=%.0f away=%.0f ", source, rows, bound, away
 		printf "saved=%.0f restore=%.0f cont=%.0f ", ns(saved - stopped), ns(restore - stopped), ns(cont - stopped)
-		printf "tsc=%.0f mono=%.0f real=%.0f boot=%.0f maxerror_us=%d status=%d ", off_tsc, off_mono, off_real, off_boot, error_us, status
+		printf "tsc=%.0f tsc_cycles=%.0f ", off_tsc, offset_now - offset_then
+		printf "mono=%.0f real=%.0f boot=%.0f maxerror_us=%d status=%d ", off_mono, off_real, off_boot, error_us, status
 		printf "lost=%d ticks=%d rounds=%d late=%.0f took=%.0f woke=%.0f ", lost, ticks, rounds, late, took, woke
 		printf "fair=%.0f slack=%.0f end=%.0f ", fair, slack, end
 		printf "wrong=%d worst=%.0f back=%.0f ", wrong, worst, back_now - back
@@ -212,7 +213,7 @@ restore_guest() { # OPTION...
 
 # They go on: the TSC with every cycle, the clocks as far as a reading can tell.
 go_on() { # NAME BOUND
-	near "$(value "$1" tsc)" 0 1 && clocks_near "$1" 0 "$2"
+	[ "$(value "$1" tsc_cycles)" = 0 ] && clocks_near "$1" 0 "$2"
 }
 
 # TSC and clocks have lost the same: all but LIMIT of the time from the save to the restore, which was between when it was
