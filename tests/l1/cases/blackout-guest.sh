@@ -246,11 +246,15 @@ warnings_of() { # NAME
 
 alike() { # NAME NAME
 	[ "$(warnings_of "$1")" = "$(warnings_of "$2")" ] || return 1
-	# It was stopped for so long, and each timer was behind by no less, but for its period.
+	# It was stopped for so long, of which the restore is the smaller part. Each timer was behind by no less, but for its
+	# period, and by no more than was over when the guest was seen last.
 	for _run in "$1" "$2"; do
-		awk -v wanted="${1#*-}e9" -v stopped="$(value "$_run" cont)" -v late="$(value "$_run" late)" \
+		awk -v wanted="${_run##*-}e9" -v stopped="$(value "$_run" cont)" -v late="$(value "$_run" late)" \
 			-v woke="$(value "$_run" woke)" -v ticks="$(value "$_run" ticks)" \
-			'BEGIN { exit !(stopped >= wanted && late > stopped - 1e8 && woke > stopped - 1e9 && ticks > stopped / 1e7 - 1) }' ||
+			-v over="$(value "$_run" away)" -v end="$(value "$_run" end)" '
+			function within(ns, period) { return ns > stopped - period && ns <= over + end }
+			BEGIN { exit !(stopped >= wanted && stopped < 2 * wanted &&
+				within(late, 1e8) && within(woke, 1e9) && within(ticks * 1e7, 1e7)) }' ||
 			return 1
 	done
 }
