@@ -35,6 +35,7 @@
 #   policy=P       in the last stage: of the time that passed, as limit:2s; passed=P: what must come of it
 #   setting=P      the same by the module's parameter
 #   refused=ERRNO  the restore in the last stage must be refused with it, and words=A_B in the message
+#   save_refused=ERRNO  the VMM's save must be refused with it: a control
 #   spoil=OPTION   of kch-vmm, as --offset-error:1, applied in the last stage to the last vCPU
 #
 # The checks are those of kch-vmm, and `verify`: the tool finds no difference either.
@@ -102,6 +103,7 @@ save_vm_as() { # NUMBER
 
 # kch-vmm returns when its report is there, also with --hold, when a child of it keeps the VM.
 judge_vm() { # NUMBER
+	[ -z "$(param save_refused)" ] || check_equal save_refused "$(reported "vm$1" save_errno)" "$(param save_refused)"
 	judge_report "vm$1"
 }
 

@@ -147,6 +147,7 @@ next_kernel() {
 		try /run/doctor kvmclockctl doctor --kernel "$NEW" --cmdline "$args"
 		tr -s " " </run/doctor | note_lines doctor
 		check doctor [ "$STATUS" -eq 0 ]
+		[ "$(param without)" != region ] || check says_why grep "^next region  *not ready .*: lacks memmap=" /run/doctor
 		if [ "$STATUS" -ne 0 ]; then
 			: >/run/ended
 			exit 0
