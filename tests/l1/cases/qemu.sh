@@ -36,6 +36,8 @@ GUEST_WORDS=console=ttyS0
 GUEST_INITRD=/boot/guest.cpio
 # Options of QEMU's.
 GUEST_DEVICES=
+# What QEMU is started by, where nothing else is said.
+WRAPPER=
 VM_ID=00000000-0000-4000-8000-0000000051e0
 
 at() { # WHAT: when, in seconds after the boot
@@ -99,7 +101,7 @@ before_save() {
 start_qemu() { # NAME WRAPPER... -- QEMU-OPTION...
 	_name=$1
 	shift
-	_wrapper=
+	_wrapper=$WRAPPER
 	while [ "$1" != -- ]; do
 		_wrapper="$_wrapper $1"
 		shift
