@@ -126,7 +126,8 @@ void test_adopt(void)
 	      !arg.adopted, "vCPU %d, found %lld, expected %lld, %u adopted",
 	      arg.vcpu_id, (long long)arg.found, (long long)arg.expected,
 	      arg.adopted);
-	vm_start(&wrong.waiting, 1);
+	vm_go(&wrong.waiting, 1);
+	check(vm_gets_busy(&wrong.waiting), "vCPU 1 does not come to KVM_RUN");
 	conditions_run(busy, sizeof(busy) / sizeof(busy[0]));
 	vm_stop(&wrong.waiting);
 

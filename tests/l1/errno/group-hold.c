@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/kvm.h>
@@ -117,7 +118,6 @@ static void hold_and_resume(uint32_t vcpus, uint32_t id, unsigned int sets, uint
 	struct kch_restore arg;
 	struct kvm_regs regs;
 	struct vm vm;
-	unsigned int tries = 0;
 	uint32_t i;
 	int err;
 
@@ -138,10 +138,8 @@ static void hold_and_resume(uint32_t vcpus, uint32_t id, unsigned int sets, uint
 	check(!vm_rounds(&vm), "%u rounds before KVM_RUN", vm_rounds(&vm));
 
 	vm_go(&vm, first);
-	while (!vm_rounds(&vm) && tries++ < 100000)
-		usleep(100);
+	check(vm_comes(&vm), "it does not get into the guest");
 	live = live_clocks(&vm);
-	check(vm_rounds(&vm), "it does not get into the guest");
 	check(same_clocks(&saved, &live, vcpus),
 	      "%u vCPUs, set %u times: it was in the guest before the clock was there",
 	      vcpus, sets);
@@ -376,8 +374,8 @@ static void file_closed(struct vm *vm)
 	close(fd);
 	check_as_left(vm, &before, "let go");
 	/* It is let go, too. */
-	vm_start(vm, 0);
-	check(vm_rounds(vm), "still held after the file was closed");
+	vm_go(vm, 0);
+	check(vm_comes(vm), "still held after the file was closed");
 	vm_stop(vm);
 }
 
@@ -432,8 +430,7 @@ static void changed_meanwhile(uint32_t id)
 	err = hold_wait(fd, &arg);
 	check(err == EL2NSYNC && arg.outcome.vcpu_id == 1 && arg.outcome.found == SCENE_OFFSET + 7,
 	      "%s: %s", errno_name(err), arg.message);
-	usleep(200000);
-	check(vm_rounds(&vm), "refused, and still held");
+	check(vm_comes(&vm), "refused, and still held");
 	vm_destroy(&vm);
 	close(fd);
 	/* Its guest ran with what it had by then. */
@@ -487,7 +484,7 @@ static void held_while_kept(void)
 	struct kch_restore arg;
 	struct kch_info info;
 	struct vm vm;
-	int fd, err, tries = 0;
+	int fd, err;
 	uint32_t mul;
 	int8_t shift;
 
@@ -509,8 +506,7 @@ static void held_while_kept(void)
 	usleep(3000000);
 	vm_set_clock(&vm, 1);
 	vm_go(&vm, 0);
-	while (!vm_rounds(&vm) && tries++ < 100000)
-		usleep(50);
+	vm_comes(&vm);
 	err = hold_wait(fd, &arg);
 	saved = saved_clocks(ID_SAVED + 1);
 	live = live_clocks(&vm);
@@ -533,6 +529,7 @@ static void on_alarm(int signal)
 /* A signal ends the waiting, not the hold. */
 static void interrupted(struct vm *vm)
 {
+	const struct itimerval every_second = { { 1, 0 }, { 1, 0 } }, never = { };
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct kch_restore arg;
 	int fd = open_device(), err;
@@ -540,11 +537,12 @@ static void interrupted(struct vm *vm)
 	sigaction(SIGALRM, &action, NULL);
 	err = hold(fd, vm, ID_SAVED, LONG_MS, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
-	alarm(1);
+	/* One that comes before it waits ends nothing. */
+	setitimer(ITIMER_REAL, &every_second, NULL);
 	err = hold_wait(fd, &arg);
+	setitimer(ITIMER_REAL, &never, NULL);
 	check(err == EINTR, "%s: %s", errno_name(err), arg.message);
-	vm_go(vm, 0);
-	usleep(50000);
+	vm_start(vm, 0);
 	err = hold_wait(fd, &arg);
 	check(!err && arg.outcome.mode == KCH_MODE_IDENTICAL, "%s: %s",
 	      errno_name(err), arg.message);

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "record.h"
 
 #include "calls.h"
 
@@ -120,6 +123,22 @@ int read_entry(const struct vm *vm, struct kch_rec_vm *entry, size_t size)
 	};
 
 	return device_call(KCH_IOC_READ, &read);
+}
+
+bool vm_gets_busy(const struct vm *vm)
+{
+	uint8_t entry[8192] __attribute__((aligned(8)));
+	struct kch_rec_vm *seen = (void *)entry;
+	int tries = 20000;
+
+	do {
+		if (read_entry(vm, seen, sizeof(entry)))
+			return false;
+		if (le32_to_cpu(seen->flags) & KCH_VM_RUNNING)
+			return true;
+		usleep(1000);
+	} while (tries--);
+	return false;
 }
 
 void must_preserve(const struct vm *vm, uint32_t id)

@@ -31,6 +31,9 @@ int get(uint32_t which, uint32_t id, void *buffer, uint32_t *size);
 /* The VM's entry by KCH_IOC_READ: 0 or an errno. */
 int read_entry(const struct vm *vm, struct kch_rec_vm *entry, size_t size);
 
+/* Waits until a vCPU is in KVM_RUN, or in another ioctl; false if none is, for long. */
+bool vm_gets_busy(const struct vm *vm);
+
 /* Die if they are refused. */
 void must_preserve(const struct vm *vm, uint32_t id);
 void must_unpreserve(uint32_t id);

@@ -18,6 +18,8 @@
 #define CODE_LOOP	1
 #define ROUNDS		0x800
 
+#define COMES_S		20
+
 int kvm_open(void)
 {
 	static int fd = -1;
@@ -180,17 +182,27 @@ void vm_go(struct vm *vm, uint32_t index)
 
 	sigaction(SIGUSR1, &kick, NULL);
 	enter(vm, index, CODE_LOOP);
+	memset(vm->ram + ROUNDS, 0, sizeof(uint32_t));
 	vm->turn = index;
 	vm->running = true;
 	if (pthread_create(&vm->thread, NULL, run, vm))
 		die("pthread_create failed");
 }
 
+bool vm_comes(const struct vm *vm)
+{
+	int tries = COMES_S * 10000;
+
+	while (!vm_rounds(vm) && tries--)
+		usleep(100);
+	return vm_rounds(vm);
+}
+
 void vm_start(struct vm *vm, uint32_t index)
 {
 	vm_go(vm, index);
-	/* Until it is in the guest, which nothing but a signal takes it out of. */
-	usleep(200000);
+	if (!vm_comes(vm))
+		die("a vCPU does not get into the guest");
 }
 
 void vm_stop(struct vm *vm)

@@ -49,12 +49,17 @@ bool vm_set_hyperv_page(const struct vm *vm, uint64_t gpa);
 /* Enters the guest, which halts at once. */
 void vm_run_once(const struct vm *vm, uint32_t index);
 
-/* A vCPU runs from the one to the other.  vm_go() does not wait for it to get there. */
+/*
+ * A vCPU runs from the one to the other.  vm_go() does not wait for it to get there;
+ * vm_start() does, and dies if it does not.
+ */
 void vm_go(struct vm *vm, uint32_t index);
 void vm_start(struct vm *vm, uint32_t index);
 void vm_stop(struct vm *vm);
 
-/* How often it went round its loop: a vCPU that was in the guest has. */
+/* How often it went round its loop since: a vCPU that was in the guest has. */
 uint32_t vm_rounds(const struct vm *vm);
+/* Waits for that; false if it does not come, for long. */
+bool vm_comes(const struct vm *vm);
 
 #endif /* KCH_TESTS_VM_H */
