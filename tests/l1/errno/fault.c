@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdio.h>
 
 #include "device.h"
 #include "fault.h"
@@ -20,4 +21,35 @@ void fault_remove(void)
 
 	if (err)
 		die("removing " FAULT_MODULE ": %s", errno_name(err));
+}
+
+static FILE *open_parameter(const char *parameter, const char *mode)
+{
+	char name[80];
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/sys/module/" FAULT_MODULE "/parameters/%s", parameter);
+	file = fopen(name, mode);
+	if (!file)
+		die("%s: %s", name, errno_name(errno));
+	return file;
+}
+
+int fault_get(const char *parameter)
+{
+	FILE *file = open_parameter(parameter, "r");
+	int value;
+
+	if (fscanf(file, "%d", &value) != 1)
+		die(FAULT_MODULE ": %s cannot be read", parameter);
+	fclose(file);
+	return value;
+}
+
+void fault_set(const char *parameter, int value)
+{
+	FILE *file = open_parameter(parameter, "w");
+
+	if (fprintf(file, "%d", value) < 0 || fclose(file))
+		die(FAULT_MODULE ": %s cannot be written", parameter);
 }

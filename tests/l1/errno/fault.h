@@ -12,4 +12,8 @@
 void fault_insert(const char *parameters, int expected);
 void fault_remove(void);
 
+/* A parameter of it while it is loaded; die if there is none. */
+int fault_get(const char *parameter);
+void fault_set(const char *parameter, int value);
+
 #endif /* KCH_ERRNO_FAULT_H */

@@ -287,17 +287,6 @@ void test_ask_threads(void)
 		die("removing the cgroup: %s", strerror(errno));
 }
 
-static unsigned int denied(void)
-{
-	FILE *file = fopen("/sys/module/" FAULT_MODULE "/parameters/denied", "r");
-	unsigned int count = 0;
-
-	if (!file || fscanf(file, "%u", &count) != 1)
-		die("how many calls failed cannot be read");
-	fclose(file);
-	return count;
-}
-
 /*
  * Call number @from of @symbol, in a question, is not done.  Returns the errno of
  * the ioctl, -1 if there was no such call, -2 if this kernel has no @symbol.
@@ -317,7 +306,7 @@ static int with_denied(const char *symbol, int error, unsigned int from,
 	if (err)
 		die(FAULT_MODULE " %s: %s", text, errno_name(err));
 	err = attempt(KCH_IOC_READ, a);
-	count = denied();
+	count = fault_get("denied");
 	fault_remove();
 	return count ? err : -1;
 }

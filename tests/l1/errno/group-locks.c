@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 
 #define PAGE		4096
 #define PAGES		8
+#define COMES_S		20
 #define AT_ONCE_S	5	/* on an emulated host that has other things to do */
 
 /* Memory that does not come: whoever touches it waits until it is given. */
@@ -37,7 +39,7 @@ static char *memory_that_waits(int *uffd)
 	char *at = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (*uffd < 0)
 		return NULL;
 	range.range.start = (uintptr_t)at;
@@ -46,6 +48,18 @@ static char *memory_that_waits(int *uffd)
 	    ioctl(*uffd, UFFDIO_REGISTER, &range))
 		die("userfaultfd: %s", strerror(errno));
 	return at;
+}
+
+/* Until so many threads wait for it, that did not before: else nothing is shown. */
+static void check_waiters(int uffd, int count, const char *what)
+{
+	struct pollfd waiter = { .fd = uffd, .events = POLLIN };
+	struct uffd_msg message;
+
+	while (count && poll(&waiter, 1, COMES_S * 1000) == 1)
+		if (read(uffd, &message, sizeof(message)) == sizeof(message))
+			count--;
+	check(!count, "%s: %d do not wait for memory", what, count);
 }
 
 static void give_memory(int uffd, char *at)
@@ -65,6 +79,7 @@ struct stuck {
 	void *arg;
 	union kch_any any;
 	int fd;
+	int err;
 	volatile bool over;
 };
 
@@ -73,7 +88,7 @@ static void *get_stuck(void *arg)
 	struct stuck *s = arg;
 
 	if (s->cmd)
-		ioctl(s->fd, s->cmd, s->arg);
+		s->err = ioctl(s->fd, s->cmd, s->arg) ? errno : 0;
 	else if (read(s->fd, s->arg, PAGE) != PAGE)
 		die("debugfs: %s", strerror(errno));
 	s->over = true;
@@ -226,14 +241,13 @@ static void hyperv_page_does_not_come(bool closes)
 	check(!err, "%s: %s", errno_name(err), arg.message);
 	fault_remove();
 	vm_go(&vm, 0);
-	usleep(300000);
+	check_waiters(uffd, 1, "a Hyper-V page");
 	if (pthread_create(&end.thread, NULL, end_hold, &end))
 		die("pthread_create");
 	check(done_at_once(all_but_restore), "others wait for a Hyper-V page");
 	while (!end.over && tries++ < (closes ? AT_ONCE_S : HOLD_ENDS_S) * 100)
 		usleep(10000);
 	check(end.over, "the hold does not end, %s", closes ? "closed" : "waited for");
-	check(!vm_rounds(&vm), "the vCPU was not stuck: nothing is shown");
 	give_memory(uffd, at);
 	pthread_join(end.thread, NULL);
 	if (!closes) {
@@ -241,9 +255,7 @@ static void hyperv_page_does_not_come(bool closes)
 		      errno_name(end.err), end.arg.message);
 		close(end.fd);
 	}
-	for (tries = 0; !vm_rounds(&vm) && tries < 10000; tries++)
-		usleep(1000);
-	check(vm_rounds(&vm), "still held");
+	check(vm_comes(&vm), "still held");
 	vm_destroy_stuck(&vm, at, uffd);
 }
 
@@ -251,12 +263,13 @@ static void hyperv_page_does_not_come(bool closes)
  * It is started while it is being restored, when that comes to function @late: KVM_SET_CLOCK
  * would wait for that page, too, and an ioctl of the vCPU for its KVM_RUN.
  */
+#define LATE_MS		15000	/* a CPU does nothing else: not until the kernel complains */
+
 static void started_vm(const char *late)
 {
-	char parameters[64];
-
 	struct stuck restorer = { .fd = device, .cmd = KCH_IOC_RESTORE };
-	unsigned int tries = 0;
+	char parameters[64];
+	unsigned int tries;
 	struct vm vm;
 	int uffd;
 	char *at = memory_that_waits(&uffd);
@@ -267,19 +280,23 @@ static void started_vm(const char *late)
 	restorer.any.restore.vm_fd = vm.fd;
 	restorer.any.restore.flags = KCH_RESTORE_STALE;
 	restorer.arg = &restorer.any;
-	snprintf(parameters, sizeof(parameters), "late=%s late_ms=1000", late);
+	snprintf(parameters, sizeof(parameters), "late=%s late_ms=%d", late, LATE_MS);
 	fault_insert(parameters, 0);
 	stick(&restorer);
-	usleep(500000);
+	for (tries = 0; !fault_get("came") && tries < COMES_S * 1000; tries++)
+		usleep(1000);
 	vm_go(&vm, 0);
-	while (!restorer.over && tries++ < HOLD_ENDS_S * 100)
+	check_waiters(uffd, 1, late);
+	fault_set("late_ms", 0);
+	for (tries = 0; !restorer.over && tries < HOLD_ENDS_S * 100; tries++)
 		usleep(10000);
 	check(restorer.over, "%s: RESTORE waits for a vCPU", late);
 	give_memory(uffd, at);
 	vm_stop(&vm);
 	pthread_join(restorer.thread, NULL);
-	check(strstr(restorer.any.restore.message, "was started while"), "%s: %s", late,
-	      restorer.any.restore.message);
+	check(restorer.err == EBUSY &&
+	      strstr(restorer.any.restore.message, "was started while"), "%s: %s: %s", late,
+	      errno_name(restorer.err), restorer.any.restore.message);
 	fault_remove();
 	vm_destroy_stuck(&vm, at, uffd);
 }
@@ -327,12 +344,10 @@ static void kexec_with_reader_and_holds(void)
 	stick(&vcpu);
 	stick_reader(&reader, KCH_DEBUGFS "region_raw", at);
 	vm_go(&resuming, 0);
+	check_waiters(uffd, 2, "a reader and a vCPU");
+	check_waiters(resumed_uffd, 1, "a Hyper-V page");
 	if (pthread_create(&resumed.thread, NULL, end_hold, &resumed))
 		die("pthread_create");
-	usleep(300000);
-	check(!reader.over, "the reader is not stuck: nothing is shown");
-	check(!vcpu.over, "the vCPU is not stuck: nothing is shown");
-	check(!resumed.over, "it has resumed: nothing is shown");
 	kernel_said("");
 	check(done_within(kexec_comes, KEXEC_S), "a kexec waits for a reader of debugfs");
 	/* Of a restore, or of an ioctl: then the record is not sealed. */
@@ -390,9 +405,7 @@ void test_locks(void)
 	/* What an auditor reads. */
 	stick_reader(&stuck[4], KCH_DEBUGFS "region_raw", at + 4 * PAGE);
 	stick_reader(&stuck[5], KCH_DEBUGFS "incoming_raw", at + 5 * PAGE);
-	usleep(300000);
-	for (i = 0; i < 6; i++)
-		check(!stuck[i].over, "%u is not stuck: nothing is shown", i);
+	check_waiters(uffd, 6, "ioctls and readers");
 	check(done_at_once(ask_everything), "others wait for memory that does not come");
 
 	/* One of its vCPUs is in an ioctl that does not end, or in KVM_RUN. */
@@ -400,8 +413,7 @@ void test_locks(void)
 	stuck[6].cmd = KVM_GET_SREGS;
 	stuck[6].arg = at + 6 * PAGE;
 	stick(&stuck[6]);
-	usleep(300000);
-	check(!stuck[6].over, "the vCPU is not stuck: nothing is shown");
+	check_waiters(uffd, 1, "a vCPU's ioctl");
 	check(done_at_once(restore_is_busy), "RESTORE waits for a vCPU's ioctl");
 	check(done_at_once(all_but_restore), "others wait for a vCPU's ioctl");
 	give_memory(uffd, at);

@@ -374,17 +374,6 @@ void test_fail_ask(void)
 	end();
 }
 
-static unsigned int left_of_thread(void)
-{
-	char text[16] = "";
-	int fd = open("/sys/module/" FAULT_MODULE "/parameters/thread_left", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		die("thread_left cannot be read");
-	close(fd);
-	return strtoul(text, NULL, 10);
-}
-
 static void one_thread_fault(unsigned int nth, unsigned int counts[2], bool *reached)
 {
 	struct snapshot *before = snapshot_take(), *after;
@@ -396,7 +385,7 @@ static void one_thread_fault(unsigned int nth, unsigned int counts[2], bool *rea
 	snprintf(parameters, sizeof(parameters), "thread_nth=%u", nth);
 	fault_insert(parameters, 0);
 	err = restore(&scene.vm, ID_SAVED, 0, &arg);
-	*reached = !left_of_thread();
+	*reached = !fault_get("thread_left");
 	fault_remove();
 	after = snapshot_take();
 	difference = snapshot_difference(before, after);

@@ -35,7 +35,8 @@
  *	thread_nth=N		the Nth fault of a thread that restores is provoked, as by fail-nth;
  *				thread_left is what is left of N at its end
  *	late_ms=N		a loading process that waited for a completion goes on late, ...
- *	late=SYMBOL		... or whoever calls that function comes to it, ...
+ *	late=SYMBOL		... or whoever calls that function comes to it: at the latest then,
+ *				or when late_ms is set to 0; came is 1 from when it waits, ...
  *	break_off=1		... and is to be broken off by then
  *	ahead=FD		that VM was last on a CPU whose TSC is ahead of all; is not loaded
  */
@@ -107,9 +108,11 @@ static bool lockdown;
 module_param(lockdown, bool, 0);
 
 static int late_ms;
-module_param(late_ms, int, 0);
+module_param(late_ms, int, 0200);
 static char *late;
 module_param(late, charp, 0);
+static int came;
+module_param(came, int, 0444);
 static bool break_off;
 module_param(break_off, bool, 0);
 
@@ -490,7 +493,11 @@ static struct kretprobe late_probe = {
 
 static int come_late(struct kprobe *probe, struct pt_regs *regs)
 {
-	mdelay(late_ms);
+	int ms;
+
+	WRITE_ONCE(came, 1);
+	for (ms = 0; ms < READ_ONCE(late_ms); ms++)
+		mdelay(1);
 	if (break_off)
 		send_sig(SIGKILL, current, 1);
 	return 0;
