@@ -304,7 +304,7 @@ static void without_descriptors(void)
 	      errno_name(err), arg.message);
 	close_of_child(&vm);
 	end_child(pid);
-	usleep(1500000);
+	check(becomes_dead(KCH_INCOMING, ID_SAVED), "its process has ended, and it is live");
 
 	/* Nor is one needed where nothing is to be set. */
 	pid = vm_of_child(&vm, false, true);
@@ -316,7 +316,7 @@ static void without_descriptors(void)
 	      errno_name(err), arg.message);
 	close_of_child(&vm);
 	end_child(pid);
-	usleep(1500000);
+	check(becomes_dead(KCH_INCOMING, ID_SAVED), "its process has ended, and it is live");
 }
 
 static void *wait_for_hold(void *arg)
@@ -503,7 +503,7 @@ static void held_while_kept(void)
 	fd = open_device();
 	err = hold(fd, &vm, ID_SAVED + 1, LONG_MS, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
-	usleep(3000000);
+	sleep_jiffies(3);
 	vm_set_clock(&vm, 1);
 	vm_go(&vm, 0);
 	vm_comes(&vm);
@@ -512,13 +512,12 @@ static void held_while_kept(void)
 	live = live_clocks(&vm);
 	check(!err && same_clocks(&saved, &live, 1), "%s: %s", errno_name(err), arg.message);
 	/* And it is the clock that is kept from now on. */
-	usleep(2500000);
+	sleep_jiffies(3);
 	live = live_clocks(&vm);
 	check(same_clocks(&saved, &live, 1), "the clock before is kept, and not this one");
 	vm_stop(&vm);
 	vm_destroy(&vm);
 	close(fd);
-	usleep(1500000);
 }
 
 static void on_alarm(int signal)
@@ -571,7 +570,6 @@ void test_hold_ends(void)
 	process_gone(ID_SAVED + 1, SIGUSR1, "another program");
 	two_holds(&vm);
 	vm_destroy(&vm);
-	usleep(1500000);
 
 	held_while_kept();
 	module_unload();
@@ -579,7 +577,7 @@ void test_hold_ends(void)
 	vm_create_loaded(&vm, 2);
 	interrupted(&vm);
 	vm_destroy(&vm);
-	usleep(1500000);
+	check(becomes_dead(KCH_INCOMING, ID_SAVED), "closed, and live");
 
 	/* At a kexec, the last of all: nothing is restored any more. */
 	vm_create_loaded(&vm, 2);

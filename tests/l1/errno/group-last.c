@@ -67,19 +67,6 @@ static void entry_of(uint32_t which, uint32_t id, uint32_t flags, const char *wh
 	      what, entry->vm.flags, flags);
 }
 
-static uint32_t list_flags(uint32_t which, uint32_t id)
-{
-	struct kch_entry entries[16];
-	uint32_t count = 16, i;
-
-	if (list(which, entries, &count))
-		die("LIST failed");
-	for (i = 0; i < count; i++)
-		if (entries[i].uuid[0] == id)
-			return entries[i].flags;
-	die("no VM %02x in the record", id);
-}
-
 /* The errno of a restore to a new VM of those offsets, and its clock. */
 static int restore_anew(uint32_t id, uint32_t vcpus, uint64_t offset, uint32_t flags,
 			struct kch_restore *arg, uint64_t *clock_ns)
@@ -237,7 +224,7 @@ void test_last(void)
 	must_preserve(&half, 0x58);
 	close(half.fd);
 	/* A VM whose vCPUs are still somebody's is not gone. */
-	sleep(3);
+	sleep_jiffies(3);
 	check(list_flags(KCH_OUTGOING, 0x58) == KCH_ENTRY_LIVE,
 	      "VM closed but for its vCPU: LIST: flags %#x",
 	      list_flags(KCH_OUTGOING, 0x58));
@@ -583,7 +570,7 @@ void test_known(void)
 	must_unpreserve(ID_KEPT);
 	goes_by("unpreserved", &scene.kept, ID_KEPT, "vm-11");
 	/* Some sweeps later, too. */
-	sleep(3);
+	sleep_jiffies(3);
 	goes_by("later", &scene.vm, ID_SAVED, "forged");
 	goes_by("later", &scene.kept, ID_KEPT, "vm-11");
 	must_preserve(&scene.vm, ID_NEW);

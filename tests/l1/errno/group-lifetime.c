@@ -67,28 +67,6 @@ static void end_child(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-static bool is_live(uint8_t id)
-{
-	struct kch_entry entries[16];
-	uint32_t count = 16, i;
-
-	if (list(KCH_OUTGOING, entries, &count))
-		die("LIST failed");
-	for (i = 0; i < count; i++)
-		if (entries[i].uuid[0] == id)
-			return entries[i].flags & KCH_ENTRY_LIVE;
-	die("no VM %02x in the record", id);
-}
-
-static bool becomes_dead(uint8_t id)
-{
-	int tries = 50;
-
-	while (is_live(id) && tries--)
-		usleep(20000);
-	return !is_live(id);
-}
-
 static void one_round(unsigned int round)
 {
 	struct vm here, closed;
@@ -106,10 +84,10 @@ static void one_round(unsigned int round)
 
 	vm_destroy(&closed);
 	end_child(killed);
-	check(is_live(0x31) && is_live(0x33), "round %u: VMs alive are not live",
-	      round);
-	check(becomes_dead(0x32), "round %u: a VM that was closed is live", round);
-	check(becomes_dead(0x34), "round %u: a VM whose process died is live",
+	check(list_flags(KCH_OUTGOING, 0x31) & list_flags(KCH_OUTGOING, 0x33) & KCH_ENTRY_LIVE,
+	      "round %u: VMs alive are not live", round);
+	check(becomes_dead(KCH_OUTGOING, 0x32), "round %u: a VM that was closed is live", round);
+	check(becomes_dead(KCH_OUTGOING, 0x34), "round %u: a VM whose process died is live",
 	      round);
 	free(debugfs_read("vms", &size));
 
@@ -151,27 +129,34 @@ void test_lifetime(void)
 	check_users(before, "all VMs were closed");
 }
 
+/* What a VM counts is KVM's business: for itself, or for each file. */
+static unsigned int users_of_vm(uint32_t vcpus)
+{
+	unsigned int before = kvm_users(), users;
+	struct vm vm;
+
+	vm_create_ready(&vm, vcpus, SCENE_OFFSET);
+	users = kvm_users() - before;
+	check(users, "a VM does not show");
+	vm_destroy(&vm);
+	check_users(before, "a VM was closed");
+	return users;
+}
+
 /* In both records: what came, and what is for the next kernel. */
 static void restored_and_preserved(void)
 {
-	unsigned int before = kvm_users(), each, with;
+	unsigned int before = kvm_users(), each = users_of_vm(2), with;
 	struct kch_restore arg;
-	struct vm vm;
 
-	/* What a VM counts is KVM's business: for itself, or for each file. */
-	vm_create_ready(&vm, 2, SCENE_OFFSET);
-	each = kvm_users() - before;
-	check(each, "a VM does not show");
-	vm_destroy(&vm);
-	check_users(before, "a VM was closed");
+	with = before + each + 2 * users_of_vm(1) + users_of_vm(3);
 
 	scene_begin();
 	if (restore(&scene.vm, ID_SAVED, 0, &arg))
 		die("RESTORE: %s", arg.message);
 	must_preserve(&scene.vm, ID_SAVED);
-	/* Without the VM of the self-check, which goes by itself. */
-	sleep(1);
-	with = kvm_users();
+	/* Those of the scene.  The VM of the self-check goes by itself. */
+	check_users(with, "all was set up");
 	vm_destroy(&scene.vm);
 	check_users(with - each, "a VM in both records was closed");
 	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);

@@ -221,7 +221,7 @@ static void vm_destroy_stuck(struct vm *vm, char *at, int uffd)
 	vm_destroy(vm);
 	munmap(at, PAGES * PAGE);
 	close(uffd);
-	usleep(1500000);
+	check(becomes_dead(KCH_INCOMING, ID_SAVED), "closed, and live");
 }
 
 static void hyperv_page_does_not_come(bool closes)

@@ -215,7 +215,7 @@ static void hyperv_page_before_restore(void)
 out:
 	vm_destroy(&vm);
 	munmap(page, PAGE);
-	usleep(1500000);
+	check(becomes_dead(KCH_INCOMING, ID_SAVED), "closed, and live");
 }
 
 void test_pending(void)

@@ -74,6 +74,20 @@ static int elsewhere(const struct vm *vm, uint32_t id, uint32_t flags, struct kc
 	return restore(vm, id, KCH_RESTORE_ELSEWHERE | flags, arg);
 }
 
+/* Until its VM has ended, and has been looked at. */
+static void wait_for_end(uint32_t id, void *entry, uint32_t *size)
+{
+	const struct kch_rec_vm *vm = entry;
+	uint32_t room = *size, tries = 0;
+
+	do {
+		usleep(100000);
+		*size = room;
+		check(!get(KCH_OUTGOING, id, entry, size), "no entry");
+	} while (!(vm->flags & KCH_VM_AT_END) && tries++ < 100);
+	check(vm->flags & KCH_VM_AT_END, "not looked at: flags %#x", vm->flags);
+}
+
 /* The next record has what the VM had at its end, until another VM has that clock. */
 static void refused_elsewhere(void)
 {
@@ -86,8 +100,7 @@ static void refused_elsewhere(void)
 	vm_create_ready(&gone, 2, SCENE_OFFSET);
 	check(!preserve(&gone, ID_NEW, &preserved), "%s", preserved.message);
 	vm_destroy(&gone);
-	usleep(2500000);
-	check(!get(KCH_OUTGOING, ID_NEW, before, &size), "no entry");
+	wait_for_end(ID_NEW, before, &size);
 	check(elsewhere(&none, ID_NEW, 0, &arg) == EBADF, "no VM: %s", arg.message);
 	none.fd = device;
 	check(elsewhere(&none, ID_NEW, 0, &arg) == EBADFD, "the device: %s", arg.message);
@@ -104,22 +117,14 @@ static void refused_elsewhere(void)
 /* Of a clock that came, and was then preserved here: its VM has ended, and has been looked at. */
 static void preserve_ended(void)
 {
-	struct {
-		struct kch_rec_vm vm;
-		struct kch_rec_vcpu vcpus[4];
-	} entry = { 0 };
-	uint32_t size, tries;
+	uint64_t entry[128];
+	uint32_t size = sizeof(entry);
 	struct vm vm;
 
 	vm_create_ready(&vm, 1, SCENE_OFFSET);
 	must_preserve(&vm, ID_SAVED);
 	vm_destroy(&vm);
-	for (tries = 0; tries < 100 && !(entry.vm.flags & KCH_VM_AT_END); tries++) {
-		usleep(100000);
-		size = sizeof(entry);
-		check(!get(KCH_OUTGOING, ID_SAVED, &entry, &size), "no entry");
-	}
-	check(entry.vm.flags & KCH_VM_AT_END, "not looked at: flags %#x", entry.vm.flags);
+	wait_for_end(ID_SAVED, entry, &size);
 }
 
 static void leaves_all(const char *what, int expected)

@@ -97,6 +97,28 @@ int list(uint32_t which, struct kch_entry *entries, uint32_t *count)
 	return err;
 }
 
+uint32_t list_flags(uint32_t which, uint32_t id)
+{
+	struct kch_entry entries[16];
+	uint32_t count = 16, i;
+
+	if (list(which, entries, &count))
+		die("LIST failed");
+	for (i = 0; i < count; i++)
+		if (entries[i].uuid[0] == id)
+			return entries[i].flags;
+	die("no VM %02x in the record", id);
+}
+
+bool becomes_dead(uint32_t which, uint32_t id)
+{
+	int tries = 250;
+
+	while (list_flags(which, id) & KCH_ENTRY_LIVE && tries--)
+		usleep(20000);
+	return tries >= 0;
+}
+
 int get(uint32_t which, uint32_t id, void *buffer, uint32_t *size)
 {
 	struct kch_get arg = {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/times.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -271,6 +272,14 @@ unsigned int kernel_said(const char *text)
 		lines += !!strstr(line, text);
 	}
 	return lines;
+}
+
+void sleep_jiffies(unsigned int seconds)
+{
+	clock_t until = times(NULL) + seconds * sysconf(_SC_CLK_TCK);
+
+	while (times(NULL) < until)
+		usleep(10000);
 }
 
 unsigned int descriptors_open(void)

@@ -97,6 +97,9 @@ void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What the kernel said since the last call that has TEXT in it: lines. */
 unsigned int kernel_said(const char *text);
 
+/* By jiffies, by which the module looks at VMs: an emulated host may lose ticks. */
+void sleep_jiffies(unsigned int seconds);
+
 /* How many descriptors the process has. */
 unsigned int descriptors_open(void);
 
