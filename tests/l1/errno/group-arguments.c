@@ -163,6 +163,8 @@ static const struct condition reserved[] = {
 	  .expected = EINVAL, .message = "reserved" },
 	{ KCH_IOC_CLOCK_FD, "length of no record", SET(kch_clock_fd, record_bytes, 1),
 	  .expected = EINVAL, .message = "a record at" },
+	{ KCH_IOC_CLOCK_FD, "a record beside a VM", SET(kch_clock_fd, record, 8),
+	  .expected = EINVAL, .message = "a record at 0x8 of 0 bytes, with vm_fd" },
 	{ KCH_IOC_RESTORE, "unknown policy", SET(kch_restore, policy, 4),
 	  .expected = EINVAL, .message = "policy 4" },
 	{ KCH_IOC_RESTORE, "limit without that policy", SET(kch_restore, limit_ms, 5),

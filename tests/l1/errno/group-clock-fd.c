@@ -277,15 +277,6 @@ static void given_record(void)
 	check(err == EINVAL, "no bytes: %s", errno_name(err));
 	err = open_record(record, KCH_RECORD_BYTES_MAX + 1, ID_SAVED, &clock);
 	check(err == EINVAL, "too many bytes: %s", errno_name(err));
-	/* Beside a VM there is no record. */
-	memset(&clock, 0, sizeof(clock));
-	clock.size = sizeof(clock);
-	clock.record = 8;
-	clock.record_bytes = 1;
-	set_uuid(clock.uuid, ID_SAVED);
-	clock.vm_fd = -2;
-	err = device_call(KCH_IOC_CLOCK_FD, &clock);
-	check(err == EBADF, "no VM, and a record: %s", errno_name(err));
 }
 
 void test_clock_fd(void)
