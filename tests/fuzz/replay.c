@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Runs a fuzz target without a fuzzer: on files, for a find that is to be looked at;
- * with -n on that many inputs that are made of them, always the same ones.
+ * with -n on that many inputs that are made of them, of the same files always the same ones.
  *
  *	replay [-n RUNS] FILE|DIRECTORY...
  */
@@ -28,24 +28,29 @@ static bool keep;
 
 static int run_path(const char *path);
 
+static int is_shown(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+/* By name: what is made of the files depends on their order. */
 static int run_directory(const char *path)
 {
-	DIR *directory = opendir(path);
-	struct dirent *entry;
+	int i, err = 0, count;
+	struct dirent **entries;
 	char file[4096];
-	int err = 0;
 
-	if (!directory) {
+	count = scandir(path, &entries, is_shown, alphasort);
+	if (count < 0) {
 		fprintf(stderr, "%s: %s\n", path, strerror(errno));
 		return 1;
 	}
-	while ((entry = readdir(directory))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+	for (i = 0; i < count; i++) {
+		snprintf(file, sizeof(file), "%s/%s", path, entries[i]->d_name);
 		err |= run_path(file);
+		free(entries[i]);
 	}
-	closedir(directory);
+	free(entries);
 	return err;
 }
 
