@@ -302,6 +302,8 @@ static void load_all(u32 n)
 	came(n, NULL);
 	steps = 0;
 	load();
+	if (incoming.count != n)
+		die("not all is loaded");
 }
 
 static void load_damaged(u32 n)
@@ -309,6 +311,8 @@ static void load_damaged(u32 n)
 	came(n, wrong_checksum);
 	steps = 0;
 	load();
+	if (incoming.damaged != n)
+		die("not all is found damaged");
 }
 
 static void carry(u32 n)
