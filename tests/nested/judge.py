@@ -6,7 +6,7 @@
   machine       qemu, bochs, secure or two
   qmp.log       how QEMU says the machine ended
   bochs.log     how Bochs says so, among other things
-  status        exit status of the emulator, 124 or 137 at the time limit
+  status        exit status of the emulator, 124 or 137 at the time limit; `137 after N s`: killed before that
 
 verdict.log, line by line; anything else in it makes the case lost:
 
@@ -70,14 +70,16 @@ def end_of_bochs(directory: Path, status: int) -> str:
 def lost(directory: Path, machine: str, said: Dict[str, List[str]]) -> str:
     """Why the machine did not get to its end by itself; nothing if it did. Puts the values of verdict.log into
     `said`, by their keys."""
-    status = int((directory / "status").read_text())
+    status, _, early = (directory / "status").read_text().strip().partition(" ")
     for line in read_lines(directory / "console.log"):
         # The first line of a panic says why; the console is read for nothing else.
         if "Kernel panic - not syncing" in line:
             return f"kernel panic: {line.split('Kernel panic - not syncing')[-1].lstrip(': ')}"
-    if status in (124, 137):
+    if early:
+        return f"killed from outside {early} (out of memory?)"
+    if status in ("124", "137"):
         return "time limit"
-    end = {"bochs": end_of_bochs}.get(machine, end_of_qemu)(directory, status)
+    end = {"bochs": end_of_bochs}.get(machine, end_of_qemu)(directory, int(status))
     if end:
         return end
     lines = read_lines(directory / "verdict.log")

@@ -96,15 +96,17 @@ class Run:
             time.sleep(0.1)
             ended = [process for process in self.running if process.poll() is not None]
         case, started = self.running.pop(ended[0])
-        status, directory = ended[0].returncode, self.logs / case.name
+        status, directory, seconds = ended[0].returncode, self.logs / case.name, time.monotonic() - started
         # As a shell says it.
-        (directory / "status").write_text(f"{status if status >= 0 else 128 - status}\n")
+        status = status if status >= 0 else 128 - status
+        early = f" after {seconds:.0f} s" if status == 137 and seconds < case.limit else ""
+        (directory / "status").write_text(f"{status}{early}\n")
         outcome, reason = judge(directory, case.expect, int(case.param("kexecs", "1")))
         said = f"{outcome}: {reason}"
         (directory / "outcome").write_text(f"{said}\n")
         # In the self-test a case is right when the judge said of it what the table says it must.
         good = fnmatch.fnmatchcase(said, case.outcome) if case.outcome else outcome in ("pass", "skip")
-        note = f"{time.monotonic() - started:.0f} s, {said}"
+        note = f"{seconds:.0f} s, {said}"
         self.report.test(case.name, "" if good else self.evidence(directory, case.outcome),
                          f"SKIP {reason}" if outcome == "skip" and not case.outcome else note)
         if self.options.v:

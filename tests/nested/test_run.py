@@ -30,7 +30,7 @@ echo '"event": "SHUTDOWN", "reason": "guest-shutdown"' >qmp.log"""
 
 class Shell:
     """Says what a good machine says, or does what the case's `do` is in DO."""
-    DO = {"": GOOD, "killed": "kill -KILL $$", "exit": "exit 3"}
+    DO = {"": GOOD, "killed": "kill -KILL $$", "exit": "exit 3", "limit": "trap '' TERM; sleep 1; sleep 9"}
 
     def __init__(self, case, directory):
         self.case, self.dir = case, directory
@@ -46,8 +46,8 @@ class Shell:
         return subprocess.Popen(limited(self.case.limit, "sh", "-c", self.DO[self.case.param("do")]), cwd=self.dir)
 
 
-def case(name, params="", line="6.12"):
-    return make_case([name, "short", line, line, "smoke", f"kexecs=0 {params}", "pass", "20"], {})
+def case(name, params="", line="6.12", limit=20):
+    return make_case([name, "short", line, line, "smoke", f"kexecs=0 {params}", "pass", str(limit)], {})
 
 
 STEPS = "kernels.ensure", "kernels.build_module", "broken.build", "image.build", "image.build_programs", "secure_host.build"
@@ -85,6 +85,12 @@ class Run(unittest.TestCase):
                 self.assertEqual(said.pop("start"), "no disc")
                 self.assertEqual(said.pop(name, "not to be had"), "not to be had")
                 self.assertRegex(" ".join(said.values()), f"^([0-9]+ s, pass: 1 checks in 1 stages ?){{{len(said)}}}$")
+
+    def test_killed(self):
+        """Only who is killed at the time limit has reached it."""
+        self.wrong([case("killed", "do=killed"), case("limit", "do=limit", limit=1)])
+        self.assertRegex((LOGS / "killed/outcome").read_text(), "^lost: killed from outside after [0-9]+ s")
+        self.assertEqual((LOGS / "limit/outcome").read_text(), "lost: time limit\n")
 
 
 if __name__ == "__main__":
