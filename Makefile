@@ -16,6 +16,9 @@
 # demo, bench, test and check install what they need (Debian, as root or with sudo)
 # and fetch the emulated hosts' kernels; all that is kept below build/.
 
+# To make that is the end of a path: clean would delete others' folders. Each Makefile has this line.
+$(if $(word 2,$(CURDIR)),$(error there is a blank in the path of this tree: $(CURDIR)))
+
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 all: userspace module

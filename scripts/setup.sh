@@ -8,6 +8,11 @@
 
 set -euo pipefail
 
+tree=$(realpath "$(dirname "$0")/..")
+if [[ $tree == *[[:space:]]* ]]; then
+	echo "setup.sh: there is a blank in the path of this tree: $tree" >&2
+	exit 1
+fi
 needs=(
 	# Module, library, tool and tests; the modules for Debian's kernels need the compiler of those.
 	gcc gcc-12 libc6-dev make pkgconf python3 perl binutils libsmartcols-dev libjson-c-dev

@@ -144,6 +144,15 @@ class Kernels(unittest.TestCase):
         self.call("make", "clean", f"KDIR={fake}")
         self.logged("clean")
 
+    def test_blank(self):
+        """make takes a path with a blank for two: nothing is installed, made or deleted there."""
+        self.copy = self.copy.rename(self.copy.with_name("a tree"))
+        makefiles = list(self.copy.rglob("Makefile"))
+        self.assertGreater(len(makefiles), 10)
+        for command in ["scripts/setup.sh"], *(["make", "-n", "-C", file.parent, "clean"] for file in makefiles):
+            said = self.call(*command, status=1 if len(command) == 1 else 2)
+            self.assertIn(f"there is a blank in the path of this tree: {self.copy}", said)
+
 
 if __name__ == "__main__":
     sys.exit(ktap.main())
