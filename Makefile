@@ -13,8 +13,8 @@
 #   make install    the same, below DESTDIR, in PREFIX; make uninstall removes it
 #   make packages   Debian packages, into build/packages
 #
-# demo, bench, test and check install what they need (Debian, as root or with sudo)
-# and fetch the emulated hosts' kernels; all that is kept below build/.
+# demo, bench, test, check and packages install what they need (Debian, as root or with sudo);
+# the emulated hosts' kernels are fetched. All that is kept below build/.
 
 # To make that is the end of a path: clean would delete others' folders. Each Makefile has this line.
 $(if $(word 2,$(CURDIR)),$(error there is a blank in the path of this tree: $(CURDIR)))
@@ -38,6 +38,7 @@ uninstall:
 	$(MAKE) -C kernel KDIR=$(KDIR) uninstall
 
 packages:
+	@scripts/setup.sh --packages
 	@scripts/packages.py
 
 setup:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Debian packages of module (for DKMS), tool, library and development files, from a copy of the tree.
 
-    scripts/packages.py [VERSION]
+    scripts/packages.py [VERSION]      as root or with sudo, if something that debian/control names is missing
 
 They are put into build/packages/. Another VERSION than that of the tree is for the test of an upgrade."""
 import os
@@ -20,7 +20,7 @@ VERSIONED = ("kernel/core/version.h", "kernel/dkms.conf", "userspace/Makefile", 
 
 def main() -> int:
     if not shutil.which("dpkg-buildpackage"):
-        sys.exit("packages.py: no dpkg-buildpackage here: apt-get install build-essential")
+        sys.exit("packages.py: no dpkg-buildpackage here: scripts/setup.sh --packages installs it")
     version = re.search('"(.*)"', (ROOT / VERSIONED[0]).read_text())[1]
     shutil.rmtree(PACKAGES, ignore_errors=True)
     tree = PACKAGES / "source"
@@ -36,12 +36,17 @@ def main() -> int:
             return subprocess.run(command, shell=True, cwd=tree, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                   env=environment, check=False).returncode
 
-    # What is needed stands in debian/control.
+    def must(command: str, what: str) -> None:
+        if run(command):
+            said = (PACKAGES / "build.log").read_text().splitlines(True)[-40:]
+            sys.exit(f"{''.join(said)}packages.py: {what}; all it said: {PACKAGES}/build.log")
+
+    # What is needed stands in debian/control. Lists of apt that cannot be had anew may do.
     if run("dpkg-checkbuilddeps"):
-        if run("DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends build-dep ./"):
-            sys.exit(f"packages.py: something is missing; as root: apt-get build-dep {ROOT}")
-    if run("dpkg-buildpackage -us -uc -tc"):
-        sys.exit("".join((PACKAGES / "build.log").read_text().splitlines(True)[-40:]) + "packages.py: not built")
+        apt = f"{'sudo -n ' if os.getuid() else ''}env DEBIAN_FRONTEND=noninteractive apt-get -q -y"
+        run(f"{apt} update")
+        must(f"{apt} --no-install-recommends build-dep ./", "what debian/control names cannot be installed")
+    must("dpkg-buildpackage -us -uc -tc", "not built")
     shutil.rmtree(tree)
     print("\n".join(sorted(str(path) for path in PACKAGES.glob("*.deb"))))
     return 0

@@ -4,7 +4,8 @@
 # Install what building and testing needs, on Debian 12 and 13, as root or with sudo. Elsewhere it is said what is
 # missing.
 #
-#   scripts/setup.sh [--check]    also the tools that only `make check` and the fuzzers need
+#   scripts/setup.sh [--check | --packages]    also the tools that only `make check` and the fuzzers need; only what
+#                                              `make packages` needs before debian/control can be asked for the rest
 
 set -euo pipefail
 
@@ -29,7 +30,12 @@ needs=(
 )
 # Static checks, libFuzzer and sanitizers, the format of the documents.
 check_needs=(sparse cppcheck shellcheck pyflakes3 clang libclang-rt-dev mandoc python3-docutils)
-[[ ${1-} != --check ]] || needs+=("${check_needs[@]}")
+programs=(gcc make python3 prove objcopy xz cpio depmod busybox kexec qemu-system-x86_64 setpriv bochs xorriso
+	apt-get mmdebstrap flex bison bc gnuplot openssl pkg-config)
+case ${1-} in
+--check) needs+=("${check_needs[@]}") ;;
+--packages) needs=(build-essential python3) programs=(dpkg-buildpackage python3) ;;
+esac
 
 missing=()
 if command -v dpkg-query >/dev/null; then
@@ -37,11 +43,10 @@ if command -v dpkg-query >/dev/null; then
 		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] || missing+=("$package")
 	done
 else
-	for name in gcc make python3 prove objcopy xz cpio depmod busybox kexec qemu-system-x86_64 setpriv bochs xorriso \
-		apt-get mmdebstrap flex bison bc gnuplot openssl pkg-config; do
+	for name in "${programs[@]}"; do
 		command -v "$name" >/dev/null || missing+=("$name")
 	done
-	pkg-config --exists smartcols json-c libelf 2>/dev/null || missing+=("headers of smartcols, json-c, libelf")
+	[[ ${1-} == --packages ]] || pkg-config --exists smartcols json-c libelf 2>/dev/null || missing+=("headers of smartcols, json-c, libelf")
 fi
 ((${#missing[@]})) || exit 0
 as_root=()
