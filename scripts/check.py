@@ -26,7 +26,7 @@ from record_tables import ROOT
 sys.path.append(str(ROOT / "tests"))
 import kernels  # noqa: E402
 import ktap  # noqa: E402
-from common import BUILD, Problem, run_main  # noqa: E402
+from common import BUILD, NOT_OURS, Problem, run_main  # noqa: E402
 
 FAULTS = (ROOT / "scripts/check.tbl").read_text().splitlines()
 WORK = BUILD / "check"
@@ -54,15 +54,17 @@ def must(*command) -> str:
 
 
 def tree_files() -> List[str]:
-    """The tree's own files: all that .gitignore does not name. Also in an archive: git is given an empty repository."""
-    with tempfile.TemporaryDirectory() as empty:
-        must("git", "init", "-q", "--bare", empty)
-        found = must("git", f"--git-dir={empty}", "--work-tree=.", "ls-files", "-z", "--others", "--exclude-standard")
-    return sorted(name for name in found.split("\0") if name and not (ROOT / name).is_symlink())
+    """The tree's own files: all that .gitignore does not name."""
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        ignored = NOT_OURS(folder, folders + names)
+        folders[:] = set(folders) - ignored
+        found += [Path(folder, name) for name in set(names) - ignored]
+    return sorted(str(path.relative_to(ROOT)) for path in found if not path.is_symlink())
 
 
 def copy_tree(folder: Path) -> None:
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "*.o", ".*.cmd"), dirs_exist_ok=True)
+    shutil.copytree(ROOT, folder, ignore=NOT_OURS, dirs_exist_ok=True)
 
 
 FILES: List[str] = []

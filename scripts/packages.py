@@ -12,8 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = Path(os.environ.get("KCH_BUILD", ROOT / "build")) / "packages"
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/nested"))
+from common import BUILD, NOT_OURS, ROOT  # noqa: E402
+
+PACKAGES = BUILD / "packages"
 # Where the version stands; check_documents.py sees that it is the same everywhere.
 VERSIONED = ("kernel/core/version.h", "kernel/dkms.conf", "userspace/Makefile", "debian/changelog")
 
@@ -24,8 +26,7 @@ def main() -> int:
     version = re.search('"(.*)"', (ROOT / VERSIONED[0]).read_text())[1]
     shutil.rmtree(PACKAGES, ignore_errors=True)
     tree = PACKAGES / "source"
-    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line[0] != "#"]
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", *ignored))
+    shutil.copytree(ROOT, tree, ignore=NOT_OURS)
     for name in VERSIONED if sys.argv[1:] else ():
         (tree / name).write_text((tree / name).read_text().replace(version, sys.argv[1]))
     # Without what a make that called this exports.

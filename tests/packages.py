@@ -16,11 +16,11 @@ from typing import Callable, Iterable
 
 import units
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests/nested"))
+sys.path.append(str(Path(__file__).parent / "nested"))
 import apt  # noqa: E402
+from common import BUILD, NOT_OURS, ROOT  # noqa: E402
 
-WORK = Path(os.environ.get("KCH_BUILD", ROOT / "build")) / "packages-test"
+WORK = BUILD / "packages-test"
 # Debian's own kernels, by the beginning of their version, and the suite that has them.
 KERNELS = {"bookworm": {"6.1.": "bookworm"},
            "trixie": {"6.12.": "trixie", "7.2.": "trixie-backports", "7.3.": "trixie-backports"}}
@@ -64,10 +64,8 @@ def inside(root: Path, script: str, output=subprocess.PIPE) -> str:
 
 
 def put_tree(tree: Path) -> None:
-    """What git has, as it is now."""
-    tree.mkdir(exist_ok=True)
-    names = run("git", "-C", ROOT, "ls-files").split("\n")
-    run("cp", "--parents", "-t", tree, *(name for name in names if name and (ROOT / name).exists()), cwd=ROOT)
+    """This one, as it is now."""
+    shutil.copytree(ROOT, tree, ignore=NOT_OURS, dirs_exist_ok=True)
 
 
 def mirror() -> str:

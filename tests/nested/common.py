@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,10 @@ CLEAN_MAKE = ("env", "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "nice
 
 # What Kbuild leaves among the sources after `make` in kernel/, which is made for one kernel; and hidden files.
 NO_SOURCE = re.compile(r"\.|kch_probed\.h|Module\.symvers$|modules\.order$|.*\.(o|ko|mod|mod\.c|cmd)$")
+
+# What a copy of the tree goes without; for copytree. git need not be here.
+NOT_OURS = shutil.ignore_patterns(".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()
+                                            if line[0] != "#"))
 
 
 class Problem(Exception):
