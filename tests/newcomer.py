@@ -37,7 +37,9 @@ def main() -> int:
     report, skip = ktap.Report(len(names)), packages.why_not()
     for name in names:
         report.test(name, "" if skip else newcomer(name, "".join(sys.argv[2:3])), skip and f"SKIP {skip}")
-    return report.end()
+    status = report.end()
+    # Skipped as a whole, as tests/packages.py, is no failure of make test-full.
+    return 0 if skip else status
 
 
 if __name__ == "__main__":
