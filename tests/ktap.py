@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests in Python as KTAP, which prove adds up: Report for those that are rows of a table, main() for unittest's."""
+import signal
 import sys
 import traceback
 import unittest
@@ -52,6 +53,8 @@ class Result(unittest.TestResult):
 
 def main() -> int:
     """The tests of the program, or those it is told."""
+    # As by the keyboard: what they made in /tmp goes, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*.test_{name}" for name in sys.argv[1:]] or None
     suite = loader.loadTestsFromModule(sys.modules["__main__"])

@@ -28,7 +28,7 @@ def newcomer(name: str, command: str) -> str:
             packages.inside(root, f"cd /{tree.name}; {command or 'make demo'}", said)
         return "" if command or "kvmclock-handover (identical)                0 ns" in (root / "said").read_text() else \
             f"no such line in its table: {root}/said"
-    except packages.Failed as error:
+    except packages.Problem as error:
         return f"{error}\nall it said: {root}/said"
 
 
@@ -43,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    packages.run_main(main)

@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterable
 
-import units
-
-sys.path.append(str(Path(__file__).parent / "nested"))
+sys.path.insert(0, str(Path(__file__).parent / "nested"))
 import apt  # noqa: E402
-from common import BUILD, NOT_OURS, ROOT  # noqa: E402
+import units  # noqa: E402
+from common import BUILD, NOT_OURS, ROOT, Problem, run_main  # noqa: E402
 
 WORK = BUILD / "packages-test"
 # Debian's own kernels, by the beginning of their version, and the suite that has them.
@@ -39,28 +38,23 @@ QUIET = "export DEBIAN_FRONTEND=noninteractive; apt() { apt-get -qq -y --no-inst
 ENTER = 'mount --bind "$0" "$0"; mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /bin/sh -euc "$1"'
 
 
-class Failed(Exception):
-    """What a command said that failed."""
-
-
 def check(faults: Iterable[str]) -> None:
     found = "\n".join(faults)
     if found:
-        raise Failed(found)
+        raise Problem(found)
 
 
 def run(*command, output=subprocess.PIPE, **options) -> str:
     result = subprocess.run(list(map(str, command)), text=True, errors="replace", stdin=subprocess.DEVNULL,
                             stdout=output, stderr=subprocess.STDOUT, check=False, **options)
     if result.returncode:
-        raise Failed(f"{(result.stdout or '')[-4000:]}\nstatus {result.returncode}: {command[-1]}")
+        raise Problem(f"{(result.stdout or '')[-4000:]}\nstatus {result.returncode}: {command[-1]}")
     return result.stdout
 
 
 def inside(root: Path, script: str, output=subprocess.PIPE) -> str:
     """What it said, if that is not to go to a file."""
-    return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, root, QUIET + script,
-               output=output)
+    return run(*units.NAMESPACE, "sh", "-euc", ENTER, root, QUIET + script, output=output)
 
 
 def put_tree(tree: Path) -> None:
@@ -73,7 +67,7 @@ def mirror() -> str:
     targets = run("apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI)", "Created-By: Packages")
     found = re.search("^Debian/Debian (.*)$", targets, re.M)
     if not found:
-        raise Failed("none of this machine's apt sources is a Debian mirror")
+        raise Problem("none of this machine's apt sources is a Debian mirror")
     return apt.plain(found[1])
 
 
@@ -176,7 +170,7 @@ def why_not() -> str:
     try:
         WORK.mkdir(parents=True, exist_ok=True)
         run("/usr/lib/apt/apt-helper", "download-file", f"{mirror()}dists/stable/InRelease", WORK / "InRelease")
-    except Failed as error:
+    except Problem as error:
         return f"no mirror of Debian: {error}".replace("\n", " ")
     return ""
 
@@ -188,7 +182,7 @@ def main() -> int:
         result, more = "skipped" if skip else "passed", skip and f" # SKIP {skip}"
         try:
             more = more or f" # {step()}"
-        except (Failed, subprocess.SubprocessError) as error:
+        except (Problem, subprocess.SubprocessError) as error:
             result = "failed"
             print("".join(f"# {line}\n" for line in str(error).splitlines()), end="")
         counts[result] += 1
@@ -210,4 +204,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

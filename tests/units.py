@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 HOST = Path(__file__).resolve().parents[1] / "userspace/host"
-
+# All of its processes die with us, however we do: unshare would not end at SIGTERM.
+NAMESPACE = "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"
 CGROUP = f"kch-units-{os.getpid()}"
 # systemd is the first process, in a cgroup of its own. It has no device but the plainest, and a file as the module's.
 BOOT = """mount --make-rprivate /; mount --bind "$0" "$0"; mount -t proc proc "$0/proc"
@@ -95,9 +96,8 @@ def events(root: Path, script: str) -> str:
     for path in [root / "events", *root.glob("vm*.pid"), *root.glob("status-*")]:
         path.unlink(missing_ok=True)
     shutil.rmtree(root / "var/log/journal", ignore_errors=True)
-    with subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--kill-child", "sh",
-                           "-euc", BOOT, root, CGROUP], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as host:
+    with subprocess.Popen([*NAMESPACE, "--uts", "--ipc", "--cgroup", "sh", "-euc", BOOT, root, CGROUP],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as host:
         try:
             said = ""
             for _ in range(120):
