@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import Problem, text_of
+
 HOST = Path(__file__).resolve().parents[1] / "userspace/host"
 # All of its processes die with us, however we do: unshare would not end at SIGTERM.
 NAMESPACE = "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"
@@ -96,10 +98,11 @@ def events(root: Path, script: str) -> str:
     for path in [root / "events", *root.glob("vm*.pid"), *root.glob("status-*")]:
         path.unlink(missing_ok=True)
     shutil.rmtree(root / "var/log/journal", ignore_errors=True)
-    with subprocess.Popen([*NAMESPACE, "--uts", "--ipc", "--cgroup", "sh", "-euc", BOOT, root, CGROUP],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as host:
+    console = Path(f"{root}.console")
+    with open(console, "w", encoding="utf-8") as output, subprocess.Popen(
+            [*NAMESPACE, "--uts", "--ipc", "--cgroup", "sh", "-euc", BOOT, root, CGROUP], stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output) as host:
         try:
-            said = ""
             for _ in range(120):
                 time.sleep(0.5)
                 children = Path(f"/proc/{host.pid}/task/{host.pid}/children").read_text().split()
@@ -110,6 +113,8 @@ def events(root: Path, script: str) -> str:
                     said = subprocess.run(["timeout", "60", *enter, "sh", "-uc", script], text=True, check=False,
                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).stdout
                     break
+            else:
+                raise Problem(f"systemd did not come up in 60 s: {text_of(console)[-1000:]}")
             if "--no-block" in script:
                 # A unit that does not stop is given 90 s by systemd.
                 host.wait(150)
