@@ -21,8 +21,8 @@ needs=(
 	xz-utils cpio kmod busybox-static kexec-tools qemu-system-x86 util-linux
 	# The emulated host with an Intel CPU, and the disc it is booted from.
 	bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso
-	# Fetching and building kernels, and QEMU of other releases.
-	ca-certificates openssl debian-archive-keyring mmdebstrap flex bison bc libelf-dev
+	# Fetching and building kernels, and QEMU of other releases; mmdebstrap of a user who is not root needs uidmap.
+	ca-certificates openssl debian-archive-keyring mmdebstrap uidmap flex bison bc libelf-dev
 	# The Debian host: our packages in its root, its disc. The one with Secure Boot: enrolling a key.
 	dpkg-dev e2fsprogs mokutil
 	# The pictures of make demo-qemu and make bench.
