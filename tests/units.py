@@ -195,6 +195,11 @@ def faults(root: Path):
             yield from expect(f"kexec, {how}, {setting}", said, saves(said) and "vm2 ends" in said if setting == "warn" else
                               "Job for kexec.target canceled." in said and f"kexec refused: {how}" in said and
                               said.endswith("active; " * 6 + "No jobs running.; " + doctor.rstrip("; ")))
+    # What that cannot keep: of a service without that order the stop begins at once.
+    said = shutdown(root, "kexec.target", "systemctl is-active by-hand ordered", "sleep 1; exit 4",
+                    """systemd-run -q --unit=by-hand sleep 1000
+                    systemd-run -q --unit=ordered -p Before=kvmclock-handover-save.service sleep 1000""")
+    yield from expect("kexec refused, a service started by hand", said, "canceled.; inactive; active; " in said)
     shutil.rmtree(short.parent)
     said = shutdown(root, "kexec.target")
     yield from expect("kexec, ready", said, saves(said) and "vm2 ends" in said)
