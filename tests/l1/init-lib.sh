@@ -217,8 +217,8 @@ load_module() { # ARG...
 	auto) ;;
 	*) fail "backend=$(param backend): not range, kho or auto" ;;
 	esac
-	[ -z "$(param gap)" ] || set -- "$@" "kexec_seconds_max=$(param gap)"
-	modprobe "$(module_name)" "$@"
+	# A kexec of a host that is emulated on a busy machine may take minutes.
+	modprobe "$(module_name)" "kexec_seconds_max=$(param gap 600)" "$@"
 }
 
 # What the module depends on stays loaded; the program loads just the module.
