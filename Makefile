@@ -114,8 +114,8 @@ cases: setup
 
 # Goes on after a failure, and fails at the end.
 soak: nested
-	$(if $(CASE),,@tests/nested/run.py -c soak-100)
-	@mkdir -p build/log; { failed=0; for n in $$(seq $(or $(TIMES),50)); do \
+	@mkdir -p build/log; { failed=0; \
+	$(if $(CASE),,tests/nested/run.py -c soak-100 || failed=1;) for n in $$(seq $(or $(TIMES),50)); do \
 		echo "# run $$n of $(or $(TIMES),50)"; tests/nested/run.py $(if $(CASE),-c '$(CASE)') || failed=1; \
 	done; exit $$failed; } | tee build/log/soak.log; \
 	$(call sums,build/log/soak.log)
