@@ -86,8 +86,10 @@ status=$${PIPESTATUS[0]}; awk -v bad=$$status '/^ok [0-9-].*# SKIP/ { skipped++;
 		END { if (bad && !failed) failed = 1; printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; \
 		exit bad || !passed }' $(1)
 endef
+# Two at once would write one log.
+alone	:= exec 9>build/.suites.lock; flock -n 9 || { echo "make: another run of the suites in this tree" >&2; exit 1; };
 define run_suites
-	@prove --verbose --merge --nocolor --formatter TAP::Formatter::Console --exec 'sh -c' $(suites) $(1) | tee build/test.log; \
+	@$(alone) prove --verbose --merge --nocolor --formatter TAP::Formatter::Console --exec 'sh -c' $(suites) $(1) | tee build/test.log; \
 	$(call sums,build/test.log)
 endef
 test test-full soak: SHELL := bash
@@ -114,7 +116,7 @@ cases: setup
 
 # Goes on after a failure, and fails at the end.
 soak: nested
-	@mkdir -p build/log; { failed=0; \
+	@mkdir -p build/log; $(alone) { failed=0; \
 	$(if $(CASE),,tests/nested/run.py -c soak-100 || failed=1;) for n in $$(seq $(or $(TIMES),50)); do \
 		echo "# run $$n of $(or $(TIMES),50)"; tests/nested/run.py $(if $(CASE),-c '$(CASE)') || failed=1; \
 	done; exit $$failed; } | tee build/log/soak.log; \

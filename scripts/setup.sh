@@ -55,7 +55,10 @@ if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
 	printf 'setup.sh: missing: %s\n' "${missing[@]}" "install it as root, on Debian with apt-get" >&2
 	exit 1
 fi
+# One at a time in this tree: apt does not wait for its lists. For the packages it may have to, as for automatic upgrades.
+exec 9<"$0"
+flock 9
 echo "setup.sh: installing: ${missing[*]}" >&2
-apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
-"${apt[@]}" update </dev/null || echo "setup.sh: apt-get update failed; trying with the lists there are" >&2
-"${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >&2
+apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -oDPkg::Lock::Timeout=600)
+"${apt[@]}" update </dev/null 9<&- || echo "setup.sh: apt-get update failed; trying with the lists there are" >&2
+"${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >&2 9<&-

@@ -89,11 +89,17 @@ def text_of(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(file: Path):
-    """Holds a lock, which goes with the process, too."""
+def locked(file: Path, busy: str = ""):
+    """Holds a lock, which goes with the process, too. If another has it: waits, or says `busy`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if busy:
+                raise Problem(busy) from None
+            say(f"waiting for another run, which has {file}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

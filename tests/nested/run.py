@@ -7,6 +7,7 @@ Output is KTAP. The exit status is 0 when at least one case ran, and none failed
 Logs are kept in build/nested/NAME/: console.log, verdict.log, qemu.log or bochs.log, status, command."""
 
 import argparse
+import contextlib
 import fnmatch
 import os
 import re
@@ -27,7 +28,7 @@ import ktap
 import secure_host
 import two_hosts
 from cases import Case
-from common import L1, LOGS, NESTED, ROOT, Problem, run_main, say
+from common import L1, LOGS, NESTED, ROOT, Problem, locked, run_main, say
 from judge import judge, read_lines
 from machines import KINDS
 
@@ -80,14 +81,17 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, logs: Path, planned: int):
         self.options, self.logs, self.report = options, logs, ktap.Report(planned)
-        self.running: Dict[subprocess.Popen, Tuple[Case, float]] = {}
+        self.running: Dict[subprocess.Popen, Tuple[Case, float, contextlib.ExitStack]] = {}
 
     def start(self, case: Case) -> None:
         directory = self.logs / case.name
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        machine = KINDS[case.machine](case.with_params(f"limit={case.limit}"), directory)
-        self.running[machine.start()] = (case, time.monotonic())
+        with contextlib.ExitStack() as held:
+            # Until it is judged.
+            held.enter_context(locked(self.logs / f".locks/{case.name}", "another run in this tree is at this case"))
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            machine = KINDS[case.machine](case.with_params(f"limit={case.limit}"), directory)
+            self.running[machine.start()] = (case, time.monotonic(), held.pop_all())
         print(f"# {case.name}: started (limit {case.limit} s)", flush=True)
 
     def wait_one(self) -> None:
@@ -95,8 +99,12 @@ class Run:
         while not ended:
             time.sleep(0.1)
             ended = [process for process in self.running if process.poll() is not None]
-        case, started = self.running.pop(ended[0])
-        status, directory, seconds = ended[0].returncode, self.logs / case.name, time.monotonic() - started
+        case, started, held = self.running.pop(ended[0])
+        with held:
+            self.conclude(case, ended[0].returncode, time.monotonic() - started)
+
+    def conclude(self, case: Case, status: int, seconds: float) -> None:
+        directory = self.logs / case.name
         # As a shell says it.
         status = status if status >= 0 else 128 - status
         early = f" after {seconds:.0f} s" if status == 137 and seconds < case.limit else ""
@@ -169,10 +177,11 @@ def main() -> int:
     options = parse_options()
     LOGS.mkdir(parents=True, exist_ok=True)
     if options.build is not None:
-        for line in kernels.names(*options.build or ["released"]):
-            say(f"building the modules for {line}")
-            build_line(line)
-        image.build_programs()
+        with locked(LOGS / ".build.lock"):
+            for line in kernels.names(*options.build or ["released"]):
+                say(f"building the modules for {line}")
+                build_line(line)
+            image.build_programs()
         return 0
     patterns = [text for group in options.c for text in group]
     file, logs = (NESTED / "selftest.tbl", LOGS / "self-test") if options.self_test else (options.t, LOGS)
@@ -181,7 +190,8 @@ def main() -> int:
         print(*cases, sep="\n")
         return 0
     if not options.n:
-        build(cases)
+        with locked(LOGS / ".build.lock"):
+            build(cases)
     return Run(options, logs, len(cases)).run(cases)
 
 

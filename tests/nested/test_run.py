@@ -30,7 +30,7 @@ echo '"event": "SHUTDOWN", "reason": "guest-shutdown"' >qmp.log"""
 
 class Shell:
     """Says what a good machine says, or does what the case's `do` is in DO."""
-    DO = {"": GOOD, "killed": "kill -KILL $$", "exit": "exit 3", "limit": "trap '' TERM; sleep 1; sleep 9"}
+    DO = {"": GOOD, "slow": f"sleep 1; {GOOD}", "killed": "kill -KILL $$", "exit": "exit 3", "limit": "trap '' TERM; sleep 1; sleep 9"}
 
     def __init__(self, case, directory):
         self.case, self.dir = case, directory
@@ -54,6 +54,11 @@ STEPS = "kernels.ensure", "kernels.build_module", "broken.build", "image.build",
 
 
 class Run(unittest.TestCase):
+    def setUp(self):
+        kinds = mock.patch.dict(run.KINDS, dict.fromkeys(run.KINDS, Shell))
+        kinds.start()
+        self.addCleanup(kinds.stop)
+
     def wrong(self, cases, step="", argument=""):
         """What is wrong with each case, when the step cannot be done that has this as its first argument."""
         def made(*arguments, failing=False):
@@ -63,7 +68,6 @@ class Run(unittest.TestCase):
         said = {}
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            stack.enter_context(mock.patch.dict(run.KINDS, dict.fromkeys(run.KINDS, Shell)))
             stack.enter_context(mock.patch.dict(run.not_made, clear=True))
             for name in STEPS:
                 stack.enter_context(mock.patch(f"run.{name}", functools.partial(made, failing=name == step)))
@@ -91,6 +95,20 @@ class Run(unittest.TestCase):
         self.wrong([case("killed", "do=killed"), case("limit", "do=limit", limit=1)])
         self.assertRegex((LOGS / "killed/outcome").read_text(), "^lost: killed from outside after [0-9]+ s")
         self.assertEqual((LOGS / "limit/outcome").read_text(), "lost: time limit\n")
+
+    def test_two_runs(self):
+        """A second run leaves alone what the first one has under way."""
+        busy = case("busy", "do=slow")
+        with contextlib.redirect_stdout(io.StringIO()):
+            first = run.Run(argparse.Namespace(j=1, v=False), LOGS, 0)
+            first.start(busy)
+        said = self.wrong([busy, case("free")])
+        self.assertRegex(said["busy"], "another run")
+        self.assertRegex(said["free"], "pass: ")
+        with contextlib.redirect_stdout(io.StringIO()):
+            first.wait_one()
+        self.assertRegex((LOGS / "busy/outcome").read_text(), "^pass: ")
+        self.assertRegex(self.wrong([busy])["busy"], "pass: ")
 
 
 if __name__ == "__main__":
