@@ -22,6 +22,8 @@ import ktap  # noqa: E402
 from common import Problem  # noqa: E402
 
 MIRROR, LIST = f"file:{WORK}/debian", WORK / "etc/mirrors/debian.list"
+# Nobody listens.
+NOWHERE = "127.0.0.1:1"
 # What the machine has, all but its security's.
 BACKPORTS = "bookworm-backports"
 SOURCES = {
@@ -86,13 +88,14 @@ class Apt(unittest.TestCase):
 
     def test_unreachable(self):
         """apt-get update calls it a success when nothing can be fetched."""
-        write(WORK / "etc/sources.list.d/0.list", "deb http://127.0.0.1:1/debian bookworm main\n")
-        self.assertRaisesRegex(Problem, "could not be reached:\n(.*\n)*.*127.0.0.1", apt.Apt, BACKPORTS)
+        write(WORK / "etc/sources.list.d/0.list", f"deb http://{NOWHERE}/debian bookworm main\n")
+        self.assertRaisesRegex(Problem, "could not be reached:\n(.*\n)*.*" + NOWHERE, apt.Apt, BACKPORTS)
 
     def test_settings(self):
         """mmdebstrap is told of a proxy that is in apt's settings only."""
-        write(WORK / "etc/apt.conf.d/proxy", 'Acquire::http::Proxy "http://proxy:3128"; APT::Get::Show-Versions "1";')
-        self.assertEqual(apt.settings()[-1], '--aptopt=Acquire::http::Proxy "http://proxy:3128";')
+        proxy = f'Acquire::http::Proxy "http://{NOWHERE}";'
+        write(WORK / "etc/apt.conf.d/proxy", f'{proxy} APT::Get::Show-Versions "1";')
+        self.assertEqual(apt.settings()[-1], f"--aptopt={proxy}")
 
 
 if __name__ == "__main__":
