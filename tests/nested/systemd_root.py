@@ -23,9 +23,9 @@ def make_tar() -> None:
     say(f"making a minimal root of Debian {SUITE}: a minute, once")
     new = TAR.with_name("systemd.new.tar")
     with apt.having("systemd", SUITE) as (system, _, version):
-        run(["env", f"TMPDIR={TAR.parent}", "mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io",
-             *apt.settings(), f"--include={','.join(PACKAGES)}", SUITE,
-             new, *system.lines], TAR.parent / "systemd.log", "mmdebstrap")
+        # Not in a home, where the users of a namespace, which a user who is not root makes it in, may not go.
+        run(["env", "TMPDIR=/var/tmp", "mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", *apt.settings(),
+             f"--include={','.join(PACKAGES)}", SUITE, new, *system.lines], TAR.parent / "systemd.log", "mmdebstrap")
         new.rename(TAR)
     say(f"took systemd {version}")
 
