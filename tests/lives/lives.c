@@ -7,9 +7,9 @@
  * VMs are preserved, restored exactly, restored by other means, reset and shut down;
  * seals are cut at any store, with stores lost and reordered by cache line.  After each
  * restore it asks: was this the clock that the guest had last?  One that was not is
- * stale, and a failure.  What is between the model and KVM is here, all else is the
- * module's own code.  The region may be of another size, or elsewhere, in some of the
- * kernels.
+ * stale, and a failure; and so it is if none was given, or none that was carried on.
+ * What is between the model and KVM is here, all else is the module's own code.  The
+ * region may be of another size, or elsewhere, in some of the kernels.
  *
  * Then the same with one of the protections taken away, each in turn: now stale clocks
  * must be found.
@@ -89,7 +89,7 @@ static const char *const names[KINDS] = { "nothing", "used", "superseded", "gap"
 static enum without without;
 
 static bool verbose;
-static u64 steps, restores, retries, stale, refused, cuts, kexecs, sealed, held;
+static u64 steps, restores, retries, carried, stale, refused, cuts, kexecs, sealed, held;
 
 /*
  * Seals cut short while not all of what came was restored: by the slot of that, and the
@@ -153,6 +153,7 @@ static struct kvm *make_vm(struct guest *guest)
 	vm->guest = guest;
 	vm->clock = guest->clock;
 	guest->vm = vm;
+	guest->boot = boot;
 	guest->saved = false;
 	guest->held = false;
 	return vm;
@@ -313,6 +314,7 @@ static bool restore_exactly(struct guest *guest, u32 flags)
 	struct kch_outcome outcome = { };
 	struct kch_incoming_vm *in;
 	struct file *live;
+	u64 from;
 	int err;
 
 	err = kch_incoming_find(&incoming, guest->uuid, &in, &why) ?:
@@ -340,6 +342,9 @@ static bool restore_exactly(struct guest *guest, u32 flags)
 	}
 	guest->given = le64_to_cpu(saved->kvmclock_offset);
 	retries += !guest->marked;
+	/* By a kernel that had the record, but not the guest. */
+	memcpy(&from, incoming.record.header.boot_id, sizeof(from));
+	carried += from > guest->boot;
 	if (guest->given != guest->clock && !flags) {
 		stale++;
 		say("  STALE: guest %td had clock %llu last, and was given %llu\n",
@@ -612,6 +617,7 @@ static bool play(u64 wanted)
 	cuts = 0;
 	restores = 0;
 	retries = 0;
+	carried = 0;
 	refused = 0;
 	stale = 0;
 	for (seed = 1; steps < wanted; seed++) {
@@ -621,12 +627,13 @@ static bool play(u64 wanted)
 			printf("# life %llu gave a stale clock: lives -v -s %llu\n",
 			       (unsigned long long)seed, (unsigned long long)seed);
 	}
-	printf("# without %s: %llu steps, %llu kernels, %llu seals, %llu stopped in a store, %llu restores, %llu of a clock that was given before, %llu held, %llu refused, %llu stale\n",
+	printf("# without %s: %llu steps, %llu kernels, %llu seals, %llu stopped in a store, %llu restores, %llu of a clock that was given before, %llu of one that was carried on, %llu held, %llu refused, %llu stale\n",
 	       names[without], (unsigned long long)steps, (unsigned long long)kexecs,
 	       (unsigned long long)sealed, (unsigned long long)cuts,
-	       (unsigned long long)restores, (unsigned long long)retries, (unsigned long long)held,
+	       (unsigned long long)restores, (unsigned long long)retries,
+	       (unsigned long long)carried, (unsigned long long)held,
 	       (unsigned long long)refused, (unsigned long long)stale);
-	return restores && retries && cuts && !stale;
+	return restores && retries && carried && cuts && !stale;
 }
 
 /* Was a seal cut at each of its stores, while there was more to restore, in both slots? */

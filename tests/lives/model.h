@@ -20,6 +20,7 @@ struct guest {
 	bool held;		/* its clock is marked as given; the VMM has not resumed it */
 	bool marked;		/* by the last restore, not before */
 	struct kvm *vm;
+	u64 boot;		/* of the last kernel that it had a VM in */
 };
 
 struct kvm {
