@@ -370,6 +370,8 @@ static const struct condition unanswered[] = {
 	  .message = "KVM_RUN for a VM of its own failed (error -11)" },
 	{ KCH_IOC_ADOPT, "KVM_RUN fails", .expected = ENXIO,
 	  .message = "KVM_RUN for a VM of its own failed (error -11)" },
+	{ KCH_IOC_CLOCK_FD, "KVM_RUN fails", .expected = ENXIO,
+	  .message = "KVM_RUN for a VM of its own failed (error -11)" },
 };
 
 /* Not by conditions: to take a snapshot is to ask, too. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,6 +204,25 @@ static void read_live(void)
 	vm_destroy(&vm);
 }
 
+static void no_descriptor_left(void)
+{
+	struct kch_clock_fd clock;
+	struct rlimit limit, before;
+	int err;
+
+	if (getrlimit(RLIMIT_NOFILE, &before))
+		die("RLIMIT_NOFILE: %s", strerror(errno));
+	limit = before;
+	/* The lowest number that is free. */
+	limit.rlim_cur = dup(device);
+	close(limit.rlim_cur);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	err = open_clock(-1, ID_SAVED, "", &clock);
+	setrlimit(RLIMIT_NOFILE, &before);
+	check(err == EMFILE && clock.fd == -1, "no descriptor left: %s, %d", errno_name(err),
+	      clock.fd);
+}
+
 static int open_record(const void *record, uint32_t bytes, uint32_t id, struct kch_clock_fd *arg)
 {
 	memset(arg, 0, sizeof(*arg));
@@ -294,6 +314,7 @@ void test_clock_fd(void)
 	check(err == EINVAL, "%s: %s", errno_name(err), clock.message);
 	err = open_clock(-2, ID_SAVED, "", &clock);
 	check(err == EBADF, "%s: %s", errno_name(err), clock.message);
+	no_descriptor_left();
 	given_record();
 	restore_in_jail();
 	read_live();

@@ -22,6 +22,7 @@ static const struct condition dead[] = {
 	{ KCH_IOC_READ, "dead VM", .expected = EIO, .message = "dead" },
 	{ KCH_IOC_RESTORE, "dead VM", .expected = EIO, .message = "dead" },
 	{ KCH_IOC_ADOPT, "dead VM", dead_one, .expected = EIO, .message = "dead" },
+	{ KCH_IOC_CLOCK_FD, "dead VM", .expected = EIO, .message = "dead" },
 };
 
 static const struct condition no_kvm[] = {
@@ -32,6 +33,8 @@ static const struct condition no_kvm[] = {
 	{ KCH_IOC_RESTORE, "no /dev/kvm", .expected = ENXIO,
 	  .message = "/dev/kvm must be there" },
 	{ KCH_IOC_ADOPT, "no /dev/kvm", .expected = ENXIO,
+	  .message = "/dev/kvm must be there" },
+	{ KCH_IOC_CLOCK_FD, "no /dev/kvm", .expected = ENXIO,
 	  .message = "/dev/kvm must be there" },
 };
 
@@ -84,6 +87,8 @@ static const struct condition misread[] = {
 	  .message = "guest's frequency in kHz: this module reads" },
 	{ KCH_IOC_ADOPT, "KVM answers otherwise", .expected = ELIBBAD,
 	  .message = "guest's frequency in kHz: this module reads" },
+	{ KCH_IOC_CLOCK_FD, "KVM answers otherwise", .expected = ELIBBAD,
+	  .message = "guest's frequency in kHz: this module reads" },
 };
 
 /* As if the number were read from somewhere else in KVM's structure. */
@@ -95,6 +100,8 @@ static const struct condition misread_count[] = {
 	{ KCH_IOC_RESTORE, "as many vCPUs as no VM has", .expected = ELIBBAD,
 	  .message = "seems to have 1000000000 vCPUs" },
 	{ KCH_IOC_ADOPT, "as many vCPUs as no VM has", .expected = ELIBBAD,
+	  .message = "seems to have 1000000000 vCPUs" },
+	{ KCH_IOC_CLOCK_FD, "as many vCPUs as no VM has", .expected = ELIBBAD,
 	  .message = "seems to have 1000000000 vCPUs" },
 };
 

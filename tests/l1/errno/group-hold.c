@@ -306,6 +306,14 @@ static void without_descriptors(void)
 	end_child(pid);
 	check(becomes_dead(KCH_INCOMING, ID_SAVED), "its process has ended, and it is live");
 
+	/* But no longer than it. */
+	pid = vm_of_child(&vm, true, false);
+	end_child(pid);
+	err = restore(&vm, ID_SAVED, KCH_RESTORE_STALE, &arg);
+	check(err == ESRCH && strstr(arg.message, "process has ended"), "its process has ended: %s: %s",
+	      errno_name(err), arg.message);
+	close_of_child(&vm);
+
 	/* Nor is one needed where nothing is to be set. */
 	pid = vm_of_child(&vm, false, true);
 	err = restore(&vm, ID_SAVED, KCH_RESTORE_CHECK | KCH_RESTORE_STALE, &arg);

@@ -356,6 +356,12 @@ static void no_discard(struct attempt *a)
 	a->arg.finish.flags = 0;
 }
 
+static void clock_of_record(struct attempt *a)
+{
+	a->arg.clock_fd.vm_fd = -1;
+	set_uuid(a->arg.clock_fd.uuid, ID_SAVED);
+}
+
 static void incoming(struct attempt *a)
 {
 	if (a->cmd == KCH_IOC_LIST)
@@ -410,7 +416,10 @@ static void one_kind(struct forged *forged)
 		{ KCH_IOC_FINISH, now.name, no_discard,
 		  .expected = now.finish_error, .message = "" },
 	};
-	const struct condition allowed = {
+	const struct condition clock = {
+		KCH_IOC_CLOCK_FD, now.name, clock_of_record, .expected = now.header_error,
+		.message = message,
+	}, allowed = {
 		KCH_IOC_RESTORE, now.name, flag_check, .message = "",
 	};
 	struct kch_entry entry;
@@ -422,6 +431,8 @@ static void one_kind(struct forged *forged)
 	condition_base = scene_base;
 	check_shown(forged);
 	conditions_run(looks, sizeof(looks) / sizeof(looks[0]));
+	if (now.header_error)
+		condition_run(&clock);
 	if (now.error == EBADMSG && !now.header_error &&
 	    !list(KCH_INCOMING, &entry, &count) && !now.entry)
 		check(entry.flags == KCH_ENTRY_DAMAGED, "%s: LIST: flags %#x",

@@ -372,8 +372,10 @@ static void kexec_with_reader_and_holds(void)
 void test_locks(void)
 {
 	struct stuck stuck[7] = { 0 };
+	struct kch_preserve preserved;
+	char parameters[32];
 	unsigned int i;
-	int uffd;
+	int uffd, err;
 	char *at = memory_that_waits(&uffd);
 
 	if (!at) {
@@ -416,6 +418,12 @@ void test_locks(void)
 	check_waiters(uffd, 1, "a vCPU's ioctl");
 	check(done_at_once(restore_is_busy), "RESTORE waits for a vCPU's ioctl");
 	check(done_at_once(all_but_restore), "others wait for a vCPU's ioctl");
+	/* Nor does it do what KVM is to do when it runs. */
+	snprintf(parameters, sizeof(parameters), "update=%d", scene.vm.fd);
+	fault_insert(parameters, ECANCELED);
+	err = preserve(&scene.vm, ID_NEW, &preserved);
+	check(err == EBUSY && strstr(preserved.message, "does not come to it"), "PRESERVE: %s: %s",
+	      errno_name(err), preserved.message);
 	give_memory(uffd, at);
 	for (i = 0; i < 7; i++)
 		pthread_join(stuck[i].thread, NULL);

@@ -76,7 +76,7 @@ static void drop_others(void)
 	vm_destroy(&other.catchup);
 }
 
-/* Where the VM is named, in the four structures that name one. */
+/* Where the VM is named, in the five structures that name one. */
 static void set_fd(struct attempt *a, int fd)
 {
 	switch (a->cmd) {
@@ -91,6 +91,9 @@ static void set_fd(struct attempt *a, int fd)
 		break;
 	case KCH_IOC_ADOPT:
 		a->arg.adopt.vm_fd = fd;
+		break;
+	case KCH_IOC_CLOCK_FD:
+		a->arg.clock_fd.vm_fd = fd;
 		break;
 	}
 }
@@ -198,7 +201,7 @@ static const struct condition read_buffer[] = {
 void test_vm(void)
 {
 	static const unsigned int takes_vm[] = {
-		KCH_IOC_PRESERVE, KCH_IOC_READ, KCH_IOC_RESTORE, KCH_IOC_ADOPT,
+		KCH_IOC_PRESERVE, KCH_IOC_READ, KCH_IOC_RESTORE, KCH_IOC_ADOPT, KCH_IOC_CLOCK_FD,
 	};
 	unsigned int i, n;
 
@@ -209,6 +212,11 @@ void test_vm(void)
 			struct condition one = not_a_vm[n];
 
 			one.cmd = takes_vm[i];
+			/* There that is the record, in which this id is not. */
+			if (one.cmd == KCH_IOC_CLOCK_FD && one.spoil == fd_negative) {
+				one.expected = ENOENT;
+				one.message = "no VM of id";
+			}
 			condition_run(&one);
 		}
 	}
