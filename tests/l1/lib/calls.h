@@ -26,7 +26,7 @@ int hold_wait(int fd, struct kch_restore *arg);
 int adopt(const struct vm *vm, struct kch_adopt *arg);
 int finish(uint32_t flags, struct kch_finish *arg);
 int list(uint32_t which, struct kch_entry *entries, uint32_t *count);
-/* Of one that must be in it.  The second waits until its VM is gone, false if it is not, for long. */
+/* Of one that must be in it.  The second waits until its VM is gone; false if it stays. */
 uint32_t list_flags(uint32_t which, uint32_t id);
 bool becomes_dead(uint32_t which, uint32_t id);
 int get(uint32_t which, uint32_t id, void *buffer, uint32_t *size);
