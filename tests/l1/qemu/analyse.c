@@ -424,7 +424,7 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 			const struct stretch *after, uint64_t shift,
 			double boottime)
 {
-	double resumed = INFINITY, at, late, early_max = 0;
+	double resumed = INFINITY, at, early_max = 0;
 	double late_max = 0, catch_up_max = 0;
 	bool woke[2][SLEEPERS_MAX] = {};
 	unsigned int count = 0, during = 0, missing = 0, kind, number;
@@ -444,15 +444,18 @@ static void judge_wakes(const struct page *page, const struct stretch *before,
 	for (i = 0; i < after->wake_count; i++) {
 		wake = &after->wakes[i];
 		at = (double)kvmclock(page, wake->tsc + shift) + boottime;
-		late = at - fmax((double)wake->due_ns, resumed);
 		count++;
-		if ((double)wake->due_ns < resumed) {
-			during++;
-			catch_up_max = fmax(catch_up_max, late);
-		} else {
-			late_max = fmax(late_max, late);
-		}
 		early_max = fmax(early_max, (double)wake->due_ns - at);
+		if ((double)wake->due_ns >= resumed)
+			continue;
+		during++;
+		catch_up_max = fmax(catch_up_max, at - resumed);
+	}
+	/* What becomes due while those wake is behind them. */
+	for (i = 0; i < after->wake_count; i++) {
+		wake = &after->wakes[i];
+		at = (double)kvmclock(page, wake->tsc + shift) + boottime;
+		late_max = fmax(late_max, at - fmax((double)wake->due_ns, resumed + catch_up_max));
 	}
 	/* They are due in the order of their numbers. */
 	for (kind = 0; kind < 2; kind++)
