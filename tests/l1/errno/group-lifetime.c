@@ -117,13 +117,19 @@ static void check_users(unsigned int wanted, const char *after)
 	      kvm_users(), after, wanted);
 }
 
+/* /dev/kvm alone, once what was before this has gone. */
+static unsigned int users_of_nothing(void)
+{
+	kvm_open();
+	check_users(1, "nothing was done yet");
+	return kvm_users();
+}
+
 void test_lifetime(void)
 {
-	unsigned int i, before;
+	unsigned int i, before = users_of_nothing();
 
 	region_clear();
-	kvm_open();
-	before = kvm_users();
 	for (i = 0; i < ROUNDS; i++)
 		one_round(i);
 	check_users(before, "all VMs were closed");
@@ -170,12 +176,10 @@ static void restored_and_preserved(void)
 /* A VM that is watched must not outlive the process that closed it. */
 void test_references(void)
 {
-	unsigned int before;
+	unsigned int before = users_of_nothing();
 	struct vm vm;
 	int i;
 
-	kvm_open();
-	before = kvm_users();
 	restored_and_preserved();
 	check_users(before, "a restore");
 
