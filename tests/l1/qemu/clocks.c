@@ -46,11 +46,9 @@ int ioctl(int fd, unsigned long request, ...)
 	if (!real)
 		real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
 	result = real(fd, request, arg);
-	if (result)
-		return result;
-	if ((uint32_t)request == KVM_GET_CLOCK)
+	if (!result && (uint32_t)request == KVM_GET_CLOCK)
 		say("got", arg, 0);
-	else if ((uint32_t)request == KVM_SET_CLOCK && !real(fd, KVM_GET_CLOCK, &now))
+	if (!result && (uint32_t)request == KVM_SET_CLOCK && !real(fd, KVM_GET_CLOCK, &now))
 		say("set", &now, now.clock - ((struct kvm_clock_data *)arg)->clock);
 	return result;
 }
