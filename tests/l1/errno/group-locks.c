@@ -235,7 +235,7 @@ static void hyperv_page_does_not_come(bool closes)
 
 	vm_create_stuck(&vm, at);
 	end.fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
-	/* That it is broken off comes too late for a VM that is looked at, and is not the hold's. */
+	/* That it is broken off comes too late for the look at the VM, and is not the hold's. */
 	fault_insert("late=kch_kvm_check_vm late_ms=1 break_off=1", 0);
 	err = hold(end.fd, &vm, ID_SAVED, 600000, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
