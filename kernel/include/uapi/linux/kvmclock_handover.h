@@ -90,7 +90,6 @@
  * ECANCELED       the hold was ended before the VMM resumed
  * ESRCH           the VM's process has ended, or closed the VM
  * EMFILE          the process has no descriptor left
- * ENFILE          the system has no open file left
  * =============== ==========================================================
  */
 #ifndef _UAPI_LINUX_KVMCLOCK_HANDOVER_H
@@ -612,7 +611,7 @@ struct kch_adopt {
  * Errors of these are those described there; ENODATA: it has not been through a
  * kexec, or has no VM yet; ENOENT: another clock was asked for.
  *
- * Errors: EBADF EBADFD EIO ECHILD ENXIO ELIBBAD EMFILE ENFILE; with @vm_fd -1 ENODATA
+ * Errors: EBADF EBADFD EIO ECHILD ENXIO ELIBBAD EMFILE; with @vm_fd -1 ENODATA
  * ENOENT EBADMSG EPROTONOSUPPORT.
  */
 struct kch_clock_fd {
