@@ -9,15 +9,11 @@
  * What was set is read at once, and counted back: that is exact, as KVM has taken a
  * reference just now.  Without a master clock nothing is said.
  */
-#include <dlfcn.h>
 #include <linux/kvm.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 
-static int (*real)(int fd, unsigned long request, ...);
+#include "preload.h"
 
 static void say(const char *what, const struct kvm_clock_data *clock, double ns)
 {
@@ -33,22 +29,14 @@ static void say(const char *what, const struct kvm_clock_data *clock, double ns)
 	fclose(file);
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int qemu_ioctl(int fd, uint32_t request, void *arg)
 {
+	int result = real_ioctl(fd, request, arg);
 	struct kvm_clock_data now;
-	va_list args;
-	void *arg;
-	int result;
 
-	va_start(args, request);
-	arg = va_arg(args, void *);
-	va_end(args);
-	if (!real)
-		real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
-	result = real(fd, request, arg);
-	if (!result && (uint32_t)request == KVM_GET_CLOCK)
+	if (!result && request == KVM_GET_CLOCK)
 		say("got", arg, 0);
-	if (!result && (uint32_t)request == KVM_SET_CLOCK && !real(fd, KVM_GET_CLOCK, &now))
+	if (!result && request == KVM_SET_CLOCK && !real_ioctl(fd, KVM_GET_CLOCK, &now))
 		say("set", &now, now.clock - ((struct kvm_clock_data *)arg)->clock);
 	return result;
 }

@@ -6,16 +6,15 @@
  * whenever the VMM reads the clock of a VM that has run, read at the first
  * KVM_RUN if it is there by then.
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "preload.h"
 
 #define VCPUS_MAX 16
 
@@ -25,7 +24,6 @@ struct saved {
 	struct kvm_clock_data clock;
 };
 
-static int (*real)(int fd, unsigned long request, ...);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int vm_fd = -1, vcpu_fds[VCPUS_MAX];
 static uint32_t vcpu_count;
@@ -39,7 +37,7 @@ static int offset_ioctl(int fd, unsigned long request, uint64_t *offset)
 		.addr = (uintptr_t)offset,
 	};
 
-	return real(fd, request, &attr);
+	return real_ioctl(fd, request, &attr);
 }
 
 static void save(const struct kvm_clock_data *clock)
@@ -78,36 +76,29 @@ static void restore(void)
 				 &saved.offsets[i]))
 			perror("stock: TSC offset");
 	saved.clock.flags &= KVM_CLOCK_REALTIME;
-	if (real(vm_fd, KVM_SET_CLOCK, &saved.clock))
+	if (real_ioctl(vm_fd, KVM_SET_CLOCK, &saved.clock))
 		perror("stock: KVM_SET_CLOCK");
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int qemu_ioctl(int fd, uint32_t request, void *arg)
 {
-	va_list args;
-	void *arg;
 	int result;
 
-	va_start(args, request);
-	arg = va_arg(args, void *);
-	va_end(args);
-	if (!real)
-		real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
-	if ((uint32_t)request == KVM_RUN) {
+	if (request == KVM_RUN) {
 		pthread_mutex_lock(&lock);
 		if (!has_run)
 			restore();
 		has_run = 1;
 		pthread_mutex_unlock(&lock);
 	}
-	result = real(fd, request, arg);
+	result = real_ioctl(fd, request, arg);
 	if (result < 0)
 		return result;
-	if ((uint32_t)request == KVM_CREATE_VM)
+	if (request == KVM_CREATE_VM)
 		vm_fd = result;
-	else if ((uint32_t)request == KVM_CREATE_VCPU && vcpu_count < VCPUS_MAX)
+	else if (request == KVM_CREATE_VCPU && vcpu_count < VCPUS_MAX)
 		vcpu_fds[vcpu_count++] = result;
-	else if ((uint32_t)request == KVM_GET_CLOCK && fd == vm_fd && has_run)
+	else if (request == KVM_GET_CLOCK && fd == vm_fd && has_run)
 		save(arg);
 	return result;
 }
