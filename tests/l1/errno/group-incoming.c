@@ -462,6 +462,7 @@ static void one_kind(struct forged *forged)
 
 void test_incoming(void)
 {
+	static const uint8_t none[sizeof(((struct kch_rec_header *)0)->machine_id)];
 	static struct forged forged;
 	unsigned int i;
 
@@ -471,6 +472,9 @@ void test_incoming(void)
 		now = kinds[i];
 		forge_begin(&forged);
 		forge_add(&forged, &scene.vm, ID_SAVED);
+		/* A host without an id, as Bochs is, takes no record for another one's. */
+		if (now.entry == machine && !memcmp(forged.header.machine_id, none, sizeof(none)))
+			now = (struct kind){ now.name, .entry = machine, .finish_error = ENOTEMPTY };
 		if (now.entry)
 			now.entry(&forged);
 		forge_make(&forged);
