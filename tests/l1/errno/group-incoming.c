@@ -473,8 +473,10 @@ void test_incoming(void)
 		forge_begin(&forged);
 		forge_add(&forged, &scene.vm, ID_SAVED);
 		/* A host without an id, as Bochs is, takes no record for another one's. */
-		if (now.entry == machine && !memcmp(forged.header.machine_id, none, sizeof(none)))
-			now = (struct kind){ now.name, .entry = machine, .finish_error = ENOTEMPTY };
+		if (now.entry == machine &&
+		    !memcmp(forged.header.machine_id, none, sizeof(none)))
+			now = (struct kind){ now.name, .entry = machine,
+					     .finish_error = ENOTEMPTY };
 		if (now.entry)
 			now.entry(&forged);
 		forge_make(&forged);
