@@ -270,15 +270,15 @@ static int of_entry(struct kch_clock_file *clock, const struct kch_clock_fd *c,
 		return err;
 	if (mutex_lock_killable(&kch_lock))
 		return -EINTR;
-	err = kch_incoming_find(&kch.incoming, c->uuid, &in, message);
+	err = kch_check_incoming(message) ?:
+	      kch_incoming_find(&kch.incoming, c->uuid, &in, message);
 	if (!err) {
 		clock->record = &kch.incoming;
 		clock->generation = le64_to_cpu(kch.incoming.record.header.generation) + 1;
 		strscpy(clock->name, in->vm.vm.name, sizeof(clock->name));
 	}
 	mutex_unlock(&kch_lock);
-	/* Without a region no record came. */
-	return err == -ENODEV ? -ENODATA : err;
+	return err;
 }
 
 /*

@@ -146,18 +146,21 @@ static void list_incoming(struct kch_entry *to, u32 count)
 		(to++)->flags = KCH_ENTRY_DAMAGED;
 }
 
+int kch_check_incoming(struct kch_message *message)
+{
+	if (!kch.incoming.error)
+		return 0;
+	*message = kch.incoming.message;
+	return kch.incoming.error == -ENODEV ? -ENODATA : kch.incoming.error;
+}
+
 static int check_which(u32 which, struct kch_message *message)
 {
 	if (which > KCH_INCOMING) {
 		kch_say(message, "record %u, there are 0 (outgoing) and 1 (incoming)", which);
 		return -EINVAL;
 	}
-	if (which == KCH_INCOMING && kch.incoming.error) {
-		*message = kch.incoming.message;
-		return kch.incoming.error == -ENODEV ? -ENODATA :
-						       kch.incoming.error;
-	}
-	return 0;
+	return which == KCH_INCOMING ? kch_check_incoming(message) : 0;
 }
 
 /* The entries, to be freed.  With the lock. */
