@@ -4,6 +4,7 @@
 #define KCH_TESTS_CLI_STOCK_H
 
 #include <stdlib.h>
+#include <unistd.h>
 #include <kvmclock-handover-stock.h>
 #include "clock.h"
 #include "fake.h"
@@ -98,6 +99,15 @@ static inline int save(void)
 	size = sizeof(buffer);
 	return kch_stock_save(handle, FAKE_VM_FD, vcpus, 2, uuid, "web1", buffer,
 			      &size);
+}
+
+/* So long by the simulated TSC: it counts this machine's cycles, and takes them for TSC_KHZ. */
+static inline void pass_ms(unsigned int ms)
+{
+	uint64_t since = __builtin_ia32_rdtsc();
+
+	while (kch_cycles_to_ns(__builtin_ia32_rdtsc() - since, TSC_KHZ) < ms * 1000000ULL)
+		usleep(1000);
 }
 
 /* The same VM as a new one: other offsets, another clock, another frequency. */

@@ -121,7 +121,7 @@ static void test_import(void)
 	for (i = 0; i < 4; i++) {
 		exported();
 		make_foreign(foreign[i]);
-		usleep(20000);
+		pass_ms(20);
 		/* Right clocks do not go back. */
 		wall_off_ns = off_ns[i];
 		check_err(import(NULL, &result), 0);
@@ -144,7 +144,7 @@ static void test_import_tai(void)
 	set_up();
 	check_err(kch_export(handle, FAKE_VM_FD, vcpus, 2, uuid, "web1", buffer, &size), 0);
 	fake.offsets[0] = OLD_OFFSET;
-	usleep(20000);
+	pass_ms(20);
 	wall_off_ns = -S;
 	wall.tai = TAI_S + 1;
 	check_err(import(NULL, &result), 0);

@@ -311,7 +311,7 @@ static void test_restore_policy(void)
 	int64_t ns;
 
 	saved_and_new(TSC_KHZ);
-	usleep(20000);
+	pass_ms(20);
 	check_err(restore(&opts, &result), 0);
 	cycles = OFFSET - fake.offsets[0];
 	ns = (int64_t)kch_cycles_to_ns(cycles, TSC_KHZ);
@@ -354,7 +354,7 @@ static void test_restore_refused(void)
 	check_err(restore(&opts, &result), EINVAL);
 	opts.rounds_max = 0;
 	opts.blackout_ms_max = 1;
-	usleep(20000);
+	pass_ms(20);
 	check_err(restore(&opts, &result), EKEYEXPIRED);
 	ktap_check(result.outcome.found > result.outcome.expected &&
 		   result.outcome.expected == 1000000, "%llu ns", result.outcome.found);
