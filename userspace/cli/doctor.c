@@ -90,13 +90,19 @@ static bool has_flag(const char *flags, const char *flag)
 	return at && strchr("\n ", at[strlen(flag) + 1]);
 }
 
+bool doctor_is_locked(const struct doctor *d)
+{
+	const char *lockdown = doctor_read(d, "/sys/kernel/security/lockdown");
+
+	return strstr(lockdown, "[integrity]") || strstr(lockdown, "[confidentiality]");
+}
+
 static void check_kernel(struct doctor *d)
 {
 	const char *why =
 		"a kexec needs them; without KHO the record is in memory that is set aside";
 	const char *loaded = first_line(d, "/sys/kernel/kexec_loaded");
-	const char *lockdown = doctor_read(d, "/sys/kernel/security/lockdown");
-	bool locked = strstr(lockdown, "[integrity]") || strstr(lockdown, "[confidentiality]");
+	bool locked = doctor_is_locked(d);
 	const char *found;
 
 	found = xasprintf("%s: %s, %s, %s, %s%s", first_line(d, "/proc/sys/kernel/osrelease"),

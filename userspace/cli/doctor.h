@@ -39,6 +39,9 @@ char *doctor_read(const struct doctor *d, const char *path);
 /* The value of NAME=VALUE in a file that a shell reads, or NULL. */
 char *doctor_setting(const struct doctor *d, const char *path, const char *name);
 
+/* Only a signed kernel can be loaded, by kexec_file_load(2). */
+bool doctor_is_locked(const struct doctor *d);
+
 /* In doctor_vms.c: how each VM that runs is, and will come back. */
 void doctor_vms(struct doctor *d);
 /* In doctor_next.c: the next kernel's command line and module. */

@@ -21,6 +21,7 @@ struct next {
 	const char *why_not;	/* the line is not known */
 	const char *remedy;
 	bool counts;		/* it is what a kexec takes now */
+	bool old_way;		/* it was loaded by kexec_load(2) */
 };
 
 /* Sorted; the caller does not free them. */
@@ -137,12 +138,21 @@ static void say_line(struct doctor *d, const struct next *next, const struct nee
 		   pin ? remedy : NULL);
 }
 
+static bool uses_kho(const struct doctor *d)
+{
+	return d->has_info && d->info.backend == KCH_BACKEND_KHO;
+}
+
 static void say_next(struct doctor *d, const struct next *next)
 {
 	const char *problem = NULL;
 	struct needs needs;
 
-	if (!next->line)
+	if (next->old_way && uses_kho(d))
+		doctor_say(d, "next region", NOT_READY,
+			   xasprintf("%s: by kexec_load(2), and KHO hands nothing over to it", next->from),
+			   "without it the next kernel does not find the record", next->remedy);
+	else if (!next->line)
 		doctor_say(d, "next region", UNKNOWN,
 			   xasprintf("%s: %s", next->from, next->why_not),
 			   "without it the next kernel does not find the record", next->remedy);
@@ -233,8 +243,9 @@ static bool loader_entry(const struct doctor *d, struct next *next)
 void doctor_next(struct doctor *d)
 {
 	bool loaded = *doctor_read(d, "/sys/kernel/kexec_loaded") == '1';
-	const char *load = "args=$(kvmclockctl kexec-args --append) && "
-			   "kexec -l IMAGE --initrd=INITRD --append=\"$args\"";
+	const char *load = xasprintf("args=$(kvmclockctl kexec-args --append) && "
+				     "kexec %s-l IMAGE --initrd=INITRD --append=\"$args\"",
+				     uses_kho(d) || doctor_is_locked(d) ? "-s " : "");
 	struct next next[3] = {};
 	size_t count = 0, i;
 
@@ -243,6 +254,8 @@ void doctor_next(struct doctor *d)
 					 .line = d->line, .remedy = load, .counts = true };
 		if (!d->line)
 			next[0].line = loaded_line(d->root, &next[0].kernel, &next[0].why_not);
+		/* An image has its release only if kexec_load(2) has loaded it. */
+		next[0].old_way = next[0].kernel;
 		count = 1;
 	} else {
 		count += kexec_tools(d, &next[count]);
