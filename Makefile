@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 #   make demo       the main job on a real kexec, and its result as a table
+#   make demo-qemu, demo-host    the same for a Linux guest of Debian's QEMU; for a libvirt guest of a Debian host
 #   make test       unit tests, every errno, the short nested cases
 #   make test-full  all nested cases, mutants, fuzzing
 #   make test-newcomer   make demo in minimal roots of Debian 12 and 13
@@ -136,7 +137,7 @@ distclean:
 	@$(MAKE) --no-print-directory clean
 
 help:
-	@sed -n '3,17s/^# \{0,1\}//p' Makefile
+	@sed -n '3,18s/^# \{0,1\}//p' Makefile
 
 .PHONY: all module userspace install uninstall packages setup nested demo demo-qemu demo-host bench results test \
 	test-full test-newcomer cases soak check clean distclean help

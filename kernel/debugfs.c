@@ -216,6 +216,9 @@ static void restored_show(struct seq_file *m)
 		if (!in->restored)
 			continue;
 		kch_incoming_entry(&in->vm, &saved, NULL);
+		/* The clock that was given back, if some of the time was hidden. */
+		if (saved)
+			kch_entry_hide(saved, in->hidden_cycles);
 		live = saved ? read_live(in->watch, facts.frac_bits) : NULL;
 		seq_printf(m, "\nuuid: %pUb\n", in->vm.vm.uuid);
 		seq_printf(m, "name: %.63s\n", in->vm.vm.name);

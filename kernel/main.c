@@ -2,7 +2,7 @@
 /*
  * kvmclock_handover: guests keep their clocks while the host kexecs.
  *
- * Documentation/design.rst says why and how.
+ * design.rst, in the project's Documentation, says why and how.
  */
 #include <linux/module.h>
 #include <linux/sizes.h>

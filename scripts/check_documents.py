@@ -145,12 +145,16 @@ def format_faults(run: Callable) -> Iterator[str]:
                                       r"/[A-Za-z0-9_./-]*[A-Za-z0-9_]|[a-z-]+\.rst\b)", text))):
         if "NAME" not in path and not (ROOT / path).exists() and not (ROOT / "Documentation" / path).exists():
             yield f"no such file: {path}"
-    # What stands between the marks of the example, without its indentation.
-    example = between(sources("Documentation/vmm-integration.rst"), r"\.\. example: userspace", r"\.\. end example")
-    code = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
-    result = run("gcc", *"-std=gnu11 -Wall -Wextra -Werror -fsyntax-only -x c".split(), *INCLUDES, "-", input=code + "\n")
-    if result.returncode or "kch_vm_restore" not in code:
-        yield f"vmm-integration.rst: the example does not compile, or is not there: {result.stdout}"
+    # What stands between the marks of each example, without its indentation.
+    page = sources("Documentation/vmm-integration.rst")
+    examples = re.findall(r"^\.\. example: userspace(.*?)^\.\. end example", page, re.M | re.S)
+    for number, example in enumerate(examples, 1):
+        code = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
+        result = run("gcc", *"-std=gnu11 -Wall -Wextra -Werror -fsyntax-only -x c".split(), *INCLUDES, "-", input=code + "\n")
+        if result.returncode:
+            yield f"vmm-integration.rst: example {number} does not compile: {result.stdout}"
+    if "kch_vm_restore" not in "".join(examples):
+        yield "vmm-integration.rst: no example restores a VM"
 
 
 def faults(run: Callable) -> Iterator[str]:

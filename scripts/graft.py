@@ -4,8 +4,8 @@
 
   scripts/graft.py [-l] TREE    -l: the tree has patches/*.patch, or what they do
 
-The driver goes to arch/x86/kvm/handover/, its public headers to include/, and it gets its lines in
-Kconfig, Makefile and MAINTAINERS. What KVM and the TSC code have to offer it is in patches/. Files are
+The driver goes to arch/x86/kvm/handover/, its public headers to include/, its ABI to Documentation/, and it gets its
+lines in Kconfig, Makefile and MAINTAINERS. What KVM and the TSC code have to offer it is in patches/. Files are
 replaced, never written to: the tree may share them with another by hard links. Doing it again brings the
 driver up to date.
 """
@@ -19,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = ROOT / "kernel"
 DRIVER = "arch/x86/kvm/handover"
+# What has its ABI, and where that goes.
+PAGES = "user-abi", "region-abi"
+PAGE = "Documentation/virt/kvm/x86/kvmclock-handover-"
 
 
 def apply(tree, patch):
@@ -54,16 +57,25 @@ def driver_files():
             and not re.match(r"include/|intree/|kvm/stock|kch_probed\.h|.*\.mod\.c", str(file.relative_to(KERNEL)))]
 
 
+def source(file):
+    """With the names that our pages have there."""
+    return re.sub(rf"Documentation/(?=({'|'.join(PAGES)})\.rst)", PAGE, file.read_text())
+
+
 def graft(tree):
     for file in driver_files():
         # Without what is for user space only.
         text = re.sub(r"^#ifdef __KERNEL__\n\n?(.*?)^#else /\* user space \*/\n.*?^#endif /\* __KERNEL__ \*/\n",
-                      r"\1", file.read_text(), flags=re.M | re.S)
+                      r"\1", source(file), flags=re.M | re.S)
         replace(tree / DRIVER / file.relative_to(KERNEL), text)
+    for page in PAGES:
+        replace(tree / f"{PAGE}{page}.rst", (ROOT / f"Documentation/{page}.rst").read_text())
+    edit(tree / "Documentation/virt/kvm/x86/index.rst", "kvmclock-handover", "^   mmu$",
+         "".join(f"   {Path(PAGE).name}{page}\n" for page in sorted(PAGES)) + "\\g<0>")
     replace(tree / DRIVER / "Makefile", (KERNEL / "Kbuild").read_text())
     replace(tree / DRIVER / "Kconfig", (KERNEL / "intree/Kconfig").read_text())
     for header in (KERNEL / "include").rglob("*.h"):
-        replace(tree / header.relative_to(KERNEL), header.read_text())
+        replace(tree / header.relative_to(KERNEL), source(header))
     edit(tree / "arch/x86/kvm/Makefile", "CONFIG_KVMCLOCK_HANDOVER", r"^obj-\$\(CONFIG_KVM_AMD\).*\n",
          "\\g<0>obj-$(CONFIG_KVMCLOCK_HANDOVER)\t+= handover/\n")
     edit(tree / "arch/x86/kvm/Kconfig", "kvm/handover/Kconfig", "^endif # VIRTUALIZATION",

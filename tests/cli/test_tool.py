@@ -555,6 +555,7 @@ class Selftest(Case):
         done = self.run_program(TOOL, "selftest", "--json", "--device", "/nonexistent", "--save", saved)
         found = parse(done.stdout)
         self.assertEqual(found, parse(saved.read_bytes()))
+        self.assertEqual(found["kernel"], os.uname().release)
         results = {row["test"]: row for row in found["tests"]}
         self.assertEqual(results["the module's check of itself"]["message"], "the module is not loaded")
         ran = [row for row in found["tests"] if row["result"] == "passed" and row["test"].startswith("save and restore")]

@@ -4,6 +4,7 @@
 interrupted? In a copy of the tree, with a kernel that consists of a Makefile."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ LEFT_BY_MAKE = "kch_probed.h", "kvmclock_handover.mod.c", "Module.symvers", "mod
 # A kernel's source, and headers.
 FAKE_KERNEL = {
     "Module.symvers": "", "arch/x86/kvm/x86.c": "", "MAINTAINERS": "KVM FOR EVERYBODY\n", "planted": "one\ntwo\n",
+    "Documentation/virt/kvm/x86/index.rst": ".. toctree::\n\n   hypercalls\n   mmu\n",
     "arch/x86/kvm/Kconfig": "endif # VIRTUALIZATION\n", "arch/x86/kvm/Makefile": "obj-$(CONFIG_KVM_AMD) += kvm-amd.o\n",
     "Makefile": (NESTED / "fake-kernel.mk").read_text(), ".package": "linux-source-7.3 1\n",
 }
@@ -85,6 +87,9 @@ class Kernels(unittest.TestCase):
         self.call("scripts/graft.py", "-l", tree)
         driver = {file.name for file in (tree / "arch/x86/kvm/handover").rglob("*")}
         self.assertLessEqual({"main.c", "record.c", "intree.c", "Kconfig", "Makefile", "probe.sh"}, driver)
+        texts = "".join(text_of(file) for file in tree.rglob("*") if file.is_file())
+        pages = {*re.findall(r"(?<![a-z/])Documentation/[a-z/0-9_-]*\.rst", texts)}
+        self.assertEqual([], [page for page in pages if not (tree / page).exists()])
         self.assertFalse(driver & {*map(os.path.basename, LEFT_BY_MAKE), "stock.c", "stock_write.c"})
         # And what a real Kbuild leaves.
         for line in kernels.names("default"):

@@ -351,7 +351,7 @@ static void add_host(struct selftest *s)
 	struct json_object *out = s->tool->out.document;
 	struct kch_info info = { .size = sizeof(info) };
 	const char *cpu = read_file("/proc/cpuinfo", 16U << 20, NULL);
-	const char *kernel = read_file("/proc/version", 4096, NULL);
+	const char *kernel = read_file("/proc/sys/kernel/osrelease", 4096, NULL);
 
 	cpu = cpu ? strstr(cpu, "model name") : NULL;
 	cpu = cpu ? cpu + strcspn(cpu, ":\n") + 2 : NULL;

@@ -162,7 +162,8 @@ KCH_API int kch_info(struct kch_handle *handle, struct kch_info *info);
  * @entries: out: an array, to be freed with free(); NULL if there are none
  * @count: out: its length
  *
- * Return: 0, or -ENODATA: there is no incoming record.
+ * Return: 0, or any errno of KCH_IOC_LIST, among them -ENODATA: there is no incoming
+ * record.
  */
 KCH_API int kch_list(struct kch_handle *handle, enum kch_which which, size_t entry_size,
 		     struct kch_entry **entries, uint32_t *count);
@@ -226,8 +227,9 @@ struct kch_host_info {
  * @which: the record
  * @host: in: its member sz; out: the rest
  *
- * Return: 0, or -ENODATA (there is no such record), -EBADMSG (it is shorter
- * than any version of it was), -EINVAL (sz is too small).
+ * Return: 0, or any errno of KCH_IOC_GET, among them -ENODATA (there is no such
+ * record); -EBADMSG (it is shorter than any version of it was), -EINVAL (sz is too
+ * small).
  */
 KCH_API int kch_host(struct kch_handle *handle, enum kch_which which, struct kch_host_info *host);
 
@@ -238,9 +240,9 @@ KCH_API int kch_host(struct kch_handle *handle, enum kch_which which, struct kch
  * @uuid: in: the id it was saved under
  * @vm: out: the clock, to be freed with kch_vm_free()
  *
- * Return: 0, or -ENODATA (there is no incoming record), -ENOENT (no VM of that
- * id), -EINVAL (@uuid is all zero), -EBADMSG (the module's answer is malformed),
- * -ENOMEM.
+ * Return: 0, or any errno of KCH_IOC_GET, among them -ENODATA (there is no incoming
+ * record) and -ENOENT (no VM of that id); -EINVAL (@uuid is all zero), -EBADMSG (the
+ * module's answer is malformed), -ENOMEM.
  */
 KCH_API int kch_vm_get(struct kch_handle *handle, enum kch_which which,
 		       const uint8_t uuid[KCH_UUID_SIZE], struct kch_vm **vm);
@@ -275,8 +277,8 @@ struct kch_live_info {
  *
  * Changes nothing.
  *
- * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -ELIBBAD as KCH_IOC_READ;
- * -EBADMSG (the module's answer is malformed), -EINVAL (sz is too small), -ENOMEM.
+ * Return: 0, or any errno of KCH_IOC_READ; -EBADMSG (the module's answer is
+ * malformed), -EINVAL (sz is too small), -ENOMEM.
  */
 KCH_API int kch_vm_read(struct kch_handle *handle, int vm_fd,
 			struct kch_vm **vm, struct kch_live_info *live);
@@ -453,10 +455,8 @@ struct kch_save_opts {
  * away.  If a VM was saved under that id and is gone, it is replaced, and
  * kch_last_message() says so.
  *
- * Return: 0, or -EBADF, -EBADFD, -EIO, -ECHILD, -EOPNOTSUPP, -ENOTRECOVERABLE,
- * -EPFNOSUPPORT, -ELIBBAD, -ENODEV, -EEXIST, -ENOTUNIQ, -ENOSPC, -ESHUTDOWN, -EREMOTEIO as
- * KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL (@opts; a control character in
- * @name), -E2BIG (@opts).
+ * Return: 0, or any errno of KCH_IOC_PRESERVE; -ENAMETOOLONG (@name), -EINVAL (@opts; a
+ * control character in @name), -E2BIG (@opts).
  */
 KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
 			const char *name, const struct kch_save_opts *opts);
@@ -466,7 +466,7 @@ KCH_API int kch_vm_save(struct kch_handle *handle, int vm_fd, const uint8_t uuid
  * @handle: what kch_open() returned
  * @uuid: in: the id it was saved under
  *
- * Return: 0, or -ENODEV, -ENOENT, -ESHUTDOWN, -EREMOTEIO as KCH_IOC_UNPRESERVE.
+ * Return: 0, or any errno of KCH_IOC_UNPRESERVE.
  */
 KCH_API int kch_vm_unsave(struct kch_handle *handle, const uint8_t uuid[KCH_UUID_SIZE]);
 
@@ -509,7 +509,7 @@ struct kch_vcpu_fd {
 /**
  * struct kch_restore_opts - options of a restore
  * @sz: in: sizeof(struct kch_restore_opts)
- * @flags: in: KCH_RESTORE_*
+ * @flags: in: KCH_RESTORE_*; not KCH_RESTORE_HOLD (-EINVAL), which is for the ioctl
  * @mode: in: the weakest enum kch_mode accepted; 0: KCH_MODE_IDENTICAL, for
  *	kch_stock_restore() KCH_MODE_CONVERGED
  * @bound_ns: in: for modes weaker than identical, the largest error of kvmclock that
@@ -649,8 +649,7 @@ KCH_API int kch_vm_adopt(struct kch_handle *handle, int vm_fd, uint32_t *adopted
  * @restored: out: VMs of the record that were restored; or NULL
  * @left: out: VMs that were not; or NULL
  *
- * Return: 0, or -ENODEV, -ENODATA, -ENOTEMPTY, -EREMOTEIO, -EBADMSG,
- * -EPROTONOSUPPORT as KCH_IOC_FINISH.
+ * Return: 0, or any errno of KCH_IOC_FINISH.
  */
 KCH_API int kch_finish(struct kch_handle *handle, uint32_t flags,
 		       uint32_t *restored, uint32_t *left);

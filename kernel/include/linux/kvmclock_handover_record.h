@@ -21,8 +21,8 @@
  * two valid records the one with the larger @sequence is the newer.
  *
  * What each member and each flag means, its unit and its published offset are
- * written once, in kernel/core/fields.c; Documentation/region-abi.rst has them as
- * tables.
+ * written once, in the driver's core/fields.c; Documentation/region-abi.rst has
+ * them as tables.
  */
 #ifndef _LINUX_KVMCLOCK_HANDOVER_RECORD_H
 #define _LINUX_KVMCLOCK_HANDOVER_RECORD_H

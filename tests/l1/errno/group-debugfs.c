@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "check.h"
 #include "condition.h"
@@ -139,6 +140,21 @@ static void check_never_ran(void)
 	free(text);
 }
 
+/* Of the clock that the guest got back, not of the one that was saved. */
+static void check_hidden(void)
+{
+	struct kch_restore arg = {
+		.size = sizeof(arg), .vm_fd = scene.vm.fd, .mode = KCH_MODE_IDENTICAL,
+		.policy = KCH_POLICY_HIDE,
+	};
+
+	set_uuid(arg.uuid, ID_SAVED);
+	check(!ioctl(device, KCH_IOC_RESTORE, &arg) && arg.hidden_ns, "hide: %s", arg.message);
+	check_line("restored", "error_ns: 0\n");
+	check_line("restored", "error_cycles: 0\n");
+	check_line("restored", "identical: 1\n");
+}
+
 void test_debugfs(void)
 {
 	struct kch_restore arg;
@@ -167,5 +183,8 @@ void test_debugfs(void)
 	check_line("restored", "identical: 0\n");
 	check_when_asked();
 	check_never_ran();
+	scene_end();
+	scene_begin();
+	check_hidden();
 	scene_end();
 }

@@ -112,8 +112,8 @@
  * @KCH_MODE_CONTINUOUS: as the next, but the guest's TSC has another frequency
  *	than it had: continuous at the restore, by another offset
  * @KCH_MODE_CONVERGED: by KVM's stock ioctls, residual measured; same TSC offsets
- * @KCH_MODE_IDENTICAL: same TSC offsets and pvclock bytes; 0 ns, 0 cycles,
- *	0 ppb.  The only one the module itself gives.
+ * @KCH_MODE_IDENTICAL: same TSC offsets, and pages of the same value at every TSC: 0 ns,
+ *	0 cycles, 0 ppb.  The only one the module itself gives.
  */
 enum kch_mode {
 	KCH_MODE_NONE		= 0,
