@@ -15,6 +15,7 @@
 #include <asm/tsc.h>
 
 #include "core/fields.h"
+#include "core/place.h"
 #include "debugfs.h"
 #include "host/host.h"
 #include "kvm/common.h"
