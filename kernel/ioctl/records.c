@@ -69,7 +69,8 @@ int kch_do_info(void *context, void *arg, struct kch_message *message)
 		info->flags |= KCH_INFO_INCOMING;
 		if (le32_to_cpu(kch.incoming.record.header.flags) & KCH_REC_SEALED)
 			info->flags |= KCH_INFO_SEALED;
-		err = kch_incoming_usable(&kch.incoming, 0, &unused, message);
+		err = kch_incoming_usable(&kch.incoming, 0, &unused, message) ?:
+		      kch_host_tsc_settled(message);
 		info->incoming_error = -err;
 	} else {
 		info->incoming_error = -kch.incoming.error;

@@ -283,9 +283,7 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 	err = check_gap(header, flags, message);
 	if (err)
 		return err;
-	err = kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL, outcome,
-				    message);
-	return err ?: kch_host_tsc_settled(message);
+	return kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL, outcome, message);
 }
 
 int kch_incoming_use(struct kch_incoming *in, const u8 *uuid, bool used,
@@ -348,13 +346,9 @@ void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 
 	if (in->error || in->count == in->restored)
 		return;
-	/*
-	 * What would be refused here must not be sealed again as if it were good.  That
-	 * this host's TSC is not settled, or not in use, is no such reason: it says
-	 * nothing of the record.
-	 */
+	/* What would be refused here must not be sealed again as if it were good. */
 	err = kch_incoming_usable(in, 0, &unused, &message);
-	if (err && err != -EAGAIN && err != -EPFNOSUPPORT) {
+	if (err) {
 		pr_err("%u VMs were not restored, and their clocks are not carried on: %s\n",
 		       in->count - in->restored, message.text);
 		return;

@@ -115,8 +115,9 @@ int kch_incoming_saved(const struct kch_record_vm *vm, u32 flags,
 		       struct kch_rec_vm **entry, struct kch_message *message);
 
 /*
- * May this record be restored here and now, as a whole?  -EINPROGRESS,
- * -EREMCHG, -ETIME, -EAGAIN, -EPFNOSUPPORT.  @flags: KCH_RESTORE_*; fills in what it measured.
+ * May this record be restored here, as a whole?  -EINPROGRESS, -EKEYEXPIRED, -EREMCHG,
+ * -ETIME, -EBADMSG.  Of the host's TSC nothing is said: that has nothing to do with the record.
+ * @flags: KCH_RESTORE_*; fills in what it measured.
  */
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_outcome *outcome, struct kch_message *message);

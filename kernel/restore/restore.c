@@ -15,6 +15,7 @@
 
 #include "core/machine.h"
 #include "core/policy.h"
+#include "host/host.h"
 #include "kvm/common.h"
 #include "kvm/facts.h"
 #include "restore/job.h"
@@ -170,10 +171,12 @@ static int job_begin(struct kch_restoring **begun, struct kch_incoming *record,
 	      kch_incoming_saved(&in->vm, r->flags, &saved, message);
 	if (err)
 		return err;
-	job = kzalloc(sizeof(*job), GFP_KERNEL);
+	/* Last: for this a caller may take a weaker mode, for what is refused above it must not. */
+	err = kch_host_tsc_settled(message);
+	job = err ? NULL : kzalloc(sizeof(*job), GFP_KERNEL);
 	if (!job) {
 		kvfree(saved);
-		return -ENOMEM;
+		return err ?: -ENOMEM;
 	}
 	job->record = record;
 	job->vm_file = get_file(vm_file);

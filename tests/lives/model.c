@@ -72,11 +72,6 @@ u64 kch_host_started_tsc(void)
 	return started_tsc;
 }
 
-int kch_host_tsc_settled(struct kch_message *message)
-{
-	return 0;
-}
-
 void kch_region_hold(const struct kch_region *r, bool needed)
 {
 }

@@ -107,11 +107,6 @@ u64 kch_host_started_tsc(void)
 	return 0;
 }
 
-int kch_host_tsc_settled(struct kch_message *message)
-{
-	return 0;
-}
-
 void kch_region_hold(const struct kch_region *r, bool needed)
 {
 }

@@ -12,7 +12,7 @@
 #     used            the same, but they are not saved
 #     weaker          they come back in a weaker mode, as it cannot be done exactly, and are not saved
 #     other           they come back with clocks of no use, and run on; again: and are saved
-#     refused:ERRNO[:A_B]   their clocks are refused, with these words
+#     refused:ERRNO[:A_B]   their clocks are refused, with these words, also in a weaker mode
 #     kept            the region has the bytes that it had when the stage before ended
 #     reload, unload  the module goes, and comes
 #     failed          a kexec that fails
@@ -115,7 +115,7 @@ act() { # ACT
 	other) come_back none none ;;
 	again) come_back none module --new-life ;;
 	refused:*)
-		come_back identical none
+		come_back identical none "--mode converged"
 		_refusal=${1#*:}
 		_words=${_refusal#*:}
 		[ "$_words" != "$_refusal" ] || _words=

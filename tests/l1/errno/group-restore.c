@@ -348,6 +348,59 @@ static const struct condition untold[] = {
 	  .expected = EPFNOSUPPORT, .message = "cannot be told" },
 };
 
+static void hides_from_stale(struct attempt *a)
+{
+	a->arg.restore.flags = KCH_RESTORE_STALE;
+	a->arg.restore.policy = KCH_POLICY_HIDE;
+}
+
+/* What holds for every mode is said first: from that alone nobody goes on to a weaker one. */
+static const struct condition too_late = {
+	KCH_IOC_RESTORE, "too long a blackout", SET(kch_restore, blackout_ms_max, 1),
+	.expected = EKEYEXPIRED, .message = "at most 1 ms are allowed",
+};
+
+static const struct condition given_back = {
+	KCH_IOC_RESTORE, "given back already", .expected = EALREADY,
+	.message = "given back already",
+};
+
+static const struct condition not_the_last = {
+	KCH_IOC_RESTORE, "perhaps not the last clock", .expected = ESTALE,
+	.message = "may have had another clock since",
+};
+
+static const struct condition not_to_hide_from = {
+	KCH_IOC_RESTORE, "perhaps not the last clock, to hide from", hides_from_stale,
+	.expected = EBADRQC, .message = "may not be its last clock",
+};
+
+static void first_refused(const struct condition *condition)
+{
+	fault_insert("clocksource=1", 0);
+	condition_run(condition);
+	fault_remove();
+	fault_insert("clocksource=2", 0);
+	condition_run(condition);
+	fault_remove();
+}
+
+static void check_first_refused(void)
+{
+	static struct forged forged;
+
+	first_refused(&too_late);
+	vm_destroy(&scene.vm);
+	vm_create_ready(&scene.vm, 2, SCENE_OFFSET);
+	first_refused(&given_back);
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED)->flags = cpu_to_le32(KCH_VM_STALE);
+	forge_close(&forged);
+	scene_reload(&forged);
+	first_refused(&not_the_last);
+	first_refused(&not_to_hide_from);
+}
+
 void test_settled(void)
 {
 	struct kch_restore arg;
@@ -385,6 +438,8 @@ void test_settled(void)
 	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "once settled: %s",
 	      arg.message);
 	check_restored(&scene.vm, &arg);
+	snapshot_watch_none();
+	check_first_refused();
 	scene_end();
 }
 
