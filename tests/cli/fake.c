@@ -27,7 +27,8 @@
 #define VCPU_FILE	"/memfd:fake-vcpu-%d"
 #define STATS_FILE	"/memfd:fake-stats-%d"
 
-#define MSR_IA32_TSC	0x10
+#define MSR_IA32_TSC		0x10
+#define MSR_IA32_TSC_DEADLINE	0x6e0
 
 struct fake fake = { .error_number = -1 };
 
@@ -706,6 +707,13 @@ static int vcpu_ioctl(unsigned int index, unsigned long request, void *arg)
 			msrs->entries[0].data =
 				scaled(__builtin_ia32_rdtsc()) +
 				fake.offsets[index] + fake.tsc_apart[index];
+		if (msrs->entries[0].index == MSR_IA32_TSC_DEADLINE)
+			msrs->entries[0].data = fake.deadlines[index];
+		return 1;
+	case KVM_SET_MSRS:
+		if (fake.deadline_stays || msrs->entries[0].index != MSR_IA32_TSC_DEADLINE)
+			return 0;
+		note("deadline%u=%" PRIx64 " ", index, (uint64_t)msrs->entries[0].data);
 		return 1;
 	case KVM_GET_VCPU_EVENTS:
 		return get_events(index, arg);

@@ -84,6 +84,8 @@ struct fake {
 	uint8_t frac_bits;		/* of it */
 	uint64_t tsc_apart[FAKE_VCPUS_MAX]; /* MSR_IA32_TSC is off by so much */
 	bool offset_stays[FAKE_VCPUS_MAX]; /* writing it does nothing */
+	uint64_t deadlines[FAKE_VCPUS_MAX]; /* MSR_IA32_TSC_DEADLINE */
+	bool deadline_stays;		/* it cannot be written */
 	/* All changes that were made, one word each. */
 	char log[FAKE_LOG_SIZE];
 };

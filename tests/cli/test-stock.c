@@ -301,6 +301,34 @@ static void test_restore_bound_missed(void)
 		   result.outcome.error_ns);
 }
 
+/* A timer that was armed goes by the TSC that the vCPU had then, until it is armed again. */
+static void test_restore_deadline(void)
+{
+	struct kch_restore_opts opts = { .sz = sizeof(opts), .bound_ns = 100,
+					 .rounds_max = 1 };
+	static const char set[] = "offset0=fffffff000000000 offset1=fffffff000000000 "
+				  "deadline1=77 clock ";
+	static const char back[] = "offset0=5555 offset1=5555 deadline1=77 clock ";
+
+	saved_and_new(TSC_KHZ);
+	fake.deadlines[1] = 0x77;
+	check_err(restore(NULL, NULL), 0);
+	ktap_check(!strncmp(fake.log, set, strlen(set)), "%s", fake.log);
+	ktap_check(!fake.unknown, "%u unknown ioctls", fake.unknown);
+	saved_and_new(TSC_KHZ);
+	fake.deadlines[1] = 0x77;
+	check_err(restore(&opts, NULL), EDOM);
+	ktap_check(!strncmp(fake.log, set, strlen(set)) && strstr(fake.log, back), "%s", fake.log);
+	check_unchanged();
+	saved_and_new(TSC_KHZ);
+	fake.deadlines[0] = 0x77;
+	fake.deadline_stays = true;
+	check_err(restore(NULL, NULL), EIO);
+	ktap_check(strstr(kch_last_message(handle), "vCPU 0: its MSR_IA32_TSC_DEADLINE"), "'%s'",
+		   kch_last_message(handle));
+	check_unchanged();
+}
+
 /* Hidden is counted in cycles: by so many the TSC is back, and the clock by their ns. */
 static void test_restore_policy(void)
 {
@@ -664,6 +692,7 @@ int main(int argc, char **argv)
 		{ "restore", test_restore },
 		{ "restore_bound", test_restore_bound },
 		{ "restore_bound_missed", test_restore_bound_missed },
+		{ "restore_deadline", test_restore_deadline },
 		{ "restore_policy", test_restore_policy },
 		{ "restore_refused", test_restore_refused },
 		{ "hostile", test_hostile },

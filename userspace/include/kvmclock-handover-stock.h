@@ -141,7 +141,8 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * @opts: in: options, or NULL: then the weakest mode is KCH_MODE_CONVERGED
  * @result: in: its member sz; out: the rest, also after a refusal; or NULL
  *
- * Callable when kch_vm_restore() is.  Writes each vCPU's saved TSC offset.  Then it sets
+ * Callable when kch_vm_restore() is.  Writes each vCPU's saved TSC offset, and an armed
+ * MSR_IA32_TSC_DEADLINE again, so that its timer goes by that TSC.  Then it sets
  * the clock with KVM_SET_CLOCK, compares what KVM_GET_CLOCK returns with the saved clock
  * at the same host TSC, corrects, and repeats, until the error is at most
  * @opts->bound_ns or @opts->rounds_max is reached.  The error reported is that after

@@ -19,6 +19,7 @@
 #define TOLERANCE_PPM		250
 
 #define MSR_IA32_TSC		0x10
+#define MSR_IA32_TSC_DEADLINE	0x6e0
 
 #define INTEL_FRAC_BITS		48
 #define AMD_FRAC_BITS		32
@@ -119,7 +120,8 @@ int kch_vcpu_id_of(int fd)
 	return sscanf(target, "anon_inode:kvm-vcpu:%d", &id) == 1 ? id : -1;
 }
 
-bool kch_get_msr(int vcpu_fd, uint32_t index, uint64_t *value)
+/* How many KVM read or wrote: 1, or as ioctl(). */
+static int call_msr(int vcpu_fd, unsigned long request, uint32_t index, uint64_t *value)
 {
 	union {
 		struct kvm_msrs head;
@@ -129,9 +131,28 @@ bool kch_get_msr(int vcpu_fd, uint32_t index, uint64_t *value)
 
 	msr.head.nmsrs = 1;
 	msr.head.entries[0].index = index;
-	done = kch_call(vcpu_fd, KVM_GET_MSRS, &msr);
+	msr.head.entries[0].data = *value;
+	done = kch_call(vcpu_fd, request, &msr);
 	*value = msr.head.entries[0].data;
-	return done == 1;
+	return done;
+}
+
+bool kch_get_msr(int vcpu_fd, uint32_t index, uint64_t *value)
+{
+	*value = 0;
+	return call_msr(vcpu_fd, KVM_GET_MSRS, index, value) == 1;
+}
+
+int kch_rearm_deadline(int vcpu_fd)
+{
+	uint64_t deadline;
+	int done;
+
+	/* A vCPU without the MSR has no deadline. */
+	if (!kch_get_msr(vcpu_fd, MSR_IA32_TSC_DEADLINE, &deadline) || !deadline)
+		return 0;
+	done = call_msr(vcpu_fd, KVM_SET_MSRS, MSR_IA32_TSC_DEADLINE, &deadline);
+	return done == 1 ? 0 : done < 0 ? -errno : -EIO;
 }
 
 int kch_check_tsc(struct kch_handle *handle, const struct kch_vcpu *vcpu,

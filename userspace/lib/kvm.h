@@ -47,6 +47,12 @@ int kch_set_tsc_offset(int vcpu_fd, uint64_t offset);
 bool kch_get_msr(int vcpu_fd, uint32_t index, uint64_t *value);
 
 /*
+ * KVM starts a timer by the TSC that the vCPU has when MSR_IA32_TSC_DEADLINE is written, and
+ * by no later one: writes an armed one again.  Without a message.
+ */
+int kch_rearm_deadline(int vcpu_fd);
+
+/*
  * Reads a VM's kvmclock; @host_khz is for the slack.  -EBADF, -EBADFD (@vm_fd is no
  * VM), -EIO (another process's VM, or dead).
  */

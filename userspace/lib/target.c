@@ -123,25 +123,35 @@ void kch_target_free(struct kch_target *target)
 	free(target);
 }
 
-static int write_vcpu(const struct kch_target *target, const struct kch_vcpu *vcpu)
+/* @what could not be set, if it fails. */
+static int write_vcpu(const struct kch_target *target, const struct kch_vcpu *vcpu,
+		      const char **what)
 {
+	int err;
+
+	*what = "TSC frequency";
 	if (target->own_khz && kch_call(vcpu->fd, KVM_SET_TSC_KHZ,
 					(void *)(uintptr_t)vcpu->khz) < 0)
 		return -errno;
-	return kch_set_tsc_offset(vcpu->fd, vcpu->offset);
+	*what = "TSC offset";
+	err = kch_set_tsc_offset(vcpu->fd, vcpu->offset);
+	if (err)
+		return err;
+	*what = "MSR_IA32_TSC_DEADLINE";
+	return kch_rearm_deadline(vcpu->fd);
 }
 
-int kch_target_write_offsets(struct kch_handle *handle, struct kch_target *target)
+int kch_target_write_vcpus(struct kch_handle *handle, struct kch_target *target)
 {
+	const char *what;
 	int err = 0;
 
 	while (!err && target->written < target->old.count)
-		err = write_vcpu(target, &target->vcpus[target->written++]);
+		err = write_vcpu(target, &target->vcpus[target->written++], &what);
 	if (!err)
 		return 0;
-	return kch_fail(handle, err, "vCPU %u: its TSC offset%s cannot be set: %s",
-			target->vcpus[target->written - 1].vcpu_id,
-			target->own_khz ? " or frequency" : "", strerror(-err));
+	return kch_fail(handle, err, "vCPU %u: its %s cannot be set: %s",
+			target->vcpus[target->written - 1].vcpu_id, what, strerror(-err));
 }
 
 static int write_clock(struct kch_target *target, uint64_t clock_ns)
@@ -165,14 +175,15 @@ int kch_target_write_clock(struct kch_handle *handle, struct kch_target *target)
 void kch_target_put_back(struct kch_handle *handle, struct kch_target *target)
 {
 	const struct kch_reading *clock = &target->old.clock;
+	const char *what;
 	uint32_t i;
 	int err;
 
 	for (i = 0; i < target->written; i++) {
-		err = write_vcpu(target, &target->old.vcpus[i]);
+		err = write_vcpu(target, &target->old.vcpus[i], &what);
 		if (err)
-			kch_also(handle, "; vCPU %u's old TSC offset could not be put back: %s",
-				 target->old.vcpus[i].vcpu_id, strerror(-err));
+			kch_also(handle, "; vCPU %u's old %s could not be put back: %s",
+				 target->old.vcpus[i].vcpu_id, what, strerror(-err));
 	}
 	if (!target->clock_written)
 		return;

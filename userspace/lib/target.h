@@ -29,8 +29,11 @@ int kch_target_new(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_f
 
 void kch_target_free(struct kch_target *target);
 
-/* Writes each vCPU's offset, and its frequency if each has its own. */
-int kch_target_write_offsets(struct kch_handle *handle, struct kch_target *target);
+/*
+ * Writes each vCPU's offset, its frequency if each has its own, and an armed
+ * MSR_IA32_TSC_DEADLINE again.
+ */
+int kch_target_write_vcpus(struct kch_handle *handle, struct kch_target *target);
 
 /*
  * Sets kvmclock to what the saved clock says now.  KVM then takes a master clock

@@ -353,7 +353,7 @@ int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vc
 	err = choose(handle, target, weakest, &mode, result);
 	if (err || opts->flags & KCH_RESTORE_CHECK)
 		goto free;
-	err = kch_target_write_offsets(handle, target);
+	err = kch_target_write_vcpus(handle, target);
 	if (!err)
 		err = kch_target_write_clock(handle, target);
 	if (!err)
