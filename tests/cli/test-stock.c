@@ -461,6 +461,8 @@ static void test_hostile_whole(void)
 	rewrite(vcpu[1].tsc_to_system_mul = cpu_to_le32(0x7fffffff), EBADMSG);
 	rewrite(vcpu[1].tsc_scaling_ratio = 0, EBADMSG);
 	rewrite(vcpu[1].flags = 0, EBADMSG);
+	/* Its offset is that of one moment. */
+	rewrite(vcpu[1].flags |= cpu_to_le32(KCH_VCPU_CATCHUP), ENOTRECOVERABLE);
 	rewrite(vcpu[1].vcpu_id = 0, EBADMSG);
 	rewrite(vm->tsc_scaling_frac_bits = 64, EBADMSG);
 	rewrite(header->vm_count = cpu_to_le32(2), EBADMSG);
@@ -552,6 +554,31 @@ static void test_unmatched(void)
 		   "%u %u", fake.vcpu_khz[0], fake.vcpu_khz[1]);
 	ktap_check(result.outcome.mode == KCH_MODE_CONVERGED && !result.outcome.error_cycles,
 		   "%u %lld", result.outcome.mode, result.outcome.error_cycles);
+}
+
+/* 347 ppm off, and no scaling: what KVM cannot do without moving the TSC offset is not begun. */
+static void test_catchup(void)
+{
+	struct kch_restore_result result = { .sz = sizeof(result) };
+
+	set_up();
+	fake.vcpu_khz[1] = TSC_KHZ + 500;
+	check_err(save(), 0);
+	fake.offsets[0] = OLD_OFFSET;
+	fake.offsets[1] = OLD_OFFSET;
+	fake.kvm_khz = TSC_KHZ - 400;
+	check_err(kch_stock_prepare(handle, FAKE_VM_FD, buffer, size), 0);
+	fake.vcpu_khz[1] = TSC_KHZ;
+	check_err(restore(NULL, &result), ERANGE);
+	ktap_check(!fake.log[0], "%s", fake.log);
+	/* So it is where the VMM has begun it, whatever is to be set. */
+	fake.vcpu_khz[1] = TSC_KHZ + 500;
+	check_err(restore(NULL, &result), ERANGE);
+	fake.kvm_khz = TSC_KHZ;
+	fake.vcpu_khz[1] = TSC_KHZ - 1000;
+	check_err(restore(NULL, &result), ERANGE);
+	ktap_check(!fake.log[0], "%s", fake.log);
+	check_unchanged();
 }
 
 /* A guest of twice the frequency, saved on a host of TSC_KHZ. */
@@ -700,6 +727,7 @@ int main(int argc, char **argv)
 		{ "unknown_machine", test_unknown_machine },
 		{ "no_master_clock", test_no_master_clock },
 		{ "unmatched", test_unmatched },
+		{ "catchup", test_catchup },
 		{ "scaled", test_scaled },
 		{ "unsettled", test_unsettled },
 		{ "prepare", test_prepare },

@@ -161,9 +161,10 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  *
  * Return: 0, or as kch_stock_vm(); -EREMCHG (of another machine), -ETIME (the
  * host TSC did not run on), -EBADRQC (time is to be hidden, and the clock may not be the
- * guest's last); -EINVAL, -ELNRNG, -ERANGE, -EDOM, -EOVERFLOW, -E2BIG as
- * kch_vm_restore(); -ENOSYS also where the weakest mode accepted is identical, which
- * needs the module; -EBADF, -EBADFD, -EIO, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO, -ENOMEM.
+ * guest's last), -ENOTRECOVERABLE (a vCPU was in TSC catch-up when it was saved);
+ * -EINVAL, -ELNRNG, -ERANGE, -EDOM, -EOVERFLOW, -E2BIG as kch_vm_restore(); -ENOSYS also
+ * where the weakest mode accepted is identical, which needs the module; -EBADF, -EBADFD,
+ * -EIO, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO, -ENOMEM.
  */
 KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 			      size_t count, const void *buffer, size_t size,

@@ -618,10 +618,10 @@ struct kch_restore_result {
  * Return: 0, or any errno of KCH_IOC_RESTORE; -EINVAL (bad @opts, or @vcpus names a
  * vCPU twice or by the id of another), -E2BIG (unknown @opts), -ELNRNG (@vcpus are not
  * those that were saved), -ERANGE (a vCPU's frequency is not the saved one: call
- * kch_vm_prepare() before making vCPUs), -EDOM (a weaker mode's error stayed above
- * @opts->bound_ns, without KCH_RESTORE_BEST_EFFORT), -EOVERFLOW (an offset did not read
- * back as written); -EBADF, -EBADFD, -EIO, -ENOSYS, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO as
- * kvmclock-handover-stock.h says; -ENOMEM.
+ * kch_vm_prepare() before making vCPUs; or the host's TSC cannot give it), -EDOM (a
+ * weaker mode's error stayed above @opts->bound_ns, without KCH_RESTORE_BEST_EFFORT),
+ * -EOVERFLOW (an offset did not read back as written); -EBADF, -EBADFD, -EIO, -ENOSYS,
+ * -EXDEV, -EMLINK, -ELIBBAD, -ENXIO as kvmclock-handover-stock.h says; -ENOMEM.
  */
 KCH_API int kch_vm_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 			   size_t count, const uint8_t uuid[KCH_UUID_SIZE],

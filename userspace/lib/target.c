@@ -38,6 +38,10 @@ static int fill_new(struct kch_handle *handle, struct kch_target *target)
 		const struct kch_vcpu *old = &target->old.vcpus[i];
 		struct kch_vcpu *new = &target->vcpus[i];
 
+		if (le32_to_cpu(saved->flags) & KCH_VCPU_CATCHUP)
+			return kch_fail(handle, -ENOTRECOVERABLE,
+					"vCPU %u was saved in TSC catch-up: KVM moved its TSC offset itself, and what was saved is that of one moment",
+					old->vcpu_id);
 		*new = *old;
 		new->offset = le64_to_cpu(saved->tsc_offset);
 		new->khz = le32_to_cpu(saved->virtual_tsc_khz);
@@ -47,6 +51,20 @@ static int fill_new(struct kch_handle *handle, struct kch_target *target)
 					old->vcpu_id, old->khz, new->khz);
 	}
 	return 0;
+}
+
+/*
+ * KVM takes every frequency.  One that it can neither scale to nor tolerates makes it move
+ * the vCPU's TSC offset from then on, also when another one is set.
+ */
+static int check_khz(struct kch_handle *handle, const struct kch_vcpu *vcpu,
+		     const struct kch_members *members)
+{
+	if (members->frac_bits || kch_khz_is_unscaled(vcpu->khz, members->host_khz))
+		return 0;
+	return kch_fail(handle, -ERANGE,
+			"vCPU %u: a TSC of %u kHz, on a host that has one of %u kHz, and whose CPU cannot scale it: KVM emulates it by moving the guest's TSC",
+			vcpu->vcpu_id, vcpu->khz, members->host_khz);
 }
 
 /*
@@ -77,7 +95,9 @@ static int read_ratios(struct kch_handle *handle, struct kch_target *target)
 				    kch_ratio(old->khz, members->host_khz, members->frac_bits);
 		if (new->khz == old->khz)
 			new->ratio = old->ratio;
-		err = kch_check_tsc(handle, old, members->frac_bits, members->host_khz);
+		err = check_khz(handle, old, members) ?: check_khz(handle, new, members);
+		if (!err)
+			err = kch_check_tsc(handle, old, members->frac_bits, members->host_khz);
 	}
 	kch_vm_free(live);
 	return err;
