@@ -128,6 +128,10 @@ int open(const char *path, int flags, ...)
 	if (!real)
 		real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
 	if (!strcmp(path, KCH_DEVICE)) {
+		if (fake.no_device) {
+			errno = ENOENT;
+			return -1;
+		}
 		device_fd = real("/dev/null", flags);
 		return device_fd;
 	}
@@ -137,6 +141,9 @@ int open(const char *path, int flags, ...)
 			return -1;
 		}
 		kvm_fd = real("/dev/null", flags);
+		/* The device was closed, and its number is taken again. */
+		if (kvm_fd == device_fd)
+			device_fd = -1;
 		return kvm_fd;
 	}
 	if (!strcmp(path, "/sys/devices/system/clocksource/clocksource0/current_clocksource"))
@@ -517,6 +524,7 @@ static char *message_of(unsigned long request, void *arg)
 	case KCH_IOC_WAIT: return ((struct kch_restore *)arg)->message;
 	case KCH_IOC_FINISH: return ((struct kch_finish *)arg)->message;
 	case KCH_IOC_ADOPT: return ((struct kch_adopt *)arg)->message;
+	case KCH_IOC_CLOCK_FD: return ((struct kch_clock_fd *)arg)->message;
 	default: return NULL;
 	}
 }
@@ -558,6 +566,11 @@ static int device_ioctl(unsigned long request, void *arg)
 				    "not a VM");
 		((struct kch_adopt *)arg)->adopted = 2;
 		return 0;
+	case KCH_IOC_CLOCK_FD:
+		if (fake.clock_fd_errno)
+			return fail(fake.clock_fd_errno, message_of(request, arg),
+				    fake.error_message);
+		return fail(ENOTTY, NULL, NULL);
 	default: return fail(ENOTTY, NULL, NULL);
 	}
 }
@@ -569,7 +582,7 @@ static int clock_ioctl(unsigned long request, void *arg)
 	bool has = fake.has_incoming;
 	int result;
 
-	if (request != KCH_IOC_GET && request != KCH_IOC_RESTORE)
+	if (request != KCH_IOC_INFO && request != KCH_IOC_GET && request != KCH_IOC_RESTORE)
 		return fail(ENOTTY, NULL, NULL);
 	fake.incoming = fake.clock_record;
 	fake.has_incoming = true;

@@ -71,6 +71,8 @@ struct fake {
 	bool processes_end;		/* FAKE_ENDED */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
 	bool no_kvm;			/* no /dev/kvm */
+	bool no_device;			/* no /dev/kvmclock_handover */
+	int clock_fd_errno;		/* of KCH_IOC_CLOCK_FD; else it is not known */
 	const char *machine;		/* DMI product UUID; NULL: not to be read */
 	bool signals;			/* EINTR of every ioctl, unless held back */
 	unsigned int interruptions;	/* so many more, also of signals held back */

@@ -273,6 +273,38 @@ static void test_import_of_save_before(void)
 	refuse(NULL, ENOTCONN, "the wall clock of the host that it is from");
 }
 
+/* The module does not understand this KVM: for a weaker mode it need not. */
+static void test_import_unread(void)
+{
+	static const int unread[] = { ELIBBAD, ENXIO };
+	struct kch_restore_opts opts = { .sz = sizeof(opts) };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(unread) / sizeof(unread[0]); i++) {
+		exported();
+		kch_close(handle);
+		handle = kch_open(NULL);
+		if (!handle)
+			abort();
+		fake.error_number = (int)_IOC_NR(KCH_IOC_READ);
+		fake.error_errno = unread[i];
+		fake.clock_fd_errno = unread[i];
+		fake.error_message = "the module cannot read it";
+		opts.mode = 0;
+		check_err(import(&opts, &result), unread[i]);
+		ktap_check(!fake.log[0], "%s", fake.log);
+		check_unchanged();
+		opts.mode = KCH_MODE_CONVERGED;
+		ktap_check(!import(&opts, &result), "%s", kch_last_message(handle));
+		check_error(&result, 0);
+		ktap_check(result.refusal == unread[i] &&
+			   !strcmp(kch_last_message(handle),
+				   "mode converged: the module cannot read it"), "%d '%s'",
+			   result.refusal, kch_last_message(handle));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
@@ -280,6 +312,7 @@ int main(int argc, char **argv)
 		{ "import_tai", test_import_tai },
 		{ "import_policy", test_import_policy },
 		{ "import_refused", test_import_refused },
+		{ "import_unread", test_import_unread },
 		{ "import_of_save_before", test_import_of_save_before },
 	};
 

@@ -381,6 +381,38 @@ static void test_prepare(void)
 	check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), ENOENT);
 }
 
+/*
+ * Where the module cannot look at the VM, KVM is asked whether it is one: the module does not
+ * understand it, or this is the handle of one clock.
+ */
+static void test_prepare_unread(void)
+{
+	static const int unread[] = { ELIBBAD, ENXIO, 0 };
+	unsigned int i;
+	int ends[2];
+
+	ktap_check(!pipe(ends), "errno %d", errno);
+	for (i = 0; i < sizeof(unread) / sizeof(unread[0]); i++) {
+		set_up();
+		fake.no_device = !unread[i];
+		fake.has_clock = true;
+		fake.clock_record = fake.incoming;
+		reopen(unread[i] ? 0 : FAKE_CLOCK_FD);
+		fake.error_number = unread[i] ? (int)_IOC_NR(KCH_IOC_READ) : -1;
+		fake.error_errno = unread[i];
+		fake.error_message = "the module cannot read it";
+		fake.vm_khz = TSC_KHZ + 26;
+		fake.kvm_khz = TSC_KHZ + 26;
+		check_err(kch_vm_prepare(handle, ends[0], uuid), EBADFD);
+		check_err(kch_vm_prepare(handle, FAKE_VCPU_FD, uuid), EBADFD);
+		check_log("");
+		check_err(kch_vm_prepare(handle, FAKE_VM_FD, uuid), 0);
+		check_log("khz=2596124 ");
+	}
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* The module sets everything, whether vCPUs are given or not. */
 static void test_restore(void)
 {
@@ -744,6 +776,7 @@ int main(int argc, char **argv)
 		{ "compare", test_compare },
 		{ "save", test_save },
 		{ "prepare", test_prepare },
+		{ "prepare_unread", test_prepare_unread },
 		{ "restore", test_restore },
 		{ "restore_check", test_restore_check },
 		{ "restore_refused", test_restore_refused },

@@ -483,7 +483,9 @@ KCH_API int kch_vm_unsave(struct kch_handle *handle, const uint8_t uuid[KCH_UUID
  * VM), -EBADF, -EIO (not made by this process, or dead); -EBUSY (it has vCPUs
  * already); -ERANGE (without TSC scaling the host's TSC is further off the saved
  * frequency than KVM tolerates, 250 ppm by default, or the saved vCPUs had different
- * ones); -EINVAL (the frequency is above what KVM allows).
+ * ones); -EINVAL (the frequency is above what KVM allows).  With a handle of one clock, and
+ * where the module does not understand this KVM, whether there are vCPUs is told as by
+ * kch_stock_prepare().
  */
 KCH_API int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE]);
 
@@ -555,8 +557,8 @@ struct kch_restore_opts {
  *	rounded toward zero; error_cycles grows at that rate.  0 unless the mode is
  *	KCH_MODE_CONTINUOUS
  * @rounds: times KVM_SET_CLOCK was tried
- * @refusal: if kch_vm_restore() reached a mode weaker than identical: the errno
- *	(positive) with which the module refused; else 0
+ * @refusal: if kch_vm_restore() or kch_import() reached a mode weaker than identical: the
+ *	errno (positive) with which the module refused; else 0
  * @policy: enum kch_policy that was followed; 0: the module is older than policies
  * @limit_ms: of that policy
  * @hidden_ns: time that the guest's clocks do not have because of it, ns; not 0: the

@@ -153,8 +153,12 @@ static int place(struct kch_handle *handle, int vm_fd, const struct kch_rec_head
 	result->hidden_ns = kch_policy_hidden_ns(goes_on_ms, passed.ns);
 	result->elapsed_ns = passed.ns - result->hidden_ns;
 	result->by_tai = passed.tai;
-	err = handle->fd >= 0 ? read_ratios(handle, vm_fd, vm, &here) :
-	      compute_ratios(handle, vm_fd, vm, host_khz, &here);
+	err = handle->fd < 0 ? -ENXIO : read_ratios(handle, vm_fd, vm, &here);
+	/* A module that does not understand this KVM leaves weaker modes. */
+	if (err == -ENXIO || err == -ELIBBAD) {
+		kch_start(handle);
+		err = compute_ratios(handle, vm_fd, vm, host_khz, &here);
+	}
 	if (!err) {
 		struct kch_place to = {
 			.here = &here->entry,
@@ -271,7 +275,7 @@ int kch_import(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *v
 	char why[KCH_MESSAGE_SIZE];
 	uint32_t host_khz, mode;
 	struct kch_vm *vm;
-	int err, refusal;
+	int err, refusal = 0;
 
 	kch_start(handle);
 	err = kch_restore_opts_read(handle, opts, result, &restore_opts);
@@ -286,14 +290,15 @@ int kch_import(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *v
 			kch_vm_free(vm);
 			return kch_restore_output(result, &out, refusal);
 		}
-		out.refusal = -refusal;
 	}
 	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, vm, true, mode,
 					 &restore_opts, NULL, &out);
 	kch_vm_free(vm);
-	if (err && out.refusal)
+	if (err && refusal)
 		kch_also(handle, "; the module: %s", why);
+	else if (refusal)
+		kch_went_weaker(handle, &restore_opts, refusal, why, &out);
 	return kch_restore_output(result, &out, err);
 }

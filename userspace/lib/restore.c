@@ -25,8 +25,9 @@ static int saved_khz(struct kch_handle *handle, const struct kch_vm *vm, uint32_
 int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE])
 {
 	struct kch_info info = { .size = sizeof(info) };
+	struct kch_reading clock;
 	struct kch_vm *vm, *live;
-	uint32_t khz;
+	uint32_t khz, host_khz;
 	int err;
 
 	err = kch_vm_get(handle, KCH_INCOMING, uuid, &vm);
@@ -39,6 +40,7 @@ int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_
 	err = kch_info(handle, &info);
 	if (err)
 		return err;
+	host_khz = info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz;
 
 	/* By the module: is it a VM, and without vCPUs yet? */
 	err = kch_vm_read(handle, vm_fd, &live, NULL);
@@ -47,12 +49,18 @@ int kch_vm_prepare(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_
 		return kch_fail(handle, -EBUSY,
 				"the VM has vCPUs already: its TSC frequency must be set before the first");
 	}
-	/* A handle of one clock cannot ask; KVM itself refuses when there are vCPUs. */
-	if (err != -ECHILD && (err != -ENOTTY || !handle->clock_fd))
+	/*
+	 * A handle of one clock cannot ask, and the module may not understand this KVM, which
+	 * leaves weaker modes.  That it is a VM KVM tells, too.
+	 */
+	if (err == -ELIBBAD || err == -ENXIO || (err == -ENOTTY && handle->clock_fd))
+		err = kch_read_clock(handle, vm_fd, host_khz, &clock);
+	else if (err == -ECHILD)
+		err = 0;
+	if (err)
 		return err;
 	kch_start(handle);
-
-	return kch_set_khz(handle, vm_fd, khz, info.kvm_tsc_khz ? info.kvm_tsc_khz : info.tsc_khz);
+	return kch_set_khz(handle, vm_fd, khz, host_khz);
 }
 
 static int ask_module(struct kch_handle *handle, int vm_fd, const uint8_t uuid[KCH_UUID_SIZE],
@@ -95,6 +103,17 @@ bool kch_leaves_weaker_modes(int err)
 	}
 }
 
+void kch_went_weaker(struct kch_handle *handle, const struct kch_restore_opts *opts, int refusal,
+		     const char *why, struct kch_restore_result *result)
+{
+	bool check = opts->flags & KCH_RESTORE_CHECK;
+
+	result->refusal = -refusal;
+	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
+		 check ? "not identical" : "mode ",
+		 check ? "" : kch_mode_name(result->outcome.mode), why);
+}
+
 /* So that nobody gives the guest that clock again; it cannot run before this returns to its VMM. */
 static int note_elsewhere(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved)
 {
@@ -118,7 +137,6 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch
 			  const struct kch_restore_opts *opts, int refusal,
 			  struct kch_restore_result *result)
 {
-	bool check = opts->flags & KCH_RESTORE_CHECK;
 	char why[KCH_MESSAGE_SIZE];
 	struct kch_rec_header header;
 	struct kch_vm *saved;
@@ -139,10 +157,7 @@ static int restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch
 		kch_also(handle, "; the module: %s", why);
 		return err;
 	}
-	result->refusal = -refusal;
-	snprintf(handle->message, sizeof(handle->message), "%s%s: %s",
-		 check ? "not identical" : "mode ",
-		 check ? "" : kch_mode_name(result->outcome.mode), why);
+	kch_went_weaker(handle, opts, refusal, why, result);
 	return 0;
 }
 

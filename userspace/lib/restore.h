@@ -3,7 +3,7 @@
 #ifndef KCH_LIB_RESTORE_H
 #define KCH_LIB_RESTORE_H
 
-#include <stdbool.h>
+#include "handle.h"
 
 /*
  * Whether a weaker mode is possible although the module refused: there is no master
@@ -12,5 +12,9 @@
  * was saved, or about the new VM.
  */
 bool kch_leaves_weaker_modes(int err);
+
+/* A weaker mode was reached: @result and the message say that, and why the module refused. */
+void kch_went_weaker(struct kch_handle *handle, const struct kch_restore_opts *opts, int refusal,
+		     const char *why, struct kch_restore_result *result);
 
 #endif /* KCH_LIB_RESTORE_H */
