@@ -305,6 +305,42 @@ static void test_import_unread(void)
 	}
 }
 
+/* Also of arguments that are refused at once the result says that nothing was restored. */
+static void test_result(void)
+{
+	static const struct kch_restore_opts wrong[] = {
+		{ .sz = 8 },
+		{ .sz = sizeof(wrong[0]), .rounds_max = KCH_ROUNDS_MAX + 1 },
+		{ .sz = sizeof(wrong[0]), .mode = 77 },
+		{ .sz = sizeof(wrong[0]), .flags = 1U << 30 },
+	};
+	struct kch_restore_result result;
+	unsigned int i;
+
+#define check_result(call) \
+	do { \
+		memset(&result, 0xee, sizeof(result)); \
+		result.sz = sizeof(result); \
+		check_err(call, EINVAL); \
+		ktap_check(result.outcome.mode == KCH_MODE_NONE && result.outcome.vcpu_id == -1 && \
+			   !result.refusal && !result.hidden_ns, "%u %d", result.outcome.mode, \
+			   result.outcome.vcpu_id); \
+	} while (0)
+
+	set_up();
+	check_result(kch_vm_restore(handle, FAKE_VM_FD, NULL, 2, uuid, NULL, &result));
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		if (i < 2)
+			check_result(kch_vm_restore(handle, FAKE_VM_FD, fds, 2, uuid,
+						    &wrong[i], &result));
+		check_result(kch_stock_restore(handle, FAKE_VM_FD, fds, 2, NULL, 0,
+					       &wrong[i], &result));
+		check_result(kch_import(handle, FAKE_VM_FD, fds, 2, NULL, 0, &wrong[i],
+					&result));
+		check_result(kch_import_fd(handle, FAKE_VM_FD, NULL, 0, &wrong[i], &result));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
@@ -313,6 +349,7 @@ int main(int argc, char **argv)
 		{ "import_policy", test_import_policy },
 		{ "import_refused", test_import_refused },
 		{ "import_unread", test_import_unread },
+		{ "result", test_result },
 		{ "import_of_save_before", test_import_of_save_before },
 	};
 

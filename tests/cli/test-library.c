@@ -641,6 +641,7 @@ static void test_restore_weaker(void)
 	ktap_check(!strcmp(kch_last_message(handle), "not noted; the module: the module's reason"),
 		   "'%s'", kch_last_message(handle));
 	check_vm_unchanged();
+	ktap_check(result.outcome.mode == KCH_MODE_NONE, "%u", result.outcome.mode);
 	/* Identical if that is possible, whatever else is accepted. */
 	set_up_weaker(0);
 	check_err(kch_vm_restore(handle, FAKE_VM_FD, two_vcpus, 2, uuid, &opts,

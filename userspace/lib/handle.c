@@ -142,10 +142,17 @@ int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min
 }
 
 int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_opts *opts,
-			  const struct kch_restore_result *result, struct kch_restore_opts *to)
+			  struct kch_restore_result *result, struct kch_restore_opts *to)
 {
+	static const struct kch_restore_result none = { .outcome.vcpu_id = -1 };
 	int err;
 
+	/* Checked now, because later everything is written already. */
+	if (result && result->sz < RESULT_MIN)
+		return kch_fail(handle, -EINVAL,
+				"struct kch_restore_result of %zu bytes, expected at least %zu",
+				result->sz, RESULT_MIN);
+	kch_restore_output(result, &none, 0);
 	err = kch_options(handle, "struct kch_restore_opts", opts,
 			  offsetofend(struct kch_restore_opts, mode), to, sizeof(*to));
 	if (err)
@@ -153,11 +160,6 @@ int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_op
 	if (to->rounds_max > KCH_ROUNDS_MAX)
 		return kch_fail(handle, -EINVAL, "%u rounds, expected at most %u",
 				to->rounds_max, KCH_ROUNDS_MAX);
-	/* Checked now, because later everything is written already. */
-	if (result && result->sz < RESULT_MIN)
-		return kch_fail(handle, -EINVAL,
-				"struct kch_restore_result of %zu bytes, expected at least %zu",
-				result->sz, RESULT_MIN);
 	return 0;
 }
 

@@ -57,10 +57,10 @@ int kch_output(struct kch_handle *handle, const char *name, void *to, size_t min
 
 /*
  * Reads the caller's options, and checks that @result, if not NULL, is long enough for
- * kch_restore_output(), which then cannot fail.
+ * kch_restore_output(), which then cannot fail.  Until that it says that nothing was restored.
  */
 int kch_restore_opts_read(struct kch_handle *handle, const struct kch_restore_opts *opts,
-			  const struct kch_restore_result *result, struct kch_restore_opts *to);
+			  struct kch_restore_result *result, struct kch_restore_opts *to);
 
 /* Fills in the caller's result, if it is not NULL; returns @err, with errno set. */
 int kch_restore_output(struct kch_restore_result *result,

@@ -360,8 +360,10 @@ int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vc
 		err = converge(handle, target, mode, opts, result);
 	if (!err && given)
 		err = given(handle, vm_fd, saved);
-	if (err)
+	if (err) {
 		kch_target_put_back(handle, target);
+		result->outcome.mode = KCH_MODE_NONE;
+	}
 free:
 	kch_target_free(target);
 	return err;
