@@ -242,6 +242,10 @@ static void test_import_refused(void)
 	opts.flags = KCH_RESTORE_OLD;
 	refuse(&opts, EINVAL, "not of an import");
 	opts.flags = 0;
+	opts.blackout_ms_max = 1;
+	check_err(kch_import_fd(handle, FAKE_VM_FD, buffer, size, &opts, NULL), EINVAL);
+	refuse(&opts, EINVAL, "blackout_ms_max is 1");
+	opts.blackout_ms_max = 0;
 	opts.mode = 77;
 	refuse(&opts, EINVAL, "mode 77");
 	opts.mode = KCH_MODE_IDENTICAL;

@@ -377,6 +377,12 @@ static void test_restore_refused(void)
 	ktap_check(!fake.log[0], "%s", fake.log);
 	opts.flags = 1U << 30;
 	check_err(restore(&opts, &result), EINVAL);
+	/* What only the module can do: it would write nothing, or hold the VM. */
+	opts.flags = KCH_RESTORE_ELSEWHERE;
+	check_err(restore(&opts, &result), EINVAL);
+	opts.flags = KCH_RESTORE_HOLD;
+	check_err(restore(&opts, &result), EINVAL);
+	ktap_check(!fake.log[0], "%s", fake.log);
 	opts.flags = 0;
 	opts.rounds_max = KCH_ROUNDS_MAX + 1;
 	check_err(restore(&opts, &result), EINVAL);

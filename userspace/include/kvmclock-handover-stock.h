@@ -138,7 +138,8 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * @count: in: length of @vcpus
  * @buffer: in: what kch_stock_save() made; need not be trusted
  * @size: in: its length, bytes
- * @opts: in: options, or NULL: then the weakest mode is KCH_MODE_CONVERGED
+ * @opts: in: options, or NULL: then the weakest mode is KCH_MODE_CONVERGED.  Without
+ *	KCH_RESTORE_HOLD and KCH_RESTORE_ELSEWHERE, which the module does
  * @result: in: its member sz; out: the rest, also after a refusal; or NULL
  *
  * Callable when kch_vm_restore() is.  Writes each vCPU's saved TSC offset, and an armed
@@ -208,7 +209,7 @@ KCH_API int kch_export(struct kch_handle *handle, int vm_fd, const struct kch_st
  * @opts: in: options, or NULL: then the weakest mode is KCH_MODE_IDENTICAL with the module,
  *	KCH_MODE_CONVERGED without.  Its policy: what of the time since the export the guest's
  *	clocks go on by.  Of the flags KCH_IMPORT_FLAGS; KCH_RESTORE_ANY_WALL: take a wall
- *	clock that is not synchronised
+ *	clock that is not synchronised.  blackout_ms_max must be 0
  * @result: in: its member sz; out: the rest, also after a refusal; or NULL
  *
  * Callable when kch_vm_restore() is.  kvmclock is then what it was at the export and

@@ -238,6 +238,10 @@ static int take(struct kch_handle *handle, int vm_fd, const void *buffer, size_t
 	if (opts->flags & ~KCH_IMPORT_FLAGS || !strcmp(kch_mode_name(opts->mode), "unknown"))
 		return kch_fail(handle, -EINVAL, "flags %#x, or mode %u: not of an import",
 				opts->flags, opts->mode);
+	/* Between two hosts there is no blackout by one TSC. */
+	if (opts->blackout_ms_max)
+		return kch_fail(handle, -EINVAL, "blackout_ms_max is %u, expected 0 for an import",
+				opts->blackout_ms_max);
 	err = kch_stock_parse(handle, buffer, size, &header, vm);
 	if (!err)
 		err = kch_kvm_khz(handle, host_khz);

@@ -13,6 +13,11 @@
 #include "weaker.h"
 
 #define PRODUCT_UUID_FILE	"/sys/class/dmi/id/product_uuid"
+
+/* Only the module holds a VM, or notes that it has its clock by other means. */
+#define STOCK_FLAGS	((KCH_RESTORE_FLAGS & ~(KCH_RESTORE_HOLD | KCH_RESTORE_ELSEWHERE)) | \
+			 KCH_RESTORE_BEST_EFFORT)
+
 void kch_this_machine(struct kch_machine *machine)
 {
 	char line[KCH_UUID_TEXT_SIZE];
@@ -166,9 +171,9 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 	err = kch_restore_opts_read(handle, opts, result, &restore_opts);
 	if (err)
 		return err;
-	if (restore_opts.flags & ~(KCH_RESTORE_FLAGS | KCH_RESTORE_BEST_EFFORT) ||
+	if (restore_opts.flags & ~STOCK_FLAGS ||
 	    !strcmp(kch_mode_name(restore_opts.mode), "unknown"))
-		return kch_fail(handle, -EINVAL, "unknown flags %#x, or mode %u",
+		return kch_fail(handle, -EINVAL, "flags %#x, or mode %u: not of a restore without the module",
 				restore_opts.flags, restore_opts.mode);
 	err = kch_stock_parse(handle, buffer, size, &header, &saved);
 	if (!err)
