@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The library without the module, with a real KVM: what it promises of VMs without
- * a master clock, which vCPUs it accepts, and signals.  There is no kexec: the old VM
- * and the new one exist at the same time, so that only the restore can make a
+ * a master clock, which vCPUs it accepts, an armed timer, and signals.  There is no kexec:
+ * the old VM and the new one exist at the same time, so that only the restore can make a
  * difference.
  */
 #include <fcntl.h>
@@ -21,6 +21,15 @@
 #include "ktap.h"
 
 #define MSR_KVM_SYSTEM_TIME_NEW	0x4b564d01
+#define MSR_IA32_TSC_DEADLINE	0x6e0
+#define APIC_SPURIOUS		0xf0
+#define APIC_ENABLED		0x1ff
+#define APIC_IRR		0x200
+#define APIC_TIMER		0x320
+#define APIC_TSC_DEADLINE	(2 << 17)
+#define VECTOR			0x40
+#define CPUID_ENTRIES		256
+#define CPUID_TSC_DEADLINE	(1U << 24)
 #define VCPUS			2
 #define MEMORY_BYTES		0x10000
 #define CODE			0x1000
@@ -51,6 +60,7 @@ struct vm {
 };
 
 static int kvm_fd, run_size;
+static bool apics;		/* VMs have them */
 static uint32_t host_khz;
 static struct kch_handle *handle;
 static const uint8_t uuid[KCH_UUID_SIZE] = { 1 };
@@ -73,18 +83,25 @@ static void *map(int fd, size_t size)
 	return at;
 }
 
-static void add_vcpu(struct vm *vm, unsigned int i)
+static void set_msr(const struct vm *vm, unsigned int i, uint32_t index, uint64_t value)
 {
-	struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
 	union {
 		struct kvm_msrs head;
 		char room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 	} msr = { .room = {} };
-	struct kvm_sregs sregs;
 
 	msr.head.nmsrs = 1;
-	msr.head.entries[0].index = MSR_KVM_SYSTEM_TIME_NEW;
-	msr.head.entries[0].data = (PAGES + i * PAGE_STRIDE) | 1;
+	msr.head.entries[0].index = index;
+	msr.head.entries[0].data = value;
+	must(ioctl(vm->vcpus[i], KVM_SET_MSRS, &msr) == 1);
+}
+
+static void add_vcpu(struct vm *vm, unsigned int i)
+{
+	struct kvm_mp_state runs = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
+	struct kvm_sregs sregs;
+
 	vm->vcpus[i] = ioctl(vm->fd, KVM_CREATE_VCPU, i);
 	must(vm->vcpus[i] >= 0);
 	vm->run[i] = map(vm->vcpus[i], (size_t)run_size);
@@ -93,18 +110,20 @@ static void add_vcpu(struct vm *vm, unsigned int i)
 	sregs.cs.selector = 0;
 	must(!ioctl(vm->vcpus[i], KVM_SET_SREGS, &sregs));
 	must(!ioctl(vm->vcpus[i], KVM_SET_REGS, &regs));
-	must(ioctl(vm->vcpus[i], KVM_SET_MSRS, &msr) == 1);
+	set_msr(vm, i, MSR_KVM_SYSTEM_TIME_NEW, (PAGES + i * PAGE_STRIDE) | 1);
+	must(!apics || !ioctl(vm->vcpus[i], KVM_SET_MP_STATE, &runs));
 }
 
 static void create(struct vm *vm)
 {
-	/* out %al, $0x10; again */
-	static const uint8_t code[] = { 0xe6, 0x10, 0xeb, 0xfc };
+	/* cpuid, after which KVM looks at timers; out %al, $0x10; again */
+	static const uint8_t code[] = { 0x0f, 0xa2, 0xe6, 0x10, 0xeb, 0xfa };
 	struct kvm_userspace_memory_region region = { .memory_size = MEMORY_BYTES };
 	unsigned int i;
 
 	vm->fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
 	must(vm->fd >= 0);
+	must(!apics || !ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0));
 	vm->memory = map(-1, MEMORY_BYTES);
 	region.userspace_addr = (uintptr_t)vm->memory;
 	must(!ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region));
@@ -226,19 +245,25 @@ static uint64_t lag_ns(const struct vm *vm)
 	return err ? 0 : saved_slack_ns(buffer, size);
 }
 
-/* Gives a vCPU another TSC than the others: KVM then has no master clock. */
-static void unmatch(const struct vm *vm)
+static void set_offset(const struct vm *vm, unsigned int i, uint64_t offset)
 {
-	uint64_t offset = offset_of(vm, 1) + 1000;
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
 		.addr = (uintptr_t)&offset,
 	};
 
+	must(!ioctl(vm->vcpus[i], KVM_SET_DEVICE_ATTR, &attr));
+}
+
+/* Gives a vCPU another TSC than the others: KVM then has no master clock. */
+static void unmatch(const struct vm *vm)
+{
+	uint64_t offset = offset_of(vm, 1) + 1000;
+
 	must(!ioctl(vm->vcpus[1], KVM_SET_TSC_KHZ,
 		    (unsigned long)host_khz + OTHER_KHZ));
-	must(!ioctl(vm->vcpus[1], KVM_SET_DEVICE_ATTR, &attr));
+	set_offset(vm, 1, offset);
 }
 
 static uint64_t promised_ns(const struct kch_restore_result *result,
@@ -472,6 +497,67 @@ static void test_signals(void)
 	destroy(&new);
 }
 
+/* A guest that waits for its TSC to be @deadline; its interrupts are off. */
+static void arm(const struct vm *vm, unsigned int i, uint64_t deadline)
+{
+	static union {
+		struct kvm_cpuid2 head;
+		char room[sizeof(struct kvm_cpuid2) +
+			  CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)];
+	} cpuid;
+	const uint32_t enabled = APIC_ENABLED, timer = APIC_TSC_DEADLINE | VECTOR;
+	struct kvm_lapic_state apic;
+	uint32_t n;
+
+	cpuid.head.nent = CPUID_ENTRIES;
+	must(!ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &cpuid));
+	/* Which KVM leaves out, as it needs an APIC of KVM's own. */
+	for (n = 0; n < cpuid.head.nent; n++)
+		if (cpuid.head.entries[n].function == 1)
+			cpuid.head.entries[n].ecx |= CPUID_TSC_DEADLINE;
+	must(!ioctl(vm->vcpus[i], KVM_SET_CPUID2, &cpuid));
+	must(!ioctl(vm->vcpus[i], KVM_GET_LAPIC, &apic));
+	memcpy(apic.regs + APIC_SPURIOUS, &enabled, sizeof(enabled));
+	memcpy(apic.regs + APIC_TIMER, &timer, sizeof(timer));
+	must(!ioctl(vm->vcpus[i], KVM_SET_LAPIC, &apic));
+	set_msr(vm, i, MSR_IA32_TSC_DEADLINE, deadline);
+}
+
+static bool has_fired(struct vm *vm, unsigned int i)
+{
+	struct kvm_lapic_state apic;
+	uint32_t irr;
+
+	run(vm);
+	must(!ioctl(vm->vcpus[i], KVM_GET_LAPIC, &apic));
+	memcpy(&irr, apic.regs + APIC_IRR + VECTOR / 32 * 16, sizeof(irr));
+	return irr & 1U << VECTOR % 32;
+}
+
+/* By a new VM's TSC, which begins at 0, what is due is due after the host's uptime. */
+static void test_deadline(void)
+{
+	struct vm old, new;
+	uint8_t buffer[BUFFER_SIZE];
+	unsigned int i;
+	size_t size;
+
+	apics = true;
+	create(&old);
+	create(&new);
+	for (i = 0; i < VCPUS; i++)
+		set_offset(&old, i, 0);
+	run(&old);
+	check_err(save_some(&old, VCPUS, buffer, &size), 0);
+	arm(&new, 1, __rdtsc());
+	ktap_check(!has_fired(&new, 1), "it is due already");
+	check_err(restore_some(&new, VCPUS, buffer, size, NULL), 0);
+	ktap_check(has_fired(&new, 1), "it goes by the TSC that the vCPU had");
+	destroy(&old);
+	destroy(&new);
+	apics = false;
+}
+
 static void on_kick(int signal)
 {
 	(void)signal;
@@ -482,6 +568,7 @@ int main(int argc, char **argv)
 	static const struct ktap_case cases[] = {
 		{ "promise", test_promise },
 		{ "members", test_members },
+		{ "deadline", test_deadline },
 		{ "signals", test_signals },
 	};
 	struct sigaction kick = { .sa_handler = on_kick };

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # The library without the module, with this host's KVM, by tests/cli/stock-kvm.c: what it promises of
-# VMs without a master clock, whose vCPUs it takes, and signals. No kexec is needed for it.
+# VMs without a master clock, whose vCPUs it takes, an armed timer, and signals. No kexec is needed for it.
 #
 # Parameters:
 #   readings=N   of the promise (2000)
@@ -15,7 +15,7 @@ one() { # CASE
 
 stage_0() {
 	wait_settled
-	for _case in promise members signals; do
+	for _case in promise members deadline signals; do
 		check "$_case" one "$_case"
 	done
 }
