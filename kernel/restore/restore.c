@@ -311,8 +311,9 @@ void kch_holder_exit(struct kch_holder *holder)
 static void say_refused(const struct kch_restore *r, int err, bool stays,
 			const struct kch_message *message)
 {
-	/* A mere check leaves no trace. */
-	if (err == -EINTR || err == -ENOMEM || r->flags & KCH_RESTORE_CHECK)
+	/* A mere check leaves no trace.  A clock that is given elsewhere is not refused here. */
+	if (err == -EINTR || err == -ENOMEM ||
+	    r->flags & (KCH_RESTORE_CHECK | KCH_RESTORE_ELSEWHERE))
 		return;
 	pr_notice_ratelimited("restore of %pUb refused (%pe): %s%s\n", r->uuid, ERR_PTR(err),
 			      message->text, stays ? "" : "; its clock was not changed");

@@ -277,6 +277,20 @@ static void test_import_of_save_before(void)
 	refuse(NULL, ENOTCONN, "the wall clock of the host that it is from");
 }
 
+/* The same, and a module that cannot read the VM. */
+static void exported_unread(int err)
+{
+	exported();
+	kch_close(handle);
+	handle = kch_open(NULL);
+	if (!handle)
+		abort();
+	fake.error_number = (int)_IOC_NR(KCH_IOC_READ);
+	fake.error_errno = err;
+	fake.clock_fd_errno = err;
+	fake.error_message = "the module cannot read it";
+}
+
 /* The module does not understand this KVM: for a weaker mode it need not. */
 static void test_import_unread(void)
 {
@@ -286,15 +300,7 @@ static void test_import_unread(void)
 	unsigned int i;
 
 	for (i = 0; i < sizeof(unread) / sizeof(unread[0]); i++) {
-		exported();
-		kch_close(handle);
-		handle = kch_open(NULL);
-		if (!handle)
-			abort();
-		fake.error_number = (int)_IOC_NR(KCH_IOC_READ);
-		fake.error_errno = unread[i];
-		fake.clock_fd_errno = unread[i];
-		fake.error_message = "the module cannot read it";
+		exported_unread(unread[i]);
 		opts.mode = 0;
 		check_err(import(&opts, &result), unread[i]);
 		ktap_check(!fake.log[0], "%s", fake.log);
@@ -306,6 +312,43 @@ static void test_import_unread(void)
 			   !strcmp(kch_last_message(handle),
 				   "mode converged: the module cannot read it"), "%d '%s'",
 			   result.refusal, kch_last_message(handle));
+	}
+}
+
+/* Whoever gets a clock without the module: what that has of the guest is out of date then. */
+static void test_noted(void)
+{
+	static const int none[] = { 0, ENODATA, ENODEV, ENOENT, EBADMSG, EPROTONOSUPPORT, EALREADY,
+				    EBUSY };
+	struct kch_restore_opts opts = { .sz = sizeof(opts), .mode = KCH_MODE_CONVERGED };
+	struct kch_restore_result result = { .sz = sizeof(result) };
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < 2 * sizeof(none) / sizeof(none[0]); i++) {
+		exported_unread(ELIBBAD);
+		fake.elsewhere_errno = none[i / 2];
+		err = i & 1 ? import(&opts, &result) : restore(&opts, &result);
+		ktap_check(!err && result.outcome.mode == KCH_MODE_CONVERGED, "%u: %s", i,
+			   kch_last_message(handle));
+		ktap_check(!none[i / 2] == !!strstr(fake.log, "used "), "%u: %s", i, fake.log);
+		ktap_check(!(i & 1) == !kch_last_message(handle)[0], "'%s'",
+			   kch_last_message(handle));
+		/* Without writing, there is nothing to note. */
+		exported_unread(ELIBBAD);
+		opts.flags = KCH_RESTORE_CHECK;
+		err = i & 1 ? import(&opts, &result) : restore(&opts, &result);
+		ktap_check(!err && !fake.log[0], "%u: %s, %s", i, kch_last_message(handle),
+			   fake.log);
+		opts.flags = 0;
+		/* What might be given again is not given. */
+		exported_unread(ELIBBAD);
+		fake.elsewhere_errno = EREMOTEIO;
+		err = i & 1 ? import(&opts, &result) : restore(&opts, &result);
+		ktap_check(err == -EREMOTEIO && result.outcome.mode == KCH_MODE_NONE &&
+			   strstr(kch_last_message(handle), "not noted"), "%u: %d '%s'", i, err,
+			   kch_last_message(handle));
+		check_unchanged();
 	}
 }
 
@@ -353,6 +396,7 @@ int main(int argc, char **argv)
 		{ "import_policy", test_import_policy },
 		{ "import_refused", test_import_refused },
 		{ "import_unread", test_import_unread },
+		{ "noted", test_noted },
 		{ "result", test_result },
 		{ "import_of_save_before", test_import_of_save_before },
 	};

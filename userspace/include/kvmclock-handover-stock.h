@@ -156,6 +156,9 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * clock.  Without one, what it reads is off by at most the kvmclock_slack_ns more that a
  * kch_stock_save() of the new pages gives; vmm-integration.rst says why.
  *
+ * If @handle has the module, that is told: what it has of this guest is out of date then
+ * (KCH_RESTORE_ELSEWHERE).
+ *
  * @vcpus must be all of the VM's, as for kch_stock_save(), and that is checked in the
  * same way.  After a refusal the old TSC offsets are back, and so is the old clock, to
  * within the duration of the call.
@@ -164,8 +167,9 @@ KCH_API int kch_stock_prepare(struct kch_handle *handle, int vm_fd,
  * host TSC did not run on), -EBADRQC (time is to be hidden, and the clock may not be the
  * guest's last), -ENOTRECOVERABLE (a vCPU was in TSC catch-up when it was saved);
  * -EINVAL, -ELNRNG, -ERANGE, -EDOM, -EOVERFLOW, -E2BIG as kch_vm_restore(); -ENOSYS also
- * where the weakest mode accepted is identical, which needs the module; -EBADF, -EBADFD,
- * -EIO, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO, -ENOMEM.
+ * where the weakest mode accepted is identical, which needs the module; -EREMOTEIO (the
+ * module could not note it); -EBADF, -EBADFD, -EIO, -EXDEV, -EMLINK, -ELIBBAD, -ENXIO,
+ * -ENOMEM.
  */
 KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *vcpus,
 			      size_t count, const void *buffer, size_t size,

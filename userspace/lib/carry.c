@@ -298,7 +298,7 @@ int kch_import(struct kch_handle *handle, int vm_fd, const struct kch_vcpu_fd *v
 	snprintf(why, sizeof(why), "%.*s", KCH_MESSAGE_SIZE - 1, handle->message);
 	if (!err)
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, vm, true, mode,
-					 &restore_opts, NULL, &out);
+					 &restore_opts, kch_note_given, &out);
 	kch_vm_free(vm);
 	if (err && refusal)
 		kch_also(handle, "; the module: %s", why);

@@ -128,6 +128,27 @@ static int note_elsewhere(struct kch_handle *handle, int vm_fd, const struct kch
 	return kch_ioctl(handle, KCH_IOC_RESTORE, &restore, restore.message);
 }
 
+int kch_note_given(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved)
+{
+	int err = handle->fd < 0 ? 0 : note_elsewhere(handle, vm_fd, saved);
+
+	switch (err) {
+	/* The record has nothing of this guest, */
+	case -ENODATA:
+	case -ENODEV:
+	case -ENOENT:
+	case -EBADMSG:
+	case -EPROTONOSUPPORT:
+	/* or another VM has got that, or is about to. */
+	case -EALREADY:
+	case -EBUSY:
+		kch_start(handle);
+		return 0;
+	default:
+		return err;
+	}
+}
+
 /*
  * The strongest of the weaker modes, by KVM's own ioctls.  The message then says why
  * the module refused, which was with @refusal.

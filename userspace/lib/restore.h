@@ -3,7 +3,7 @@
 #ifndef KCH_LIB_RESTORE_H
 #define KCH_LIB_RESTORE_H
 
-#include "handle.h"
+#include "vm.h"
 
 /*
  * Whether a weaker mode is possible although the module refused: there is no master
@@ -12,6 +12,12 @@
  * was saved, or about the new VM.
  */
 bool kch_leaves_weaker_modes(int err);
+
+/*
+ * For kch_restore_weaker(), of a clock that the caller carried: what the module has of that
+ * guest, if it is there and has, is out of date.
+ */
+int kch_note_given(struct kch_handle *handle, int vm_fd, const struct kch_vm *saved);
 
 /* A weaker mode was reached: @result and the message say that, and why the module refused. */
 void kch_went_weaker(struct kch_handle *handle, const struct kch_restore_opts *opts, int refusal,

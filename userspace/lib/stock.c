@@ -8,6 +8,7 @@
 #include <kvmclock-handover-stock.h>
 #include "hide.h"
 #include "kvm.h"
+#include "restore.h"
 #include "stock.h"
 #include "wall.h"
 #include "weaker.h"
@@ -185,7 +186,7 @@ int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct kch_vcp
 		err = kch_restore_weaker(handle, vm_fd, vcpus, count, saved, true,
 					 restore_opts.mode ? restore_opts.mode :
 							     KCH_MODE_CONVERGED,
-					 &restore_opts, NULL, &out);
+					 &restore_opts, kch_note_given, &out);
 	kch_vm_free(saved);
 	if (!err)
 		kch_start(handle);

@@ -358,7 +358,7 @@ int kch_restore_weaker(struct kch_handle *handle, int vm_fd, const struct kch_vc
 		err = kch_target_write_clock(handle, target);
 	if (!err)
 		err = converge(handle, target, mode, opts, result);
-	if (!err && given)
+	if (!err)
 		err = given(handle, vm_fd, saved);
 	if (err) {
 		kch_target_put_back(handle, target);

@@ -8,8 +8,8 @@
 /*
  * Gives a VM the saved clock in the strongest mode that KVM's ioctls can reach, if that
  * is not weaker than @weakest.  @own_khz: each vCPU may be set its own frequency, if
- * the saved ones differ.  Only asks if @opts has KCH_RESTORE_CHECK.  @given, or NULL,
- * notes that the VM has its clock.  If it fails, or that, what was there is put back.
+ * the saved ones differ.  Only asks if @opts has KCH_RESTORE_CHECK.  @given notes
+ * that the VM has its clock.  If it fails, or that, what was there is put back.
  *
  * -ENOSYS: @weakest cannot be reached.  -ERANGE: a scaling ratio is not the saved one,
  * and @weakest does not allow for that.  -EDOM: the error stayed above the bound.

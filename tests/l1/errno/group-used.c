@@ -210,7 +210,9 @@ void test_used(void)
 	scene_end();
 
 	scene_begin();
+	kernel_said("");
 	check(elsewhere(&scene.vm, ID_UNKNOWN, 0, &arg) == ENOENT, "another id: %s", arg.message);
+	check(!kernel_said("refused"), "the log has a restore that nobody asked for");
 	check(elsewhere(&scene.vm, ID_SAVED, KCH_RESTORE_CHECK, &arg) == EINVAL &&
 	      strstr(arg.message, "stands alone"), "with a check: %s", arg.message);
 	check(!marked(), "refused: marked");
