@@ -335,6 +335,17 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *
 	kch_watch_call(vm->watch, &vm->vm.vm);
 }
 
+bool kch_incoming_is_sealed_again(struct kch_incoming *in, const struct kch_region *region)
+{
+	struct kch_message message;
+	struct kch_outcome unused;
+
+	if (in->restored || !in->count || !kch_region_shared(region))
+		return in->restored || in->count;
+	/* What is not carried on stays: a record without it would hide it. */
+	return !kch_incoming_usable(in, 0, &unused, &message);
+}
+
 void kch_incoming_carry_over(struct kch_incoming *in, struct kch_outgoing *out)
 {
 	const struct kch_record_vm *lost = NULL;

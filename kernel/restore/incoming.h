@@ -139,6 +139,12 @@ void kch_incoming_outcome(struct kch_incoming *in, const u8 *uuid, struct file *
 			  u64 hidden_cycles);
 
 /*
+ * Is a record to be sealed for the next kernel, though no VM was preserved here?  Not if
+ * what came stays in the region, and is of no use.
+ */
+bool kch_incoming_is_sealed_again(struct kch_incoming *in, const struct kch_region *region);
+
+/*
  * Before the record for the next kernel is sealed: what was not restored here
  * goes into it as it is, so that a host that is updated twice loses nothing.
  */

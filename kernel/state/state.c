@@ -36,13 +36,10 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 		       kch.outgoing.count, ERR_PTR(err));
 		return NOTIFY_DONE;
 	}
-	/*
-	 * With nothing restored or preserved here, what is there stays as it
-	 * is; unless it is in memory that ends with this kernel.
-	 */
+	/* With nothing to hand on, what is there stays as it is. */
 	if (kch.region.memory &&
-	    (kch.outgoing.count || kch.incoming.restored ||
-	     (kch.incoming.count && !kch_region_shared(&kch.region)))) {
+	    (kch.outgoing.count ||
+	     kch_incoming_is_sealed_again(&kch.incoming, &kch.region))) {
 		kch_kvm_known(&facts, NULL);
 		kch_slots_seal_begins(&kch.outgoing.slots);
 		kch_outgoing_seal_begin(&kch.outgoing);
