@@ -222,6 +222,24 @@ void kch_entry_to_write(struct kch_rec_vm *entry, u32 kvm_khz, bool hyperv,
 	kch_entry_set_offset(entry, now->host_tsc, now->kvm_ns);
 }
 
+/*
+ * Is each vCPU's pair of the frequency that the vCPU has now?  If not, by KVM_SET_TSC_KHZ
+ * since it ran last, KVM computes another one when it runs next.
+ */
+static bool pairs_stay(const struct kch_rec_vm *entry, const struct kch_kvm_facts *facts)
+{
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 n;
+
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++)
+		if (le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID &&
+		    le32_to_cpu(vcpu->hw_tsc_khz) !=
+		    kch_scale_tsc(facts->kvm_khz, le64_to_cpu(vcpu->tsc_scaling_ratio),
+				  facts->frac_bits))
+			return false;
+	return true;
+}
+
 bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
 		     bool hyperv, const struct kch_instant *now)
 {
@@ -230,6 +248,9 @@ bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
 	s64 step_ns;
 	u32 n;
 
+	/* What KVM is about to make of the clock is not known yet. */
+	if (!pairs_stay(entry, &keep->facts))
+		return false;
 	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++) {
 		if (!(le32_to_cpu(vcpu->flags) & KCH_VCPU_PAIR_VALID) ||
 		    !keep->mul ||

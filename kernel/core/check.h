@@ -74,8 +74,8 @@ void kch_entry_to_write(struct kch_rec_vm *entry, u32 kvm_khz, bool hyperv,
 			const struct kch_instant *now);
 
 /*
- * Makes @entry, the VM's clock as it is, what it should be; false: it is.  A vCPU
- * that was added since the restore has a pair of KVM's own making.
+ * Makes @entry, the VM's clock as it is, what it should be; false: it is, or KVM is about to
+ * change it.  A vCPU that was added since the restore has a pair of KVM's own making.
  */
 bool kch_entry_renew(struct kch_rec_vm *entry, const struct kch_kvm_keep *keep,
 		     bool hyperv, const struct kch_instant *now);

@@ -116,15 +116,15 @@ bool kch_kvm_entered(struct kvm *kvm)
 	return false;
 }
 
-static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted,
-		       const struct kch_kvm_facts *facts)
+/*
+ * @hw_tsc_khz: what KVM will compare with the vCPU's frequency; it computes the pair anew if
+ * that is another one.
+ */
+static void write_pair(struct kvm_vcpu *vcpu, const struct kch_rec_vcpu *wanted, u32 hw_tsc_khz)
 {
 	vcpu_mul(vcpu) = le32_to_cpu(wanted->tsc_to_system_mul);
 	vcpu_shift(vcpu) = wanted->tsc_shift;
-	/* What KVM will compare with: it computes the pair anew if not. */
-	vcpu->arch.hw_tsc_khz = kch_scale_tsc(facts->kvm_khz,
-					      vcpu->arch.l1_tsc_scaling_ratio,
-					      facts->frac_bits);
+	vcpu->arch.hw_tsc_khz = hw_tsc_khz;
 }
 
 static void write_reference(struct kvm_arch *ka, const struct kch_rec_vm *entry)
@@ -306,7 +306,10 @@ int kch_kvm_write(struct kvm *kvm, const struct kch_kvm_restore *r,
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		pair = pairs ? kch_entry_vcpu(wanted, vcpu->vcpu_id) : NULL;
 		if (pair)
-			write_pair(vcpu, pair, &r->facts);
+			write_pair(vcpu, pair,
+				   kch_scale_tsc(r->facts.kvm_khz,
+						 vcpu->arch.l1_tsc_scaling_ratio,
+						 r->facts.frac_bits));
 		/* Left by its creation; would take a new reference at KVM_RUN. */
 		kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 	}
@@ -386,8 +389,7 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch
 
 /* False: KVM has taken another reference since @was was read. */
 static bool write_kept(struct kvm *kvm, const struct kch_rec_vm *was,
-		       const struct kch_rec_vm *entry,
-		       const struct kch_kvm_keep *keep)
+		       const struct kch_rec_vm *entry)
 {
 	struct kvm_arch *ka = &kvm->arch;
 	const struct kch_rec_vcpu *pair;
@@ -407,7 +409,7 @@ static bool write_kept(struct kvm *kvm, const struct kch_rec_vm *was,
 			pair = kch_entry_vcpu(entry, vcpu->vcpu_id);
 			/* One that never ran may be computing its own just now. */
 			if (pair && vcpu->arch.hw_tsc_khz)
-				write_pair(vcpu, pair, &keep->facts);
+				write_pair(vcpu, pair, le32_to_cpu(pair->hw_tsc_khz));
 		}
 		write_seqcount_end(&ka->pvclock_sc);
 	}
@@ -441,7 +443,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	err = wait_out_of_guest(kvm);
 	/* Nor does one make the Hyper-V page meanwhile.  Else at the next look. */
 	if (!err && trylock_hyperv(kvm)) {
-		if (!hyperv_page_is_due(kvm) && write_kept(kvm, &was, entry, keep))
+		if (!hyperv_page_is_due(kvm) && write_kept(kvm, &was, entry))
 			request_pages(kvm, false);
 		unlock_hyperv(kvm);
 	}
@@ -454,6 +456,7 @@ out:
 int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
 		  struct kch_adopt *a, struct kch_message *message)
 {
+	const struct kch_rec_vcpu *pair;
 	struct kch_rec_vm *entry = NULL;
 	struct kvm_vcpu *vcpu;
 	unsigned long i, done;
@@ -491,7 +494,9 @@ int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
 		if (vcpu->arch.hw_tsc_khz)
 			continue;
 		if (!err) {
-			write_pair(vcpu, kch_entry_vcpu(entry, vcpu->vcpu_id), facts);
+			pair = kch_entry_vcpu(entry, vcpu->vcpu_id);
+			/* As of the vCPU it is from: KVM may be about to change that. */
+			write_pair(vcpu, pair, le32_to_cpu(pair->hw_tsc_khz));
 			/* Left by its creation; would take a new reference. */
 			kvm_clear_request(KVM_REQ_MASTERCLOCK_UPDATE, vcpu);
 			kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);

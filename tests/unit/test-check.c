@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is read back after a restore: of the same vCPUs, and the same clocks.  The entries
- * end where memory does, so that nothing is read behind them.
+ * What is read back after a restore: of the same vCPUs, and the same clocks.  And what the
+ * keeper makes of a clock.  The entries end where memory does, so that nothing is read behind
+ * them.
  */
 #include "../l1/lib/ktap.h"
 #include "builder.h"
@@ -107,11 +108,53 @@ static void test_written(void)
 		   r.outcome.vcpu_id, (long long)r.outcome.error_cycles);
 }
 
+#define KHZ	2000000
+
+/*
+ * KVM_SET_TSC_KHZ while the VM is paused: its vCPU computes another pair when it runs next.
+ * Until then there is nothing to keep; or KVM would not compute it.
+ */
+static void test_renew_other_khz(void)
+{
+	static const struct kch_kvm_keep keep = {
+		.facts = { .kvm_khz = KHZ, .frac_bits = 32 },
+		.mul = 1U << 31,
+		.ratio = 1ULL << 32,
+	};
+	const struct kch_instant now = { .host_tsc = 1ULL << 41, .kvm_ns = 1ULL << 41 };
+	struct kch_rec_vm *entry = entry_of(3);
+	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(entry + 1);
+	u32 i;
+
+	entry->tsc_scaling_frac_bits = 32;
+	for (i = 0; i < 3; i++) {
+		vcpu[i].tsc_scaling_ratio = cpu_to_le64(1ULL << 32);
+		vcpu[i].hw_tsc_khz = cpu_to_le32(KHZ);
+	}
+	ktap_check(kch_entry_renew(entry, &keep, false, &now), "a step is left as it is");
+	ktap_check(!kch_entry_renew(entry, &keep, false, &now), "it is renewed twice");
+	for (i = 0; i < 3; i++) {
+		/* A step, that there is something to do. */
+		entry->master_kernel_ns = cpu_to_le64(5000 * (i + 1));
+		vcpu[i].tsc_scaling_ratio = cpu_to_le64(2ULL << 32);
+		ktap_check(!kch_entry_renew(entry, &keep, false, &now),
+			   "vCPU %u has the pair of another frequency", i);
+		vcpu[i].tsc_scaling_ratio = cpu_to_le64(1ULL << 32);
+		/* One that never ran has none. */
+		vcpu[i].flags = 0;
+		vcpu[i].hw_tsc_khz = 0;
+		ktap_check(kch_entry_renew(entry, &keep, false, &now), "vCPU %u has not run", i);
+		vcpu[i].hw_tsc_khz = cpu_to_le32(KHZ);
+	}
+	entry_free(entry);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
 		{ "written_other_vcpus", test_written_other_vcpus },
 		{ "written", test_written },
+		{ "renew_other_khz", test_renew_other_khz },
 	};
 
 	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));
