@@ -56,15 +56,21 @@ static int check_text(const struct kch_field *field, const u8 *at, struct kch_me
 	return 0;
 }
 
-/* Of a member whose flags are the rows behind it. */
+/* Of a member whose flags are the rows behind it; 0: it has none. */
+static u32 known_flags(const struct kch_field *field)
+{
+	u32 known = 0;
+
+	for (field++; field->name && field->kind == KCH_FIELD_FLAG; field++)
+		known |= field->mask;
+	return known;
+}
+
 static int check_flags(const struct kch_field *field, const void *structure,
 		       struct kch_message *message)
 {
-	u32 value = (u32)kch_field_number(field, structure), known = 0;
-	const struct kch_field *flag;
+	u32 value = (u32)kch_field_number(field, structure), known = known_flags(field);
 
-	for (flag = field + 1; flag->name && flag->kind == KCH_FIELD_FLAG; flag++)
-		known |= flag->mask;
 	if (!known || !(value & ~known))
 		return 0;
 	return forged(message, "%s %#x, known are %#x", field->name, value, known);
@@ -89,6 +95,31 @@ static int check_members(const struct kch_field *field, const void *structure, b
 					      field->name, at[i], i);
 	}
 	return err;
+}
+
+static void forget(const struct kch_field *field, void *structure)
+{
+	u32 known;
+
+	for (; field->name; field++) {
+		void *at = (u8 *)structure + field->offset;
+
+		known = field->kind == KCH_FIELD_HEX ? known_flags(field) : 0;
+		if (field->kind == KCH_FIELD_ZERO)
+			memset(at, 0, field->size);
+		else if (known)
+			*(__le32 *)at &= cpu_to_le32(known);
+	}
+}
+
+void kch_entry_forget_newer(struct kch_rec_vm *entry)
+{
+	struct kch_rec_vcpu *vcpu = (struct kch_rec_vcpu *)(entry + 1);
+	u32 n;
+
+	forget(kch_vm_fields, entry);
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++)
+		forget(kch_vcpu_fields, vcpu);
 }
 
 static int check_khz(const char *name, u32 khz, struct kch_message *message)

@@ -21,4 +21,7 @@ int kch_header_forged(const struct kch_rec_header *header, struct kch_message *m
 /* -EBADMSG: of an entry that fits into its record, which is open. */
 int kch_entry_forged(const struct kch_record_vm *vm, struct kch_message *message);
 
+/* Of an entry in this version's layout: clears what a later version may have put there. */
+void kch_entry_forget_newer(struct kch_rec_vm *entry);
+
 #endif /* KCH_FORGED_H */

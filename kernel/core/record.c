@@ -321,6 +321,8 @@ void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to)
 	*to = vm->vm;
 	for (i = 0; i < vm->vcpu_count; i++)
 		kch_record_vcpu(vm, i, &vcpus[i]);
+	/* Under a header that does not announce it, it would be forged. */
+	kch_entry_forget_newer(to);
 }
 
 void kch_rec_entry_close(struct kch_rec_vm *vm)

@@ -100,7 +100,8 @@ void kch_record_vcpu(const struct kch_record_vm *vm, u32 index,
 
 /*
  * Copies an entry and its vCPUs into this version's layout, whatever version
- * wrote it; @to has room for kch_rec_entry_size(vcpu_count).  Not closed.
+ * wrote it, without what this one does not know; @to has room for
+ * kch_rec_entry_size(vcpu_count).  Not closed.
  */
 void kch_record_copy(const struct kch_record_vm *vm, struct kch_rec_vm *to);
 

@@ -549,6 +549,45 @@ static void test_copy(void)
 	guarded_free(data, size);
 }
 
+/* What this version does not know, its own header does not announce: it is not copied. */
+static void test_copy_of_newer(void)
+{
+	struct plan plan = { .header_size = 320, .vm_size = 192, .vcpu_size = 64, .vm_count = 1,
+			     .vcpus = { 1 }, .sequence = 7, .compat = 1U << 31, .seed = 5 };
+	struct { struct kch_rec_vm vm; struct kch_rec_vcpu vcpu; } copy;
+	size_t size = plan_size(&plan), offset = 0;
+	u8 *data = guarded_alloc(size), *entry = data + 320;
+	struct kch_rec_header header;
+	struct kch_message message = { "" };
+	struct kch_record record;
+	struct kch_record_vm vm;
+	int err;
+
+	plan_write_bytes(&plan, data);
+	entry[95] |= 0x80;		/* a flag */
+	entry[137] = 1;			/* reserved bytes */
+	entry[191] = 1;
+	entry[192 + 7] |= 0x80;		/* the same of the vCPU */
+	entry[192 + 54] = 1;
+	entry[192 + 63] = 1;
+	seal_entry(entry, 256);
+	seal_header(data);
+	err = kch_record_open(data, size, &record, &message) ?:
+	      kch_record_next(&record, &offset, &vm, &message);
+	ktap_check(!err, "%d: %s", err, message.text);
+	kch_record_copy(&vm, &copy.vm);
+	kch_rec_entry_close(&copy.vm);
+	plan.compat = 0;
+	plan_header(&plan, &header);
+	err = kch_record_write(data, size, &header, &copy, sizeof(copy), 1);
+	ktap_check(!err, "written: %d", err);
+	offset = 0;
+	err = kch_record_open(data, size, &record, &message) ?:
+	      kch_record_next(&record, &offset, &vm, &message);
+	ktap_check(!err, "written again: %d: %s", err, message.text);
+	guarded_free(data, size);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ktap_case cases[] = {
@@ -565,6 +604,7 @@ int main(int argc, char **argv)
 		{ "slots", test_slots },
 		{ "region_sizes", test_region_sizes },
 		{ "copy", test_copy },
+		{ "copy_of_newer", test_copy_of_newer },
 	};
 
 	return ktap_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));

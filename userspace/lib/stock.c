@@ -81,7 +81,6 @@ int kch_stock_parse(struct kch_handle *handle, const void *buffer, size_t size,
 	struct kch_record record;
 	size_t offset = 0;
 	struct kch_vm *vm;
-	uint32_t i;
 	int err;
 
 	*result = NULL;
@@ -98,8 +97,7 @@ int kch_stock_parse(struct kch_handle *handle, const void *buffer, size_t size,
 	vm = kch_vm_new(handle, &found.vm, found.vcpu_count);
 	if (!vm)
 		return -ENOMEM;
-	for (i = 0; i < found.vcpu_count; i++)
-		kch_record_vcpu(&found, i, &vm->vcpus[i]);
+	kch_record_copy(&found, &vm->entry);
 	err = check_vm(handle, vm);
 	if (err) {
 		kch_vm_free(vm);
