@@ -177,7 +177,7 @@ static int give_clock(struct kvm *kvm, const struct kch_rec_vm *entry, struct kc
 		return -EOPNOTSUPP;
 	case -EINVAL:
 		kch_say(message, "the vCPUs' saved TSCs do not match: KVM makes no master clock of them");
-		return -EL2NSYNC;
+		return -EOPNOTSUPP;
 	case -ERANGE:
 		kch_say(message, "a vCPU has not the saved TSC scaling ratio, and this CPU does not scale by that");
 		break;
