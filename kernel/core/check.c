@@ -56,6 +56,46 @@ static int check_members(const struct kch_rec_vm *live, struct kch_kvm_restore *
 	return 0;
 }
 
+int kch_check_ratio(const struct kch_rec_vm *live, const struct kch_rec_vcpu *has,
+		    const struct kch_rec_vcpu *want, struct kch_kvm_restore *r,
+		    struct kch_message *message)
+{
+	unsigned long long found = le64_to_cpu(has->tsc_scaling_ratio);
+	unsigned long long expected = le64_to_cpu(want->tsc_scaling_ratio);
+	u32 id = le32_to_cpu(has->vcpu_id);
+
+	if (found == expected && live->tsc_scaling_frac_bits == r->saved->tsc_scaling_frac_bits)
+		return 0;
+	kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
+		id, found, live->tsc_scaling_frac_bits, expected,
+		r->saved->tsc_scaling_frac_bits);
+	return refuse_vcpu(r, id, found, expected, -ERANGE);
+}
+
+/*
+ * Those that are not as saved yet are to be set, one after the other: KVM makes a master
+ * clock only of equal ones.
+ */
+static int check_saved_tscs(const struct kch_rec_vm *live, const struct kch_rec_vm *saved,
+			    struct kch_message *message)
+{
+	const struct kch_rec_vcpu *has = (const void *)(live + 1);
+	const struct kch_rec_vcpu *want = (const void *)(saved + 1);
+	bool set = false, match = true;
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(live->vcpu_count); i++) {
+		set |= has[i].tsc_offset != want[i].tsc_offset ||
+		       has[i].virtual_tsc_khz != want[i].virtual_tsc_khz;
+		match &= want[i].tsc_offset == want->tsc_offset &&
+			 want[i].virtual_tsc_khz == want->virtual_tsc_khz;
+	}
+	if (!set || match)
+		return 0;
+	kch_say(message, "the vCPUs' saved TSCs do not match: KVM makes no master clock of them");
+	return -EOPNOTSUPP;
+}
+
 /* Compares what the VMM has set up with what was saved. */
 static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		       struct kch_message *message)
@@ -71,15 +111,9 @@ static int check_vcpus(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	for (i = 0; i < count && !r->sets_vcpus; i++) {
 		u32 id = le32_to_cpu(has[i].vcpu_id);
 
-		found = le64_to_cpu(has[i].tsc_scaling_ratio);
-		expected = le64_to_cpu(saved[i].tsc_scaling_ratio);
-		if (found != expected || live->tsc_scaling_frac_bits !=
-					 r->saved->tsc_scaling_frac_bits) {
-			kch_say(message, "vCPU %u has TSC scaling ratio %#llx/2^%u, saved was %#llx/2^%u: the host's frequency or its CPU changed",
-				id, found, live->tsc_scaling_frac_bits, expected,
-				r->saved->tsc_scaling_frac_bits);
-			return refuse_vcpu(r, id, found, expected, -ERANGE);
-		}
+		err = kch_check_ratio(live, &has[i], &saved[i], r, message);
+		if (err)
+			return err;
 		found = le32_to_cpu(has[i].virtual_tsc_khz);
 		expected = le32_to_cpu(saved[i].virtual_tsc_khz);
 		if (found != expected) {
@@ -203,7 +237,8 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 	if (err == -ENOTRECOVERABLE)
 		return err;
 	/* A wrong offset is also why there may be no master clock: say it first. */
-	err = check_vcpus(live, r, message) ?: (r->sets_vcpus ? 0 : err);
+	err = check_vcpus(live, r, message) ?:
+	      (r->sets_vcpus ? check_saved_tscs(live, r->saved, message) : err);
 	if (err)
 		return err;
 	if (is_identical(live, r)) {

@@ -50,6 +50,14 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 		    struct kch_message *message);
 
 /*
+ * Has a vCPU of @live the TSC scaling ratio that was saved, with as many fraction bits?
+ * -ERANGE, with the outcome.
+ */
+int kch_check_ratio(const struct kch_rec_vm *live, const struct kch_rec_vcpu *has,
+		    const struct kch_rec_vcpu *want, struct kch_kvm_restore *r,
+		    struct kch_message *message);
+
+/*
  * Is what was read back what was saved?  Evaluates both functions of every vCPU at one
  * host TSC, and fills in the outcome of the worst.  -ELNRNG: it is of other vCPUs;
  * -EOVERFLOW.

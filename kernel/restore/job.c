@@ -43,6 +43,7 @@ static struct kvm *kvm_of(const struct kch_restoring *job)
 static int check_files(struct kch_restoring *job)
 {
 	struct kch_outcome *r = &job->todo.outcome;
+	int err;
 	u32 i;
 
 	for (i = 0; i < kch_restoring_vcpus(job); i++) {
@@ -61,6 +62,11 @@ static int check_files(struct kch_restoring *job)
 				id, r->found, r->expected);
 			return -ERANGE;
 		}
+		/* KVM makes it of the frequency, and nobody sets one that is right. */
+		err = r->found == r->expected ?
+			kch_check_ratio(job->before, has, want, &job->todo, &job->message) : 0;
+		if (err)
+			return err;
 		if (job->vcpus[i])
 			continue;
 		if (r->found != r->expected) {

@@ -108,6 +108,45 @@ static void test_written(void)
 		   r.outcome.vcpu_id, (long long)r.outcome.error_cycles);
 }
 
+/*
+ * Of TSCs that differ KVM makes no master clock once one of them is set; that is said
+ * before it is.
+ */
+static void test_ready_other_tscs(void)
+{
+	struct kch_rec_vm *saved = entry_of(3), *live = entry_of(3);
+	struct kch_rec_vcpu *is = (struct kch_rec_vcpu *)(live + 1);
+	struct kch_rec_vcpu *was = (struct kch_rec_vcpu *)(saved + 1);
+	struct kch_kvm_restore r = { .saved = saved, .check_only = true, .sets_vcpus = true };
+	struct kch_message message = { "" };
+	u32 i;
+
+	live->flags = 0;
+	for (i = 0; i < 3; i++)
+		was[i].tsc_offset = cpu_to_le64(7);
+	ktap_check(!kch_check_ready(live, &r, &message), "%s", message.text);
+	for (i = 0; i < 3; i++) {
+		was[i].tsc_offset = cpu_to_le64(8);
+		ktap_check(kch_check_ready(live, &r, &message) == -EOPNOTSUPP &&
+			   strstr(message.text, "saved TSCs do not match"), "%u: %s", i,
+			   message.text);
+		was[i].tsc_offset = cpu_to_le64(7);
+		was[i].virtual_tsc_khz = cpu_to_le32(2000001);
+		ktap_check(kch_check_ready(live, &r, &message) == -EOPNOTSUPP, "%u: %s", i,
+			   message.text);
+		was[i].virtual_tsc_khz = cpu_to_le32(2000000);
+	}
+	/* The VMM has set them so that KVM is content, and they are not set again. */
+	for (i = 0; i < 3; i++) {
+		was[i].tsc_offset = cpu_to_le64(i);
+		is[i].tsc_offset = cpu_to_le64(i);
+	}
+	live->kvmclock_offset = cpu_to_le64(1);
+	ktap_check(!kch_check_ready(live, &r, &message), "%s", message.text);
+	entry_free(saved);
+	entry_free(live);
+}
+
 #define KHZ	2000000
 
 /*
@@ -154,6 +193,7 @@ int main(int argc, char **argv)
 	static const struct ktap_case cases[] = {
 		{ "written_other_vcpus", test_written_other_vcpus },
 		{ "written", test_written },
+		{ "ready_other_tscs", test_ready_other_tscs },
 		{ "renew_other_khz", test_renew_other_khz },
 	};
 

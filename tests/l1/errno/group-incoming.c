@@ -329,11 +329,10 @@ static const struct kind kinds[] = {
 	  .message = "vCPU 1 has TSC scaling ratio", .finish_error = ENOTEMPTY },
 	{ "other fraction bits", .entry = fraction_bits_less, .error = ERANGE,
 	  .message = "vCPU 0 has TSC scaling ratio", .finish_error = ENOTEMPTY },
-	/* These are set, and put back: a VM whose vCPUs differ has no master clock. */
 	{ "other frequency of one vCPU", .entry = khz, .error = EOPNOTSUPP,
-	  .message = "vCPUs' TSCs do not match", .finish_error = ENOTEMPTY },
+	  .message = "vCPUs' saved TSCs do not match", .finish_error = ENOTEMPTY },
 	{ "other TSC offset of one vCPU", .entry = offset, .error = EOPNOTSUPP,
-	  .message = "vCPUs' TSCs do not match", .finish_error = ENOTEMPTY },
+	  .message = "vCPUs' saved TSCs do not match", .finish_error = ENOTEMPTY },
 	{ "other vCPU", .entry = vcpu_id, .error = ELNRNG,
 	  .message = "vCPU 1 where vCPU 3 was saved", .finish_error = ENOTEMPTY },
 
@@ -410,6 +409,9 @@ static void one_kind(struct forged *forged)
 		  .message = now.header_error ? message : "" },
 		{ KCH_IOC_GET, now.name, incoming, .expected = now.header_error,
 		  .message = now.header_error ? message : "" },
+		/* Whatever the record, a check says what the restore would. */
+		{ KCH_IOC_RESTORE, now.name, SET(kch_restore, flags, KCH_RESTORE_CHECK),
+		  .expected = now.error, .message = message },
 		{ KCH_IOC_RESTORE, now.name,
 		  SET(kch_restore, flags, now.error ? 0 : KCH_RESTORE_CHECK),
 		  .expected = now.error, .message = message },
