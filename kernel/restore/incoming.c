@@ -259,6 +259,32 @@ static int check_gap(const struct kch_rec_header *header, u32 flags,
 	return -EKEYEXPIRED;
 }
 
+/* So much is this kernel's start not told by its clocks. */
+#define STARTED_SLACK_S	10
+
+/*
+ * Without the wall clock as a witness: no kernel before this one can have made a record after
+ * this one's start.  One without a boot is a program's.
+ */
+static int check_start(const struct kch_rec_header *header, struct kch_message *message)
+{
+	u64 started = kch_host_started_tsc(), then = le64_to_cpu(header->host_tsc);
+	u32 khz = le32_to_cpu(header->tsc_khz);
+	u8 boot_id[16];
+	u64 late_ns;
+
+	kch_host_boot_id(boot_id);
+	if (!khz || then <= started || !memchr_inv(header->boot_id, 0, sizeof(boot_id)) ||
+	    !memcmp(header->boot_id, boot_id, sizeof(boot_id)))
+		return 0;
+	late_ns = kch_cycles_to_ns(then - started, khz);
+	if (late_ns <= STARTED_SLACK_S * NSEC_PER_SEC)
+		return 0;
+	kch_say(message, "another kernel made the record, by the host TSC %llu s after this one started: the TSC was reset in between",
+		late_ns / NSEC_PER_SEC);
+	return -ETIME;
+}
+
 int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			struct kch_outcome *outcome, struct kch_message *message)
 {
@@ -280,7 +306,8 @@ int kch_incoming_usable(struct kch_incoming *in, u32 flags,
 			header->kernel_release);
 		return -EINPROGRESS;
 	}
-	err = check_gap(header, flags, message);
+	err = check_gap(header, flags, message) ?:
+	      (flags & KCH_RESTORE_ANY_WALL ? check_start(header, message) : 0);
 	if (err)
 		return err;
 	return kch_host_same_machine(header, flags & KCH_RESTORE_ANY_WALL, outcome, message);

@@ -234,6 +234,29 @@ static uint64_t before_start(const struct forged *forged)
 	       le32_to_cpu(forged->header.tsc_khz);
 }
 
+/* The TSC was reset, and has passed the saved value since: only by the start that is seen. */
+static void test_made_later(void)
+{
+	static struct forged forged;
+
+	scene_begin();
+	do {
+		sleep(1);
+		forge_begin(&forged);
+		forge_add(&forged, &scene.vm, ID_SAVED);
+	} while (le64_to_cpu(forged.header.boottime_ns) < 15000000000);
+	forge_close(&forged);
+	scene_reload(&forged);
+	is_refused("made after this kernel's start", KCH_RESTORE_ANY_WALL, ETIME,
+		   "s after this one started: the TSC was reset in between");
+	check(!marked(), "refused: marked");
+	memset(forged.header.boot_id, 0, sizeof(forged.header.boot_id));
+	forge_close(&forged);
+	scene_reload(&forged);
+	is_given("by a program", KCH_RESTORE_ANY_WALL);
+	scene_end();
+}
+
 void test_old(void)
 {
 	static struct forged forged;
@@ -275,4 +298,5 @@ void test_old(void)
 	      "too long a blackout: %s", arg.message);
 	is_given("asked for", KCH_RESTORE_OLD);
 	scene_end();
+	test_made_later();
 }
