@@ -194,9 +194,11 @@ int kch_record_open(const void *slot, size_t size, struct kch_record *record,
 	}
 	/* From here on the header is what its writer wrote. */
 	if (le32_to_cpu(header->incompat) & ~KCH_INCOMPAT_KNOWN) {
-		kch_say(message, "incompatible features %#x, known are %#x: the record is from a newer module (%.15s of kernel %.63s)",
+		/* What a later version writes there is not known. */
+		kch_say(message, "incompatible features %#x, known are %#x: the record is from a newer module (%.*s of kernel %.*s)",
 			le32_to_cpu(header->incompat), KCH_INCOMPAT_KNOWN,
-			header->module_version, header->kernel_release);
+			(int)kch_printable(header->module_version, 15), header->module_version,
+			(int)kch_printable(header->kernel_release, 63), header->kernel_release);
 		return -EPROTONOSUPPORT;
 	}
 	record->vm_size = le32_to_cpu(header->vm_size);

@@ -333,6 +333,13 @@ static void test_unknown_incompatible_features(void)
 		ktap_check(strstr(message.text, "1.0 of kernel 6.12.0-test"),
 			   "the writer is named in: %s", message.text);
 	}
+	/* It is a line of the kernel's log, of debugfs and of a terminal. */
+	memcpy(data + 152, "6\nself", 6);
+	memcpy(data + 216, "1\x1b[2J", 5);
+	seal_header(data);
+	err = kch_record_open(data, size, &record, &message);
+	ktap_check(err == -EPROTONOSUPPORT && strstr(message.text, "(1 of kernel 6)"), "%d: %s",
+		   err, message.text);
 	/* Damaged comes first: what bits it has is not known then. */
 	data[28] ^= 1;
 	err = kch_record_open(data, size, &record, &message);
