@@ -129,6 +129,15 @@ static int not_at_kexec(struct kch_message *message)
 	return -ESHUTDOWN;
 }
 
+/* Since it was read last: it may have ended long before the seal, or have been carried on. */
+static u64 blackout_ns(const struct kch_incoming *record, const struct kch_incoming_vm *in)
+{
+	u64 now = rdtsc_ordered(), read = le64_to_cpu(in->vm.vm.host_tsc);
+
+	return now < read ? 0 :
+	       kch_cycles_to_ns(now - read, le32_to_cpu(record->record.header.tsc_khz));
+}
+
 /* With kch_lock: may this VM be restored from this entry, and by nobody else? */
 static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 		     const struct file *vm, struct kch_incoming_vm **in,
@@ -139,8 +148,11 @@ static int may_begin(struct kch_incoming *record, const struct kch_restore *r,
 
 	err = not_at_kexec(message) ?:
 	      kch_incoming_find(record, r->uuid, in, message) ?:
-	      kch_incoming_usable(record, r->flags, outcome, message) ?:
-	      kch_blackout_allowed(outcome, r->blackout_ms_max, message) ?:
+	      kch_incoming_usable(record, r->flags, outcome, message);
+	if (err)
+		return err;
+	outcome->blackout_ns = blackout_ns(record, *in);
+	err = kch_blackout_allowed(outcome, r->blackout_ms_max, message) ?:
 	      check_others(*in, NULL, message);
 	if (err)
 		return err;

@@ -29,7 +29,7 @@ static const struct column columns[] = {
 	{ "ns", "live kvmclock minus saved, the worst vCPU's; as the next two", .number = true },
 	{ "cycles", "live guest TSC minus saved", .number = true },
 	{ "rate_ppb", "how much faster the live kvmclock runs, parts per 1e9", .number = true },
-	{ "blackout_ns", "host time from the seal to the restore by kvmclockctl", .number = true },
+	{ "blackout_ns", "host time from the clock's last reading to the restore by kvmclockctl", .number = true },
 	{ "saved_clock_ns", "kvmclock at host_tsc as it was saved, of that vCPU",
 	  .number = true, .hidden = true },
 	{ "live_clock_ns", "as it is", .number = true, .hidden = true },
@@ -225,7 +225,7 @@ static int write_metrics(struct auditor *a, const char *path, time_t now)
 	add_metric(file, rows, "cycles", "vm_error_cycles", "Live guest TSC minus saved");
 	add_metric(file, rows, "rate_ppb", "vm_rate_error_ppb", "How much faster kvmclock runs");
 	add_metric(file, rows, "blackout_ns", "vm_blackout_nanoseconds",
-		   "Host time from the seal to the restore");
+		   "Host time from the last reading of the clock to the restore");
 	xcheck(fclose(file) ? NULL : text);
 	return put(a->tool, path, text);
 }

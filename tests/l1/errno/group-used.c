@@ -257,6 +257,35 @@ static void test_made_later(void)
 	scene_end();
 }
 
+/* Its blackout began when it was read last, ten seconds before the seal. */
+static void test_ended_before(void)
+{
+	static struct forged forged;
+	struct kch_restore arg = { 0 };
+	uint64_t read;
+
+	scene_begin();
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	read = le64_to_cpu(forged.header.host_tsc) -
+	       10000ULL * le32_to_cpu(forged.header.tsc_khz);
+	forge_entry(&forged)->host_tsc = cpu_to_le64(read);
+	forge_entry(&forged)->master_cycle_now = cpu_to_le64(read);
+	forge_close(&forged);
+	scene_reload(&forged);
+	new_vm();
+	arg = (struct kch_restore){
+		.size = sizeof(arg), .vm_fd = scene.vm.fd, .mode = KCH_MODE_IDENTICAL,
+		.flags = KCH_RESTORE_CHECK, .blackout_ms_max = 10000,
+	};
+	set_uuid(arg.uuid, ID_SAVED);
+	check(ioctl(device, KCH_IOC_RESTORE, &arg) && errno == EKEYEXPIRED &&
+	      arg.outcome.blackout_ns > 10000000000 &&
+	      strstr(arg.message, "at most 10000 ms are allowed"), "ended before the seal: %s",
+	      arg.message);
+	scene_end();
+}
+
 void test_old(void)
 {
 	static struct forged forged;
@@ -299,4 +328,5 @@ void test_old(void)
 	is_given("asked for", KCH_RESTORE_OLD);
 	scene_end();
 	test_made_later();
+	test_ended_before();
 }

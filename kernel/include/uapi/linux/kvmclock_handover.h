@@ -447,7 +447,7 @@ enum kch_pvclock_page {
  * @error_rate_ppb: the same for the clock's rate, parts per 1e9
  * @rebase_bound_ns: how far what KVM itself says of the clock will be from it at
  *	most, at any later time, ns; see struct kch_read
- * @blackout_ns: host time from the seal of the record to now by its TSC, ns
+ * @blackout_ns: host time from when the VM was read last to now, by the TSC, ns
  * @found: the number found, for refusals that compare numbers
  * @expected: the number expected
  * @page: enum kch_pvclock_page
