@@ -31,7 +31,6 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 		      struct kch_rec_vm **entry, struct kch_message *message)
 {
 	struct kch_incoming *in = &clock->incoming;
-	const struct kch_rec_header *header = &in->record.header;
 	struct kch_kvm_facts facts = { };
 	struct kch_incoming_vm *vm = kch_clock_file_entry(clock);
 	struct kch_outcome unused;
@@ -48,11 +47,7 @@ static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
 	} else {
 		/* It is carried on as it came, and must be as good as for a restore. */
 		kch_kvm_known(&facts, NULL);
-		if (!(le32_to_cpu(header->flags) & KCH_REC_SEALED)) {
-			kch_say(message, "the record it came with was never sealed");
-			return -EINPROGRESS;
-		}
-		err = kch_host_same_machine(header, false, &unused, message) ?:
+		err = kch_incoming_usable(in, 0, &unused, message) ?:
 		      kch_incoming_entry(&vm->vm, entry, message);
 	}
 	if (err) {
