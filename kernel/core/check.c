@@ -252,9 +252,17 @@ int kch_check_ready(const struct kch_rec_vm *live, struct kch_kvm_restore *r,
 void kch_entry_to_write(struct kch_rec_vm *entry, u32 kvm_khz, bool hyperv,
 			const struct kch_instant *now)
 {
+	const struct kch_rec_vcpu *vcpu = (const void *)(entry + 1);
+	u32 n;
+
 	if (!kch_entry_kvm_agrees(entry, kvm_khz))
 		kch_entry_advance(entry, now->host_tsc, hyperv);
 	kch_entry_set_offset(entry, now->host_tsc, now->kvm_ns);
+	/* A vCPU that is added gets it: with one that no other has it matches nobody. */
+	for (n = le32_to_cpu(entry->vcpu_count); n; n--, vcpu++)
+		if (vcpu->virtual_tsc_khz == entry->default_tsc_khz)
+			return;
+	entry->default_tsc_khz = 0;
 }
 
 /*

@@ -76,7 +76,8 @@ int kch_check_added(const struct kch_rec_vm *entry, struct kch_adopt *a,
  * Makes @entry, which is a copy of the saved one, what is written: with a reference
  * that KVM evaluates as the guest does.  Where their rates differ, the difference
  * grows with the age of the reference, so that it must be young; where KVM agrees,
- * its bytes stay.  @hyperv: the guest has a Hyper-V reference TSC page.
+ * its bytes stay.  @hyperv: the guest has a Hyper-V reference TSC page.  default_tsc_khz is 0
+ * if it is none of a saved vCPU.
  */
 void kch_entry_to_write(struct kch_rec_vm *entry, u32 kvm_khz, bool hyperv,
 			const struct kch_instant *now);

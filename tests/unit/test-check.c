@@ -147,6 +147,25 @@ static void test_ready_other_tscs(void)
 	entry_free(live);
 }
 
+/* The frequency for a vCPU that is added is one that a saved one has, or is not written. */
+static void test_write_default_khz(void)
+{
+	static const u32 khz[][2] = { { 2000000, 2000000 }, { 2100000, 2100000 },
+				      { 2000001, 0 }, { ~0U, 0 }, { 0, 0 } };
+	const struct kch_instant now = { .host_tsc = 1ULL << 41, .kvm_ns = 1ULL << 41 };
+	struct kch_rec_vm *entry = entry_of(3);
+	u32 i;
+
+	((struct kch_rec_vcpu *)(entry + 1))[2].virtual_tsc_khz = cpu_to_le32(2100000);
+	for (i = 0; i < 5; i++) {
+		entry->default_tsc_khz = cpu_to_le32(khz[i][0]);
+		kch_entry_to_write(entry, 2000000, false, &now);
+		ktap_check(le32_to_cpu(entry->default_tsc_khz) == khz[i][1], "%u of %u", i,
+			   le32_to_cpu(entry->default_tsc_khz));
+	}
+	entry_free(entry);
+}
+
 #define KHZ	2000000
 
 /*
@@ -194,6 +213,7 @@ int main(int argc, char **argv)
 		{ "written_other_vcpus", test_written_other_vcpus },
 		{ "written", test_written },
 		{ "ready_other_tscs", test_ready_other_tscs },
+		{ "write_default_khz", test_write_default_khz },
 		{ "renew_other_khz", test_renew_other_khz },
 	};
 
