@@ -530,6 +530,8 @@ int kch_outgoing_seal(struct kch_outgoing *out, u32 kvm_khz)
 			entry = read_again(out, vm, file, left + out->sealed_size,
 					   KCH_VM_AT_SEAL);
 			fput(file);
+		} else if (!(le32_to_cpu(vm->entry->flags) & (KCH_VM_AT_END | KCH_VM_STALE))) {
+			make_stale(vm, "it is gone, and was not read since");
 		}
 		err = seal_entry(out, entry ?: vm->entry, &message);
 		if (err)

@@ -74,16 +74,19 @@ void kch_state_restored(const struct kch_restore *r, int err)
 	mutex_unlock(&kch_lock);
 }
 
-/* What VMs had last, before they are let go. */
-static void last_look(void)
+/* What VMs had last, before they are let go; at a kexec the seal is to find them. */
+static bool last_look(void)
 {
 	struct kch_kvm_facts facts = { };
+	bool in_time;
 
 	kch_kvm_known(&facts, NULL);
 	mutex_lock(&kch_lock);
-	if (!READ_ONCE(kch.too_late))
+	in_time = !READ_ONCE(kch.too_late);
+	if (in_time)
 		kch_outgoing_last_look(&kch.outgoing, facts.kvm_khz);
 	mutex_unlock(&kch_lock);
+	return in_time;
 }
 
 static void let_go(void)

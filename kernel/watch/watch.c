@@ -36,7 +36,7 @@ struct kch_watch {
 
 static DEFINE_HASHTABLE(watches, 7);	/* by address of the file */
 static DEFINE_SPINLOCK(watches_lock);	/* of the table and all in it */
-static void (*look_at_gone)(void);
+static bool (*look_at_gone)(void);
 
 static void sweep(struct work_struct *work);
 static DECLARE_DELAYED_WORK(sweep_work, sweep);
@@ -77,9 +77,8 @@ static bool look(void)
 		more |= !watch->gone;
 	}
 	spin_unlock(&watches_lock);
-	if (!gone)
+	if (!gone || !look_at_gone())
 		return more;
-	look_at_gone();
 	spin_lock(&watches_lock);
 	hash_for_each_safe(watches, bucket, next, watch, link)
 		if (watch->file && watch->gone)
@@ -94,7 +93,7 @@ static void sweep(struct work_struct *work)
 		schedule_delayed_work(&sweep_work, SWEEP_INTERVAL);
 }
 
-void kch_watch_init(void (*last_look)(void))
+void kch_watch_init(bool (*last_look)(void))
 {
 	look_at_gone = last_look;
 }

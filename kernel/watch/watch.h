@@ -16,9 +16,9 @@ struct kch_watch;
 
 /*
  * @last_look: called when VMs have gone and are about to be let go.  May sleep,
- * and ask kch_watch_gone() which ones.
+ * and ask kch_watch_gone() which ones.  False: it has not looked, and they stay.
  */
-void kch_watch_init(void (*last_look)(void));
+void kch_watch_init(bool (*last_look)(void));
 /* One last look; from then on none is let go.  No watch is started any more. */
 void kch_watch_end(void);
 /* When all watches were stopped: all is let go, and forgotten. */

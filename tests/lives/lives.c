@@ -67,6 +67,7 @@ static bool kho;
 static bool module_here;
 static int cut_at;			/* barriers until the machine stops; -1 never */
 static u32 barriers;			/* since the seal began */
+static bool gone_unread;		/* and VMs were lost sight of before */
 static bool pinned, holding;		/* then: not all of what came was restored; one was held */
 static jmp_buf stopped;
 
@@ -179,7 +180,7 @@ static u32 to_restore(void)
 	return incoming.count - incoming.restored;
 }
 
-static void begin_module(void)
+static void begin_module(bool finds_again)
 {
 	struct kch_slots_found found;
 
@@ -193,7 +194,7 @@ static void begin_module(void)
 	if (kch_incoming_init(&incoming, &region, &found) ||
 	    kch_outgoing_init(&outgoing, &region, &found, incoming.vcpus_max))
 		abort();
-	if (outgoing.count)
+	if (outgoing.count && finds_again)
 		kch_outgoing_find_again(&outgoing, true);
 	/* What was held at the seal is to be given. */
 	if (unread && incoming.restored &&
@@ -263,9 +264,13 @@ static bool any_held(void)
 /* As the reboot notifier does it. */
 static void seal(void)
 {
+	struct kvm *vm;
 	u32 going_on;
 
 	holding = any_held();
+	/* VMs that have gone are let go, but it is too late to look at them. */
+	for (vm = vms; vm < vms + VMS && gone_unread; vm++)
+		vm->looked = !vm->alive;
 	/* One that does not come to its end is waited for in vain. */
 	if (!one_in(4))
 		end_holds();
@@ -472,7 +477,7 @@ static void step(void)
 		end_module(true);
 		if (one_in(2) && guest->vm)
 			another_clock(guest);
-		begin_module();
+		begin_module(true);
 		say("  module loaded anew\n");
 		break;
 	case 10:
@@ -559,7 +564,7 @@ static void live_kernel(const volatile bool with_module)
 		goto ended;
 	}
 	if (with_module) {
-		begin_module();
+		begin_module(true);
 		if (wanted > to_restore() && place == was) {
 			lost++;
 			say("  LOST: of %u VMs %u may be restored\n", wanted, to_restore());
@@ -579,6 +584,12 @@ static void live_kernel(const volatile bool with_module)
 	if (module_here && end == ORDERLY) {
 		if (one_in(8))
 			cut_at = 1 + (int)chance(6 + GUESTS);
+		gone_unread = one_in(4);
+		/* Or the kexec is earlier than it has looked for VMs after it was loaded anew. */
+		if (gone_unread && one_in(4) && !any_held()) {
+			end_module(true);
+			begin_module(false);
+		}
 		sealing = true;
 		memcpy(before, memory, REGION_SIZE);
 		seal();

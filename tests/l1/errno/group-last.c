@@ -30,30 +30,6 @@ struct entry {
 	struct kch_rec_vcpu vcpus[4];
 };
 
-/*
- * As over a kexec: sealed, and then found by a kernel with another boot id.
- * @how: parameters of kch_fault, which do not let it be loaded
- */
-static void over_a_kexec(const char *how)
-{
-	struct kch_rec_header header;
-	unsigned int slot;
-	size_t at;
-
-	fault_insert(how, ECANCELED);
-	module_unload();
-	for (slot = 0; slot < 2; slot++) {
-		at = slot * kch_slot_size(region_size);
-		region_read(&header, sizeof(header), at);
-		if (header.commit != (KCH_RECORD_COMMIT ^ header.sequence))
-			continue;
-		header.boot_id[3] ^= 0xff;
-		forge_seal_header(&header);
-		region_write(&header, sizeof(header), at);
-	}
-	module_load();
-}
-
 /* The record's entry; its flags are checked. */
 static void entry_of(uint32_t which, uint32_t id, uint32_t flags, const char *what,
 		     struct entry *entry)
@@ -245,7 +221,7 @@ void test_last(void)
 	vm_destroy(&closed);
 	snprintf(parameters, sizeof(parameters), "dead=%d", dead.fd);
 	fault_insert(parameters, ECANCELED);
-	over_a_kexec("seal=1");
+	scene_over_kexec("seal=1");
 
 	entry_of(KCH_INCOMING, 0x51, KCH_VM_AT_SEAL, "one offset moved", &entry);
 	check(entry.vcpus[0].tsc_offset == SCENE_OFFSET - back &&
@@ -305,7 +281,7 @@ void test_last(void)
 	must_preserve(&grown, 0x57);
 	while (grown.vcpus < 25)
 		vm_add(&grown, grown.vcpus);
-	over_a_kexec("seal=1");
+	scene_over_kexec("seal=1");
 	is_refused("no room for its vCPUs", 0x57, 1, ESTALE,
 		   "may have had another clock since");
 	module_unload();
@@ -336,7 +312,7 @@ void test_no_memory(void)
 	vm_set_offset(&grown, 1, SCENE_OFFSET);
 	vm_set_clock(&closed, LATER_NS);
 	vm_destroy(&closed);
-	over_a_kexec("seal=1 no_memory=1");
+	scene_over_kexec("seal=1 no_memory=1");
 
 	device_info(&info);
 	check(!info.incoming_error && info.flags & KCH_INFO_SEALED && info.incoming_vms == 5,
@@ -472,7 +448,7 @@ void test_found_again(void)
 	      entry.vm.uuid[3]);
 
 	child_tell(&alive);
-	over_a_kexec("seal=1");
+	scene_over_kexec("seal=1");
 	restores_to("alive", 0x61, 1, 0, LATER_NS);
 	restores_to("process killed", 0x62, 1, 0, LATER_NS);
 	is_refused("changed meanwhile", 0x63, 1, ESTALE, "may have had another clock");
@@ -532,7 +508,7 @@ void test_anew(void)
 	      "%u VMs, the last %02x with %u vCPUs, flags %#x", count,
 	      entries[1].uuid[0], entries[1].vcpu_count, entries[1].flags);
 	check(preserve(&second, 0x71, &arg) == EEXIST, "twice: %s", arg.message);
-	over_a_kexec("seal=1");
+	scene_over_kexec("seal=1");
 	restores_to("started anew", 0x71, 2, 0, LATER_NS);
 	module_unload();
 	vm_destroy(&second);

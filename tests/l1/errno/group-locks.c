@@ -301,8 +301,10 @@ static void started_vm(const char *late)
 	vm_destroy_stuck(&vm, at, uffd);
 }
 
+/* In a process of its own, which has a descriptor of every VM, too. */
 static int kexec_comes(void)
 {
+	vm_destroy(&scene.spare);
 	fault_insert("seal=1", ECANCELED);
 	return 0;
 }
@@ -313,12 +315,28 @@ static int kexec_comes(void)
  * Another one's VMM has just resumed.
  */
 #define KEXEC_S		30
+#define LATER_NS	77000000000ULL	/* of a VM's clock, which starts at 1 s */
+
+/* While the kexec waits for all that; what it had last counts all the same. */
+static void *end_spare(void *unused)
+{
+	while (unpreserve(ID_UNKNOWN) != ESHUTDOWN)
+		usleep(1000);
+	vm_destroy(&scene.spare);
+	return unused;
+}
 
 static void kexec_with_reader_and_holds(void)
 {
 	struct stuck reader = { 0 }, vcpu = { .cmd = KVM_GET_SREGS };
 	static struct forged forged;
 	struct end resumed = { };
+	struct entry {
+		struct kch_rec_vm vm;
+		struct kch_rec_vcpu vcpu;
+	} entry;
+	uint32_t size = sizeof(entry);
+	pthread_t ender;
 	struct kch_restore arg;
 	int uffd, held, err, resumed_uffd;
 	char *at = memory_that_waits(&uffd), *resumed_at = memory_that_waits(&resumed_uffd);
@@ -348,8 +366,13 @@ static void kexec_with_reader_and_holds(void)
 	check_waiters(resumed_uffd, 1, "a Hyper-V page");
 	if (pthread_create(&resumed.thread, NULL, end_hold, &resumed))
 		die("pthread_create");
+	must_preserve(&scene.spare, ID_NEW);
+	vm_set_clock(&scene.spare, LATER_NS);
+	if (pthread_create(&ender, NULL, end_spare, NULL))
+		die("pthread_create");
 	kernel_said("");
 	check(done_within(kexec_comes, KEXEC_S), "a kexec waits for a reader of debugfs");
+	pthread_join(ender, NULL);
 	/* Of a restore, or of an ioctl: then the record is not sealed. */
 	check(!kernel_said("does not come to its end"), "it does not wait for a hold");
 	give_memory(uffd, at);
@@ -367,6 +390,11 @@ static void kexec_with_reader_and_holds(void)
 	close(reader.fd);
 	munmap(at, PAGES * PAGE);
 	close(uffd);
+	scene_over_kexec(NULL);
+	err = get(KCH_INCOMING, ID_NEW, &entry, &size);
+	check(!err && entry.vm.flags & (KCH_VM_AT_SEAL | KCH_VM_AT_END) &&
+	      entry.vm.kvmclock_ns >= LATER_NS, "ended at the kexec: %s, flags %#x, %llu ns",
+	      errno_name(err), entry.vm.flags, (unsigned long long)entry.vm.kvmclock_ns);
 }
 
 void test_locks(void)

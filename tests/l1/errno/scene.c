@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
 #include <string.h>
 
+#include "fault.h"
 #include "forge.h"
 #include "scene.h"
 #include "snapshot.h"
@@ -58,6 +60,27 @@ void scene_reload(struct forged *forged)
 	module_unload();
 	region_clear();
 	forge_write(forged, 0);
+	module_load();
+}
+
+void scene_over_kexec(const char *how)
+{
+	struct kch_rec_header header;
+	unsigned int slot;
+	size_t at;
+
+	if (how)
+		fault_insert(how, ECANCELED);
+	module_unload();
+	for (slot = 0; slot < 2; slot++) {
+		at = slot * kch_slot_size(region_size);
+		region_read(&header, sizeof(header), at);
+		if (header.commit != (KCH_RECORD_COMMIT ^ header.sequence))
+			continue;
+		header.boot_id[3] ^= 0xff;
+		forge_seal_header(&header);
+		region_write(&header, sizeof(header), at);
+	}
 	module_load();
 }
 

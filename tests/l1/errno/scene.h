@@ -43,4 +43,10 @@ void scene_end(void);
 /* The module anew, with only that in the region; what was preserved is gone. */
 void scene_reload(struct forged *forged);
 
+/*
+ * As over a kexec: sealed, and then found by a kernel with another boot id.
+ * @how: parameters of kch_fault, which do not let it be loaded; NULL: it was sealed already
+ */
+void scene_over_kexec(const char *how);
+
 #endif /* KCH_ERRNO_SCENE_H */
