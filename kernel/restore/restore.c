@@ -23,8 +23,9 @@
 #include "restore/restore.h"
 #include "watch/watch.h"
 
-static LIST_HEAD(restorings);	/* under kch_lock, as is the next */
+static LIST_HEAD(restorings);	/* under kch_lock, as are the next two */
 static bool ending;		/* the host is being kexec'ed */
+static struct kch_outgoing *outgoing;
 
 unsigned int kch_goes_on_ms = KCH_GOES_ON;
 
@@ -59,6 +60,8 @@ static void note_outcome(struct kch_restoring *job)
 	mutex_lock(&kch_lock);
 	kch_incoming_outcome(job->record, job->uuid, job->vm_file, job->err,
 			     job->hidden_cycles);
+	if (!job->err && !ending)
+		kch_outgoing_replaced(outgoing, job->uuid, job->todo.facts.kvm_khz);
 	mutex_unlock(&kch_lock);
 	if (job->err && !job->was_held)
 		return;
@@ -305,6 +308,11 @@ static int restore_vm(struct kch_incoming *record, struct kch_restore *r,
 	*stays = job->todo.stays;
 	job_end(job);
 	return err;
+}
+
+void kch_restore_init(struct kch_outgoing *out)
+{
+	outgoing = out;
 }
 
 void kch_holder_init(struct kch_holder *holder)

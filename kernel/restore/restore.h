@@ -23,6 +23,9 @@ struct kch_holder {
 	struct kch_restoring *held;
 };
 
+/* @out: in which it is noted what becomes of a restore. */
+void kch_restore_init(struct kch_outgoing *out);
+
 void kch_holder_init(struct kch_holder *holder);
 /* Ends the hold, if there is one. */
 void kch_holder_exit(struct kch_holder *holder);

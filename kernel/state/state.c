@@ -53,19 +53,18 @@ static int kch_seal(struct notifier_block *block, unsigned long event, void *cmd
 
 static struct notifier_block reboot_block = { .notifier_call = kch_seal };
 
-/* It has its clock by other means, of which the record that came need know nothing. */
-static bool is_elsewhere(const struct kch_restore *r, int err)
+/* The record that came has not said no; it need know nothing of the VM. */
+static bool is_elsewhere(int err)
 {
-	return r->flags & KCH_RESTORE_ELSEWHERE &&
-	       (err == -ENOENT || err == -ENODATA || err == -ENODEV || err == -EBADMSG ||
-		err == -EPROTONOSUPPORT);
+	return !err || err == -ENOENT || err == -ENODATA || err == -ENODEV || err == -EBADMSG ||
+	       err == -EPROTONOSUPPORT;
 }
 
 void kch_state_restored(const struct kch_restore *r, int err)
 {
 	struct kch_kvm_facts facts = { };
 
-	if (r->flags & KCH_RESTORE_CHECK || (err && !is_elsewhere(r, err)))
+	if (!(r->flags & KCH_RESTORE_ELSEWHERE) || !is_elsewhere(err))
 		return;
 	kch_kvm_known(&facts, NULL);
 	mutex_lock(&kch_lock);
@@ -122,6 +121,7 @@ int kch_state_load(const struct kch_region_wish *wish)
 		pr_notice("no region (%s): clocks can be read, but not handed over\n",
 			  kch.region.why.text);
 	kch_watch_init(last_look);
+	kch_restore_init(&kch.outgoing);
 	err = kch_incoming_init(&kch.incoming, &kch.region, &found) ?:
 	      kch_outgoing_init(&kch.outgoing, &kch.region, &found,
 				kch.incoming.vcpus_max);

@@ -28,8 +28,8 @@ int kch_state_load(const struct kch_region_wish *wish);
 void kch_state_unload(void);
 
 /*
- * A guest is back here: by the restore of @r, if @err is 0, or elsewhere.  What was read
- * of an earlier VM of its is out of date.  Takes kch_lock.
+ * With KCH_RESTORE_ELSEWHERE, a guest is back here with another clock, whether the record that
+ * came has it or not: what was read of an earlier VM of its is out of date.  Takes kch_lock.
  */
 void kch_state_restored(const struct kch_restore *r, int err);
 

@@ -150,12 +150,24 @@ static void elsewhere_is_taken(void)
 
 	scene_begin();
 	snapshot_watch_none();
+	preserve_ended();
 	fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	check(!hold(fd, &scene.vm, ID_SAVED, 60000, &arg), "held: %s", arg.message);
+	close(fd);
+	check(!list_flags(KCH_OUTGOING, ID_SAVED), "a hold that ended, and the guest is not back: %#x",
+	      list_flags(KCH_OUTGOING, ID_SAVED));
+	fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	check(!hold(fd, &scene.vm, ID_SAVED, 60000, &arg), "held: %s", arg.message);
+	vm_go(&scene.vm, 0);
+	check(!hold_wait(fd, &arg), "resumed: %s", arg.message);
+	check(list_flags(KCH_OUTGOING, ID_SAVED) == KCH_ENTRY_STALE, "resumed: flags %#x",
+	      list_flags(KCH_OUTGOING, ID_SAVED));
+	new_vm();
 	check(!hold(fd, &scene.vm, ID_SAVED, 60000, &arg), "held: %s", arg.message);
 	preserve_ended();
 	leaves_all("while it is held", EBUSY);
 	close(fd);
-	check(!restore(&scene.vm, ID_SAVED, 0, &arg), "restored: %s", arg.message);
+	check(!restore(&scene.vm, ID_SAVED, KCH_RESTORE_STALE, &arg), "restored: %s", arg.message);
 	preserve_ended();
 	leaves_all("another VM has it", EALREADY);
 	scene_end();
