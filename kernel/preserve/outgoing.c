@@ -319,6 +319,20 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 	return err;
 }
 
+void kch_outgoing_forget(struct kch_outgoing *out, const struct file *vm_file)
+{
+	struct kch_outgoing_vm *vm = find_file(out, vm_file);
+
+	if (!vm)
+		return;
+	pr_notice_ratelimited("%.63s (%pUb): its restore has not come to its end: what came of its clock goes on, not what the VM has\n",
+			      vm->entry->name, vm->entry->uuid);
+	take_out(out, vm);
+	destroy(vm);
+	if (!out->count)
+		kch_slots_show_came(&out->slots);
+}
+
 /* The VM may have run on since, and how cannot be found out any more. */
 static void make_stale(struct kch_outgoing_vm *vm, const char *why)
 {

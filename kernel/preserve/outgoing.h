@@ -112,6 +112,9 @@ int kch_outgoing_remove(struct kch_outgoing *out,
 			const u8 uuid[KCH_UUID_SIZE], u32 kvm_khz,
 			struct kch_message *message);
 
+/* At a kexec: that VM, if it is preserved, is not any more. */
+void kch_outgoing_forget(struct kch_outgoing *out, const struct file *vm_file);
+
 /*
  * The guest of that id is back here, by other means than this module's: what was read
  * of its VM that is gone is out of date.

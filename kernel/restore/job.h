@@ -43,6 +43,7 @@ struct task_struct;
  * @was_held: the former, whatever came after it; from @held on
  * @ended: it has ended
  * @cancelled: it is to end
+ * @at_kexec: as the host is being kexec'ed
  * @marked: it has marked the entry as used, and takes that back if it fails
  * @err: outcome
  * @message: why
@@ -69,6 +70,7 @@ struct kch_restoring {
 	struct completion ended;
 	bool was_held;
 	bool cancelled;
+	bool at_kexec;
 	bool marked;
 	int err;
 	struct kch_message message;

@@ -74,6 +74,24 @@ static void note_outcome(struct kch_restoring *job)
 	job->kept = NULL;
 }
 
+/*
+ * With kch_lock, of a restore that the kexec has ended, or that does not come to its end: the
+ * guest waits for the clock that came, and its VM has another one, of its VMM's.
+ */
+static void forget(const struct kch_restoring *job)
+{
+	if (job->at_kexec)
+		kch_outgoing_forget(outgoing, job->vm_file);
+}
+
+static void not_given(struct kch_restoring *job)
+{
+	kch_restoring_not_used(job);
+	mutex_lock(&kch_lock);
+	forget(job);
+	mutex_unlock(&kch_lock);
+}
+
 static int restore_thread(void *data)
 {
 	struct kch_restoring *job = data;
@@ -82,7 +100,7 @@ static int restore_thread(void *data)
 	allow_signal(SIGKILL);
 	job->err = kch_restoring_run(job);
 	if (job->err && !job->todo.stays)
-		kch_restoring_not_used(job);
+		not_given(job);
 	/* Before the guest can go on with it. */
 	if (job->err ? job->was_held || job->todo.stays : !(job->flags & KCH_RESTORE_CHECK))
 		note_outcome(job);
@@ -486,6 +504,7 @@ static bool all_ended(void)
 		if (!job->thread || completion_done(&job->ended))
 			continue;
 		all = false;
+		WRITE_ONCE(job->at_kexec, true);
 		if (READ_ONCE(job->cancelled))
 			continue;
 		WRITE_ONCE(job->cancelled, true);
@@ -512,6 +531,7 @@ int kch_lock_at_kexec(void)
 int kch_restore_end_all(void)
 {
 	unsigned long until = jiffies + msecs_to_jiffies(2 * KCH_RESTORING_PATIENCE_MS);
+	struct kch_restoring *job;
 	bool all;
 	int err;
 
@@ -526,5 +546,12 @@ int kch_restore_end_all(void)
 		usleep_range(10000, 20000);
 	} while (time_before(jiffies, until));
 	pr_err("a restore does not come to its end\n");
+	err = kch_lock_at_kexec();
+	if (err)
+		return err;
+	list_for_each_entry(job, &restorings, link)
+		if (!completion_done(&job->ended))
+			forget(job);
+	mutex_unlock(&kch_lock);
 	return 0;
 }

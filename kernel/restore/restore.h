@@ -42,7 +42,10 @@ extern unsigned int kch_goes_on_ms;
 /* Takes kch_lock, for what a kexec waits for; -EBUSY after some seconds. */
 int kch_lock_at_kexec(void);
 
-/* Ends all of them: the host is being kexec'ed.  -EBUSY: as there. */
+/*
+ * Ends all of them: the host is being kexec'ed.  Their VMs are not preserved any more, as their
+ * guests wait for what came.  -EBUSY: as there.
+ */
 int kch_restore_end_all(void);
 
 /* With kch_lock: is a VM being restored from @record; from @uuid, if not NULL? */

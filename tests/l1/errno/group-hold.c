@@ -557,13 +557,54 @@ static void interrupted(struct vm *vm)
 	close(fd);
 }
 
+/*
+ * The last of all: nothing is restored any more.  Their guests wait for the clocks that came,
+ * also if the VMs are preserved already, with a clock that their VMM has set.
+ */
+static void held_at_kexec(void)
+{
+	struct kch_restore arg;
+	struct clocks before[2], saved, live;
+	int fd[2], err, i;
+	struct vm vm[2];
+
+	for (i = 0; i < 2; i++) {
+		vm_create_loaded(&vm[i], 2);
+		before[i] = live_clocks(&vm[i]);
+		fd[i] = open_device();
+		if (i)
+			must_preserve(&vm[i], ID_SAVED + i);
+		err = hold(fd[i], &vm[i], ID_SAVED + i, LONG_MS, &arg);
+		check(!err, "%s: %s", errno_name(err), arg.message);
+		if (!i)
+			must_preserve(&vm[i], ID_SAVED + i);
+	}
+	saved = saved_clocks(ID_SAVED);
+	fault_insert("seal=1", ECANCELED);
+	for (i = 0; i < 2; i++) {
+		check_as_left(&vm[i], &before[i], "kexec");
+		err = hold_wait(fd[i], &arg);
+		check(err == ECANCELED && strstr(arg.message, "before the VMM resumed"),
+		      "%s: %s", errno_name(err), arg.message);
+		err = restore(&vm[i], ID_SAVED + i, 0, &arg);
+		check(err == ESHUTDOWN, "%s: %s", errno_name(err), arg.message);
+		close(fd[i]);
+	}
+	scene_over_kexec(NULL);
+	for (i = 0; i < 2; i++) {
+		err = restore(&vm[i], ID_SAVED + i, 0, &arg);
+		live = live_clocks(&vm[i]);
+		check(!err && same_clocks(&saved, &live, 2),
+		      "held at the kexec, and preserved %s: %s: %s", i ? "before" : "then",
+		      errno_name(err), arg.message);
+		vm_destroy(&vm[i]);
+	}
+}
+
 void test_hold_ends(void)
 {
 	static const uint32_t vcpus[] = { 2, 2 };
-	struct kch_restore arg;
-	struct clocks before;
 	struct vm vm;
-	int fd, err;
 
 	begin(vcpus, 2);
 	without_descriptors();
@@ -587,21 +628,7 @@ void test_hold_ends(void)
 	vm_destroy(&vm);
 	check(becomes_dead(KCH_INCOMING, ID_SAVED), "closed, and live");
 
-	/* At a kexec, the last of all: nothing is restored any more. */
-	vm_create_loaded(&vm, 2);
-	before = live_clocks(&vm);
-	fd = open_device();
-	err = hold(fd, &vm, ID_SAVED, LONG_MS, &arg);
-	check(!err, "%s: %s", errno_name(err), arg.message);
-	fault_insert("seal=1", ECANCELED);
-	check_as_left(&vm, &before, "kexec");
-	err = hold_wait(fd, &arg);
-	check(err == ECANCELED && strstr(arg.message, "before the VMM resumed"), "%s: %s",
-	      errno_name(err), arg.message);
-	err = restore(&vm, ID_SAVED, 0, &arg);
-	check(err == ESHUTDOWN, "%s: %s", errno_name(err), arg.message);
-	close(fd);
-	vm_destroy(&vm);
+	held_at_kexec();
 	module_unload();
 	region_clear();
 }
