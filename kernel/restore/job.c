@@ -193,6 +193,20 @@ void kch_restoring_break_off(struct work_struct *work)
 	send_sig(SIGKILL, job->thread, 1);
 }
 
+/* Between these two, what waits for somebody else is broken off. */
+static void patience_begins(struct kch_restoring *job)
+{
+	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
+}
+
+static void patience_ends(struct kch_restoring *job)
+{
+	cancel_delayed_work_sync(&job->break_off);
+	/* Come too late to break this off, it would break off what follows. */
+	if (!READ_ONCE(job->cancelled))
+		flush_signals(current);
+}
+
 /*
  * Makes the VM what its VMM had made of it.  @clock: also its clock, which the VMM has not
  * set since.  @runs: one of its vCPUs is in KVM_RUN, so that this cannot be to the bit.
@@ -203,7 +217,7 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 	int err;
 
 	flush_signals(current);
-	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
+	patience_begins(job);
 	err = kch_kvm_read(kvm_of(job), job->todo.facts.frac_bits, &now, NULL);
 	if (!err)
 		err = set_vcpus(job, now, job->before, user);
@@ -214,7 +228,7 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 		kch_kvm_put_back(kvm_of(job), job->before, clock);
 	if (!err)
 		err = rearm(job, user);
-	cancel_delayed_work_sync(&job->break_off);
+	patience_ends(job);
 	kvfree(now);
 	if (err)
 		pr_err_ratelimited("%.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
@@ -273,14 +287,10 @@ static int unless_started(struct kch_restoring *job, void __user *user,
 {
 	int err;
 
-	schedule_delayed_work(&job->break_off, msecs_to_jiffies(KCH_RESTORING_PATIENCE_MS));
+	patience_begins(job);
 	err = step(job, user);
-	cancel_delayed_work_sync(&job->break_off);
-	if (READ_ONCE(job->cancelled))
-		return err;
-	/* Come too late to break this off, it would break off what follows. */
-	flush_signals(current);
-	if (err != -EINTR)
+	patience_ends(job);
+	if (err != -EINTR || READ_ONCE(job->cancelled))
 		return err;
 	kch_say(&job->message, "a vCPU was started while the clock was being restored");
 	return -EBUSY;
@@ -379,13 +389,19 @@ static int in_memory_of_vm(struct kch_restoring *job,
 		return -ESRCH;
 	}
 	kthread_use_mm(mm);
+	patience_begins(job);
 	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	patience_ends(job);
 	if (IS_ERR_VALUE(page)) {
 		err = -ENOMEM;
 	} else {
 		err = fn(job, (void __user *)page);
+		/* Its VMM may have made it wait until a message about it is read (userfaultfd). */
+		flush_signals(current);
+		patience_begins(job);
 		vm_munmap(page, PAGE_SIZE);
+		patience_ends(job);
 	}
 	kthread_unuse_mm(mm);
 	mmput(mm);

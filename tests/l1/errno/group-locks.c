@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,23 +32,30 @@
 #define COMES_S		20
 #define AT_ONCE_S	5	/* on an emulated host that has other things to do */
 
-/* Memory that does not come: whoever touches it waits until it is given. */
+/* Whoever touches it waits until it is given, and, by @features, whoever takes it away. */
+static int make_wait(void *at, size_t size, uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	range.range.start = (uintptr_t)at;
+	range.range.len = size;
+	if (uffd >= 0 && (ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &range)))
+		die("userfaultfd: %s", strerror(errno));
+	return uffd;
+}
+
+/* Memory that does not come. */
 static char *memory_that_waits(int *uffd)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	char *at = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	if (*uffd < 0)
-		return NULL;
-	range.range.start = (uintptr_t)at;
-	range.range.len = PAGES * PAGE;
-	if (at == MAP_FAILED || ioctl(*uffd, UFFDIO_API, &api) ||
-	    ioctl(*uffd, UFFDIO_REGISTER, &range))
-		die("userfaultfd: %s", strerror(errno));
-	return at;
+	if (at == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	*uffd = make_wait(at, PAGES * PAGE, 0);
+	return *uffd < 0 ? NULL : at;
 }
 
 /* Until so many threads wait for it, that did not before: else nothing is shown. */
@@ -301,6 +309,105 @@ static void started_vm(const char *late)
 	vm_destroy_stuck(&vm, at, uffd);
 }
 
+/* What memory the process has. */
+struct ranges {
+	unsigned int count;
+	struct {
+		uint64_t start;
+		uint64_t end;
+	} at[512];
+};
+
+/* Nothing is allocated for it. */
+static void read_maps(struct ranges *ranges)
+{
+	static char text[1 << 16];
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	size_t size = 0;
+	ssize_t n;
+	char *line;
+
+	while ((n = read(fd, text + size, sizeof(text) - 1 - size)) > 0)
+		size += n;
+	close(fd);
+	text[size] = '\0';
+	ranges->count = 0;
+	for (line = text; line && ranges->count < 512; line = strchr(line + 1, '\n'))
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &ranges->at[ranges->count].start,
+			   &ranges->at[ranges->count].end) == 2)
+			ranges->count++;
+	if (!ranges->count || ranges->count == 512)
+		die("/proc/self/maps: %u ranges", ranges->count);
+}
+
+/* The page that it has, and did not have before; NULL: none. */
+static void *new_page(const struct ranges *before)
+{
+	static struct ranges now;
+	unsigned int i, j;
+	uint64_t at, end;
+
+	read_maps(&now);
+	for (i = 0; i < now.count; i++) {
+		for (at = now.at[i].start; at < now.at[i].end; at = end) {
+			for (j = 0; j < before->count && before->at[j].end <= at; j++)
+				;
+			if (j < before->count && before->at[j].start <= at) {
+				end = before->at[j].end;
+				continue;
+			}
+			end = now.at[i].end;
+			if (j < before->count && before->at[j].start < end)
+				end = before->at[j].start;
+			if (end - at == PAGE)
+				return (void *)at;
+		}
+	}
+	return NULL;
+}
+
+static struct ranges before_restore;
+
+static void *restore_after_look(void *arg)
+{
+	read_maps(&before_restore);
+	return get_stuck(arg);
+}
+
+/* The module's page in the VMM's memory: the VMM does not let it be taken away. */
+static void page_stays(void)
+{
+	struct stuck restorer = { .fd = device, .cmd = KCH_IOC_RESTORE };
+	char parameters[64], *page;
+	unsigned int tries;
+	int uffd = -1;
+
+	scene_base(restorer.cmd, &restorer.any);
+	restorer.any.restore.size = sizeof(struct kch_restore);
+	restorer.any.restore.flags = KCH_RESTORE_CHECK | KCH_RESTORE_STALE;
+	restorer.arg = &restorer.any;
+	snprintf(parameters, sizeof(parameters), "late=kch_kvm_check_vm late_ms=%d", LATE_MS);
+	fault_insert(parameters, 0);
+	if (pthread_create(&restorer.thread, NULL, restore_after_look, &restorer))
+		die("pthread_create");
+	for (tries = 0; !fault_get("came") && tries < COMES_S * 1000; tries++)
+		usleep(1000);
+	page = new_page(&before_restore);
+	if (page) {
+		*page = 0;
+		uffd = make_wait(page, PAGE, UFFD_FEATURE_EVENT_UNMAP);
+	}
+	check(uffd >= 0, "no page of the module's is seen");
+	fault_set("late_ms", 0);
+	for (tries = 0; !restorer.over && tries < HOLD_ENDS_S * 100; tries++)
+		usleep(10000);
+	check(restorer.over, "RESTORE waits for who does not read that a page is taken away");
+	close(uffd);
+	pthread_join(restorer.thread, NULL);
+	check(!restorer.err, "%s: %s", errno_name(restorer.err), restorer.any.restore.message);
+	fault_remove();
+}
+
 /* In a process of its own, which has a descriptor of every VM, too. */
 static int kexec_comes(void)
 {
@@ -468,6 +575,7 @@ void test_locks(void)
 	/* While it is looked at still, and behind all of that. */
 	started_vm("kch_kvm_check_vm");
 	started_vm("kch_incoming_use");
+	page_stays();
 	kexec_with_reader_and_holds();
 	scene_end();
 }
