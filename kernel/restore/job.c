@@ -164,8 +164,12 @@ static int rearm(struct kch_restoring *job, void __user *user)
 
 static int set_clock(struct kch_restoring *job, u64 ns, void __user *user)
 {
-	return kch_kvm_renew_hyperv_page(kvm_of(job), &job->message) ?:
-	       kch_kvm_set_clock(job->vm_file, ns, user);
+	int err = kch_kvm_renew_hyperv_page(kvm_of(job), &job->message);
+
+	if (err)
+		return err;
+	job->clock_set = true;
+	return kch_kvm_set_clock(job->vm_file, ns, user);
 }
 
 /*
@@ -207,18 +211,48 @@ static void patience_ends(struct kch_restoring *job)
 		flush_signals(current);
 }
 
+/* The guest goes on with the saved clock, or some of it: nobody else is given that. */
+static void not_put_back(struct kch_restoring *job, int err)
+{
+	pr_err_ratelimited("%.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
+			   job->name, job->uuid, ERR_PTR(err));
+	/* It goes on in the next kernel, with the clock that came. */
+	if (READ_ONCE(job->at_kexec))
+		return;
+	job->todo.stays = true;
+	strlcat(job->message.text,
+		": not put back, the VM keeps all or some of the saved clock, which counts as given back",
+		sizeof(job->message.text));
+}
+
+static bool same_vcpus(const struct kch_rec_vm *now, const struct kch_rec_vm *before)
+{
+	const struct kch_rec_vcpu *was = (const void *)(before + 1), *is = (const void *)(now + 1);
+	u32 n = le32_to_cpu(before->vcpu_count);
+	bool same = now->vcpu_count == before->vcpu_count;
+
+	for (; same && n; n--, was++, is++)
+		same = is->tsc_offset == was->tsc_offset &&
+		       is->virtual_tsc_khz == was->virtual_tsc_khz;
+	return same;
+}
+
 /*
  * Makes the VM what its VMM had made of it.  @clock: also its clock, which the VMM has not
  * set since.  @runs: one of its vCPUs is in KVM_RUN, so that this cannot be to the bit.
  */
 static void put_back(struct kch_restoring *job, bool clock, bool runs, void __user *user)
 {
+	const struct kch_message why = job->message;
 	struct kch_rec_vm *now = NULL;
-	int err;
+	int err, late = 0;
 
 	flush_signals(current);
 	patience_begins(job);
 	err = kch_kvm_read(kvm_of(job), job->todo.facts.frac_bits, &now, NULL);
+	/* Nothing was set yet: nobody is to be waited for. */
+	if (!err && !job->clock_set && same_vcpus(now, job->before))
+		goto out;
 	if (!err)
 		err = set_vcpus(job, now, job->before, user);
 	if (!err && clock)
@@ -227,12 +261,16 @@ static void put_back(struct kch_restoring *job, bool clock, bool runs, void __us
 	if (!err && !runs)
 		kch_kvm_put_back(kvm_of(job), job->before, clock);
 	if (!err)
-		err = rearm(job, user);
+		late = rearm(job, user);
+out:
 	patience_ends(job);
 	kvfree(now);
+	job->message = why;
 	if (err)
-		pr_err_ratelimited("%.63s (%pUb): the clock could not be put back as its VMM had set it (%pe)\n",
-				   job->name, job->uuid, ERR_PTR(err));
+		not_put_back(job, err);
+	if (late)
+		pr_err_ratelimited("%.63s (%pUb): timers that were armed may be late or early, once (%pe)\n",
+				   job->name, job->uuid, ERR_PTR(late));
 }
 
 /* For KVM to take a reference by; the exact clock is written over it. */
@@ -357,7 +395,7 @@ static int wait_for_vmm(struct kch_restoring *job)
 	complete_all(&job->held);
 	while (!kch_kvm_entered(kvm)) {
 		if (READ_ONCE(job->cancelled)) {
-			kch_say(&job->message, "the hold was ended before the VMM resumed: the guest goes on as its VMM left it");
+			kch_say(&job->message, "the hold was ended before the VMM resumed");
 			return -ECANCELED;
 		}
 		/* Only our own reference and the watch's are left. */
@@ -367,7 +405,7 @@ static int wait_for_vmm(struct kch_restoring *job)
 			return -ESRCH;
 		}
 		if (time_after(jiffies, until)) {
-			kch_say(&job->message, "its VMM did not resume within %u ms: the guest goes on as its VMM left it",
+			kch_say(&job->message, "its VMM did not resume within %u ms",
 				job->hold_ms);
 			return -ETIMEDOUT;
 		}
@@ -422,7 +460,7 @@ static int put_back_held(struct kch_restoring *job, void __user *user)
 int kch_restoring_run(struct kch_restoring *job)
 {
 	struct kvm *kvm = kvm_of(job);
-	int err;
+	int err, back;
 
 	err = in_memory_of_vm(job, restore_now);
 	if (err || !(job->flags & KCH_RESTORE_HOLD) ||
@@ -441,13 +479,16 @@ int kch_restoring_run(struct kch_restoring *job)
 		 * vCPU, which would wait for its KVM_RUN.
 		 */
 		if (err)
-			job->marked = false;
+			job->todo.stays = true;
 		return err;
 	}
 	/* The signal that ended the hold must not end this, too. */
 	flush_signals(current);
-	if (err != -ESRCH && in_memory_of_vm(job, put_back_held) == -ENOMEM)
-		pr_err_ratelimited("%.63s (%pUb): no memory to put the clock back as its VMM had set it\n",
-				   job->name, job->uuid);
+	back = err == -ESRCH ? err : in_memory_of_vm(job, put_back_held);
+	if (back == -ENOMEM)
+		not_put_back(job, back);
+	if (back != -ESRCH && !job->todo.stays)
+		strlcat(job->message.text, ": the guest goes on as its VMM left it",
+			sizeof(job->message.text));
 	return err;
 }

@@ -44,6 +44,7 @@ struct task_struct;
  * @ended: it has ended
  * @cancelled: it is to end
  * @at_kexec: as the host is being kexec'ed
+ * @clock_set: KVM_SET_CLOCK was called for it
  * @marked: it has marked the entry as used, and takes that back if it fails
  * @err: outcome
  * @message: why
@@ -71,6 +72,7 @@ struct kch_restoring {
 	bool was_held;
 	bool cancelled;
 	bool at_kexec;
+	bool clock_set;
 	bool marked;
 	int err;
 	struct kch_message message;

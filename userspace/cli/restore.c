@@ -38,7 +38,7 @@ static int refused(struct tool *tool, const struct live_vm *vm, int err,
 	int code = err == -ESRCH ? EXIT_REFUSED : exit_code(err);
 
 	/* The module may have said so itself. */
-	if (strstr(message, "its VMM left it"))
+	if (strstr(message, "its VMM left it") || strstr(message, "counts as given back"))
 		return complain_code(tool, code, live_label(vm), err, "%s", message);
 	return complain_code(tool, code, live_label(vm), err, "%s; %s", message, consequence);
 }

@@ -267,26 +267,41 @@ static void hyperv_page_does_not_come(bool closes)
 	vm_destroy_stuck(&vm, at, uffd);
 }
 
+/* Two entries that nobody was given yet. */
+static void reload_saved(void)
+{
+	static struct forged forged;
+
+	forge_begin(&forged);
+	forge_add(&forged, &scene.vm, ID_SAVED);
+	forge_add(&forged, &scene.vm, ID_SAVED + 1);
+	scene_reload(&forged);
+}
+
 /*
  * It is started while it is being restored, when that comes to function @late: KVM_SET_CLOCK
  * would wait for that page, too, and an ioctl of the vCPU for its KVM_RUN.
  */
 #define LATE_MS		15000	/* a CPU does nothing else: not until the kernel complains */
 
-static void started_vm(const char *late)
+static void started_vm(const char *late, uint64_t offset)
 {
-	struct stuck restorer = { .fd = device, .cmd = KCH_IOC_RESTORE };
+	struct stuck restorer = { .cmd = KCH_IOC_RESTORE };
 	char parameters[64];
 	unsigned int tries;
 	struct vm vm;
 	int uffd;
 	char *at = memory_that_waits(&uffd);
+	bool stays = offset != SCENE_OFFSET;
 
+	reload_saved();
 	vm_create_stuck(&vm, at);
+	for (tries = 0; tries < vm.vcpus; tries++)
+		vm_set_offset(&vm, tries, offset);
 	scene_base(restorer.cmd, &restorer.any);
+	restorer.fd = device;
 	restorer.any.restore.size = sizeof(struct kch_restore);
 	restorer.any.restore.vm_fd = vm.fd;
-	restorer.any.restore.flags = KCH_RESTORE_STALE;
 	restorer.arg = &restorer.any;
 	snprintf(parameters, sizeof(parameters), "late=%s late_ms=%d", late, LATE_MS);
 	fault_insert(parameters, 0);
@@ -303,8 +318,12 @@ static void started_vm(const char *late)
 	vm_stop(&vm);
 	pthread_join(restorer.thread, NULL);
 	check(restorer.err == EBUSY &&
-	      strstr(restorer.any.restore.message, "was started while"), "%s: %s: %s", late,
-	      errno_name(restorer.err), restorer.any.restore.message);
+	      strstr(restorer.any.restore.message, "was started while") &&
+	      !strstr(restorer.any.restore.message, "counts as given back") == !stays,
+	      "%s: %s: %s", late, errno_name(restorer.err), restorer.any.restore.message);
+	check(list_flags(KCH_INCOMING, ID_SAVED) ==
+	      (stays ? KCH_ENTRY_RESTORED | KCH_ENTRY_LET_GO : 0), "%s: LIST: flags %#x", late,
+	      list_flags(KCH_INCOMING, ID_SAVED));
 	fault_remove();
 	vm_destroy_stuck(&vm, at, uffd);
 }
@@ -408,6 +427,46 @@ static void page_stays(void)
 	fault_remove();
 }
 
+/*
+ * A hold ends while a vCPU is in an ioctl that does not end: its TSC offset stays, and with it
+ * the guest goes on, so that nobody is given that clock any more.
+ */
+static void not_put_back(void)
+{
+	struct stuck vcpu = { .cmd = KVM_GET_SREGS };
+	int uffd, held, err;
+	char *at = memory_that_waits(&uffd);
+	struct kch_restore arg;
+	struct vm vm;
+
+	reload_saved();
+	vm_create(&vm);
+	vm_add(&vm, 0);
+	vm_add(&vm, 1);
+	vm_set_clock(&vm, 1000000000);
+	held = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
+	err = hold(held, &vm, ID_SAVED, 2000, &arg);
+	check(!err, "%s: %s", errno_name(err), arg.message);
+	vcpu.fd = vm.vcpu[1];
+	vcpu.arg = at;
+	stick(&vcpu);
+	check_waiters(uffd, 1, "a vCPU");
+	err = hold_wait(held, &arg);
+	check(err == ETIMEDOUT && strstr(arg.message, "did not resume within 2000 ms") &&
+	      strstr(arg.message, "counts as given back"), "%s: %s", errno_name(err),
+	      arg.message);
+	check(list_flags(KCH_INCOMING, ID_SAVED) == (KCH_ENTRY_RESTORED | KCH_ENTRY_LET_GO),
+	      "not put back: LIST: flags %#x", list_flags(KCH_INCOMING, ID_SAVED));
+	err = restore(&scene.vm, ID_SAVED, 0, &arg);
+	check(err == EALREADY, "given twice: %s: %s", errno_name(err), arg.message);
+	give_memory(uffd, at);
+	pthread_join(vcpu.thread, NULL);
+	close(held);
+	vm_destroy(&vm);
+	munmap(at, PAGES * PAGE);
+	close(uffd);
+}
+
 /* In a process of its own, which has a descriptor of every VM, too. */
 static int kexec_comes(void)
 {
@@ -416,15 +475,9 @@ static int kexec_comes(void)
 	return 0;
 }
 
-/*
- * The last of all: nothing is preserved or restored any more.  A hold ends at its own time
- * limit, as a vCPU whose TSC offset is to be put back is in an ioctl that does not end.
- * Another one's VMM has just resumed.
- */
-#define KEXEC_S		30
 #define LATER_NS	77000000000ULL	/* of a VM's clock, which starts at 1 s */
 
-/* While the kexec waits for all that; what it had last counts all the same. */
+/* While the kexec waits for holds; what it had last counts all the same. */
 static void *end_spare(void *unused)
 {
 	while (unpreserve(ID_UNKNOWN) != ESHUTDOWN)
@@ -433,10 +486,16 @@ static void *end_spare(void *unused)
 	return unused;
 }
 
+/*
+ * The last of all: nothing is preserved or restored any more.  A hold ends at its own time
+ * limit, as a vCPU whose TSC offset is to be put back is in an ioctl that does not end.
+ * Another one's VMM has just resumed.
+ */
+#define KEXEC_S		30
+
 static void kexec_with_reader_and_holds(void)
 {
 	struct stuck reader = { 0 }, vcpu = { .cmd = KVM_GET_SREGS };
-	static struct forged forged;
 	struct end resumed = { };
 	struct entry {
 		struct kch_rec_vm vm;
@@ -449,10 +508,7 @@ static void kexec_with_reader_and_holds(void)
 	char *at = memory_that_waits(&uffd), *resumed_at = memory_that_waits(&resumed_uffd);
 	struct vm vm, resuming;
 
-	forge_begin(&forged);
-	forge_add(&forged, &scene.vm, ID_SAVED);
-	forge_add(&forged, &scene.vm, ID_SAVED + 1);
-	scene_reload(&forged);
+	reload_saved();
 	vm_create_stuck(&resuming, resumed_at);
 	resumed.fd = open(KCH_DEVICE, O_RDWR | O_CLOEXEC);
 	err = hold(resumed.fd, &resuming, ID_SAVED + 1, 600000, &arg);
@@ -502,6 +558,8 @@ static void kexec_with_reader_and_holds(void)
 	check(!err && entry.vm.flags & (KCH_VM_AT_SEAL | KCH_VM_AT_END) &&
 	      entry.vm.kvmclock_ns >= LATER_NS, "ended at the kexec: %s, flags %#x, %llu ns",
 	      errno_name(err), entry.vm.flags, (unsigned long long)entry.vm.kvmclock_ns);
+	check(!list_flags(KCH_INCOMING, ID_SAVED), "held at the kexec: flags %#x",
+	      list_flags(KCH_INCOMING, ID_SAVED));
 }
 
 void test_locks(void)
@@ -573,9 +631,11 @@ void test_locks(void)
 	hyperv_page_does_not_come(false);
 	hyperv_page_does_not_come(true);
 	/* While it is looked at still, and behind all of that. */
-	started_vm("kch_kvm_check_vm");
-	started_vm("kch_incoming_use");
+	started_vm("kch_kvm_check_vm", SCENE_OFFSET);
+	started_vm("kch_incoming_use", SCENE_OFFSET);
+	started_vm("kch_kvm_rearm_deadline", SCENE_OFFSET + 1);
 	page_stays();
+	not_put_back();
 	kexec_with_reader_and_holds();
 	scene_end();
 }

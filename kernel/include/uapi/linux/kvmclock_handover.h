@@ -506,7 +506,8 @@ struct kch_outcome {
  * calls KVM_RUN, the clock is written once more, and the vCPUs enter.  A hold
  * belongs to the open file it was begun by, which can have one: it ends when that is
  * closed, after @hold_ms, with the VM's process, and at a kexec.  The VM then has
- * the clock that its VMM gave it.  What is refused when the VMM has called KVM_RUN (ELNRNG,
+ * the clock that its VMM gave it; if that cannot be put back, the message says so, and the
+ * saved one counts as given back.  What is refused when the VMM has called KVM_RUN (ELNRNG,
  * EL2NSYNC and others) comes too late for that: the guest runs on with the saved TSC
  * offsets and kvmclock, but for those that its VMM has set since; nobody keeps that clock,
  * and the saved one counts as given back.  KCH_IOC_WAIT says what came of it.
