@@ -142,7 +142,9 @@ static void let_go_of_dead(struct kch_clock_file *clock)
 
 	mutex_lock(&kch_lock);
 	vm = kch_clock_file_entry(clock);
-	if (vm && vm->watch && clock->vm_file && file_count(clock->vm_file) <= 2) {
+	if (vm && clock->vm_file && kch_watch_is(vm->watch, clock->vm_file) &&
+	    file_count(clock->vm_file) <= 2 &&
+	    !kch_kvm_has_others(kch_kvm_of(clock->vm_file))) {
 		kch_watch_stop(vm->watch);
 		vm->watch = NULL;
 	}

@@ -484,7 +484,8 @@ int kch_restoring_run(struct kch_restoring *job)
 	}
 	/* The signal that ended the hold must not end this, too. */
 	flush_signals(current);
-	back = err == -ESRCH ? err : in_memory_of_vm(job, put_back_held);
+	/* vCPUs can run on without a descriptor of the VM, but not without its process. */
+	back = in_memory_of_vm(job, put_back_held);
 	if (back == -ENOMEM)
 		not_put_back(job, back);
 	if (back != -ESRCH && !job->todo.stays)

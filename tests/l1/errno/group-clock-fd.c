@@ -240,7 +240,7 @@ static void second_of_record(const void *record)
 	struct kch_rec_vm entry[16];
 	struct kch_restore restored;
 	struct kch_clock_fd clock;
-	struct vm vm;
+	struct vm vm, other;
 	int err;
 
 	err = open_record(record, 4096, ID_SAVED + 1, &clock);
@@ -252,6 +252,13 @@ static void second_of_record(const void *record)
 	check(!err, "the second VM's clock is bound to none: %s", errno_name(err));
 	check(vm_offset(&vm, 0) == SCENE_OFFSET + ID_SAVED + 1, "another VM's offset: %lld",
 	      (long long)vm_offset(&vm, 0));
+	close(vm.fd);
+	vm_create_ready(&other, 2, SCENE_OFFSET);
+	err = clock_restore(clock.fd, &other, ID_SAVED + 1, KCH_RESTORE_STALE, &restored);
+	check(err == EALREADY, "the second VM, closed but for its vCPUs: %s: %s", errno_name(err),
+	      restored.message);
+	vm_destroy(&other);
+	vm.fd = -1;
 	vm_destroy(&vm);
 	/* Only the descriptor has that VM still: another one can have the clock. */
 	vm_create_ready(&vm, 2, SCENE_OFFSET);

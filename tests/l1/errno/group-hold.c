@@ -449,18 +449,31 @@ static void changed_meanwhile(uint32_t id)
 	vm_destroy(&vm);
 }
 
-static void vm_closed(uint32_t id)
+/* Its vCPUs can run without a descriptor of the VM. */
+static void vm_closed(uint32_t id, bool but_vcpus)
 {
 	struct kch_restore arg;
 	int fd = open_device(), err;
+	uint64_t offset;
 	struct vm vm;
 
 	vm_create_loaded(&vm, 2);
+	offset = vm_offset(&vm, 1);
 	err = hold(fd, &vm, id, LONG_MS, &arg);
 	check(!err, "%s: %s", errno_name(err), arg.message);
-	vm_destroy(&vm);
+	if (but_vcpus) {
+		close(vm.fd);
+		vm.fd = -1;
+	} else {
+		vm_destroy(&vm);
+	}
 	err = hold_wait(fd, &arg);
 	check(err == ESRCH && arg.message[0], "VM closed: %s: %s", errno_name(err), arg.message);
+	if (but_vcpus) {
+		check(vm_offset(&vm, 1) == offset, "VM closed but for its vCPUs: offset %lld",
+		      (long long)vm_offset(&vm, 1));
+		vm_destroy(&vm);
+	}
 	close(fd);
 }
 
@@ -614,7 +627,8 @@ void test_hold_ends(void)
 	ended_unseen(&vm);
 	file_closed(&vm);
 	changed_meanwhile(ID_SAVED + 1);
-	vm_closed(ID_SAVED + 1);
+	vm_closed(ID_SAVED + 1, false);
+	vm_closed(ID_SAVED + 1, true);
 	process_gone(ID_SAVED + 1, SIGKILL, "killed");
 	process_gone(ID_SAVED + 1, SIGUSR1, "another program");
 	two_holds(&vm);
