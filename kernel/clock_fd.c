@@ -46,6 +46,19 @@ struct kch_incoming_vm *kch_clock_file_entry(struct kch_clock_file *clock)
 	return kch_incoming_find(&clock->incoming, clock->uuid, &vm, &none) ? NULL : vm;
 }
 
+struct file *kch_clock_file_vm(struct kch_clock_file *clock)
+{
+	struct kch_incoming_vm *vm;
+	struct kch_message none;
+	struct file *vm_file = NULL;
+
+	if (!kch_incoming_find(clock->record, clock->uuid, &vm, &none))
+		vm_file = kch_watch_get(vm->watch);
+	if (!vm_file && clock->vm_file)
+		vm_file = get_file(clock->vm_file);
+	return vm_file;
+}
+
 /* The descriptor is good for one clock. */
 static int check_id(const struct kch_clock_file *clock, const u8 uuid[KCH_UUID_SIZE],
 		    struct kch_message *message)
@@ -70,12 +83,11 @@ static int read_live(struct kch_clock_file *clock, struct kch_rec_vm **entry,
 		     struct kch_message *message)
 {
 	struct kch_kvm_facts facts;
-	struct file *vm_file = NULL;
+	struct file *vm_file;
 	int err;
 
 	mutex_lock(&kch_lock);
-	if (clock->vm_file)
-		vm_file = get_file(clock->vm_file);
+	vm_file = kch_clock_file_vm(clock);
 	mutex_unlock(&kch_lock);
 	if (!vm_file) {
 		kch_say(message, "this clock is of no VM yet: it was not restored");

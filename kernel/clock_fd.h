@@ -40,6 +40,12 @@ void kch_clock_file_free(struct kch_clock_file *clock);
 /* With kch_lock: its VM's entry in the record of its own; NULL: it has none. */
 struct kch_incoming_vm *kch_clock_file_entry(struct kch_clock_file *clock);
 
+/*
+ * With kch_lock: the VM that has the clock, with a reference; NULL: none has.  It need not be
+ * @vm_file: nobody may have waited for the end of a hold, and of the module's record none is.
+ */
+struct file *kch_clock_file_vm(struct kch_clock_file *clock);
+
 /* The file of a descriptor, to which @clock belongs from then on; or an error. */
 struct file *kch_clock_file_open(struct kch_clock_file *clock);
 

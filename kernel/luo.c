@@ -26,30 +26,38 @@
  */
 #define COMPATIBLE	"kvmclock-handover-v1"
 
-/* What the VM's next kernel has to know of it; not closed. */
-static int make_entry(struct kch_clock_file *clock, u32 *kvm_khz,
+/* What the VM's next kernel has to know of it; not closed.  @flags: of the record */
+static int make_entry(struct kch_clock_file *clock, u32 flags, u32 *kvm_khz,
 		      struct kch_rec_vm **entry, struct kch_message *message)
 {
 	struct kch_incoming *in = &clock->incoming;
 	struct kch_kvm_facts facts = { };
 	struct kch_incoming_vm *vm = kch_clock_file_entry(clock);
+	struct file *vm_file = kch_clock_file_vm(clock);
 	struct kch_outcome unused;
 	int err;
 
 	*entry = NULL;
-	if (clock->vm_file) {
-		err = kch_kvm_ask(&facts, message) ?:
-		      kch_kvm_read_exact(kch_kvm_of(clock->vm_file),
-					 facts.frac_bits, entry, message);
-	} else if (!vm) {
+	if (!vm && !clock->vm_file) {
 		kch_say(message, "it is of an entry of the module's record, which goes on by itself");
 		err = -EOPNOTSUPP;
+	} else if (vm_file) {
+		err = kch_kvm_ask(&facts, message) ?:
+		      kch_kvm_read_exact(kch_kvm_of(vm_file),
+					 facts.frac_bits, entry, message);
+		if (!err && flags & KCH_REC_SEALED)
+			(*entry)->flags |= cpu_to_le32(KCH_VM_AT_SEAL);
+	} else if (vm->vm.vm.used) {
+		kch_say(message, "it was given back already, and its VM is gone: what the guest had last is not known");
+		err = -EALREADY;
 	} else {
 		/* It is carried on as it came, and must be as good as for a restore. */
 		kch_kvm_known(&facts, NULL);
 		err = kch_incoming_usable(in, 0, &unused, message) ?:
 		      kch_incoming_entry(&vm->vm, entry, message);
 	}
+	if (vm_file)
+		fput(vm_file);
 	if (err) {
 		kvfree(*entry);
 		return err;
@@ -71,11 +79,9 @@ static int write_record(struct kch_clock_file *clock, u32 flags, void **preserve
 	u32 kvm_khz;
 	int err;
 
-	err = make_entry(clock, &kvm_khz, &entry, message);
+	err = make_entry(clock, flags, &kvm_khz, &entry, message);
 	if (err)
 		return err;
-	if (flags & KCH_REC_SEALED && clock->vm_file)
-		entry->flags |= cpu_to_le32(KCH_VM_AT_SEAL);
 	kch_rec_entry_close(entry);
 	size = kch_rec_entry_size(le32_to_cpu(entry->vcpu_count));
 	if (!memory || folio_size(virt_to_folio(memory)) < sizeof(header) + size) {

@@ -122,6 +122,10 @@ static int in_jail(int fd, const struct vm *vm)
 		return 8;
 	if (clock_restore(fd, vm, ID_SAVED, 0, &arg) != EALREADY)
 		return 9;
+	/* It is the clock of that VM now. */
+	if (clock_get(fd, KCH_OUTGOING, ID_SAVED, entry, sizeof(entry)) ||
+	    ((struct kch_rec_vm *)entry)->vcpu_count != cpu_to_le32(2))
+		return 10;
 	return 0;
 }
 
@@ -152,7 +156,7 @@ static void restore_in_jail(void)
 		enter_jail();
 		status = in_jail(clock.fd, &vm);
 		if (read(pipes[0], &byte, 1) < 0)
-			status = 10;
+			status = 11;
 		_exit(status);
 	}
 	close(pipes[0]);
