@@ -472,6 +472,8 @@ int kch_restoring_run(struct kch_restoring *job)
 		if (err == -EINTR) {
 			kch_say(&job->message, "the hold was ended while its VMM resumed: the guest goes on as its VMM left it");
 			err = -ECANCELED;
+		} else if (err == -ENOMEM) {
+			kch_say(&job->message, "the kernel has no memory to write the clock once more: the guest goes on as its VMM left it");
 		}
 		/*
 		 * The VMM may have changed more than the clock.  That is refused, but now
