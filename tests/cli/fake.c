@@ -153,27 +153,26 @@ int open(const char *path, int flags, ...)
 	return real(path, flags, mode);
 }
 
+/* Is that the call that FAKE_DENIED names? */
+static bool is_denied(const char *call)
+{
+	const char *denied = getenv("FAKE_DENIED");
+
+	return denied && !strcmp(denied, call);
+}
+
 DIR *opendir(const char *path)
 {
 	static DIR *(*real)(const char *path);
+	const char *only = getenv("FAKE_PID");
+	int pid;
 
 	if (!real)
 		real = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
 	errno = fake.opendir_errno;
-	return fake.opendir_errno ? NULL : real(path);
-}
-
-/* With FAKE_PID: is it that process's folder of descriptors, or none of any process? */
-static bool is_meant(int dir)
-{
-	char path[64], target[64] = "", only[64];
-
-	if (dir == AT_FDCWD || !getenv("FAKE_PID"))
-		return true;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
-	snprintf(only, sizeof(only), "/proc/%s/fd", getenv("FAKE_PID"));
-	return syscall(SYS_readlink, path, target, sizeof(target) - 1) < 0 ||
-	       !strcmp(target, only);
+	if (only && sscanf(path, "/proc/%d/fd", &pid) == 1)
+		errno = pid != atoi(only) ? ENOENT : is_denied("opendir") ? EACCES : errno;
+	return errno ? NULL : real(path);
 }
 
 ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
@@ -185,9 +184,10 @@ ssize_t readlinkat(int dir, const char *path, char *buffer, size_t size)
 	if (!real)
 		real = (ssize_t (*)(int, const char *, char *, size_t))
 			dlsym(RTLD_NEXT, "readlinkat");
-	/* Other tests have processes with VMs, too. */
-	if (getenv("FAKE_NO_VMS") || !is_meant(dir))
+	if (dir != AT_FDCWD && (getenv("FAKE_NO_VMS") || is_denied("readlinkat"))) {
+		errno = is_denied("readlinkat") ? EACCES : ENOENT;
 		return -1;
+	}
 	length = real(dir, path, buffer, size);
 	if (dir == AT_FDCWD && length > 0 && size >= strlen(VM_LINK) &&
 	    !strncmp(buffer, REUSED_LINK, strlen(REUSED_LINK)))

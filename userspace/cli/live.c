@@ -39,13 +39,15 @@ static int compare_files(const void *a, const void *b)
 	return order == 1 ? -1 : order != 0;
 }
 
-/* Is it the file @link, with its number if it has one? */
-static bool is_link(int dir, const char *path, const char *link)
+/* Is it the file @link, with its number if it has one?  Or a negative errno. */
+static int is_link(int dir, const char *path, const char *link)
 {
 	char target[64];
 	ssize_t length = readlinkat(dir, path, target, sizeof(target) - 1);
 
-	target[length < 0 ? 0 : length] = '\0';
+	if (length < 0)
+		return -errno;
+	target[length] = '\0';
 	return !strncmp(target, link, strlen(link)) &&
 	       strspn(target + strlen(link), "0123456789") == strlen(target + strlen(link));
 }
@@ -78,7 +80,7 @@ static int take_fd(int pidfd, int number, const char *link)
 	if (fd < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (is_link(AT_FDCWD, path, link))
+	if (is_link(AT_FDCWD, path, link) > 0)
 		return fd;
 	close(fd);
 	return -EBADF;
@@ -115,6 +117,15 @@ static void not_found(struct tool *tool, struct live_vms *live, pid_t pid, int e
 				   "%s; its VM cannot be looked at", strerror(-err));
 }
 
+/* Who has the device is to see all; without the capabilities it is so for hundreds of processes. */
+static void not_allowed(struct tool *tool, struct live_vms *live, pid_t pid)
+{
+	if (tool->handle && !live->code)
+		live->code = complain_code(tool, EXIT_FAILED, xasprintf("process %d", pid), -EACCES,
+					   "%s; whether it has a VM cannot be looked at: this needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+					   strerror(EACCES));
+}
+
 /* False: it is known already, or its process has ended, or cannot be read. */
 static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 		   unsigned int *ordinal, struct live_vms *live)
@@ -144,18 +155,21 @@ static bool add_vm(struct tool *tool, struct live_vm *vm, int pidfd,
 
 static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 {
-	int pidfd = open_process(pid);
+	int pidfd = open_process(pid), is_vm;
 	unsigned int ordinal = 0;
 	struct dirent *entry;
 	DIR *dir = open_fds(pid);
+	int err = dir ? 0 : -errno;
 
-	/* It has ended, or is another user's: only root sees all. */
-	if (!dir && errno != ENOENT && errno != ESRCH && errno != EACCES)
-		not_found(tool, live, pid, -errno);
-	while (dir && (entry = readdir(dir))) {
+	while (!err && (entry = readdir(dir))) {
 		struct live_vm vm = { .pid = pid, .number = atoi(entry->d_name) };
 
-		if (!is_number(entry->d_name) || !is_link(dirfd(dir), entry->d_name, VM_LINK))
+		if (!is_number(entry->d_name))
+			continue;
+		is_vm = is_link(dirfd(dir), entry->d_name, VM_LINK);
+		if (is_vm == -EACCES)
+			err = is_vm;
+		if (is_vm <= 0)
 			continue;
 		vm.fd = take_fd(pidfd, vm.number, VM_LINK);
 		if (vm.fd >= 0) {
@@ -165,6 +179,10 @@ static void find_in_process(struct tool *tool, pid_t pid, struct live_vms *live)
 			not_found(tool, live, pid, vm.fd);
 		}
 	}
+	if (err == -EACCES && !has_ended(pidfd))
+		not_allowed(tool, live, pid);
+	else if (err && err != -EACCES && err != -ENOENT && err != -ESRCH)
+		not_found(tool, live, pid, err);
 	if (dir)
 		closedir(dir);
 	if (pidfd >= 0)
@@ -224,7 +242,10 @@ struct live_vm *live_choose(struct tool *tool, const struct vm_choice *choice,
 					      "several running VMs have that id: say which with --pid");
 		chosen = &live->vms[i];
 	}
-	if (!chosen)
+	/* Of a process that could not be looked at that is said. */
+	if (!chosen && choice->pid && live->code)
+		*code = live->code;
+	else if (!chosen)
 		*code = complain_code(tool, live->code ? live->code : EXIT_NOTHING, object, -ESRCH,
 				      choice->pid ? "it has no such VM" :
 				      "no running VM is known by that id: say which with --pid");
@@ -250,7 +271,7 @@ int live_take_vcpus(const struct live_vm *vm, struct live_vcpus *vcpus, char *me
 	if (fd >= 0)
 		close(fd);
 	while (!err && (entry = readdir(dir))) {
-		if (!is_number(entry->d_name) || !is_link(dirfd(dir), entry->d_name, VCPU_LINK))
+		if (!is_number(entry->d_name) || is_link(dirfd(dir), entry->d_name, VCPU_LINK) <= 0)
 			continue;
 		fd = take_fd(pidfd, atoi(entry->d_name), VCPU_LINK);
 		/* A vCPU that is closed at this moment is missed by the module. */
