@@ -7,6 +7,7 @@ finding VMs of other processes, the library's order of writes; against a simulat
 
 The cases of tool.tbl, and those that are more than a command and what it says.
 """
+import contextlib
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import resource
 import shlex
 import shutil
+import socket
 import stat
 import struct
 import subprocess
@@ -430,6 +432,20 @@ class Device(Case):
             self.assertEqual([at.is_symlink(), at.read_text()[:7]], [False, "# HELP "])
         self.assertEqual((self.work / "theirs").read_text(), "theirs")
         self.assertEqual(stat.filemode(metrics.stat().st_mode), "-rw-r--r--")
+        # But no device or socket, nor what leads to one as /dev/stdout does; those of the machine are not tried.
+        bound = socket.socket(socket.AF_UNIX)
+        self.addCleanup(bound.close)
+        bound.bind(f"{self.work}/socket")
+        (self.work / "stdout").symlink_to("/proc/self/fd/1")
+        (self.work / "away").symlink_to("/dev/null")
+        with contextlib.suppress(PermissionError):
+            os.mknod(self.work / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        before = {path: path.lstat().st_ino for path in self.work.iterdir()}
+        for name in "socket", "stdout", "away", *(["null"] if (self.work / "null").exists() else []):
+            self.tool(1, f"report --prometheus {self.work}/{name}", "", f"{name}: Operation not supported; the report is not there",
+                      INCOMING="saved", LIVE="live")
+        self.tool(1, "report --prometheus -", "", "-: Operation not supported", INCOMING="saved", LIVE="live")
+        self.assertEqual({path: path.lstat().st_ino for path in self.work.iterdir()}, before)
         (self.work / "folder").mkdir()
         self.tool(1, f"report --prometheus {self.work}/folder", "", "Is a directory", INCOMING="saved", LIVE="live")
         self.assertEqual([path for path in self.work.iterdir() if path.name.startswith(("folder.", "kch.prom."))],

@@ -137,15 +137,36 @@ int write_file(const char *path, const char *text)
 	return write_bytes(path, text, strlen(text));
 }
 
+/* What the host would miss: a device, or a link to one or to an open file, as /dev/stdout is. */
+static bool is_to_stay(const char *path)
+{
+	char target[8] = "";
+	struct stat status;
+
+	if (!strcmp(path, "-"))
+		return true;
+	if (lstat(path, &status))
+		return false;
+	if (S_ISLNK(status.st_mode) && readlink(path, target, sizeof(target) - 1) > 0)
+		return !strncmp(target, "/dev/", 5) || !strncmp(target, "/proc/", 6);
+	return S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode) || S_ISSOCK(status.st_mode);
+}
+
 int write_bytes(const char *path, const void *data, size_t size)
 {
 	char *new = xasprintf("%s.XXXXXX", path);
-	int fd = mkostemp(new, O_CLOEXEC), err;
-	FILE *file = fd < 0 ? NULL : xcheck(fdopen(fd, "w"));
+	int fd, err;
+	FILE *file;
 	bool good;
 
-	if (!file)
+	if (is_to_stay(path)) {
+		errno = ENOTSUP;
 		return -1;
+	}
+	fd = mkostemp(new, O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	file = xcheck(fdopen(fd, "w"));
 	good = !fchmod(fd, 0644) && fwrite(data, 1, size, file) == size && !fflush(file) &&
 	       !fsync(fd);
 	good &= !fclose(file);

@@ -38,6 +38,7 @@ char *read_file(const char *path, size_t max, size_t *size);
 /*
  * The file has that text, all of it or none; 0, or -1 with errno set.  What is there
  * under its name is replaced, not opened: it may be a link or a FIFO of somebody else's.
+ * ENOTSUP: that is a device, a socket, a link into /dev or /proc, or the path is "-".
  */
 int write_file(const char *path, const char *text);
 int write_bytes(const char *path, const void *data, size_t size);
