@@ -214,7 +214,10 @@ static int conclude(struct auditor *a)
 		return complain_code(a->tool, EXIT_MISSING, NULL, -ESRCH,
 				     "%zu of %zu VMs of the record are not running", a->missing,
 				     a->found);
-	return a->found ? a->live.code : complain(a->tool, NULL, -ENOENT, "%s", message);
+	/* ... and so may be one of that process. */
+	if (a->found || (a->choice.pid && !a->choice.has_id && a->live.code))
+		return a->live.code;
+	return complain(a->tool, NULL, -ENOENT, "%s", message);
 }
 
 static int audit_all(struct auditor *a)
@@ -247,8 +250,12 @@ int audit_run(struct auditor *a)
 	if (code)
 		return code;
 	live_find(a->tool, a->choice.pid, &a->live);
-	/* --pid with --id says which is which. */
-	if (a->choice.pid && a->choice.has_id)
+	/* --pid with --id says which is which; with --fd alone the VM's own id does. */
+	if (a->choice.pid && (a->choice.has_id || a->choice.fd >= 0))
 		a->named = live_choose(a->tool, &a->choice, &a->live, &code);
+	if (a->named && !a->choice.has_id) {
+		memcpy(a->choice.id, a->named->uuid, sizeof(a->choice.id));
+		a->choice.has_id = true;
+	}
 	return code ? code : audit_all(a);
 }

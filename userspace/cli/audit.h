@@ -25,7 +25,7 @@ struct auditor {
 	void (*say_vcpu)(struct auditor *a, const struct kch_entry *entry,
 			 const struct kch_vcpu_error *error);
 	struct live_vms live;
-	struct live_vm *named;		/* what --pid with --id says is the one, or NULL */
+	struct live_vm *named;		/* the one, by --pid with --id or --fd, or NULL */
 	void *by_id;			/* a tree of tsearch(): of those with one id, the first */
 	size_t found, bad, missing;	/* of the record: asked for, not identical, not running */
 };
