@@ -27,7 +27,7 @@ static int export_vm(struct tool *tool, const struct live_vm *vm, const uint8_t 
 	err = write_bytes(path, bytes, size);
 	free(bytes);
 	if (err)
-		return complain(tool, path, -errno, "%s", strerror(errno));
+		return complain_code(tool, EXIT_FAILED, path, -errno, "%s", strerror(errno));
 	output_uuid(out, "uuid", uuid);
 	output_string(out, "name", vm->name);
 	output_number(out, "pid", vm->pid);

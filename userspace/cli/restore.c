@@ -392,7 +392,7 @@ int cmd_import(struct tool *tool, int argc, char **argv)
 		return code;
 	job.bytes = read_file(path, KCH_RECORD_BYTES_MAX, &job.size);
 	if (!job.bytes)
-		return complain(tool, path, -errno, "%s", strerror(errno));
+		return complain_code(tool, EXIT_FAILED, path, -errno, "%s", strerror(errno));
 	if (hold_s)
 		job.restore.flags |= KCH_RESTORE_HOLD;
 	job.restore.hold_ms = (unsigned int)hold_s * 1000;
