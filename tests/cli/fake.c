@@ -25,11 +25,12 @@
 /* A VM in the process that has it, but another file in the process that takes it. */
 #define REUSED_LINK	"/memfd:fake-vm-99"
 #define VCPU_FILE	"/memfd:fake-vcpu-%d"
+#define DEVICE_FILE	"/memfd:fake-device"
 #define STATS_FILE	"/memfd:fake-stats-%d"
 
 struct fake fake = { .error_number = -1 };
 
-static int device_fd = -1, kvm_fd = -1, scratch_fd = -1;
+static int kvm_fd = -1, scratch_fd = -1;
 
 void note(const char *format, ...)
 {
@@ -128,8 +129,7 @@ int open(const char *path, int flags, ...)
 			errno = ENOENT;
 			return -1;
 		}
-		device_fd = real("/dev/null", flags);
-		return device_fd;
+		return memfd_create("fake-device", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	}
 	if (!strcmp(path, "/dev/kvm")) {
 		if (fake.no_kvm) {
@@ -236,18 +236,32 @@ ssize_t readlink(const char *path, char *buffer, size_t size)
 	return readlinkat(AT_FDCWD, path, buffer, size);
 }
 
+/* The name of an open file, empty if it has none. */
+static const char *name_of(int fd)
+{
+	static char target[64];
+	char path[64];
+
+	memset(target, 0, sizeof(target));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	syscall(SYS_readlink, path, target, sizeof(target) - 1);
+	return target;
+}
+
+/* Also where it was duplicated to. */
+static bool is_device(int fd)
+{
+	return fd < FAKE_VM_FD && !strncmp(name_of(fd), DEVICE_FILE, strlen(DEVICE_FILE));
+}
+
 /* The number of the VM that a file descriptor is, by its name; -1: it is none. */
 static int vm_number(int fd)
 {
-	char path[64], target[64] = "";
 	int number;
 
 	if (fd == FAKE_VM_FD)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (syscall(SYS_readlink, path, target, sizeof(target) - 1) < 0)
-		return -1;
-	return sscanf(target, FAKE_LINK, &number) == 1 ? number : -1;
+	return sscanf(name_of(fd), FAKE_LINK, &number) == 1 ? number : -1;
 }
 
 int fail(int err, char *message, const char *text)
@@ -434,16 +448,10 @@ static int do_unpreserve(void)
 /* How many files of that name this process has open. */
 static int files_named(const char *name)
 {
-	char path[64], target[64];
 	int fd, count = 0;
 
-	for (fd = 0; fd < 256; fd++) {
-		memset(target, 0, sizeof(target));
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (syscall(SYS_readlink, path, target, sizeof(target) - 1) > 0 &&
-		    strstr(target, name))
-			count++;
-	}
+	for (fd = 0; fd < 256; fd++)
+		count += !!strstr(name_of(fd), name);
 	return count;
 }
 
@@ -590,7 +598,7 @@ static int clock_ioctl(unsigned long request, void *arg)
 
 static bool is_ours(int fd)
 {
-	return fd >= 0 && (fd == device_fd || fd == kvm_fd || fd == scratch_fd ||
+	return fd >= 0 && (is_device(fd) || fd == kvm_fd || fd == scratch_fd ||
 			   fd == FAKE_VM_FD || fd == FAKE_CLOCK_FD ||
 			   (fd >= FAKE_VCPU_FD &&
 			    fd < FAKE_VCPU_FD + FAKE_VCPUS_MAX));
@@ -623,7 +631,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (is_ours(fd) && is_interrupted())
 		return fail(EINTR, NULL, NULL);
-	if (fd == device_fd && fd >= 0)
+	if (is_device(fd))
 		return device_ioctl(request, arg);
 	if (fd == FAKE_CLOCK_FD && fake.has_clock)
 		return clock_ioctl(request, arg);

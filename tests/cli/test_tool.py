@@ -13,6 +13,7 @@ import json
 import os
 import re
 import resource
+import select
 import shlex
 import shutil
 import socket
@@ -103,6 +104,7 @@ needs_kvm = unittest.skipUnless(kvm_is_usable(), "no usable /dev/kvm")
 class Case(unittest.TestCase):
     maxDiff = None
     vmm = None
+    inherited = ()  # descriptors of ours that the tool gets
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -144,7 +146,7 @@ class Case(unittest.TestCase):
             fake.setdefault("PID", self.vmm.pid)
         environment = {key if key == "LC_ALL" else f"FAKE_{key}": self.file(word) if word in FILES else str(word)
                        for key, word in fake.items() if word}
-        done = self.run_program(TOOL, *arguments, status=status,
+        done = self.run_program(TOOL, *arguments, status=status, pass_fds=self.inherited,
                                 env={**os.environ, **environment, "LD_PRELOAD": str(PROGRAMS / "fake.so"),
                                      "RUNTIME_DIRECTORY": str(self.work)})
         self.out, self.err = done.stdout.decode(), done.stderr.decode()
@@ -455,12 +457,17 @@ class Device(Case):
         self.tool(1, "report --prometheus /proc/nowhere", "", "the report is not there", INCOMING="saved", LIVE="live")
 
     def test_hold_in_background(self):
-        """The tool has ended, its output too (or this would take too long), though the hold has not."""
+        """The tool has ended, its output too (or this would take too long), though the hold has not. Nor does the holder
+        keep any other file of its caller, which may have a lock."""
         self.start_vmm("0", "-uuid", uuid("a"), "-name", "web1")
+        end = os.pipe()
+        self.inherited = end[1:]
         found = self.tool(0, "restore --pid {pid} --hold=9", {"result": "held"}, INCOMING="saved", WAIT=1)
+        os.close(end[1])
         self.assertNotIn("mode", found)
+        self.assertEqual(select.select(end[:1], [], [], 10)[0], [end[0]])
+        os.close(end[0])
         os.kill(found["holder"], 15)
-
 
     def page(self, number, *fields, at=0):
         """The vmclock page in this one of the process's pages, and what it is made to say."""

@@ -192,8 +192,11 @@ static void log_outcome(struct tool *tool, const struct live_vm *vm, struct job 
 static int wait_in_background(struct tool *tool, const struct live_vm *vm, struct job *job,
 			      unsigned int hold_s)
 {
-	pid_t pid = fork();
-	int fd;
+	const int last = STDERR_FILENO + 1;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* Not where the standard files are to be. */
+	int device = null < 0 ? -1 : fcntl(job->device, F_DUPFD_CLOEXEC, last);
+	pid_t pid = device < 0 ? -1 : fork();
 
 	if (pid < 0)
 		return complain(tool, NULL, -errno, "%s; " AS_ITS_VMM, strerror(errno));
@@ -202,11 +205,12 @@ static int wait_in_background(struct tool *tool, const struct live_vm *vm, struc
 		return EXIT_DONE;
 	}
 	setsid();
-	/* A script waits for the end of what it reads; a terminal may go. */
-	fd = open("/dev/null", O_RDWR);
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0 ||
-	    dup2(fd, STDERR_FILENO) < 0 || chdir("/"))
+	/* A script waits for the end of what it reads, or for a lock; a terminal may go. */
+	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+	    dup2(null, STDERR_FILENO) < 0 || dup2(device, last) < 0 ||
+	    close_range((unsigned int)last + 1, ~0U, 0) || chdir("/"))
 		_exit(EXIT_FAILED);
+	job->device = last;
 	log_outcome(tool, vm, job, hold_s);
 	_exit(EXIT_DONE);
 }
