@@ -171,7 +171,8 @@ DIR *opendir(const char *path)
 		real = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
 	errno = fake.opendir_errno;
 	if (only && sscanf(path, "/proc/%d/fd", &pid) == 1)
-		errno = pid != atoi(only) ? ENOENT : is_denied("opendir") ? EACCES : errno;
+		errno = is_denied(pid == atoi(only) ? "opendir" : "others") ? EACCES :
+			pid == atoi(only) ? errno : ENOENT;
 	return errno ? NULL : real(path);
 }
 

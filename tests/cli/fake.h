@@ -17,7 +17,8 @@
  *	FAKE_NO_VMS	if set, no process has a VM
  *	FAKE_ENTRY_PID	if set, the process of all VMs of the records, which are there
  *	FAKE_PID	if set, no other process has one; those of other tests do
- *	FAKE_DENIED	opendir or readlinkat: that may not be done with processes' descriptors
+ *	FAKE_DENIED	opendir or readlinkat: that may not be done with that process's
+ *			descriptors; others: nothing with those of the other ones
  *	FAKE_CAPACITY, FAKE_SELFCHECK	numbers for KCH_IOC_INFO
  *	FAKE_SCALED	if set, the vCPUs' TSCs have half the host's frequency
  *

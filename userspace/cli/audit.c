@@ -210,14 +210,13 @@ static int conclude(struct auditor *a)
 	if (a->bad)
 		return EXIT_FAILED;
 	/* One that could not be looked at may be among these. */
-	if (a->missing && !a->live.code)
+	if (a->live.code && (a->missing || (a->choice.pid && !a->choice.has_id)))
+		return a->live.code;
+	if (a->missing)
 		return complain_code(a->tool, EXIT_MISSING, NULL, -ESRCH,
 				     "%zu of %zu VMs of the record are not running", a->missing,
 				     a->found);
-	/* ... and so may be one of that process. */
-	if (a->found || (a->choice.pid && !a->choice.has_id && a->live.code))
-		return a->live.code;
-	return complain(a->tool, NULL, -ENOENT, "%s", message);
+	return a->found ? EXIT_DONE : complain(a->tool, NULL, -ENOENT, "%s", message);
 }
 
 static int audit_all(struct auditor *a)
