@@ -409,6 +409,11 @@ class Device(Case):
         self.assertEqual(len(re.findall("^kvmclock_handover_vm_identical", text, re.M)), 2)
         for name, kind in re.findall("^# (?:TYPE|HELP) ([a-z_]+) (gauge)?", text, re.M):
             self.assertRegex(name + kind, "^kvmclock_handover_")
+        # Entries that have lost their ids are counted; no series is there twice.
+        self.tool(1, command, {"vms.verdict": ["identical", "unreadable", "unreadable"]}, INCOMING="damaged-two", LIVE="live")
+        series = [line.split()[0] for line in metrics.read_text().splitlines() if not line.startswith("#")]
+        self.assertEqual(sorted(set(series)), sorted(series))
+        self.assertIn('kvmclock_handover_vms{state="different"} 2\n', metrics.read_text())
         self.start_vmm("1", "-uuid", uuid("a"))
         found = self.tool(1, command, {"vms.verdict": ["differs", "not live"], "vms.cycles": ["1", None]}, "vCPU 0 is off by",
                           INCOMING="saved", LIVE="live")

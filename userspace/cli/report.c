@@ -193,7 +193,8 @@ static void add_metric(FILE *file, struct json_object *rows, const char *column,
 
 		if (!strcmp(column, "verdict"))
 			value = strcmp(value, "identical") ? "0" : "1";
-		if (strcmp(value, "-"))
+		/* Entries that have lost their ids would all be the same series. */
+		if (strcmp(value, "-") && strcmp(output_text(row, "uuid"), "-"))
 			fprintf(file, "kvmclock_handover_%s{uuid=\"%s\",name=\"%s\"} %s\n", metric,
 				output_text(row, "uuid"), label(output_text(row, "name")), value);
 	}
