@@ -90,6 +90,9 @@ static int set(struct tool *tool, const struct option_row *row, const char *arg)
 					 row->min, row->max, arg);
 		break;
 	case OPTION_TEXT:
+		/* As of an empty variable: it would be written into "/". */
+		if (row->otherwise && arg && !*arg)
+			return bad_usage(tool, "--%s= names no folder", row->name);
 		*(const char **)row->to = arg ? arg : row->otherwise;
 		break;
 	case OPTION_ID:
