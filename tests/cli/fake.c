@@ -237,6 +237,22 @@ ssize_t readlink(const char *path, char *buffer, size_t size)
 	return readlinkat(AT_FDCWD, path, buffer, size);
 }
 
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+	static ssize_t (*real)(int fd, const void *data, size_t size, off_t at);
+	const char *path = getenv("FAKE_WRITES");
+	FILE *file = path ? fopen(path, "ae") : NULL;
+
+	if (!real)
+		real = (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+	if (file) {
+		fprintf(file, "%u %zu %u\n", (unsigned int)at % 4096, size,
+			*(const uint32_t *)data);
+		fclose(file);
+	}
+	return real(fd, data, size, at);
+}
+
 /* The name of an open file, empty if it has none. */
 static const char *name_of(int fd)
 {

@@ -20,6 +20,7 @@
  *	FAKE_DENIED	opendir or readlinkat: that may not be done with that process's
  *			descriptors; others: nothing with those of the other ones
  *	FAKE_CAPACITY, FAKE_SELFCHECK	numbers for KCH_IOC_INFO
+ *	FAKE_WRITES	a file: of each pwrite() the offset in its page, size, first number
  *	FAKE_SCALED	if set, the vCPUs' TSCs have half the host's frequency
  *
  * A memory file of the name fake-vm-N, in any process (fake-vmm), is KVM VM N.  N 99 is

@@ -531,6 +531,12 @@ class Device(Case):
                         break
                     time.sleep(0.1)
                 self.assertEqual(told, (6, 8), (options, marker))
+        # The guest may read it meanwhile: the count is odd as long as the rest is not whole.
+        loaded()
+        self.tool(0, restore + " --hold=9 --wait", INCOMING="saved", HIDDEN=5, WRITES=self.work / "writes")
+        writes = [line.split() for line in (self.work / "writes").read_text().splitlines()]
+        self.assertEqual([line[:3 if line[0] == "12" else 2] for line in writes],
+                         [["12", "4", "5"], ["16", "96"], ["12", "4", "4"], ["12", "4", "7"], ["16", "96"], ["12", "4", "6"]])
         # Nothing is guessed.
         then, bumped = loaded(*saved[:2], 2, *saved[3:])
         restored(0, restore, False, "version 2, expected 1")

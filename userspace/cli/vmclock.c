@@ -15,8 +15,8 @@
 #include <kvmclock-handover-vmclock.h>
 #include "vmclock.h"
 
-/* What can be different in a page that was saved and loaded; and from there it is written. */
-#define CHANGES_FROM	offsetof(struct vmclock_page, seq_count)
+/* From there a page is written, behind its sequence count. */
+#define CHANGES_FROM	(offsetof(struct vmclock_page, seq_count) + sizeof(__le32))
 #define TEXT_MAX	(2 * sizeof(struct vmclock_page) + 2)
 
 static char *kept_path(const char *folder, const uint8_t *uuid)
@@ -148,14 +148,23 @@ void vmclock_find(struct tool *tool, const struct live_vm *vm, const uint8_t uui
 		vmclock->address = address;
 }
 
+static bool write_at(int memory, uint64_t at, const void *data, size_t size)
+{
+	return pwrite(memory, data, size, (off_t)at) == (ssize_t)size;
+}
+
+/* With the sequence count odd meanwhile: the guest may run, and read it. */
 static bool write_page(struct tool *tool, const struct vmclock *vmclock,
 		       const struct vmclock_page *page)
 {
-	const size_t size = sizeof(*page) - CHANGES_FROM;
+	const uint64_t at = vmclock->address + offsetof(struct vmclock_page, seq_count);
+	const uint64_t body = vmclock->address + CHANGES_FROM;
+	const __le32 odd = page->seq_count | htole32(1);
 	int memory = open_memory(vmclock->pid, O_RDWR);
-	bool written = memory >= 0 &&
-		       pwrite(memory, (const char *)page + CHANGES_FROM, size,
-			      (off_t)(vmclock->address + CHANGES_FROM)) == (ssize_t)size;
+	bool written = memory >= 0 && write_at(memory, at, &odd, sizeof(odd)) &&
+		       write_at(memory, body, (const char *)page + CHANGES_FROM,
+				sizeof(*page) - CHANGES_FROM) &&
+		       write_at(memory, at, &page->seq_count, sizeof(odd));
 
 	if (!written)
 		complain_code(tool, EXIT_DONE, xasprintf("process %d", vmclock->pid), 0,
