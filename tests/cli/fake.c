@@ -82,6 +82,7 @@ static void set_up(void)
 	fake.tsc_source = (uint32_t)number_of("FAKE_TSC_SOURCE", KCH_TSC_SETTLED);
 	fake.kvm_khz = 2596124;
 	fake.restore_mode = KCH_MODE_IDENTICAL;
+	fake.no_kvm = number_of("FAKE_NO_KVM", 0);
 	fake.knows_vms = getenv("FAKE_KNOWN");
 	fake.processes_end = getenv("FAKE_ENDED");
 	path = getenv("FAKE_INCOMING");
@@ -132,10 +133,9 @@ int open(const char *path, int flags, ...)
 		return memfd_create("fake-device", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	}
 	if (!strcmp(path, "/dev/kvm")) {
-		if (fake.no_kvm) {
-			errno = ENOENT;
+		errno = fake.no_kvm;
+		if (errno)
 			return -1;
-		}
 		kvm_fd = real("/dev/null", flags);
 		/* The device was closed, and its number is taken again. */
 		if (kvm_fd == device_fd)

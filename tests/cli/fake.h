@@ -20,6 +20,7 @@
  *	FAKE_DENIED	opendir or readlinkat: that may not be done with that process's
  *			descriptors; others: nothing with those of the other ones
  *	FAKE_CAPACITY, FAKE_SELFCHECK	numbers for KCH_IOC_INFO
+ *	FAKE_NO_KVM	the errno of opening /dev/kvm
  *	FAKE_WRITES	a file: of each pwrite() the offset in its page, size, first number
  *	FAKE_SCALED	if set, the vCPUs' TSCs have half the host's frequency
  *
@@ -73,7 +74,7 @@ struct fake {
 	bool knows_vms;			/* FAKE_KNOWN */
 	bool processes_end;		/* FAKE_ENDED */
 	struct fake_clock *clock;	/* a clock that goes; NULL: clock_ns stands */
-	bool no_kvm;			/* no /dev/kvm */
+	int no_kvm;			/* errno of /dev/kvm, or 0 */
 	bool no_device;			/* no /dev/kvmclock_handover */
 	int clock_fd_errno;		/* of KCH_IOC_CLOCK_FD; else it is not known */
 	const char *machine;		/* DMI product UUID; NULL: not to be read */

@@ -160,7 +160,7 @@ static void test_save_refused(void)
 	check_err(kch_use_kvm(handle, 1 << 20), EBADF);
 	check_err(kch_use_kvm(handle, STDIN_FILENO), EBADFD);
 	check_err(kch_use_kvm(handle, kvm), 0);
-	fake.no_kvm = true;
+	fake.no_kvm = ENOENT;
 	check_err(save(), 0);
 	check_err(kch_use_kvm(handle, -1), 0);
 	refuse(ENXIO);

@@ -428,7 +428,8 @@ int cmd_selftest(struct tool *tool, int argc, char **argv)
 	s.table = output_table(&tool->out, "tests", columns);
 	s.kvm = s.kvm < 0 ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : s.kvm;
 	if (s.kvm < 0)
-		return complain_code(tool, EXIT_NOTHING, "/dev/kvm", -errno,
+		return complain_code(tool, errno == ENOENT || errno == ENXIO || errno == ENODEV ?
+				     EXIT_NOTHING : EXIT_FAILED, "/dev/kvm", -errno,
 				     "%s; nothing can be tried", strerror(errno));
 	s.stock = xcheck(kch_open_stock());
 	if (kch_use_kvm(s.stock, s.kvm))
