@@ -344,7 +344,7 @@ int cmd_restore(struct tool *tool, int argc, char **argv)
 		  &result->flags, KCH_RESTORE_OLD },
 		{ "vmclock", "[=DIR]", "put back its vmclock page, kept in DIR; " VMCLOCK_FOLDER,
 		  OPTION_TEXT, &job.vmclock_folder, .otherwise = VMCLOCK_FOLDER },
-		{ "max-blackout", "=MS", "refuse if more time has passed since the clock was read last",
+		{ "max-blackout", "MS", "refuse if more time has passed since the clock was read last",
 		  OPTION_NUMBER, &blackout_ms_max, 0, 1, INT_MAX },
 		OPTION_ROW_POLICY(&policy),
 		{}
