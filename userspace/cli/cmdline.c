@@ -183,12 +183,15 @@ static bool reserves(const char *value, const char *needed)
 		start = *end == '$' ? memparse(end + 1, &end) : 0;
 		if (start && start <= at && at + bytes <= start + size)
 			return true;
-		value = *end == ',' ? end + 1 : NULL;
+		/* Those before it may be of any other kind. */
+		value = strchr(value, ',');
+		if (value)
+			value++;
 	}
 	return false;
 }
 
-/* Is @value, of a parameter of that name, as good as the one needed? */
+/* Is @value, of a parameter of that name, as good as the one needed?  As the kernel reads it. */
 static bool is_as_good(const char *name, const char *value, const char *needed)
 {
 	uint64_t start, size, needed_start, needed_size;
