@@ -229,7 +229,7 @@ def faults(root: Path):
     said = events(root, "echo exit 1 >/status-report; " + start)
     (root / "etc/modprobe.d/kch.conf").unlink()
     yield from expect("no module, a clock that differs", said, said == "failed; failed; kvmclockctl report --save")
-    said = events(root, "echo quiet kho=1 >/run/cmdline; mount --bind /run/cmdline /proc/cmdline; "
+    said = events(root, "echo quiet kho=Yes >/run/cmdline; mount --bind /run/cmdline /proc/cmdline; "
                   "systemctl start kvmclock-handover-load 2>/dev/null; " + start)
     yield from expect("KHO, no module", said, said.startswith("failed; "))
     said = events(root, f"""export PATH=/usr/local/sbin:$PATH

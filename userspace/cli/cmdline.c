@@ -201,7 +201,7 @@ static bool is_as_good(const char *name, const char *value, const char *needed)
 	if (!strcmp(name, "reserve_mem"))
 		return !strcmp(value, needed);
 	if (!strcmp(name, "kho"))
-		return !strcmp(value, "on") || !strcmp(value, "1") || !strcmp(value, "y");
+		return *value && (strchr("EeYyTt1", *value) || !strncasecmp(value, "on", 2));
 	if (strcmp(name, MODULE ".region"))
 		return !strcmp(value, needed);
 	parse_range(value, &start, &size);
