@@ -137,9 +137,6 @@ int open(const char *path, int flags, ...)
 		if (errno)
 			return -1;
 		kvm_fd = real("/dev/null", flags);
-		/* The device was closed, and its number is taken again. */
-		if (kvm_fd == device_fd)
-			device_fd = -1;
 		return kvm_fd;
 	}
 	if (!strcmp(path, "/sys/devices/system/clocksource/clocksource0/current_clocksource"))
