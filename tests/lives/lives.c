@@ -586,7 +586,7 @@ static void live_kernel(const volatile bool with_module)
 			cut_at = 1 + (int)chance(6 + GUESTS);
 		gone_unread = one_in(4);
 		/* Or the kexec is earlier than it has looked for VMs after it was loaded anew. */
-		if (gone_unread && one_in(4) && !any_held()) {
+		if (gone_unread && one_in(4) && !any_held() && !(kho && outgoing.count)) {
 			end_module(true);
 			begin_module(false);
 		}
