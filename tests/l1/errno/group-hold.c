@@ -577,7 +577,7 @@ static void interrupted(struct vm *vm)
 static void held_at_kexec(void)
 {
 	struct kch_restore arg;
-	struct clocks before[2], saved, live;
+	struct clocks before[2], saved[2], live;
 	int fd[2], err, i;
 	struct vm vm[2];
 
@@ -585,6 +585,7 @@ static void held_at_kexec(void)
 		vm_create_loaded(&vm[i], 2);
 		before[i] = live_clocks(&vm[i]);
 		fd[i] = open_device();
+		saved[i] = saved_clocks(ID_SAVED + i);
 		if (i)
 			must_preserve(&vm[i], ID_SAVED + i);
 		err = hold(fd[i], &vm[i], ID_SAVED + i, LONG_MS, &arg);
@@ -592,7 +593,6 @@ static void held_at_kexec(void)
 		if (!i)
 			must_preserve(&vm[i], ID_SAVED + i);
 	}
-	saved = saved_clocks(ID_SAVED);
 	fault_insert("seal=1", ECANCELED);
 	for (i = 0; i < 2; i++) {
 		check_as_left(&vm[i], &before[i], "kexec");
@@ -607,7 +607,7 @@ static void held_at_kexec(void)
 	for (i = 0; i < 2; i++) {
 		err = restore(&vm[i], ID_SAVED + i, 0, &arg);
 		live = live_clocks(&vm[i]);
-		check(!err && same_clocks(&saved, &live, 2),
+		check(!err && same_clocks(&saved[i], &live, 2),
 		      "held at the kexec, and preserved %s: %s: %s", i ? "before" : "then",
 		      errno_name(err), arg.message);
 		vm_destroy(&vm[i]);
@@ -642,6 +642,8 @@ void test_hold_ends(void)
 	vm_destroy(&vm);
 	check(becomes_dead(KCH_INCOMING, ID_SAVED), "closed, and live");
 
+	module_unload();
+	begin(vcpus, 2);
 	held_at_kexec();
 	module_unload();
 	region_clear();
