@@ -164,9 +164,9 @@ int kch_do_read(void *context, void *arg, struct kch_message *message)
 	      kch_kvm_read(kch_kvm_of(vm_file), facts.frac_bits, &entry, message);
 	if (err)
 		goto out;
-	read->kvm_tsc_khz = facts.kvm_khz;
+	read->kvm_tsc_khz = kch_kvm_khz(kch_kvm_of(vm_file), &facts);
 	read->pid = le32_to_cpu(entry->pid);
-	say_agreement(entry, facts.kvm_khz, vm_file, read);
+	say_agreement(entry, read->kvm_tsc_khz, vm_file, read);
 	kch_watch_known_as(vm_file, entry);
 	kch_rec_entry_close(entry);
 	err = kch_ioctl_give(read->buffer, &read->buffer_size, entry,

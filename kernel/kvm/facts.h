@@ -6,6 +6,7 @@
 #include "core/check.h"
 
 struct file;
+struct kvm;
 
 /*
  * Asks KVM, once for every KVM that is loaded and every tsc_khz; later calls return what is
@@ -19,6 +20,12 @@ int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message);
 
 /* The last result, at once and without asking: 0, -ELIBBAD, or -ENODATA not known yet. */
 int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message);
+
+/*
+ * The frequency this VM's clock is computed from: that of @facts, unless KVM keeps to the one
+ * it had when it was given the clock.
+ */
+u32 kch_kvm_khz(struct kvm *kvm, const struct kch_kvm_facts *facts);
 
 /*
  * Does the module read this very VM right?  Compares its kvmclock, and the offsets of

@@ -263,12 +263,15 @@ int kch_kvm_restore_again(struct kvm *kvm, struct kch_kvm_restore *r, struct kch
 int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 {
 	struct kvm_clock_state *state, *renewed;
+	struct kch_kvm_keep own = *keep;
 	struct kch_rec_vm *entry;
 	struct kch_instant now;
 	int err = get_state(kvm, &state, NULL);
 
 	if (err)
 		return err;
+	/* It may have been refined between kch_kvm_ask() and the restore. */
+	own.facts.kvm_khz = kch_kvm_khz(kvm, &keep->facts);
 	entry = kvmalloc(kch_rec_entry_size(state->nr_vcpus), GFP_KERNEL);
 	if (!entry) {
 		kvfree(state);
@@ -277,7 +280,7 @@ int kch_kvm_keep(struct kvm *kvm, const struct kch_kvm_keep *keep)
 	state_to_entry(kvm, state, keep->facts.frac_bits, entry, state->nr_vcpus);
 	err = kch_entry_exact(entry, NULL);
 	kch_host_instant(&now);
-	if (!err && kch_entry_renew(entry, keep, state->hyperv_page, &now)) {
+	if (!err && kch_entry_renew(entry, &own, state->hyperv_page, &now)) {
 		renewed = state_of(entry);
 		err = renewed ? kvm_move_clock_reference(kvm, state, renewed) :
 				-ENOMEM;
@@ -311,7 +314,7 @@ int kch_kvm_adopt(struct kvm *kvm, const struct kch_kvm_facts *facts,
 
 int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 {
-	facts->kvm_khz = kvm_clock_tsc_khz(&facts->frac_bits);
+	facts->kvm_khz = kvm_clock_tsc_khz(NULL, &facts->frac_bits);
 	if (facts->kvm_khz)
 		return 0;
 	kch_say(message, "KVM has no vendor module yet: kvm_intel or kvm_amd has to be loaded");
@@ -321,6 +324,11 @@ int kch_kvm_ask(struct kch_kvm_facts *facts, struct kch_message *message)
 int kch_kvm_known(struct kch_kvm_facts *facts, struct kch_message *message)
 {
 	return kch_kvm_ask(facts, NULL) ? -ENODATA : 0;
+}
+
+u32 kch_kvm_khz(struct kvm *kvm, const struct kch_kvm_facts *facts)
+{
+	return kvm_clock_tsc_khz(kvm, NULL);
 }
 
 int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,

@@ -515,6 +515,11 @@ static int check_offsets(struct kvm *kvm, struct file **vcpus, u32 count,
 	return err;
 }
 
+u32 kch_kvm_khz(struct kvm *kvm, const struct kch_kvm_facts *facts)
+{
+	return facts->kvm_khz;
+}
+
 int kch_kvm_check_vm(struct file *vm_file, struct file **vcpus, u32 count,
 		     const struct kch_kvm_facts *facts, void __user *scratch,
 		     struct kch_message *message)

@@ -257,7 +257,7 @@ KCH_API int kch_vm_get(struct kch_handle *handle, enum kch_which which,
  * @rebase_bound_ns: upper bound of that step as long as the module keeps the clock,
  *	ns; 0: the module does not keep it
  * @pid: the process that has the VM; 0 unknown
- * @kvm_tsc_khz: the frequency KVM computes guest clocks from, kHz; 0 unknown
+ * @kvm_tsc_khz: the frequency KVM computes this VM's clock from, kHz; 0 unknown
  */
 struct kch_live_info {
 	size_t sz;

@@ -372,7 +372,7 @@ struct kch_get {
  * @rebase_bound_ns: out: what that step stays below as long as the module keeps
  *	the VM's clock, ns; 0: it does not, as it has not restored the VM
  * @pid: out: the process that has the VM
- * @kvm_tsc_khz: out: as in struct kch_info
+ * @kvm_tsc_khz: out: the frequency KVM computes this VM's clock from, kHz
  * @message: out: why it was refused
  *
  * Changes nothing.  Errors: EBADF EBADFD EIO ECHILD ELIBBAD ENXIO ENOBUFS.
