@@ -150,7 +150,8 @@ static void say_next(struct doctor *d, const struct next *next)
 
 	if (next->old_way && uses_kho(d))
 		doctor_say(d, "next region", NOT_READY,
-			   xasprintf("%s: by kexec_load(2), and KHO hands nothing over to it", next->from),
+			   xasprintf("%s: by kexec_load(2), and KHO hands nothing over to it",
+				     next->from),
 			   "without it the next kernel does not find the record", next->remedy);
 	else if (!next->line)
 		doctor_say(d, "next region", UNKNOWN,
