@@ -59,9 +59,15 @@ vms() { # COMMAND...
 	wait
 	# A VMM's child may still be ending, and a VM that ends is read once more: in which slot the next record comes
 	# to be depends on it.
-	while pidof kch-vmm >/dev/null; do
+	while pidof kch-vmm >/dev/null || is_unread; do
 		sleep 0.1
 	done
+}
+
+# Is there a VM in the record that has ended, and was not read since?
+is_unread() {
+	_outgoing=/sys/kernel/debug/kvmclock_handover/outgoing
+	[ -e "$_outgoing" ] && awk '/^at_end: / { unread = !$2 } /^stale: 0/ && unread { found = 1 } END { exit !found }' "$_outgoing"
 }
 
 come_back() { # METHOD SAVE [OPTIONS]
