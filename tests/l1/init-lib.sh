@@ -246,9 +246,12 @@ told_khz() { # KHZ
 	echo "tsc_early_khz=$1 hpet=disable pmtmr=0"
 }
 
-# The same, N kHz more than this kernel's, for a case with the parameter NAME=N.
+# The same, that of this kernel and N more, for a case with the parameter NAME_khz=N or NAME_ppm=N.
 shifted_khz() { # NAME
-	[ -z "$(param "$1")" ] || told_khz $(($(field status tsc_khz) + $(param "$1")))
+	_khz=$(field status tsc_khz)
+	_more=$(param "$1_khz")
+	[ -z "$(param "$1_ppm")" ] || _more=$((_khz * $(param "$1_ppm") / 1000000))
+	[ -z "$_more" ] || told_khz $((_khz + _more))
 }
 
 far_apart() { # KHZ KHZ: beyond KVM's tsc_tolerance_ppm, 250

@@ -4,7 +4,7 @@
 # that is reset has its clock from KVM anew. The record is made to be age= days old, see age.sh; the other
 # parameters are those of qemu.sh, and
 #
-#   host_khz=N   the next kernel takes the TSC for N kHz faster than this one
+#   host_ppm=N   the next kernel takes the TSC for so much faster than this one
 #   first=reset  the guest is reset before it is stopped: each of the two makes KVM take a new reference, after
 #                which the other has little to show
 #

@@ -20,7 +20,7 @@
 #   save=tool      or it knows nothing of it, and kvmclockctl saves it from outside, while it runs;
 #   save=all       ... and by the id it was restored under, in later stages, when no record has it
 #   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
-#   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain
+#   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain; shift_ppm=N
 #   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement
 #   unsettled=yes  the next kernel, not those after it, never ends its calibration;
 #   unsettled=pin  nor that, but it has the frequency of this one
@@ -147,7 +147,7 @@ next_words() {
 		echo kch.kvm=early pmtmr=0x608
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\).*/\1,init_tsc_clocksource/p' /proc/cmdline
 	else
-		shifted_khz shift_khz
+		shifted_khz shift
 	fi
 }
 

@@ -103,7 +103,7 @@ stage_0() {
 	check save kvmclockctl save --pid "$JAIL_PID" --id "$JAIL_ID" --name jail
 	judge_jail first
 	end_jail first
-	_words="$(shifted_khz shift_khz) $(carry_out)"
+	_words="$(shifted_khz shift) $(carry_out)"
 	# shellcheck disable=SC2086 # words
 	do_kexec "$NEXT_LINE" $_words
 }

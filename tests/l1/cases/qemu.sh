@@ -22,7 +22,7 @@
 #   guest_mb=N     its memory (96)
 #   clocksource=NAME     that it has (kvm-clock)
 #   guest_khz=N    the guest is given a TSC frequency N kHz above the host's, by QEMU's option
-#   host_khz=N     the next kernel takes the TSC for N kHz faster than this one
+#   host_khz=N     the next kernel takes the TSC for N kHz faster than this one; host_ppm=N
 
 VCPUS=$(param vcpus 1)
 METHODS=$(param methods ours | tr , ' ')
@@ -267,7 +267,7 @@ stage_0() {
 	saved_host_tsc >"$CARRIED/stopped"
 	quit_qemu first
 	cp /run/first.data "$CARRIED/before"
-	_words="$(shifted_khz host_khz) $(carry_out)"
+	_words="$(shifted_khz host) $(carry_out)"
 	# shellcheck disable=SC2086 # words
 	do_kexec "$NEXT_LINE" $_words
 }

@@ -107,7 +107,7 @@ stage_0() {
 		check capture run_test capture "$OURS/capture_test"
 	fi
 	check preserve run_test preserve "$OURS/handover_test" preserve
-	_words="$(shifted_khz shift_khz) $(carry_out)"
+	_words="$(shifted_khz shift) $(carry_out)"
 	# shellcheck disable=SC2086 # words
 	do_kexec "$NEXT_LINE" $_words
 }
