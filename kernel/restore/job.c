@@ -460,6 +460,7 @@ static int put_back_held(struct kch_restoring *job, void __user *user)
 int kch_restoring_run(struct kch_restoring *job)
 {
 	struct kvm *kvm = kvm_of(job);
+	struct kch_message why;
 	int err, back;
 
 	err = in_memory_of_vm(job, restore_now);
@@ -487,8 +488,11 @@ int kch_restoring_run(struct kch_restoring *job)
 	/* The signal that ended the hold must not end this, too. */
 	flush_signals(current);
 	/* vCPUs can run on without a descriptor of the VM, but not without its process. */
+	why = job->message;
 	back = in_memory_of_vm(job, put_back_held);
-	if (back == -ENOMEM)
+	if (back == -ESRCH)
+		job->message = why;
+	else if (back == -ENOMEM)
 		not_put_back(job, back);
 	if (back != -ESRCH && !job->todo.stays)
 		strlcat(job->message.text, ": the guest goes on as its VMM left it",
