@@ -96,6 +96,12 @@ class Run(unittest.TestCase):
         self.assertRegex((LOGS / "killed/outcome").read_text(), "^lost: killed from outside after [0-9]+ s")
         self.assertEqual((LOGS / "limit/outcome").read_text(), "lost: time limit\n")
 
+    def test_load(self):
+        """On a machine of which others take two thirds a case has three times as long."""
+        for load, limit in (0, 20), (2.9, 20), (5.8, 60):
+            with mock.patch("os.getloadavg", return_value=(load, 0, 0)), mock.patch("os.cpu_count", return_value=2):
+                self.assertEqual(run.in_company(case("any")).limit, limit)
+
     def test_two_runs(self):
         """A second run leaves alone what the first one has under way."""
         busy = case("busy", "do=slow")
