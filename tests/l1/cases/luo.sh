@@ -94,9 +94,8 @@ judge_tsc() {
 stage_0() {
 	if [ -n "$(param off_ppm)" ]; then
 		wait_settled
-		_khz=$(field status tsc_khz)
 		# shellcheck disable=SC2046 # words
-		do_kexec "$NEXT_LINE" $(told_khz $((_khz + _khz * $(param off_ppm) / 1000000)))
+		do_kexec "$NEXT_LINE" $(shifted_khz off)
 	fi
 	start_guest
 }
