@@ -192,8 +192,9 @@ KCH_API int kch_stock_restore(struct kch_handle *handle, int vm_fd, const struct
  * host's wall clock, and say how good that is: what adjtimex(2) tells.  A guest that runs
  * on after it has a clock that goes on as the bytes say.
  *
- * Return: 0, or as kch_stock_save(); with @vcpus NULL as kch_vm_read(), -EOPNOTSUPP (no
- * master clock), -ENODATA (no vCPU has run), -ENOBUFS (*@size tells what is needed).
+ * Return: 0, or as kch_stock_save(); with @vcpus NULL as kch_vm_read(), -ENOTRECOVERABLE
+ * (a vCPU is in TSC catch-up), -EOPNOTSUPP (no master clock: only the VMM, with @vcpus, can
+ * export it), -ENODATA (no vCPU has run), -ENOBUFS (*@size tells what is needed).
  */
 KCH_API int kch_export(struct kch_handle *handle, int vm_fd, const struct kch_stock_vcpu *vcpus,
 		       size_t count, const uint8_t uuid[KCH_UUID_SIZE], const char *name,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "check.h"
 #include "kvm.h"
 #include "place.h"
 #include "policy.h"
@@ -40,6 +41,7 @@ static int export_live(struct kch_handle *handle, int vm_fd, const uint8_t uuid[
 		       const char name[KCH_NAME_SIZE], void *buffer, size_t *size)
 {
 	struct kch_live_info live = { .sz = sizeof(live) };
+	struct kch_message message;
 	size_t room = *size;
 	struct kch_vm *vm;
 	int err;
@@ -50,11 +52,11 @@ static int export_live(struct kch_handle *handle, int vm_fd, const uint8_t uuid[
 	memcpy(vm->entry.uuid, uuid, sizeof(vm->entry.uuid));
 	memcpy(vm->entry.name, name, sizeof(vm->entry.name));
 	*size = sizeof(struct kch_rec_header) + kch_rec_entry_size(vm->vcpu_count);
+	err = kch_entry_exact(&vm->entry, &message);
 	if (room < *size)
 		err = kch_fail(handle, -ENOBUFS, "%zu bytes, needed are %zu", room, *size);
-	else if (!(le32_to_cpu(vm->entry.flags) & KCH_VM_MASTER_CLOCK))
-		err = kch_fail(handle, -EOPNOTSUPP,
-			       "the VM has no master clock: only its VMM can export its clock, by the guest's pages");
+	else if (err)
+		kch_fail(handle, err, "%s", message.text);
 	else if (!kch_clock_fill_pairs(&vm->entry, live.kvm_tsc_khz))
 		err = kch_fail(handle, -ENODATA, "no vCPU of the VM has run, and KVM does not say its frequency");
 	else

@@ -39,6 +39,11 @@ stage_0() {
 	note tool "$(cat /run/tool)"
 	check_equal tool-refused "$STATUS" 4
 	check tool-errno grep -q ENOTRECOVERABLE /run/tool
+	try /run/tool kvmclockctl export --json --pid "$(reported held pid)" /run/clock
+	note export "$(cat /run/tool)"
+	check_equal export-refused "$STATUS" 4
+	check export-errno grep -q ENOTRECOVERABLE /run/tool
+	check export-nothing test ! -e /run/clock
 	kill "$(reported held pid)"
 
 	# One as fast as the host, for the next stages.
