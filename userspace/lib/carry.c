@@ -56,7 +56,8 @@ static int export_live(struct kch_handle *handle, int vm_fd, const uint8_t uuid[
 	if (room < *size)
 		err = kch_fail(handle, -ENOBUFS, "%zu bytes, needed are %zu", room, *size);
 	else if (err)
-		kch_fail(handle, err, "%s", message.text);
+		kch_fail(handle, err, "%s%s", message.text, err == -EOPNOTSUPP ?
+			 "; only its VMM can export it, by the guest's pages" : "");
 	else if (!kch_clock_fill_pairs(&vm->entry, live.kvm_tsc_khz))
 		err = kch_fail(handle, -ENODATA, "no vCPU of the VM has run, and KVM does not say its frequency");
 	else
