@@ -263,14 +263,10 @@ far_apart() { # KHZ KHZ: beyond KVM's tsc_tolerance_ppm, 250
 # more than any real one. KVM then runs vCPUs in catch-up, and the module rightly refuses them
 # (tests/l1/errno has that case); such a case has nothing to show.
 skip_if_mismeasured() {
-	[ "$(param calibrate no)" = yes ] || [ -n "$(param early_off_khz)" ] || return 0
+	[ "$(param calibrate no)" = yes ] || return 0
 	_khz=$(field status tsc_khz)
 	_kvm_khz=$(field status kvm_tsc_khz)
 	_saved_khz=$(field incoming tsc_khz)
-	# A KVM that is a module may come too late for what this case is about.
-	if [ -n "$(param early_off_khz)" ] && [ "$_kvm_khz" -eq "$_khz" ]; then
-		skip "KVM was loaded after the refinement had ended: both have $_khz kHz"
-	fi
 	if far_apart "$_kvm_khz" "$_khz"; then
 		skip "KVM was loaded at $_kvm_khz kHz, refined to $_khz kHz: over 250 ppm, KVM catches up"
 	fi

@@ -21,7 +21,8 @@
 #   save=all       ... and by the id it was restored under, in later stages, when no record has it
 #   pin=yes        the next kernel gets the command line that kvmclockctl kexec-args prints
 #   shift_khz=N    ... or is pinned N kHz away from this one: the frequency changes for certain; shift_ppm=N
-#   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement
+#   kvm=early      with early_off_khz=N: KVM must have kept the frequency of before the refinement;
+#   early_off_next_khz=N  the next kernel is told its own, wrong by N kHz
 #   unsettled=yes  the next kernel, not those after it, never ends its calibration;
 #   unsettled=pin  nor that, but it has the frequency of this one
 #   late=yes       the last VM stays saved until the last stage: the host is updated twice over it;
@@ -146,6 +147,8 @@ next_words() {
 		# module that the frequency would stay.
 		echo kch.kvm=early pmtmr=0x608
 		sed -n 's/.*\(initcall_blacklist=[^ ]*\).*/\1,init_tsc_clocksource/p' /proc/cmdline
+	elif [ -n "$(param early_off_next_khz)" ]; then
+		echo "tsc_early_khz=$(($(field status tsc_khz) + $(param early_off_next_khz)))"
 	else
 		shifted_khz shift
 	fi
@@ -195,6 +198,8 @@ stage_n() {
 	note tsc_khz "$(field status tsc_khz)"
 	note kvm_tsc_khz "$(field status kvm_tsc_khz)"
 	skip_if_mismeasured
+	[ -z "$(param early_off_khz)" ] ||
+		check kvm-early test "$(field status kvm_tsc_khz)" -ne "$(field status tsc_khz)"
 	if [ "$1" -eq 0 ]; then
 		sleep "$(param idle 0)"
 		each_vm start_vm
