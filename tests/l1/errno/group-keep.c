@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/times.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,14 +70,12 @@ static struct clocks read_clocks(const struct vm *vm, struct kch_read *read)
 static void check_agreement(const struct clocks *restored, const struct vm *vm,
 			    uint64_t bound_ns, const char *when)
 {
-	struct kvm_clock_data says = { 0 };
 	struct kch_clock was, is;
 	struct kch_read read;
 	struct clocks live = read_clocks(vm, &read);
+	struct kvm_clock_data says = vm_clock(vm);
 	int64_t off_ns;
 
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &says))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
 	kch_clock_of(&restored->vm, &restored->vcpus[0], &was);
 	kch_clock_of(&live.vm, &live.vcpus[0], &is);
 	check(kch_clock_same(&was, &is), "%s: another function", when);

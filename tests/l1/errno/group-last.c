@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -92,7 +91,7 @@ static void is_refused(const char *what, uint32_t id, uint32_t vcpus, int expect
 /* KVM's own clock of the VM, which has no master clock, against the record's. */
 static void is_true(const char *what, const struct vm *vm, const struct entry *entry)
 {
-	struct kvm_clock_data kvm = { 0 };
+	struct kvm_clock_data kvm;
 	struct kch_clock clock;
 	uint64_t before, after;
 	int64_t early, late;
@@ -100,8 +99,7 @@ static void is_true(const char *what, const struct vm *vm, const struct entry *e
 	kch_clock_of(&entry->vm, entry->vcpus, &clock);
 	_mm_lfence();
 	before = __rdtsc();
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &kvm))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
+	kvm = vm_clock(vm);
 	after = __rdtsc();
 	early = kvm.clock - kch_clock_ns(&clock, before);
 	late = kvm.clock - kch_clock_ns(&clock, after);
@@ -153,11 +151,7 @@ static void run_all(const struct vm *vm)
 
 static bool has_master_clock(const struct vm *vm)
 {
-	struct kvm_clock_data kvm = { 0 };
-
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &kvm))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
-	return kvm.flags & KVM_CLOCK_TSC_STABLE;
+	return vm_clock(vm).flags & KVM_CLOCK_TSC_STABLE;
 }
 
 /* KVM hears of the clocksource in a work of its own, which a busy host may run later. */

@@ -457,15 +457,6 @@ static bool cpu_off_and_on(void)
 	return true;
 }
 
-static uint64_t kvm_clock(const struct vm *vm)
-{
-	struct kvm_clock_data says = { 0 };
-
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &says))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
-	return says.clock;
-}
-
 /*
  * A CPU comes back with a TSC that is behind: KVM moves the guests' TSC offsets, and
  * gives up their master clocks.  What READ says then is still KVM's clock.
@@ -493,11 +484,11 @@ void test_tsc_back(void)
 	}
 	for (i = 0; i < scene.vm.vcpus; i++)
 		vm_run_once(&scene.vm, i);
-	before = kvm_clock(&scene.vm);
+	before = vm_clock(&scene.vm).clock;
 	if (read_entry(&scene.vm, live, sizeof(live_bytes)) ||
 	    get(KCH_INCOMING, ID_SAVED, saved, &size))
 		die("what was saved, or the live clock, cannot be read");
-	after = kvm_clock(&scene.vm);
+	after = vm_clock(&scene.vm).clock;
 	check(!(live->flags & KCH_VM_MASTER_CLOCK), "there is a master clock");
 	for (i = 0; i < scene.vm.vcpus; i++) {
 		moved = is[i].tsc_offset - was[i].tsc_offset;

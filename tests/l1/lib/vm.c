@@ -6,7 +6,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <linux/kvm.h>
 
 #include "device.h"
 #include "vm.h"
@@ -111,6 +110,15 @@ uint64_t vm_offset(const struct vm *vm, uint32_t index)
 void vm_set_offset(const struct vm *vm, uint32_t index, uint64_t offset)
 {
 	offset_attr(vm, index, KVM_SET_DEVICE_ATTR, &offset);
+}
+
+struct kvm_clock_data vm_clock(const struct vm *vm)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		die("KVM_GET_CLOCK: %s", strerror(errno));
+	return clock;
 }
 
 void vm_set_clock(const struct vm *vm, uint64_t ns)

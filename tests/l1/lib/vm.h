@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <linux/kvm.h>
 
 #define VM_VCPUS_MAX	64
 
@@ -41,6 +42,7 @@ void vm_create_ready(struct vm *vm, uint32_t vcpus, uint64_t offset);
 
 uint64_t vm_offset(const struct vm *vm, uint32_t index);
 void vm_set_offset(const struct vm *vm, uint32_t index, uint64_t offset);
+struct kvm_clock_data vm_clock(const struct vm *vm);
 void vm_set_clock(const struct vm *vm, uint64_t ns);
 
 /* As if the guest had asked for it: Hyper-V's reference TSC page.  False: KVM has none. */

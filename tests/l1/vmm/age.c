@@ -124,9 +124,7 @@ static void judge(const struct age *age, const char *what, int64_t ns,
 
 static bool get_clock(const struct age *age, struct kvm_clock_data *data)
 {
-	memset(data, 0, sizeof(*data));
-	if (ioctl(age->vm->fd, KVM_GET_CLOCK, data))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
+	*data = vm_clock(age->vm);
 	return data->flags & KVM_CLOCK_HOST_TSC &&
 	       data->flags & KVM_CLOCK_REALTIME;
 }

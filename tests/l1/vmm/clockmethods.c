@@ -97,9 +97,7 @@ static void restore_recipe(struct vm *vm, uint32_t flags, struct handover *h)
 	/* Step 4. */
 	set_clock(vm, &dest);
 	/* Step 5. */
-	memset(&dest, 0, sizeof(dest));
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &dest))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
+	dest = vm_clock(vm);
 	if (!(dest.flags & KVM_CLOCK_HOST_TSC)) {
 		h->error = -ENODATA;
 		snprintf(h->message, sizeof(h->message),

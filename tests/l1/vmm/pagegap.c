@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <x86intrin.h>
 
@@ -35,12 +33,10 @@ uint64_t vcpu_page_gap(const struct vcpu *vcpu)
 	unsigned int i;
 
 	for (i = 0; i < BRACKETS; i++) {
-		struct kvm_clock_data clock = { 0 };
 		uint64_t before = __rdtsc(), after;
+		struct kvm_clock_data clock = vm_clock(vcpu->vm);
 		int64_t early, late;
 
-		if (ioctl(vcpu->vm->fd, KVM_GET_CLOCK, &clock))
-			die("KVM_GET_CLOCK: %s", strerror(errno));
 		after = __rdtsc();
 		if (clock.flags & KVM_CLOCK_HOST_TSC)
 			return 0;

@@ -8,10 +8,8 @@
 
 static void move_clock(const struct vm *vm, int64_t ns)
 {
-	struct kvm_clock_data clock = { 0 };
+	struct kvm_clock_data clock = vm_clock(vm);
 
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
 	clock.clock += ns;
 	clock.flags &= KVM_CLOCK_REALTIME;
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))

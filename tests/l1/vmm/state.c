@@ -67,9 +67,7 @@ void state_save(struct vm *vm, bool registers_valid)
 	for (i = 0; i < vm->vcpu_count; i++)
 		save_vcpu(&vm->vcpu[i], &saved->vcpu[i], &scaling[i], saved->saves > 1);
 	memcpy(saved->pvclock, vm->mem->pvclock, sizeof(saved->pvclock));
-	memset(&saved->clock, 0, sizeof(saved->clock));
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &saved->clock))
-		die("KVM_GET_CLOCK: %s", strerror(errno));
+	saved->clock = vm_clock(vm);
 	saved->host_tsc = __rdtsc();
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	saved->magic = SAVED_MAGIC;

@@ -151,6 +151,15 @@ void vm_set_tsc_khz(const struct vm *vm, uint32_t khz)
 		die("KVM_SET_TSC_KHZ of %u: %s", khz, strerror(errno));
 }
 
+struct kvm_clock_data vm_clock(const struct vm *vm)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		die("KVM_GET_CLOCK: %s", strerror(errno));
+	return clock;
+}
+
 uint32_t vm_tsc_khz(const struct vm *vm)
 {
 	int khz = ioctl(vm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
