@@ -21,8 +21,10 @@
 #define MSR_IA32_TSC		0x10
 #define MSR_IA32_TSC_DEADLINE	0x6e0
 
-#define INTEL_FRAC_BITS		48
-#define AMD_FRAC_BITS		32
+/* KVM's own limits of the fraction: VMX has 48 bits of it, SVM 32, whoever made the CPU. */
+#define VMX_FRAC_BITS		48
+#define SVM_FRAC_BITS		32
+#define CPUID_1_ECX_VMX		(1U << 5)
 
 /* Of this many bracketed readings the one that took the shortest is used. */
 #define BRACKETS		16
@@ -375,8 +377,8 @@ uint8_t kch_frac_bits(int vm_fd)
 
 	if (kch_call(vm_fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_TSC_CONTROL) <= 0)
 		return 0;
-	__cpuid(0, a, b, c, d);
-	return b == signature_INTEL_ebx ? INTEL_FRAC_BITS : AMD_FRAC_BITS;
+	__cpuid(1, a, b, c, d);
+	return c & CPUID_1_ECX_VMX ? VMX_FRAC_BITS : SVM_FRAC_BITS;
 }
 
 uint64_t kch_ratio(uint32_t khz, uint32_t host_khz, uint8_t frac_bits)
