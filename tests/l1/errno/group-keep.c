@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Restored VMs that run on, at another frequency than their host's. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

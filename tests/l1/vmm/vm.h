@@ -86,9 +86,10 @@ void vcpu_set_entry(struct vcpu *vcpu);
 /* Asks KVM for a frequency of the guest's TSC; before the first vCPU. */
 void vm_set_tsc_khz(const struct vm *vm, uint32_t khz);
 
+struct kvm_clock_data vm_clock(const struct vm *vm);
+
 /* The frequency its guest's TSC has, as KVM sees it. */
 uint32_t vm_tsc_khz(const struct vm *vm);
-struct kvm_clock_data vm_clock(const struct vm *vm);
 
 /* The frequency KVM takes the host's TSC for: that of a VM of which nobody asked one. */
 uint32_t vm_host_khz(const struct vm *vm);
